@@ -1,0 +1,64 @@
+# make demo          generated scenes through every stage, minutes on two cores
+# make test          the test suite
+# make demo-full     ten classes on generated scenes, up to 90 minutes on two cores
+# make rio           real imagery: the SpaceNet Rio chips below RASTERLOOM_TEST_DATA
+# make check         formatters, linters, types
+# TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES ?= all
+PY := $(VENV)/bin/python
+SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
+INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
+PIP_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
+
+.PHONY: demo demo-full rio test check fingerprints lock clean-demo
+
+demo: $(INSTALLED)
+	$(PY) -m rasterloom scenes data/demo --train 8 --test 3 --size 512 --seed 1
+	$(SNAKEMAKE) --configfile presets/demo.yaml
+	@echo "Look at results-demo/report/index.html"
+
+demo-full: $(INSTALLED)
+	$(PY) -m rasterloom scenes data/demo-full --train 12 --test 3 --size 768 --seed 1
+	$(SNAKEMAKE) --configfile presets/demo-full.yaml
+	@echo "Look at results-demo-full/report/index.html"
+
+rio: $(INSTALLED)
+	$(PY) presets/rio.py
+	$(SNAKEMAKE) --configfile presets/rio.yaml
+	@echo "Look at results-rio/report/index.html"
+
+test: $(INSTALLED)
+	$(PY) -m pytest
+
+check: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
+	$(PY) -m rasterloom scenes data/lint --train 2 --test 1 --size 256 --seed 1
+	$(VENV)/bin/snakemake --lint --configfile presets/tiny.yaml --config dataset='{root: data/lint}'
+
+fingerprints: $(INSTALLED)
+	$(PY) tests/fingerprints.py --confirm
+
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 setuptools '.[dev]'
+	( echo "# Every package, direct or not, in the version that the tests run with. Made by \`make lock\`."; \
+	  .venv-lock/bin/python -m pip freeze --all --exclude rasterloom --exclude pip | sed 's/+cpu$$//' ) > requirements.lock
+	rm -rf .venv-lock
+
+$(INSTALLED):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rasterloom needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_INDEX) --requirement requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+clean-demo:
+	rm -rf data/demo results-demo

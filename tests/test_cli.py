@@ -1,0 +1,197 @@
+"""The command line: help for everything, one line for mistakes, a traceback for bugs."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from conftest import stand_in_dag
+from rasterloom import __version__, cli, lock
+from rasterloom.cli import main
+from rasterloom.dag import Dag
+from rasterloom.errors import LabelError
+from rasterloom.job import OUTPUTS, Job
+from rasterloom.stages import STAGES
+
+TOOLS = tuple(cli._TOOL_HELP)
+Capture = pytest.CaptureFixture[str]
+
+
+def code_of(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def fields_of(stage: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(OUTPUTS[stage]) if name]
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The jobs that the stages are given; nothing is run, and this process stays when its parent dies."""
+    given: list[Job] = []
+    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=given.append))
+    monkeypatch.setattr(lock, "end_with_parent", lambda: None)
+    return given
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings_table: dict[str, Any]) -> Path:
+    """A folder with a configuration of two scenes."""
+
+    def load(merged: dict[str, Any]) -> Any:
+        return stand_in_dag({**settings_table, **merged}, ["6010_0_0"], ["6020_0_0"])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Dag, "load", load)
+    monkeypatch.setattr("rasterloom.dag.version_of", lambda stage: 1)
+    (tmp_path / "config.yaml").write_text("results: mine\n")
+    return tmp_path
+
+
+def test_help_of_the_whole_lists_every_command(capsys: Capture) -> None:
+    assert code_of("--help") == 0
+    out = capsys.readouterr().out
+    for command in (*STAGES, *TOOLS):
+        assert re.search(rf"^    {command}\s", out, re.MULTILINE), command
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_of_a_stage_names_its_output_and_options(stage: str, capsys: Capture) -> None:
+    assert code_of(stage, "--help") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert cli._STAGE_HELP[stage].split()[0].capitalize() in out
+    for option in ("--configfile", "--results", "--spec", "--sources", *(f"--{name}" for name in fields_of(stage))):
+        assert option in out
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_of_a_tool_is_more_than_its_line(tool: str, capsys: Capture) -> None:
+    assert code_of(tool, "--help") == 0
+    assert len(capsys.readouterr().out.splitlines()) > 4
+
+
+def test_version(capsys: Capture) -> None:
+    assert code_of("--version") == 0
+    assert capsys.readouterr().out == f"rasterloom {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["stak"], [], ["stack", "--scenes", "x"], ["verify", "--fix"]])
+def test_unusable_arguments_are_code_2(arguments: list[str], capsys: Capture) -> None:
+    assert code_of(*arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("usage: rasterloom")
+    assert "Traceback" not in err
+
+
+def test_stage_of_the_workflow_gets_spec_sources_and_results(jobs: list[Job], tmp_path: Path, capsys: Capture) -> None:
+    spec = {"stage": "stack", "version": 1, "scene": "a", "scale": {"name": "s1"}}
+    (tmp_path / "sources.json").write_text('{"grid": null}')
+    arguments = ["--results", str(tmp_path), "--spec", json.dumps(spec), "--sources", f"@{tmp_path}/sources.json"]
+    assert code_of("stack", *arguments) == 0
+    (job,) = jobs
+    assert (job.spec, job.sources, job.results) == (spec, {"grid": None}, tmp_path)
+    assert job.store.root == tmp_path / "store"
+    assert f"stack: wrote {tmp_path}/stacks/s1/a.json" in capsys.readouterr().err
+
+
+def test_stage_of_the_workflow_ends_with_its_parent(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(lock, "end_with_parent", lambda: asked.append(True))
+    assert code_of("score", "--spec", '{"stage": "score", "version": 1}') == 0
+    assert asked == [True]
+    assert len(jobs) == 1
+
+
+def test_stage_by_hand_takes_the_spec_of_the_configuration(jobs: list[Job], configured: Path) -> None:
+    (configured / "mine.yaml").write_text("results: other\n")
+    assert code_of("stack", "--scene", "6020_0_0", "--scale", "native", "--configfile", "mine.yaml") == 0
+    (job,) = jobs
+    assert job.spec["stage"] == "stack"
+    assert (job.spec["scene"], job.spec["scale"]) == ("6020_0_0", {"name": "native"})
+    assert job.sources["sensors"]["p"][0]["path"] == "raw/6020_0_0_p.tif"
+    assert job.results == Path("other")
+
+
+@pytest.mark.parametrize("stage", ["label", "tune"])
+def test_stage_by_hand_knows_the_option_class(jobs: list[Job], configured: Path, stage: str) -> None:
+    assert code_of(stage, "--class", "trees") == 0
+    assert jobs[0].spec["class"] == "trees"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["stack", "--scene", "6020_0_0"], "`rasterloom stack` needs --scale: it writes stacks/{scale}/{scene}.json"),
+        (["mask"], "needs --scale and --target and --scene"),
+        (["stack", "--scene", "6020_0_0", "--scale", "s99"], "has no stacks/s99/6020_0_0.json; it has stacks/native/"),
+        (["label", "--class", "tree"], "has no labels/tree.json; it has labels/buildings.json"),
+        (["stack", "--configfile", "none.yaml"], "configuration none.yaml is not there"),
+        (["stack", "--configfile", "broken.yaml"], "broken.yaml is not valid YAML"),
+        (["stack", "--configfile", "list.yaml"], "list.yaml must hold a table of keys, not list"),
+        (["stack", "--configfile", "typo.yaml"], "unknown key `clases`; did you mean `classes`?"),
+        (["verify", "--results", "nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_code_1(
+    jobs: list[Job], configured: Path, arguments: list[str], words: str, capsys: Capture
+) -> None:
+    (configured / "broken.yaml").write_text("a: [1\nb: 2\n")
+    (configured / "list.yaml").write_text("- 1\n")
+    (configured / "typo.yaml").write_text("clases: {}\n")
+    assert code_of(*arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("rasterloom: ")
+    assert words in line
+    assert jobs == []
+
+
+def test_no_configuration_is_one_line_and_code_1(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert code_of("score") == 1
+    assert capsys.readouterr().err.startswith("rasterloom: no configuration: run this beside config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (LabelError("class trees of scene a"), 1, "rasterloom: class trees of scene a\n"),
+        (KeyboardInterrupt(), 130, "the same command goes on from there\n"),
+        (BrokenPipeError(), 1, ""),
+    ],
+)
+def test_errors_of_a_stage(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: BaseException, code: int, words: str
+) -> None:
+    def run(job: Job) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=run))
+    assert code_of("score", "--spec", '{"stage": "score", "version": 1}') == code
+    err = capsys.readouterr().err
+    assert err.endswith(words)
+    assert len(err.splitlines()) == (1 if words else 0)
+
+
+def test_a_bug_keeps_its_traceback(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(job: Job) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=run))
+    with pytest.raises(ZeroDivisionError):
+        main(["score", "--spec", '{"stage": "score", "version": 1}'])
+
+
+def test_schema_is_printed(capsys: Capture) -> None:
+    assert code_of("schema") == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "Config"

@@ -1,0 +1,103 @@
+"""Leasing a GPU on one machine, and computing with a fixed number of threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rasterloom.device import Device, computing, lease_one, pick_device, visible_gpus
+
+
+def test_pick_device_without_gpu_is_the_cores(tmp_path: Path) -> None:
+    assert pick_device({}, count=0, folder=tmp_path) == Device("cpu")
+    assert not any(tmp_path.iterdir())
+
+
+def test_pick_device_leases_different_gpus(tmp_path: Path) -> None:
+    with pick_device({}, count=2, folder=tmp_path) as one, pick_device({}, count=2, folder=tmp_path) as two:
+        assert (one.name, two.name) == ("cuda:0", "cuda:1")
+        assert one.is_cuda
+    with pick_device({}, count=2, folder=tmp_path) as again:
+        assert again.name == "cuda:0"
+
+
+def test_pick_device_waits_for_a_free_one(tmp_path: Path) -> None:
+    first = pick_device({}, count=1, folder=tmp_path)
+    waits: list[int] = []
+
+    def wait() -> None:
+        waits.append(1)
+        if len(waits) == 3:
+            first.close()
+
+    with pick_device({}, count=1, folder=tmp_path, wait=wait) as device:
+        assert device.name == "cuda:0"
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize("variable", ["SLURM_JOB_ID", "PBS_JOBID"])
+def test_pick_device_leaves_the_choice_to_a_scheduler(tmp_path: Path, variable: str) -> None:
+    for _ in range(2):
+        assert pick_device({variable: "1"}, count=2, folder=tmp_path) == Device("cuda:0")
+    assert not any(tmp_path.iterdir())
+
+
+def test_pick_device_locks_the_physical_gpu(tmp_path: Path) -> None:
+    """Two processes that see different numbers of one machine must not meet."""
+    with pick_device({"CUDA_VISIBLE_DEVICES": "3"}, count=1, folder=tmp_path):
+        assert lease_one(["3"], tmp_path) is None
+        free = lease_one(["3", "0"], tmp_path)
+        assert free is not None
+        assert free[0] == 1
+        free[1].close()
+
+
+def test_a_lease_ends_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from rasterloom.device import lease_one\n"
+        f"held = lease_one(['0'], Path({str(tmp_path)!r})); print('held', flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "held\n"
+    assert done.returncode == -9
+    taken = lease_one(["0"], tmp_path)
+    assert taken is not None
+    taken[1].close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "count", "expected"),
+    [
+        (None, 2, ["0", "1"]),
+        ("2,5", 2, ["2", "5"]),
+        ("GPU-ab, GPU-cd", 2, ["GPU-ab", "GPU-cd"]),
+        ("7,9", 1, ["7"]),
+        ("", 1, ["0"]),
+    ],
+)
+def test_visible_gpus(variable: str | None, count: int, expected: list[str]) -> None:
+    assert visible_gpus({} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}, count) == expected
+
+
+def test_computing_sets_threads_and_puts_them_back() -> None:
+    before = torch.get_num_threads()
+    with computing(before + 1):
+        assert torch.get_num_threads() == before + 1
+        assert torch.backends.cudnn.deterministic
+    assert torch.get_num_threads() == before
+    with pytest.raises(KeyError), computing(before + 2):
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
+def test_keep_memory_leaves_allocation_working() -> None:
+    code = (
+        "from rasterloom.device import keep_memory; import numpy as np\n"
+        "print(keep_memory()); print(sum(float(np.ones(10**7).sum()) for _ in range(5)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "50000000.0"

@@ -1,0 +1,392 @@
+"""Labels in every form become the right polygons in reference pixel coordinates."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rasterio.transform import Affine
+from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
+
+from rasterloom.dataset import Dataset, load_dataset
+from rasterloom.errors import InputError, LabelError, MissingInputError
+from rasterloom.job import Job
+from rasterloom.label import (
+    clip,
+    dstl_matrix,
+    inputs,
+    label_job,
+    mask_polygons,
+    parse_wkt,
+    polygon_parts,
+    polygons_digest,
+    run,
+    tiff_size,
+    write_polygons,
+)
+from rasterloom.label_files import (
+    transformed,
+)
+from rasterloom.store import Store
+from small_labels import SIZE, UTM, image, mask_file, on_map, vector_file
+
+TEST_DATA = os.environ.get("RASTERLOOM_TEST_DATA")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.filterwarnings("ignore:'crs' was not provided"),
+]
+
+# Geometry ---------------------------------------------------------------------------------------------------------
+
+
+def test_dstl_matrix_is_the_contests_formula() -> None:
+    xmax, ymin, width, height = 0.009169, -0.009042, 3403, 3348
+    (corner,) = transformed([Point(xmax, ymin)], dstl_matrix(xmax, ymin, width, height))
+    assert (corner.x, corner.y) == pytest.approx((3403 * 3403 / 3404, 3348 * 3348 / 3349))
+    (origin,) = transformed([Point(0, 0)], dstl_matrix(xmax, ymin, width, height))
+    assert (origin.x, origin.y) == (0, 0)
+
+
+def test_polygon_parts_are_single_valid_flat_and_in_order() -> None:
+    solid = Polygon([(0, 0, 5), (2, 0, 5), (2, 2, 5), (0, 0, 5)])
+    two = MultiPolygon([box(5, 5, 6, 6), box(7, 7, 9, 9)])
+    parts = polygon_parts([solid, None, Polygon(), shapely.GeometryCollection([two])], "here")
+    assert [part.area for part in parts] == [2, 1, 4]
+    assert not any(part.has_z for part in parts)
+
+
+def test_polygon_parts_mends_bow_tie_and_drops_what_has_no_area() -> None:
+    bow_tie = Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    flat = Polygon([(0, 0), (1, 1), (2, 2)])
+    parts = polygon_parts([bow_tie, flat], "here")
+    assert sum(part.area for part in parts) == pytest.approx(2)
+    assert all(part.is_valid and part.geom_type == "Polygon" for part in parts)
+
+
+def test_polygon_parts_keeps_what_overlapping_members_enclose() -> None:
+    parts = polygon_parts([MultiPolygon([box(0, 0, 2, 2), box(1, 0, 3, 2)])], "here")
+    assert shapely.unary_union(parts).equals(box(0, 0, 3, 2))
+
+
+@pytest.mark.parametrize("geometry", [Point(1, 1), LineString([(0, 0), (1, 1)])])
+def test_polygon_parts_refuses_other_kinds(geometry: Any) -> None:
+    with pytest.raises(LabelError, match=f"roads.gpkg.*{geometry.geom_type}.*buffer"):
+        polygon_parts([box(0, 0, 1, 1), geometry], "roads.gpkg (scene a, class roads)")
+
+
+def test_polygon_parts_refuses_coordinates_that_are_no_numbers() -> None:
+    for bad in (np.nan, np.inf):
+        with np.errstate(invalid="ignore"), pytest.raises(LabelError, match="not numbers"):
+            polygon_parts([Polygon([(0, 0), (bad, 1), (1, 1)])], "here")
+
+
+def test_clip_cuts_at_the_scene_edges() -> None:
+    across, outside, inside = box(-2, 1, 2, 3), box(9, 9, 12, 12), box(1, 1, 2, 2)
+    clipped = clip([across, outside, inside], 8, 8)
+    assert [part.bounds for part in clipped] == [(0, 1, 2, 3), (1, 1, 2, 2)]
+    comb = Polygon([(0, 0), (12, 0), (12, 1), (6, 1), (6, 2), (12, 2), (12, 3), (0, 3)])
+    assert len(clip([comb.difference(box(0, 0, 7, 3))], 8, 8)) == 2  # cut into two objects
+
+
+def test_mask_polygons_follow_pixel_edges() -> None:
+    mask = np.zeros((4, 5), dtype=bool)
+    mask[1:3, 1:4] = True
+    (polygon,) = mask_polygons(mask)
+    assert polygon.equals(box(1, 1, 4, 3))
+
+
+def test_mask_polygons_hole_and_corner() -> None:
+    ring = np.array([[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 1]], dtype=bool)  # hole touches the outside at a corner
+    polygons = mask_polygons(ring)
+    assert sum(p.area for p in polygons) == ring.sum()
+    assert all(p.is_valid for p in polygons)
+    assert len(polygons) == 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays(np.bool_, st.tuples(st.integers(1, 8), st.integers(1, 8))))
+def test_mask_polygons_cover_exactly_the_positive_pixels(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    polygons = mask_polygons(mask)
+    assert all(p.is_valid for p in polygons)
+    assert sum(p.area for p in polygons) == mask.sum()
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
+    covered = shapely.contains_xy(shapely.unary_union(polygons), columns, rows)
+    assert (covered == mask).all()
+
+
+def test_polygons_digest_depends_on_every_vertex_order_scene_and_class() -> None:
+    one, two = box(0, 0, 1, 1), box(2, 2, 3, 3)
+    digests = [
+        polygons_digest("a", "t", [one, two]),
+        polygons_digest("a", "t", [two, one]),
+        polygons_digest("a", "t", [one]),
+        polygons_digest("b", "t", [one, two]),
+        polygons_digest("a", "u", [one, two]),
+        polygons_digest("a", "t", [one, box(2, 2, 3, 3.001)]),
+        polygons_digest("a", "t", []),
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize("polygons", [[box(0, 0, 1, 1), box(2, 2, 3, 3)], []])
+def test_write_polygons_is_geoparquet(tmp_path: Path, polygons: Sequence[Any]) -> None:
+    write_polygons(tmp_path / "x.parquet", "a", "trees", polygons)
+    frame = geopandas.read_parquet(tmp_path / "x.parquet")
+    assert list(frame.columns) == ["scene", "class", "geometry"]
+    assert frame.crs is None
+    assert [g.wkt for g in frame.geometry] == [p.wkt for p in polygons]
+    assert set(frame["class"]) == ({"trees"} if polygons else set())
+
+
+def test_parse_wkt_broken_shows_place_and_beginning() -> None:
+    with pytest.raises(LabelError, match=r"t.csv, row 7 .*'MULTIPOLYGON \(\(\(0 0, 1.*mend the row"):
+        parse_wkt("MULTIPOLYGON (((0 0, 1", "t.csv, row 7 (scene a, class trees)")
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (3, 7, 5), (8, 7, 5)])
+def test_tiff_size_is_width_and_height(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    photometric = "rgb" if shape[0] in (3, 8) else "minisblack"
+    planar = "separate" if len(shape) == 3 else None
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros(shape, np.uint16), photometric=photometric, planarconfig=planar)
+    assert tiff_size(tmp_path / "x.tif") == (5, 7)
+
+
+def test_tiff_size_errors(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError):
+        tiff_size(tmp_path / "none.tif")
+    (tmp_path / "x.tif").write_text("not a TIFF")
+    with pytest.raises(InputError, match=r"x\.tif"):
+        tiff_size(tmp_path / "x.tif")
+
+
+# The contest's tables -----------------------------------------------------------------------------------------------
+
+GRID = (0.02, -0.01)
+
+
+def _wkt(*polygons: Any) -> str:
+    """Polygons in pixels as the contest writes them: in grid units."""
+    (a, _, _), (_, e, _) = dstl_matrix(*GRID, *SIZE)
+    return str(MultiPolygon(transformed(list(polygons), [[1 / a, 0, 0], [0, 1 / e, 0]])).wkt)
+
+
+def _contest(root: Path, rows: dict[str, str], truth: dict[str, str] | None = None) -> Dataset:
+    """A data set of two scenes: `a` is labelled, `b` is predicted (and has truth if that is given)."""
+    (root / "three_band").mkdir(parents=True, exist_ok=True)
+    for scene in ("a", "b"):
+        image = np.zeros((3, SIZE[1], SIZE[0]), np.uint16)
+        tifffile.imwrite(root / f"three_band/{scene}.tif", image, photometric="rgb", planarconfig="separate")
+    sizes = "".join(f"{s},{GRID[0]},{GRID[1]}\n" for s in "ab")
+    (root / "grid_sizes.csv").write_text(",Xmax,Ymin\n" + sizes)
+    for name, scene, table in (("train_wkt_v4.csv", "a", rows), ("truth.csv", "b", truth)):
+        if table is not None:
+            with (root / name).open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["ImageId", "ClassType", "MultipolygonWKT"])
+                writer.writerows([scene, number, text] for number, text in table.items())
+    config = {"layout": "dstl", "root": str(root), "predict": ["b"], "truth": None if truth is None else "truth.csv"}
+    return load_dataset(config, {"rgb": {"reference": True}}, {"trees": 5, "cars": 10})
+
+
+def _run(dataset: Dataset, class_name: str, results: Path) -> dict[str, Any]:
+    """Frames by scene of one label job, as downstream stages read them."""
+    spec, sources = label_job(dataset, {}, class_name)
+    spec = json.loads(json.dumps({"stage": "label", "version": 1, **spec}))
+    assert inputs(spec) == []
+    job = Job(spec, json.loads(json.dumps(sources)), results, Store(results / "store"))
+    run(job)
+    items = job.manifest(f"labels/{class_name}").items
+    return {s: geopandas.read_parquet(job.store.open_path(i)).set_index("scene", drop=False) for s, i in items.items()}
+
+
+def _keys(results: Path, class_name: str) -> dict[str, str]:
+    manifest = json.loads((results / f"labels/{class_name}.json").read_text())
+    return {scene: item["key"] for scene, item in manifest["items"].items()}
+
+
+def test_run_dstl(tmp_path: Path) -> None:
+    trees = (box(1, 1, 3, 4), box(18, 8, 20.2, 10.1))  # the second exceeds the tile a little
+    dataset = _contest(tmp_path / "d", {"5": _wkt(*trees), "10": "MULTIPOLYGON EMPTY"}, {"5": _wkt(box(5, 5, 7, 7))})
+    frames = _run(dataset, "trees", tmp_path / "r")
+    assert list(frames) == ["a", "b"]
+    assert [g.bounds for g in frames["a"].geometry] == [pytest.approx((1, 1, 3, 4)), pytest.approx((18, 8, 20, 10))]
+    assert list(frames["a"]["class"]) == ["trees", "trees"]
+    assert frames["b"].geometry.iloc[0].bounds == pytest.approx((5, 5, 7, 7))
+    cars = _run(dataset, "cars", tmp_path / "r")
+    assert {scene: len(frame) for scene, frame in cars.items()} == {"a": 0, "b": 0}  # absent, or no row at all
+
+
+def test_run_dstl_key_is_the_row_and_not_the_file(tmp_path: Path) -> None:
+    rows = {"5": _wkt(box(1, 1, 3, 4)), "10": "MULTIPOLYGON EMPTY"}
+    keys = []
+    for change in ({}, {"10": _wkt(box(0, 0, 1, 1))}, {"5": _wkt(box(1, 1, 3, 5))}):
+        _run(_contest(tmp_path / "d", {**rows, **change}), "trees", tmp_path / "r")
+        keys.append(_keys(tmp_path / "r", "trees")["a"])
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_run_dstl_reuses_what_is_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = _contest(tmp_path / "d", {"5": _wkt(box(1, 1, 3, 4))})
+    first = _run(dataset, "trees", tmp_path / "r")
+    monkeypatch.setattr("rasterloom.label.parse_wkt", lambda *_: pytest.fail("computed again"))
+    assert _run(dataset, "trees", tmp_path / "r")["a"].equals(first["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("MULTIPOLYGON (((0 0, 1 0", r"train_wkt_v4\.csv, row 2 \(scene a, class trees\): 'MULTIPOLYGON"),
+        ("LINESTRING (0 0, 0.01 -0.01)", "row 2 .*LineString"),
+        ("POLYGON ((0.001 0.001, 0.002 0.001, 0.002 0.002, 0.001 0.001))", "row 2 .*none of its 1 polygons lies"),
+    ],
+)
+def test_run_dstl_errors_name_class_scene_and_row(tmp_path: Path, text: str, words: str) -> None:
+    dataset = _contest(tmp_path / "d", {"5": text})
+    with pytest.raises(LabelError, match=words):
+        _run(dataset, "trees", tmp_path / "r")
+
+
+# Sheets -------------------------------------------------------------------------------------------------------------
+
+
+def _sheet(root: Path, *rows: str, classes: Sequence[str] = ("houses",)) -> Dataset:
+    table = root / "scenes.tsv"
+    table.write_text("\n".join(row.replace("|", "\t") for row in rows) + "\n")
+    sensors = {"rgb": {"reference": True}}
+    return load_dataset({"layout": "sheet", "table": str(table)}, sensors, {c: i for i, c in enumerate(classes, 1)})
+
+
+HEAD = "scene|split|rgb|labels|labels:houses"
+
+
+@pytest.mark.parametrize(("name", "crs"), [("h.gpkg", UTM), ("h.gpkg", "EPSG:4326"), ("h.geojson", "EPSG:4326")])
+def test_run_sheet_vector_is_brought_to_pixels(tmp_path: Path, name: str, crs: str) -> None:
+    image(tmp_path / "a.tif")
+    vector_file(tmp_path / name, on_map(box(2, 1, 5, 4), box(18, 5, 25, 8), box(100, 100, 101, 101)), crs)
+    frame = _run(_sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|"), "houses", tmp_path / "r")["a"]
+    expected = [(2, 1, 5, 4), (18, 5, 20, 8)]
+    assert len(frame) == 2
+    assert np.allclose([g.bounds for g in frame.geometry], expected, atol=1e-2)
+
+
+def test_run_sheet_class_property_by_name_and_number(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    vector_file(
+        tmp_path / "l.gpkg",
+        on_map(box(1, 1, 2, 2), box(3, 3, 5, 5), box(6, 6, 7, 7)),
+        classes=["1", "roads", "pond"],
+    )
+    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif|l.gpkg|", classes=["houses", "roads"])
+    houses = _run(dataset, "houses", tmp_path / "r")["a"]
+    roads = _run(dataset, "roads", tmp_path / "r")["a"]
+    assert ([g.area for g in houses.geometry], [g.area for g in roads.geometry]) == ([1], [4])
+
+
+def test_run_sheet_shared_file_key_sees_its_own_scene_only(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    image(tmp_path / "b.tif", transform=Affine(0.5, 0, 500_500, 0, -0.5, 4_000_000))
+    rows = [HEAD, "a|train|a.tif|all.gpkg|", "b|train|b.tif|all.gpkg|"]
+    keys = []
+    for side in (1, 2):
+        vector_file(tmp_path / "all.gpkg", on_map(box(2, 2, 4, 4), box(1002, 2, 1002 + side, 4)))
+        assert [len(f) for f in _run(_sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [1, 1]
+        keys.append(_keys(tmp_path / "r", "houses"))
+    assert keys[0]["a"] == keys[1]["a"]
+    assert keys[0]["b"] != keys[1]["b"]
+
+
+def test_run_sheet_without_georeference_coordinates_are_pixels(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif", crs=None, transform=None)
+    for name, crs in (("h.geojson", None), ("h.gpkg", None)):
+        vector_file(tmp_path / name, [box(2, 1, 5, 4)], crs)
+        (geometry,) = _run(_sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|"), "houses", tmp_path / "r")["a"].geometry
+        assert geometry.bounds == (2, 1, 5, 4)
+    vector_file(tmp_path / "h.gpkg", [box(2, -4, 5, -1)], None)
+    with pytest.raises(LabelError, match="change the sign of y"):
+        _run(_sheet(tmp_path, HEAD, "a|train|a.tif|h.gpkg|"), "houses", tmp_path / "r")
+
+
+def test_run_sheet_wkt_table_with_scenes(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif", crs=None, transform=None)
+    rows = ["a,houses," + box(1, 1, 3, 3).wkt, "b,houses," + box(5, 5, 6, 6).wkt]
+    lines = ["scene,class,WKT", *(r.replace(",POLY", ',"POLY') + '"' for r in rows)]
+    (tmp_path / "w.csv").write_text("\n".join(lines) + "\n")
+    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif|w.csv|", classes=["houses", "roads"])
+    (geometry,) = _run(dataset, "houses", tmp_path / "r")["a"].geometry
+    assert geometry.bounds == (1, 1, 3, 3)
+
+
+@pytest.mark.parametrize("name", ["e.geojson", "e.gpkg"])
+def test_run_sheet_empty_vector_file_means_absent(tmp_path: Path, name: str) -> None:
+    image(tmp_path / "a.tif")
+    vector_file(tmp_path / name, [])
+    dataset = _sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|", classes=["houses", "roads"])
+    assert len(_run(dataset, "roads", tmp_path / "r")["a"]) == 0
+
+
+def test_run_sheet_mask(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    mask = np.zeros((10, 20), np.uint8)
+    mask[2:4, 3:7] = 255
+    mask[8, 8] = 9
+    mask_file(tmp_path / "m.tif", mask, nodata=9)
+    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif||m.tif")
+    (geometry,) = _run(dataset, "houses", tmp_path / "r")["a"].geometry
+    assert geometry.equals(box(3, 2, 7, 4))
+    before = _keys(tmp_path / "r", "houses")
+    mask_file(tmp_path / "m.tif", (mask == 255).astype(np.uint8))  # another file, the same pixels
+    _run(dataset, "houses", tmp_path / "r")
+    assert _keys(tmp_path / "r", "houses") == before
+
+
+def test_run_sheet_raster_in_the_column_of_several_classes(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    mask_file(tmp_path / "m.tif", np.ones((10, 20), np.uint8))
+    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif|m.tif|", classes=["houses", "roads"])
+    with pytest.raises(LabelError, match="labels:roads"):
+        _run(dataset, "roads", tmp_path / "r")
+
+
+@pytest.mark.skipif(TEST_DATA is None, reason="RASTERLOOM_TEST_DATA does not name the folder of real imagery")
+def test_real_masks_become_their_own_pixels(tmp_path: Path) -> None:
+    from rasterio.features import rasterize
+
+    folder = Path(str(TEST_DATA)) / "spacenet-rio"
+    rows = ["scene|split|rgb|labels:houses"]
+    for name in ("rio_55", "rio_61"):  # a dense quarter; the sea
+        rows.append(f"{name}|train|{folder}/images/{name}.tif|{folder}/masks/{name}.tif")
+    frames = _run(_sheet(tmp_path, *rows), "houses", tmp_path / "r")
+    with rasterio.open(folder / "masks/rio_55.tif") as file:
+        mask = file.read(1) > 0
+    polygons = list(frames["rio_55"].geometry)
+    assert len(polygons) > 50
+    assert sum(p.area for p in polygons) == mask.sum()
+    assert (rasterize(polygons, mask.shape, dtype="uint8").astype(bool) == mask).all()
+    assert len(frames["rio_61"]) == 0
+
+
+@pytest.mark.skipif(TEST_DATA is None, reason="RASTERLOOM_TEST_DATA does not name the folder of real imagery")
+def test_real_vector_agrees_with_the_mask_that_another_tool_made(tmp_path: Path) -> None:
+    from rasterio.features import rasterize
+
+    folder = Path(str(TEST_DATA)) / "spacenet-atlanta"
+    row = f"atlanta|train|{folder}/sample_geotiff.tif|{folder}/geotiff_labels.geojson"
+    frame = _run(_sheet(tmp_path, "scene|split|rgb|labels", row), "houses", tmp_path / "r")["atlanta"]
+    with rasterio.open(folder / "sample_fp_mask_from_geojson.tif") as file:
+        mask = file.read(1) > 0
+    drawn = rasterize(list(frame.geometry), mask.shape, dtype="uint8").astype(bool)
+    assert (drawn != mask).sum() <= 5

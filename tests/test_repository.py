@@ -1,0 +1,235 @@
+"""The repository keeps its own rules: the same doors for every stage, small files, honest dependencies."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import LIBRARY, ROOT
+from rasterloom.job import OUTPUTS
+from rasterloom.stages import STAGES, module_of
+
+RULES = ROOT / "workflow" / "rules"
+SOURCES = sorted(
+    [
+        *(path for folder in ("workflow", "tests", "presets", "benchmarks") for path in (ROOT / folder).rglob("*.py")),
+        *RULES.glob("*.smk"),
+        ROOT / "Snakefile",
+    ]
+)
+IMPORT_NAMES = {
+    "opencv-python-headless": "cv2",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+    "pyyaml": "yaml",
+}
+NEVER_BEFORE_NEEDED = ("torch", "sklearn", "skimage", "cv2", "geopandas", "pandas", "rasterio", "zarr", "snakemake")
+
+
+def rule_of(stage: str) -> str:
+    return (RULES / f"{stage}.smk").read_text(encoding="utf-8")
+
+
+def dependencies() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [str(entry) for entry in project["dependencies"]]
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[<>=!~ \[;]", requirement, maxsplit=1)[0]
+
+
+# One name on all doors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_has_rule_module_and_test_file(stage: str) -> None:
+    assert (RULES / f"{stage}.smk").is_file()
+    assert (LIBRARY / f"{stage}.py").is_file()
+    assert (ROOT / "tests" / f"test_{stage}.py").is_file()
+    assert f'include: "workflow/rules/{stage}.smk"' in (ROOT / "Snakefile").read_text()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_module_has_what_the_workflow_calls(stage: str) -> None:
+    module = module_of(stage)
+    assert isinstance(module.VERSION, int)
+    assert callable(module.inputs)
+    assert callable(module.run)
+    assert module.__doc__
+
+
+def test_rules_are_those_of_the_stages_alone() -> None:
+    assert {path.stem for path in RULES.iterdir()} == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_rule_is_complete(stage: str) -> None:
+    text = rule_of(stage)
+    assert text.startswith('"""'), "a docstring of inputs and outputs comes first"
+    assert re.findall(r"^rule (\w+):", text, re.MULTILINE) == [stage]
+    keys = re.findall(r"^    (\w+):", text, re.MULTILINE)
+    needed = ["input", "output", "log", "benchmark", "conda", "threads", "resources", "params", "message", "shell"]
+    assert sorted(keys) == sorted(needed)
+    for inner in ("manifests", "mem_mb", "runtime", "spec"):
+        assert re.search(rf"^        {inner}=", text, re.MULTILINE), inner
+    for inner in ("mem_mb", "runtime"):
+        assert re.search(rf"{inner}=lambda wildcards, attempt: \d+ \* attempt", text), f"{inner} grows with the attempt"
+    assert f'RESULTS + "/{OUTPUTS[stage]}"' in text
+    assert f"exec python -m rasterloom {stage} --results {{RESULTS:q}}" in text
+    assert "--spec {params.spec:q}" in text
+    assert "2> {log:q}" in text
+    assert set(re.findall(r'RULES\.\w+\("(\w+)"\)', text)) == {stage}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_rule_gives_sources_exactly_where_the_stage_reads_them(stage: str) -> None:
+    reads = stage in {"register", "stack", "label", "submission"}
+    text = rule_of(stage)
+    for words in ("sources=RULES.sources(", "sources=RULES.stamps(", "--sources {params.sources:q}"):
+        assert (words in text) == reads, words
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_rule_of_a_model_asks_for_torch_a_gpu_and_the_recipes_threads(stage: str) -> None:
+    text, model = rule_of(stage), stage in {"train", "predict"}
+    assert ("envs/torch.yaml" in text) == model
+    assert ("envs/raster.yaml" in text) != model
+    assert ("gpu=1" in text) == model
+    assert (f'threads: RULES.threads("{stage}")' in text) == model
+
+
+def test_snakefile_is_a_table_of_contents() -> None:
+    lines = (ROOT / "Snakefile").read_text().splitlines()
+    assert len(lines) < 60
+    assert [line for line in lines if re.match(r"\s*def |\s*lambda ", line)] == []
+
+
+# Dependencies ----------------------------------------------------------------------------------------------
+
+
+def code_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """The packages that a file imports, wherever in it."""
+    for node in ast.walk(code_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def engines_of(path: Path) -> Iterator[str]:
+    """The packages that a file names as the ``engine`` of another."""
+    for node in ast.walk(code_of(path)):
+        if isinstance(node, ast.keyword) and node.arg == "engine" and isinstance(node.value, ast.Constant):
+            yield str(node.value.value)
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, str]:
+    """The packages that the library imports, each with a file that does."""
+    return {name: path.name for path in LIBRARY.rglob("*.py") for name in imports_of(path)}
+
+
+@pytest.mark.parametrize("requirement", [d for d in dependencies() if name_of(d) != "snakemake"])
+def test_dependency_is_used_by_the_library(requirement: str, imported: dict[str, str]) -> None:
+    engines = {name for path in LIBRARY.rglob("*.py") for name in engines_of(path)}
+    name = name_of(requirement)
+    assert IMPORT_NAMES.get(name, name) in imported.keys() | engines
+
+
+def test_dependencies_are_all_declared(imported: dict[str, str]) -> None:
+    """What the library imports at all is of Python itself, of the library, or declared."""
+    declared = {IMPORT_NAMES.get(name_of(d), name_of(d)) for d in dependencies()}
+    known = declared | set(sys.stdlib_module_names) | {"rasterloom"}
+    assert {name: file for name, file in imported.items() if name not in known} == {}
+
+
+def test_dependencies_name_the_joints_with_lower_bounds_and_reasons() -> None:
+    declared = dependencies()
+    assert {"snakemake", "torch", "rasterio", "shapely", "geopandas", "numpy", "zarr"} <= {name_of(d) for d in declared}
+    assert all(re.search(r"[>=]=\d", requirement) for requirement in declared)
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for requirement in declared:
+        assert re.search(rf'"{re.escape(requirement)}",\s+# \S', text), f"{requirement} has no reason"
+
+
+def test_library_imports_no_snakemake(imported: dict[str, str]) -> None:
+    assert "snakemake" not in imported
+
+
+def test_dependencies_are_in_the_lock_in_a_version_that_they_allow() -> None:
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    locked = {k.lower(): v for k, v in (line.split("==") for line in lines if "==" in line and line[0] != "#")}
+    for requirement in map(Requirement, dependencies()):
+        assert requirement.specifier.contains(locked[requirement.name.lower()]), requirement.name
+
+
+@pytest.mark.parametrize(("file", "without"), [("torch.yaml", {"snakemake"}), ("raster.yaml", {"snakemake", "torch"})])
+def test_conda_environments_are_the_dependencies(file: str, without: set[str]) -> None:
+    """Jobs need no Snakemake; only training and prediction need torch."""
+    listed = yaml.safe_load((ROOT / "envs" / file).read_text(encoding="utf-8"))["dependencies"]
+    assert listed[:2] == ["python=3.11", "pip"]
+    assert listed[2]["pip"] == [d for d in dependencies() if name_of(d) not in without]
+
+
+def test_planning_and_reuse_import_nothing_heavy(python: Callable[..., subprocess.Popen[str]]) -> None:
+    """A job whose artifacts are all in the store must not wait for torch, nor must the graph."""
+    code = (
+        "import sys\nimport rasterloom.cli, rasterloom.dag, rasterloom.rules\n"
+        "from rasterloom.stages import STAGES, module_of\n"
+        "for stage in STAGES:\n"
+        "    module_of(stage)\n"
+        "    print(stage, *(n for n in sys.argv[1:] if n in sys.modules))\n"
+    )
+    out, err = python(code, *NEVER_BEFORE_NEEDED).communicate()
+    assert err == ""
+    assert out.splitlines() == list(STAGES)
+
+
+# Size ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_is_at_most_500_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.rglob("*.py")), ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_functions_are_at_most_60_lines(path: Path) -> None:
+    functions = (n for n in ast.walk(code_of(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    lengths = {f.name: (f.end_lineno or 0) - f.lineno + 1 for f in functions}
+    assert {name: length for name, length in lengths.items() if length > 60} == {}
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.rglob("*.py")), ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_public_names_are_documented_and_typed(path: Path) -> None:
+    tree = code_of(path)
+    assert ast.get_docstring(tree), "the module has no docstring"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+        if isinstance(node, ast.FunctionDef):
+            assert node.returns is not None, node.name
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.rglob("*.py")), ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_library_writes_no_pickles_and_catches_nothing_bare(path: Path) -> None:
+    for node in ast.walk(code_of(path)):
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None), node.lineno
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            assert not {"pickle", "joblib", "dill"} & {name.split(".")[0] for name in names}

@@ -1,0 +1,113 @@
+"""The table of scores."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shapely import box
+
+from polygon_jobs import add_labels, add_polygons, make_job, text_item
+from rasterloom import score
+from rasterloom.errors import LabelError
+from rasterloom.jaccard import Areas
+from rasterloom.job import Job
+from rasterloom.manifest import Manifest
+from rasterloom.score import ClassScore, rows, table
+from rasterloom.store import Store
+
+
+def test_rows_pool_areas_and_average_classes() -> None:
+    trees = ClassScore("trees", {"s": Areas(1, 1, 0), "t": Areas(0, 0, 2)}, {"s": 10.5, "t": 20.5}, 127.5)
+    roads = ClassScore("roads", {"s": Areas(3, 1, 0)}, {"s": 0.5}, 0.5)
+    assert rows("held-out", [trees, roads]) == [
+        ["held-out", "trees", "s", "1.000", "1.000", "0.000", "0.500000", "10.5"],
+        ["held-out", "trees", "t", "0.000", "0.000", "2.000", "0.000000", "20.5"],
+        ["held-out", "trees", "all", "1.000", "1.000", "2.000", "0.250000", "127.5"],
+        ["held-out", "roads", "s", "3.000", "1.000", "0.000", "0.750000", "0.5"],
+        ["held-out", "roads", "all", "3.000", "1.000", "0.000", "0.750000", "0.5"],
+        ["held-out", "mean", "all", "", "", "", "0.500000", ""],
+    ]
+
+
+def test_rows_leave_an_undefined_jaccard_empty_and_out_of_the_mean() -> None:
+    nothing = ClassScore("water", {"s": Areas()}, {"s": 127.5}, 127.5)
+    half = ClassScore("roads", {"s": Areas(1, 1, 0)}, {"s": 127.5}, 127.5)
+    found = rows("out-of-fold", [nothing, half])
+    assert [row[6] for row in found if row[1] == "water"] == ["", ""]
+    assert found[-1][6] == "0.500000"
+    assert rows("out-of-fold", [nothing])[-1][6] == ""
+
+
+def test_rows_of_a_part_without_scenes_are_none() -> None:
+    assert rows("held-out", [ClassScore("trees", {}, {}, 0.0)]) == []
+    assert table([]) == "part\tclass\tscene\ttp\tfp\tfn\tjaccard\tthreshold\n"
+
+
+def scored(folder: Path) -> Job:
+    square, half = box(0, 0, 2, 2), box(0, 0, 1, 2)
+    add_polygons(folder, "trees", {"s": [square], "t": [square], "u": [square], "v": [square]})
+    add_labels(folder, "trees", {"s": [half], "t": [], "u": [square], "v": [square, half]})
+    add_polygons(folder, "water", {"s": [], "v": []})
+    add_labels(folder, "water", {"s": [], "v": []})
+    store = Store(folder / "store")
+    tuned = {"threshold": 100.5, "scenes": {"s": {"threshold": 30.5}}}
+    for name in ("trees", "water"):
+        Manifest("tune", {name: text_item(store, "tune", name, ".tuning.json", tuned)}).write(
+            folder / "tuning" / f"{name}.json"
+        )
+    folds = {"folds": {"fold-0": {"train": ["u"], "validation": ["s", "t"]}}}
+    Manifest("split", {"g": text_item(store, "split", "g", ".folds.json", folds)}).write(folder / "folds/g.json")
+    spec: dict[str, Any] = {
+        "stage": "score",
+        "classes": {"trees": 5, "water": 7},
+        "groups": {"trees": "g", "water": "g"},
+        "truth": {"trees": ["v"], "water": ["v"]},
+        "labelled": {"trees": ["s", "t", "u"], "water": ["s"]},
+        "batches": {scene: [scene] for scene in "stuv"},
+    }
+    return make_job(folder, spec)
+
+
+def test_run_scores_unseen_truth_and_out_of_fold_scenes(tmp_path: Path) -> None:
+    job = scored(tmp_path)
+    score.run(job)
+    found = [line.split("\t") for line in (tmp_path / "score.tsv").read_text().splitlines()]
+    assert found[1:] == [
+        ["held-out", "trees", "v", "4.000", "0.000", "0.000", "1.000000", "100.5"],
+        ["held-out", "trees", "all", "4.000", "0.000", "0.000", "1.000000", "100.5"],
+        ["held-out", "water", "v", "0.000", "0.000", "0.000", "", "100.5"],
+        ["held-out", "water", "all", "0.000", "0.000", "0.000", "", "100.5"],
+        ["held-out", "mean", "all", "", "", "", "1.000000", ""],
+        # u only trained: no row.
+        ["out-of-fold", "trees", "s", "2.000", "2.000", "0.000", "0.500000", "30.5"],
+        ["out-of-fold", "trees", "t", "0.000", "4.000", "0.000", "0.000000", "100.5"],
+        ["out-of-fold", "trees", "all", "2.000", "6.000", "0.000", "0.250000", "100.5"],
+        ["out-of-fold", "water", "s", "0.000", "0.000", "0.000", "", "30.5"],
+        ["out-of-fold", "water", "all", "0.000", "0.000", "0.000", "", "100.5"],
+        ["out-of-fold", "mean", "all", "", "", "", "0.250000", ""],
+    ]
+
+
+def test_inputs_are_what_run_reads(tmp_path: Path) -> None:
+    job = scored(tmp_path)
+    found = score.inputs(job.spec)
+    assert set(found) == {
+        "labels/trees.json", "labels/water.json", "tuning/trees.json", "tuning/water.json", "folds/g.json",
+        *(f"polygons/trees/{s}.json" for s in "stuv"), *(f"polygons/water/{s}.json" for s in "sv"),
+    }  # fmt: skip
+    assert all((tmp_path / path).is_file() for path in found)
+
+
+def test_run_without_truth_writes_the_header(tmp_path: Path) -> None:
+    job = scored(tmp_path)
+    job.spec["truth"] = job.spec["labelled"] = {"trees": [], "water": []}
+    assert score.inputs(job.spec) == []
+    score.run(job)
+    assert (tmp_path / "score.tsv").read_text() == table([])
+
+
+def test_run_names_a_scene_without_labels(tmp_path: Path) -> None:
+    job = scored(tmp_path)
+    add_labels(tmp_path, "trees", {})
+    with pytest.raises(LabelError, match="scene v has no labels of class trees"):
+        score.run(job)

@@ -1,0 +1,346 @@
+"""Training: the schedule, the batches, reproducible and resumed weights, checkpoints, the stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rasterloom import member, training
+from rasterloom import train as stage
+from rasterloom.augment import Normalisation, TrainingScene
+from rasterloom.device import computing
+from rasterloom.digest import array_digest
+from rasterloom.errors import LabelError
+from rasterloom.job import Job
+from rasterloom.sampling import index_scene
+from rasterloom.training import Trainer, TrainingRecipe
+from small_training import MODEL, TRAINING, Tree, scene, small_tree
+
+
+def memory_scene(name: str, seed: int, covered: bool = True) -> TrainingScene:
+    data, valid, coverage = scene(seed)
+    coverage = coverage if covered else np.zeros_like(coverage)
+
+    def read(y0: int, y1: int, x0: int, x1: int) -> Any:
+        return data[:, y0:y1, x0:x1], valid[:, y0:y1, x0:x1], coverage[y0:y1, x0:x1]
+
+    return TrainingScene(name, index_scene(lambda a, b: (coverage[a:b], valid[0, a:b]), len(coverage)), read)
+
+
+SCENES = [memory_scene("a", 0), memory_scene("b", 1)]
+NORMALISATION = Normalisation(np.full(4, 510, np.float32), np.full(4, 25, np.float32), np.array([0, 1, 1, 2]))
+
+
+def trained(
+    recipe: TrainingRecipe, state: dict[str, NDArray[Any]] | None = None, **options: Any
+) -> dict[str, NDArray[Any]]:
+    with computing(recipe.threads):
+        trainer = Trainer(recipe, MODEL, 4, "cpu")
+        if state is not None:
+            trainer.restore(state)
+        batch_of: Callable[[int], training.Batch] = lambda step: training.make_batch(  # noqa: E731
+            SCENES, recipe, NORMALISATION, step
+        )
+        done = training.train(trainer, batch_of, **options)
+    return {**done.weights, "history": done.history}
+
+
+def recipe(**changes: Any) -> TrainingRecipe:
+    return TrainingRecipe.of({**TRAINING, **changes})
+
+
+# Pure functions ---------------------------------------------------------------------------------------------
+
+
+def test_learning_rate_is_one_cycle() -> None:
+    rates = [training.learning_rate(step, 100, 2.0) for step in range(100)]
+    assert rates[0] == pytest.approx(2.0 / 25)
+    assert max(rates) == rates[20] == 2.0
+    assert rates[-1] == pytest.approx(2e-3)
+    assert rates[:21] == sorted(rates[:21])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+def test_learning_rate_of_short_trainings(steps: int) -> None:
+    assert all(0 < training.learning_rate(step, steps, 1.0) <= 1.0 for step in range(steps))
+
+
+def test_jaccard_pools_pixels() -> None:
+    assert training.jaccard(np.array([[0.0, 1, 1, 0], [0.0, 5, 1, 2]])) == 0.6
+    assert training.jaccard(np.zeros((2, 4))) == 1.0
+
+
+@pytest.mark.parametrize(("steps", "points"), [(1, 1), (7, 7), (1000, 400)])
+def test_learning_curve(steps: int, points: int) -> None:
+    curve = training.learning_curve(np.ones((steps, 4), np.float32))
+    assert [len(value) for value in curve.values()] == [points] * 3
+    assert curve["history.step"][-1] == steps
+    assert (curve["history.iou"] == np.float32(1 / 3)).all()
+
+
+def test_make_batch_masks_invalid_reference_and_zeroes_invalid_sensors() -> None:
+    still = recipe(batch=4, patch=40, augment={"flips": False, "rotation": False, "colour": 0.5})
+    batch = training.make_batch(SCENES, still, NORMALISATION, 0)
+    assert batch.images.shape == (4, 4, 40, 40)
+    assert {str(a.dtype) for a in (batch.images, batch.target, batch.weight)} == {"float32"}
+    assert batch.weight.sum() == 4 * 40 * 36  # columns beyond the scene have no weight
+    assert set(np.unique(batch.target)) == {0.0, 1.0}
+    assert (batch.images[:, 1:3, :3, 2:6] == 0).all()  # plane 1 is invalid in its corner
+    assert (batch.images[:, 3, -5:] == 0).all()
+    assert (batch.images[:, 0, :, 2:38] != 0).mean() > 0.99
+
+
+def test_make_batch_is_a_function_of_the_step() -> None:
+    one, again, other = (training.make_batch(SCENES, recipe(), NORMALISATION, step) for step in (3, 3, 4))
+    assert np.array_equal(one.images, again.images)
+    assert not np.array_equal(one.images, other.images)
+
+
+# The loop ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_train_equal_inputs_equal_weights(precision: str) -> None:
+    one, again, other = (
+        trained(recipe(precision=precision, seed=seed), workers=workers) for seed, workers in ((1, 1), (1, 3), (2, 1))
+    )
+    assert array_digest(one) == array_digest(again)
+    assert array_digest(one) != array_digest(other)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_train_resumed_equals_uninterrupted(precision: str, tmp_path: Path) -> None:
+    states: list[dict[str, NDArray[Any]]] = []
+    whole = trained(recipe(precision=precision), save=states.append, save_seconds=0.0)
+    assert [len(state["history"]) for state in states] == list(range(1, 8))
+    for state in (states[0], states[4]):
+        stage.write_state(tmp_path / "s.safetensors", state)
+        read = stage.read_state(tmp_path / "s.safetensors")
+        assert array_digest(trained(recipe(precision=precision), read)) == array_digest(whole)
+
+
+def test_train_learns() -> None:
+    history = trained(recipe(steps=60, batch=4, precision="float32"))["history"]
+    assert history[-10:, 0].mean() < 0.5 * history[:5, 0].mean()
+    assert training.jaccard(history[-10:]) > 0.6
+
+
+def test_train_ignores_invalid_ground() -> None:
+    """What lies where the reference is invalid changes no weight."""
+    digests = set()
+    for value in (0.0, 1.0):
+
+        def batch_of(step: int, value: float = value) -> training.Batch:
+            batch = training.make_batch(SCENES, recipe(), NORMALISATION, step)
+            batch.weight[:, :5] = 0.0
+            batch.target[:, :5] = value
+            return batch
+
+        with computing(1):
+            done = training.train(Trainer(recipe(steps=2), MODEL, 4, "cpu"), batch_of)
+        digests.add(array_digest(done.weights))
+    assert len(digests) == 1
+
+
+def test_train_reports_progress() -> None:
+    seen: list[training.Progress] = []
+    trained(recipe(steps=45), report=seen.append)
+    assert [p.step for p in seen] == [20, 40, 45]
+    assert all(0 <= p.busy <= 1 and p.seconds_per_step > 0 for p in seen)
+    assert "ms/step network" in str(seen[0])
+
+
+def test_require_positive_names_class_scenes_and_remedy() -> None:
+    empty = [memory_scene(name, 0, covered=False) for name in ("s1", "s2")]
+    with pytest.raises(LabelError, match=r"lakes: none of the 2 training scenes \(s1, s2\).*scale s.*Label it there"):
+        training.require_positive(empty, "lakes", "s")
+    training.require_positive([*empty, SCENES[0]], "lakes", "s")
+
+
+# Files ------------------------------------------------------------------------------------------------------
+
+
+def test_claimed_state_is_exclusive_and_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "k"
+    with stage.claimed_state(folder) as one, stage.claimed_state(folder) as two:
+        assert one != two
+        assert len(list(folder.iterdir())) == 2
+    assert not folder.exists()
+
+
+def test_claimed_state_survives_an_error_and_is_taken_over(tmp_path: Path) -> None:
+    folder = tmp_path / "k"
+    with pytest.raises(KeyError), stage.claimed_state(folder) as state:
+        stage.write_state(state / stage.STATE, {"x": np.arange(3)})
+        raise KeyError
+    with stage.claimed_state(folder) as state:
+        read = stage.read_state(state / stage.STATE)
+        assert read is not None
+        assert read["x"].tolist() == [0, 1, 2]
+    assert not folder.exists()
+
+
+def test_claimed_state_survives_a_kill(tmp_path: Path) -> None:
+    code = (
+        "import os, numpy as np; from pathlib import Path; from rasterloom import train\n"
+        f"with train.claimed_state(Path({str(tmp_path)!r}) / 'k') as state:\n"
+        "    train.write_state(state / train.STATE, {'x': np.arange(2)}); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    with stage.claimed_state(tmp_path / "k") as state:
+        assert stage.read_state(state / stage.STATE) is not None
+
+
+def test_read_state_ignores_what_is_not_one(tmp_path: Path) -> None:
+    assert stage.read_state(tmp_path / "none") is None
+    (tmp_path / "bad").write_bytes(b"12345678901234567890")
+    assert stage.read_state(tmp_path / "bad") is None
+
+
+# The stage --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    made = small_tree(tmp_path_factory.mktemp("results"))
+    stage.run(made.train_job())
+    return made
+
+
+def test_inputs_of_a_fold_and_of_all() -> None:
+    spec = {"scale": {"name": "s"}, "scenes": ["x"], "target": "t", "group": "g", "fold": "fold-0"}
+    common = ["stacks/s/x.json", "masks/s/t/x.json", "statistics/statistics.json"]
+    assert stage.inputs(spec) == [*common, "folds/g.json"]
+    assert stage.inputs({**spec, "fold": "all"}) == common
+
+
+def test_run_writes_checkpoint_and_manifest(tree: Tree) -> None:
+    item = tree.model()
+    tensors, found = member.load_checkpoint(tree.store.open_path(item))
+    assert item.digest == array_digest(tensors)
+    assert found["training"] == TRAINING
+    assert tensors["normalisation.mean"].shape == (3,)
+    assert tensors["history.loss"].shape == (8,)
+    assert any(name.startswith("network.down.0") for name in tensors)
+    assert (tree.results / "models/m/fold-0.safetensors").exists()
+    assert not [path for path in (tree.store.root / "train").iterdir() if path.is_dir()]
+
+
+def test_run_reuses_the_checkpoint_without_torch(tree: Tree) -> None:
+    code = (
+        "import json, sys; from pathlib import Path; from rasterloom.job import Job\n"
+        "from rasterloom.store import Store\n"
+        "from rasterloom import train\n"
+        f"results = Path({str(tree.results)!r}); spec = json.loads({json.dumps(tree.train_job().spec)!r})\n"
+        "train.run(Job(spec, {}, results, Store(results / 'store')))\n"
+        "print(sorted({'torch', 'sklearn', 'zarr', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout == "[]\n"
+
+
+def same(job: Job) -> str:
+    stage.run(job)
+    return job.manifest(f"models/m/{job.spec['fold']}").items[job.spec["fold"]].key
+
+
+def test_run_key_depends_on_what_can_change_the_weights(tree: Tree) -> None:
+    key = tree.model().key
+    short = {**TRAINING, "steps": 1}
+    assert same(tree.train_job(member="m", scenes=["a", "b", "c", "d"])) == key  # the fold decides the scenes
+    keys = {
+        same(tree.train_job(training=short)),
+        same(tree.train_job(training=short, sensors=["rgb"])),
+        same(tree.train_job("fold-1", training=short)),
+        same(tree.train_job("all", training=short)),
+        key,
+    }
+    assert len(keys) == 5
+
+
+def test_run_does_not_depend_on_unused_sensors(tmp_path: Path) -> None:
+    made = small_tree(tmp_path)
+    short = {**TRAINING, "steps": 1}
+    before = same(made.train_job(training=short))
+    data, valid, coverage = scene(0)
+    data[0] += 1  # sensor p, which the member does not read
+    made.write_stack("a", data, valid)
+    assert same(made.train_job(training=short)) == before
+    made.write_mask("a", np.flip(coverage).copy())
+    assert same(made.train_job(training=short)) != before
+
+
+def test_run_reads_by_window_what_the_cache_does_not_hold(tree: Tree) -> None:
+    job = tree.train_job()
+    stacks, masks = job.items("stacks/s", ["a", "b"]), job.items("masks/s/t", ["a", "b"])
+    cached = stage.open_training_scenes(job, stacks, masks)
+    windowed = stage.open_training_scenes(job, stacks, masks, cache=0)
+    norm = Normalisation(np.zeros(3, np.float32), np.ones(3, np.float32), np.array([0, 0, 1]))
+    for step in range(3):
+        one, two = (training.make_batch(s, recipe(), norm, step) for s in (cached, windowed))
+        assert np.array_equal(one.images, two.images)
+        assert np.array_equal(one.target, two.target)
+        assert np.array_equal(one.weight, two.weight)
+
+
+def test_run_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = small_tree(tmp_path)
+    stage.run(made.train_job())
+    whole = made.model()
+    path = made.store.open_path(whole)
+    path.unlink()
+
+    real = training.train
+
+    def interrupted(trainer: Trainer, batch_of: Any, **options: Any) -> Any:
+        def batch(step: int) -> training.Batch:
+            if step == 5:
+                raise KeyboardInterrupt
+            made_batch: training.Batch = batch_of(step)
+            return made_batch
+
+        return real(trainer, batch, **{**options, "save_seconds": 0.0})
+
+    monkeypatch.setattr(stage, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(made.train_job())
+    started: list[int] = []
+
+    def watched(trainer: Trainer, batch_of: Any, **options: Any) -> Any:
+        started.append(trainer.step)
+        return real(trainer, batch_of, **options)
+
+    monkeypatch.setattr(stage, "train", watched)
+    stage.run(made.train_job())
+    assert started[0] > 0
+    assert made.model().digest == whole.digest
+
+
+def test_run_without_positive_pixels_stops(tmp_path: Path) -> None:
+    made = small_tree(tmp_path)
+    for name in "ab":
+        made.write_mask(name, np.zeros((40, 36), np.uint8))
+    with pytest.raises(LabelError, match="t: none of the 2 training scenes"):
+        stage.run(made.train_job())
+    assert not list((made.store.root / "train").glob("*"))
+
+
+@pytest.mark.parametrize("model", [{"kind": "linear", "samples": 200}, {"kind": "forest", "samples": 200, "trees": 3}])
+def test_run_pixel_models(tree: Tree, model: dict[str, Any]) -> None:
+    job = tree.train_job("fold-1", model=model, training={"threads": 1, "seed": 0}, member="p")
+    stage.run(job)
+    item = job.manifest("models/p/fold-1").items["fold-1"]
+    tensors, _ = member.load_checkpoint(tree.store.open_path(item))
+    assert {name.split(".")[0] for name in tensors} == {model["kind"], "normalisation"}

@@ -1,0 +1,153 @@
+"""The command line: ``rasterloom STAGE`` and the tools around the stages."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import string
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rasterloom import __version__
+from rasterloom.errors import InputError, RasterloomError
+from rasterloom.job import OUTPUTS, Job
+from rasterloom.stages import STAGES, module_of
+from rasterloom.store import Store
+
+_STAGE_HELP = {
+    "register": "estimate the transform of each sensor of a scene to the reference",
+    "stack": "resample all sensors of a scene to one grid",
+    "statistics": "mean and deviation of each channel",
+    "label": "read the labels of a class into reference pixels",
+    "mask": "covered fraction of each pixel by a target",
+    "split": "divide the labelled scenes into training and validation",
+    "train": "train a member",
+    "predict": "predict scenes with a member's checkpoints",
+    "ensemble": "average the members of a class",
+    "tune": "choose a class's threshold on out-of-fold predictions",
+    "vectorise": "turn probabilities into sub-pixel outlines",
+    "wkt": "write tables of WKT",
+    "submission": "write and check the contest's submission",
+    "score": "score the polygons against labels",
+    "export": "write a GeoPackage a scene",
+    "measure": "count objects and measure areas",
+    "report": "write pages and pictures",
+}
+
+_TOOL_HELP = {
+    "scenes": "generate scenes in the contest's formats",
+    "verify": "check manifests against the store",
+    "gc": "remove artifacts that nothing names",
+    "schema": "print the JSON schema of the configuration",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 a mistake (explained), 2 unusable arguments, 130 Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser(given).parse_args(given)
+    try:
+        args.run(args)
+    except RasterloomError as error:
+        print(f"rasterloom: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(
+            "rasterloom: stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr
+        )
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rasterloom",
+        description="From raw multi-resolution satellite images to polygons. The workflow runs the stages for you "
+        "(`snakemake --cores all`); here each can be run by hand.",
+    )
+    parser.add_argument("--version", action="version", version=f"rasterloom {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for stage in STAGES:
+        _add_stage(commands, stage)
+    _add_tools(commands, given)
+    return parser
+
+
+def _add_stage(commands: Any, stage: str) -> None:
+    fields = [name for _, name, _, _ in string.Formatter().parse(OUTPUTS[stage]) if name]
+    parser = commands.add_parser(
+        stage,
+        help=_STAGE_HELP[stage],
+        description=f"{_STAGE_HELP[stage].capitalize()}: writes RESULTS/{OUTPUTS[stage]}. By hand, name what is "
+        f"wanted ({', '.join('--' + name for name in fields) or 'nothing more is needed'}); the configuration is "
+        "config.yaml and the files given with --configfile. What is in the store already is not computed again.",
+    )
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml, in order")
+    for name in fields:
+        parser.add_argument(f"--{name}", help=f"which {name}")
+    workflow = parser.add_argument_group("what the workflow gives instead")
+    workflow.add_argument("--results", type=Path, help="the results folder")
+    workflow.add_argument("--spec", help="the job's slice of the recipe as JSON, or @file")
+    workflow.add_argument("--sources", default="{}", help="its source files as JSON, or @file")
+    parser.set_defaults(run=_run_stage, stage=stage, fields=fields)
+
+
+def _add_tools(commands: Any, given: Sequence[str]) -> None:
+    """Add the tools; only the one that was asked for is imported, as jobs start often."""
+    for name, help_ in _TOOL_HELP.items():
+        if name not in given[:1]:
+            commands.add_parser(name, help=help_)
+            continue
+        module = importlib.import_module(f"rasterloom.{name}")
+        parser = commands.add_parser(name, help=help_, description=module.__doc__)
+        module.configure(parser)
+        parser.set_defaults(run=module.main)
+
+
+def _run_stage(args: argparse.Namespace) -> None:
+    from rasterloom.lock import end_with_parent
+
+    if args.spec is not None:
+        end_with_parent()
+        spec, sources = _argument(args.spec), _argument(args.sources)
+        results = args.results or Path("results")
+    else:
+        spec, sources, results = _by_hand(args)
+    job = Job(spec, sources, results, Store.of(results))
+    module_of(args.stage).run(job)
+    job.log(f"{args.stage}: wrote {job.output}")
+
+
+def _argument(text: str) -> dict[str, Any]:
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text(encoding="utf-8")
+    value: dict[str, Any] = json.loads(text)
+    return value
+
+
+def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], Path]:
+    """Spec, sources and results folder from the configuration and the names on the command line."""
+    from rasterloom.config import read_config_files
+    from rasterloom.dag import Dag
+
+    base = [Path("config.yaml")] if Path("config.yaml").is_file() else []
+    if not base and not args.configfile:
+        raise InputError("no configuration: run this beside config.yaml, or give one with --configfile")
+    dag = Dag.load(read_config_files([*base, *args.configfile]))
+    names = {field: getattr(args, field) for field in args.fields}
+    missing = [field for field, value in names.items() if value is None]
+    wanted = OUTPUTS[args.stage]
+    known = dag.outputs()[args.stage]
+    if missing:
+        raise InputError(f"`rasterloom {args.stage}` needs --{' and --'.join(missing)}: it writes {wanted}")
+    if wanted.format(**names) not in known:
+        raise InputError(
+            f"the configuration has no {wanted.format(**names)}; it has {', '.join(known[:4])}"
+            + (f" and {len(known) - 4} more" if len(known) > 4 else "")
+        )
+    return dag.spec(args.stage, **names), dag.sources(args.stage, **names), dag.results

@@ -1,0 +1,158 @@
+"""The recipe: what the configuration amounts to, member by member, with every default filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rasterloom.config.load import merge
+from rasterloom.config.model import Config, MemberConfig, PolygonsConfig, PredictionConfig, TrainingConfig
+from rasterloom.errors import ConfigError
+
+_SIZES: Mapping[str, tuple[str, ...]] = {
+    "unet": ("maps", "levels", "convolutions"),
+    "forest": ("trees", "depth", "samples"),
+    "linear": ("samples",),
+}
+_PIXEL_TRAINING = ("threads", "seed")
+
+
+@dataclass(frozen=True)
+class MemberRecipe:
+    """One model: target x model x input x scale, with its settings."""
+
+    name: str
+    target: str
+    classes: tuple[str, ...]
+    model: dict[str, Any]
+    sensors: tuple[str, ...]
+    scale: dict[str, Any]
+    training: dict[str, Any]
+    prediction: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ClassRecipe:
+    """One class: the names of its members, its group of targets, its polygon settings."""
+
+    name: str
+    id: int
+    members: tuple[str, ...]
+    group: str
+    polygons: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All members and classes; `groups` maps a group of targets to its targets, each with its classes."""
+
+    members: dict[str, MemberRecipe]
+    classes: dict[str, ClassRecipe]
+    groups: dict[str, dict[str, tuple[str, ...]]]
+
+    def group_of(self, member: str) -> str:
+        """The group that a member's target belongs to."""
+        target = self.members[member].target
+        return next(group for group, targets in self.groups.items() if target in targets)
+
+
+def resolve(config: Config) -> Recipe:
+    """Work out members, groups and settings.
+
+    Raises
+    ------
+    ConfigError
+        If two classes define the same member with different settings, or overrides do not fit together.
+    """
+    members: dict[str, MemberRecipe] = {}
+    owners: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
+    for class_name, entry in config.classes.items():
+        for member in entry.members:
+            found = _member(config, class_name, member)
+            if members.setdefault(found.name, found) != found:
+                raise ConfigError(
+                    f"the configuration has a mistake: member {found.name} is shared by the classes "
+                    f"{owners[found.name]} and {class_name}, which give it different settings; "
+                    "give both the same `training` and `prediction`"
+                )
+            owners.setdefault(found.name, class_name)
+            if found.name in names.setdefault(class_name, []):
+                raise ConfigError(
+                    f"the configuration has a mistake: class {class_name} lists member {found.name} twice; "
+                    "remove one of them"
+                )
+            names[class_name].append(found.name)
+    groups = _groups(names, members)
+    classes = {
+        name: ClassRecipe(
+            name,
+            entry.id,
+            tuple(names[name]),
+            next(g for g, targets in groups.items() if members[names[name][0]].target in targets),
+            _settings(PolygonsConfig, f"classes.{name}.polygons", config.defaults.polygons, entry.polygons),
+        )
+        for name, entry in config.classes.items()
+    }
+    return Recipe(members, classes, groups)
+
+
+def scale_table(config: Config, name: str) -> dict[str, Any]:
+    """A scale as a spec holds it: its name and the one key that is set."""
+    return {"name": name, **config.scales[name].model_dump(exclude_none=True)}
+
+
+def _member(config: Config, class_name: str, member: MemberConfig) -> MemberRecipe:
+    entry = config.classes[class_name]
+    target = member.target or class_name
+    model = config.models[member.model]
+    where = f"classes.{class_name}"
+    training = _settings(TrainingConfig, f"{where}.training", config.defaults.training, entry.training, member.training)
+    prediction = _settings(
+        PredictionConfig, f"{where}.prediction", config.defaults.prediction, entry.prediction, member.prediction
+    )
+    if model.kind != "unet":
+        training = {key: training[key] for key in _PIXEL_TRAINING}
+        prediction = {"threads": prediction["threads"]}
+    return MemberRecipe(
+        name=f"{target}-{member.model}-{member.input}-{member.scale}",
+        target=target,
+        classes=tuple(sorted(config.targets.get(target, [target]))),
+        model={"kind": model.kind, **{key: getattr(model, key) for key in _SIZES[model.kind]}},
+        sensors=tuple(config.inputs[member.input]),
+        scale=scale_table(config, member.scale),
+        training=training,
+        prediction=prediction,
+    )
+
+
+def _settings(kind: type[BaseModel], where: str, *layers: BaseModel) -> dict[str, Any]:
+    """Settings laid over each other: of each layer only the keys that were written."""
+    merged: dict[str, Any] = kind().model_dump()
+    for layer in layers:
+        merged = merge(merged, layer.model_dump(exclude_unset=True))
+    try:
+        return kind.model_validate(merged).model_dump()
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"the configuration has a mistake: `{where}` with the defaults: {message}") from None
+
+
+def _groups(
+    names: Mapping[str, Iterable[str]], members: Mapping[str, MemberRecipe]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Targets that meet in an ensemble, directly or through others, by the name of their group."""
+    components: list[set[str]] = []
+    for ensemble in names.values():
+        targets = {members[name].target for name in ensemble}
+        touching = [component for component in components if component & targets]
+        components = [component for component in components if not component & targets]
+        components.append(targets.union(*touching))
+    classes = {member.target: member.classes for member in members.values()}
+    return {
+        "+".join(sorted(component)): {target: classes[target] for target in sorted(component)}
+        for component in components
+    }

@@ -1,0 +1,57 @@
+"""Where the scenes are: an index of a data set, made by listing folders and reading small tables.
+
+It is built each time Snakemake reads the workflow, so it opens no image and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rasterloom.dataset.index import Dataset, LabelFile, Scene, SourceFile, hint, register_sources
+from rasterloom.errors import ConfigError
+
+__all__ = ["Dataset", "LabelFile", "Scene", "SourceFile", "load_dataset", "register_sources"]
+
+
+def load_dataset(
+    dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], classes: Mapping[str, int]
+) -> Dataset:
+    """Index a data set.
+
+    Parameters
+    ----------
+    dataset : mapping
+        The section ``dataset`` of the configuration: ``layout`` is ``dstl`` (with ``root``, ``predict``,
+        ``truth``) or ``sheet`` (with ``table``).
+    sensors : mapping of str to mapping
+        The section ``sensors``: their order gives the order of channels, ``reference: true`` marks the one
+        whose pixel grid everything is brought to (without a mark: the first).
+    classes : mapping of str to int
+        Number of each class.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ConfigError
+        For a layout, a sensor or a choice of scenes that does not exist.
+    InputError
+        For a table that cannot be used; names row and column.
+    MissingInputError
+        For files that are not there: all of them in one message for ``dstl``, the first for ``sheet``.
+
+    Notes
+    -----
+    Cost: a listing of each folder and a `stat` per file. Of the table of labels only ids are looked at.
+    """
+    from rasterloom.dataset import dstl, sheet
+
+    layout = dataset.get("layout")
+    if layout == "dstl":
+        return dstl.load(dataset, sensors, classes)
+    if layout == "sheet":
+        return sheet.load(dataset, sensors, classes)
+    raise ConfigError(f"dataset.layout: {layout!r} is not a layout; {hint(str(layout), ['dstl', 'sheet'])}")

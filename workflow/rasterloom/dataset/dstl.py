@@ -1,0 +1,435 @@
+"""The layout of the Dstl contest: folders `three_band` and `sixteen_band` and three tables, however unpacked."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rasterloom.dataset.index import Dataset, Role, Scene, SourceFile, hint, reference_sensor
+from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
+
+SENSORS: Mapping[str, tuple[str, str]] = {
+    "rgb": ("three_band", ""),
+    "p": ("sixteen_band", "_P"),
+    "m": ("sixteen_band", "_M"),
+    "a": ("sixteen_band", "_A"),
+}
+"""Folder of each sensor, and what stands between the scene's id and `.tif` in the names of its files."""
+
+SCORED = (
+    "6080_4_4 6080_4_1 6010_0_1 6150_3_4 6020_0_4 6020_4_3 6150_4_3 6070_3_4 6020_1_3 6060_1_4 6050_4_4"
+    " 6110_2_3 6060_4_1 6100_2_4 6050_3_3 6100_0_2 6060_0_0 6060_0_1 6060_0_3 6060_2_0 6120_1_4 6160_1_4"
+    " 6120_3_3 6140_2_3 6090_3_2 6090_3_4 6170_4_4 6120_4_4 6030_1_4 6120_0_2 6030_1_2 6160_0_0"
+)
+"""The ids of the 32 images, of 429, that the contest's score is made of."""
+
+TWINS: Mapping[str, str] = {"6140": "6110", "6150": "6030", "6130": "6020"}
+"""Scenes that show the ground of another one on another date."""
+
+TABLES = {
+    "train_wkt": "train_wkt_v4.csv",
+    "grid_sizes": "grid_sizes.csv",
+    "sample_submission": "sample_submission.csv",
+}
+
+SOURCE = "https://www.kaggle.com/c/dstl-satellite-imagery-feature-detection"
+
+
+@dataclass(frozen=True)
+class WktRow:
+    """A row of a table of labels, its geometry not yet read.
+
+    Attributes
+    ----------
+    scene : str
+    class_id : int
+    line : int
+        Row of the file, counted from 1; the header is row 1.
+    start, end : int
+        Where the geometry's text lies in the file's bytes.
+    """
+
+    scene: str
+    class_id: int
+    line: int
+    start: int
+    end: int
+
+
+def ground_of(scene: str) -> str:
+    """The ground that an image shows: its scene's number, twins counted as one, and its tile.
+
+    Ids are ``SSSS_row_column``: a scene of 5 x 5 tiles that abut and do not overlap. Abutting tiles are
+    different ground: no pixel of one is in the other, so they may stand on two sides of a split. The scenes
+    of `TWINS` cover the same footprint on two dates, tile by tile: 6110_1_2 and 6140_1_2 are one ground. An
+    id of another form is its own ground.
+
+    Examples
+    --------
+    >>> ground_of("6140_1_2"), ground_of("6110_1_2"), ground_of("6110_1_3")
+    ('6110_1_2', '6110_1_2', '6110_1_3')
+    """
+    number, _, tile = scene.partition("_")
+    return f"{TWINS.get(number, number)}_{tile}" if tile else scene
+
+
+def find_table(root: Path, name: str) -> Path | None:
+    """The table `name` below `root`: flat, in a folder of its name, or still zipped; None if it is nowhere."""
+    return next((path for path in table_paths(root, name) if path.is_file()), None)
+
+
+def table_paths(root: Path, name: str) -> list[Path]:
+    """Where a table is looked for, in this order."""
+    stem = name.rsplit(".", 1)[0]
+    return [root / name, root / name / name, root / stem / name, root / f"{name}.zip", root / f"{stem}.zip"]
+
+
+@contextmanager
+def table_bytes(path: Path) -> Iterator[bytes | mmap.mmap]:
+    """The bytes of a table: mapped into memory, not copied; those of a zipped one are unpacked (in memory).
+
+    Raises
+    ------
+    InputError
+        If a zip does not hold exactly one .csv file.
+    """
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if n.endswith(".csv") and not n.startswith("__MACOSX")]
+            if len(names) != 1:
+                raise InputError(f"{path} holds {len(names)} .csv files, one is needed: unpack it by hand")
+            yield archive.read(names[0])
+    elif path.stat().st_size == 0:
+        yield b""
+    else:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
+
+
+def wkt_rows(path: Path, data: bytes | mmap.mmap) -> Iterator[WktRow]:
+    """Rows of a table ImageId, ClassType, MultipolygonWKT, without decoding any geometry.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    data : bytes
+        As `table_bytes` gives them.
+
+    Yields
+    ------
+    WktRow
+
+    Raises
+    ------
+    InputError
+        If the header is not the contest's, or a row has no scene and class number; names file and row.
+
+    Notes
+    -----
+    Searches for separators only: a table of 100 MB takes about 0.05 s once it is in the system's cache.
+    """
+    end = data.find(b"\n")
+    header = bytes(data[: end if end >= 0 else len(data)]).decode("utf-8-sig", "replace").strip()
+    names = [name.strip().strip('"').lower() for name in header.split(",")]
+    if names != ["imageid", "classtype", "multipolygonwkt"]:
+        raise InputError(
+            f"{path} begins with {header[:80]!r}; a table of labels begins with the row "
+            "ImageId,ClassType,MultipolygonWKT and has these columns, separated by commas"
+        )
+    position, line = end + 1, 2
+    while 0 < position < len(data):
+        row, following = _wkt_row(path, data, position, line)
+        if row is not None:
+            yield row
+        line += data[position:following].count(b"\n") if row is None else 1
+        position = following
+
+
+def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> tuple[WktRow | None, int]:
+    """The row that begins at `position` (None for an empty one) and where the next one begins."""
+    newline = data.find(b"\n", position)
+    newline = len(data) if newline < 0 else newline
+    first = data.find(b",", position, newline)
+    if first < 0:
+        if data[position:newline].strip():
+            raise InputError(f"{path}, row {line}: {bytes(data[position : position + 60])!r} is not a row of labels")
+        return None, newline + 1
+    second = data.find(b",", first + 1, newline)
+    scene = bytes(data[position:first]).decode("utf-8", "replace").strip().strip('"')
+    number = bytes(data[first + 1 : max(second, first + 1)]).decode("utf-8", "replace").strip().strip('"')
+    if second < 0 or not scene or not number.isdecimal():
+        raise InputError(
+            f"{path}, row {line}: scene {scene!r} and class {number!r} given; an id, a class number and a WKT"
+            " geometry are needed, separated by commas"
+        )
+    start, end = second + 1, newline
+    if data[start : start + 1] == b'"':
+        start += 1
+        end = data.find(b'"', start)
+        if end < 0:
+            raise InputError(
+                f"{path}, row {line} (scene {scene}, class {number}): its quoted geometry does not end: "
+                "the file was cut off; get it again"
+            )
+        newline = data.find(b"\n", end)
+        newline = len(data) if newline < 0 else newline
+    return WktRow(scene, int(number), line, start, end), newline + 1
+
+
+def grid_sizes(path: Path) -> dict[str, tuple[float, float]]:
+    """Xmax (> 0) and Ymin (< 0), in grid units, of each image.
+
+    Raises
+    ------
+    InputError
+        For a row that is not an id and two numbers of these signs; names file and row.
+    """
+    sizes: dict[str, tuple[float, float]] = {}
+    for line, cells in _rows(path, 3, "an id (the column may be unnamed), Xmax and Ymin"):
+        try:
+            xmax, ymin = float(cells[1]), float(cells[2])
+        except ValueError:
+            xmax = ymin = float("nan")
+        if not (xmax > 0 and ymin < 0):
+            raise InputError(
+                f"{path}, row {line} ({cells[0]}): Xmax {cells[1]!r} and Ymin {cells[2]!r} given; "
+                "a positive and a negative number are needed: get the file again"
+            )
+        sizes[cells[0]] = (xmax, ymin)
+    return sizes
+
+
+def sample_rows(path: Path) -> list[tuple[str, int]]:
+    """The scene and class number of each row of a sample submission, in its order."""
+    rows = []
+    for line, cells in _rows(path, 2, "ImageId, ClassType and a geometry"):
+        if not cells[1].isdecimal():
+            raise InputError(f"{path}, row {line}: class {cells[1]!r} given; a class number is needed")
+        rows.append((cells[0], int(cells[1])))
+    return rows
+
+
+def _rows(path: Path, columns: int, needed: str) -> Iterator[tuple[int, list[str]]]:
+    """Row number and cells of each row of a small table, but for the header."""
+    import csv
+
+    with table_bytes(path) as data:
+        text = io.StringIO(bytes(data[:]).decode("utf-8-sig", "replace"), newline="")
+    reader = csv.reader(text)
+    next(reader, None)
+    for cells in reader:
+        if len(cells) >= columns:
+            yield reader.line_num, [cell.strip() for cell in cells]
+        elif cells:
+            raise InputError(f"{path}, row {reader.line_num}: {','.join(cells)[:60]!r} given; needed: {needed}")
+
+
+def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], classes: Mapping[str, int]) -> Dataset:
+    """Index the contest's files; see `rasterloom.dataset.load_dataset`.
+
+    ``predict`` is ``scored`` (the 32 images that the contest's score is made of, as far as they are there),
+    ``all`` (every image of sample_submission.csv) or a list of ids; labelled scenes are training scenes
+    whatever it says.
+    """
+    root = Path(str(dataset.get("root") or "data/dstl"))
+    for sensor in sensors:
+        if sensor not in SENSORS:
+            raise ConfigError(
+                f"sensors: {sensor!r} is not a sensor of the dstl layout; {hint(sensor, SENSORS)}. "
+                "For other imagery use `dataset: {layout: sheet}`"
+            )
+    reference = reference_sensor(sensors)
+    choice = dataset.get("predict")
+    choice = "scored" if choice is None else choice
+    tables = _tables(root, dataset.get("truth"))
+    found = _images(root, sensors)
+    _check_there(root, sensors, tables, found, dataset.get("truth"), choice)
+    train, truth = _labelled(tables, set(found), reference)
+    predicted, notes = _predicted(choice, root, tables, found, reference, sensors)
+    known = tuple(classes)
+    scenes = {}
+    for scene, files in sorted(found.items()):
+        role: Role = "train" if scene in train else "predict" if scene in predicted else "other"
+        held_out = role == "predict" and scene in truth
+        labelled = known if role == "train" or held_out else ()
+        scenes[scene] = Scene(
+            scene, ground_of(scene), role, files, labelled, held_out, None, {}, tables.get("grid_sizes")
+        )
+    _check_complete(root, sensors, tables, scenes)
+    return Dataset("dstl", scenes, reference, dict(classes), tables, tuple(notes))
+
+
+def _tables(root: Path, truth: object) -> dict[str, SourceFile]:
+    tables = {key: find_table(root, name) for key, name in TABLES.items()}
+    if truth is not None:
+        tables["truth"] = next((path for path in truth_paths(root, str(truth)) if path.is_file()), None)
+    return {key: SourceFile.of(path) for key, path in tables.items() if path is not None}
+
+
+def truth_paths(root: Path, truth: str) -> list[Path]:
+    """Where the table of held-out truth is looked for: below the data set's folder, then as a path of its own."""
+    return [*table_paths(root, truth)[:2], Path(truth)]
+
+
+def _images(root: Path, sensors: Mapping[str, Any]) -> dict[str, dict[str, tuple[SourceFile, ...]]]:
+    """Files by scene and sensor; the sensors in the order given."""
+    found: dict[str, dict[str, tuple[SourceFile, ...]]] = {}
+    listed = {folder: _listing(root, folder) for folder in {SENSORS[name][0] for name in sensors}}
+    for name in sensors:
+        folder, ending = SENSORS[name]
+        form = re.compile(rf"([A-Za-z0-9][A-Za-z0-9-]*(?:_[0-9]+)*){ending}\.tiff?", re.IGNORECASE)
+        for file, source in listed[folder].items():
+            match = form.fullmatch(file)
+            if match:
+                found.setdefault(match[1], {})[name] = (source,)
+    return found
+
+
+def _listing(root: Path, folder: str) -> dict[str, SourceFile]:
+    """Files of a folder that was unpacked flat or nested, by name."""
+    files: dict[str, SourceFile] = {}
+    for path in (root / folder / folder, root / folder):
+        try:
+            with os.scandir(path) as entries:
+                for entry in sorted(entries, key=lambda item: item.name):
+                    if entry.name.lower().endswith((".tif", ".tiff")) and entry.is_file():
+                        status = entry.stat()
+                        files[entry.name] = SourceFile(entry.path, status.st_size, status.st_mtime_ns)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return files
+
+
+def _check_there(
+    root: Path,
+    sensors: Mapping[str, Any],
+    tables: Mapping[str, SourceFile],
+    found: Mapping[str, Mapping[str, object]],
+    truth: object,
+    choice: object,
+) -> None:
+    """One error that lists everything that was looked for in vain."""
+    missing = []
+    for folder in sorted({SENSORS[name][0] for name in sensors}):
+        if not any(SENSORS[name][0] == folder for files in found.values() for name in files):
+            missing.append(f"{root / folder}/*.tif or {root / folder / folder}/*.tif")
+    needed = ["train_wkt", "grid_sizes", *(["sample_submission"] if choice == "all" else [])]
+    for key in needed:
+        if key not in tables:
+            missing.append(" or ".join(str(path) for path in table_paths(root, TABLES[key])))
+    if truth is not None and "truth" not in tables:
+        missing.append(" or ".join(map(str, truth_paths(root, str(truth)))) + " (dataset.truth)")
+    if not missing:
+        return
+    packed = [root / f"{folder}.zip" for folder in ("three_band", "sixteen_band")]
+    unzip = "".join(f"\n  unzip {path} -d {root}" for path in packed if path.is_file())
+    raise MissingInputError(
+        f"The Dstl data are not complete in {root}. Looked for and not found:\n  "
+        + "\n  ".join(missing)
+        + (f"\nThese are there but still packed; unpack them:{unzip}" if unzip else "")
+        + f"\nThey come from Kaggle, dstl-satellite-imagery-feature-detection ({SOURCE}; needs an account and"
+        f" its rules accepted) and go under {root} (`dataset.root`, normally data/dstl); docs/dstl.md shows"
+        " how.\nTo see the whole workflow run without them, on generated scenes: make demo"
+    )
+
+
+def _labelled(tables: Mapping[str, SourceFile], found: set[str], reference: str) -> tuple[set[str], set[str]]:
+    """Ids of the scenes to learn from, and of those with held-out truth."""
+    ids: dict[str, set[str]] = {"train_wkt": set(), "truth": set()}
+    for key, scenes in ids.items():
+        if key in tables:
+            path = Path(tables[key].path)
+            with table_bytes(path) as data:
+                scenes.update(row.scene for row in wkt_rows(path, data))
+    both = sorted(ids["train_wkt"] & ids["truth"])
+    if both:
+        raise LabelError(
+            f"{tables['truth'].path} (dataset.truth) and {tables['train_wkt'].path} both label scene"
+            f" {both[0]}{f' and {len(both) - 1} others' if len(both) > 1 else ''}: truth that is held out"
+            " must not be trained on; take the scene out of one of them"
+        )
+    absent = sorted(ids["train_wkt"] - found)
+    if absent:
+        raise MissingInputError(
+            f"{len(absent)} of the {len(ids['train_wkt'])} scenes that {tables['train_wkt'].path} labels have"
+            f" no image, first {absent[0]}: unpack all of three_band and sixteen_band, or take their rows out"
+            " of the table"
+        )
+    return ids["train_wkt"], ids["truth"]
+
+
+def _predicted(
+    choice: Literal["scored", "all"] | Sequence[str],
+    root: Path,
+    tables: Mapping[str, SourceFile],
+    found: Mapping[str, Mapping[str, object]],
+    reference: str,
+    sensors: Mapping[str, Any],
+) -> tuple[set[str], list[str]]:
+    """Ids of the scenes to predict, and what a user should be told about them."""
+    there = {scene for scene, files in found.items() if reference in files}
+    if choice == "scored":
+        scored = SCORED.split()
+        predicted = there & set(scored)
+        if not predicted:
+            raise ConfigError(
+                f"dataset.predict: scored asks for the contest's 32 scored images, and {root} holds none of"
+                f" them (it holds {len(there)} scenes, for example {min(there, default='none')}); for"
+                " generated or other scenes set `predict: all` or a list of ids"
+            )
+        absent = [scene for scene in scored if scene not in there]
+        notes = [f"{len(absent)} of the 32 scored images are not in {root}, first {absent[0]}"] if absent else []
+        return predicted, notes
+    if choice == "all":
+        wanted = sorted({scene for scene, _ in sample_rows(Path(tables["sample_submission"].path))})
+        remedy = "unpack all of three_band and sixteen_band, or set `predict: scored`"
+    elif isinstance(choice, str):
+        raise ConfigError(f"dataset.predict: {choice!r} given; {hint(choice, ['scored', 'all'])}, or a list of ids")
+    else:
+        wanted = [str(scene) for scene in choice]
+        remedy = "correct the ids, or unpack the images"
+    absent = [scene for scene in wanted if scene not in there]
+    if absent:
+        raise ConfigError(
+            f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference][0]} image in"
+            f" {root}, first {absent[0]} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
+            f" {remedy}"
+        )
+    return set(wanted), []
+
+
+def _check_complete(
+    root: Path, sensors: Mapping[str, Any], tables: Mapping[str, SourceFile], scenes: Mapping[str, Scene]
+) -> None:
+    """Every scene that is trained on or predicted has all sensors and a row of grid sizes."""
+    used = [scene for scene in scenes.values() if scene.role != "other"]
+    missing = [
+        str(root / SENSORS[name][0] / f"{scene.id}{SENSORS[name][1]}.tif")
+        for scene in used
+        for name in sensors
+        if name not in scene.sensors
+    ]
+    if missing:
+        shown = "".join(f"\n  {path}" for path in missing[:5])
+        more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise MissingInputError(
+            f"{len(missing)} image files of scenes that are used are not there:{shown}{more}\nUnpack the"
+            f" archives of {SOURCE} completely, or leave the sensor out of `sensors` and `inputs`"
+        )
+    path = Path(tables["grid_sizes"].path)
+    sizes = grid_sizes(path)
+    unknown = [scene.id for scene in used if scene.id not in sizes]
+    if unknown:
+        raise InputError(
+            f"{path} has no row for scene {unknown[0]} ({len(unknown)} such scenes): its polygons cannot be"
+            " placed; get the file again, or leave the scene out of `predict`"
+        )

@@ -1,0 +1,280 @@
+"""The layout for one's own imagery: a tab-separated table with a row a scene and a column a sensor."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rasterloom.dataset.index import (
+    ID_PATTERN,
+    Dataset,
+    LabelFile,
+    Scene,
+    SourceFile,
+    existing,
+    hint,
+    reference_sensor,
+)
+from rasterloom.errors import ConfigError, InputError
+
+COLUMNS = ("scene", "split", "group", "fold", "classes", "labels")
+"""Columns that are no sensors; besides them ``labels:<class>``."""
+
+CHOICE = re.compile(r"(?P<path>.*?)(?:\[(?P<bands>[^\[\]]*)\])?")
+"""A path, perhaps with bands in square brackets at its end."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the sheet, and what reading it needs to know.
+
+    Attributes
+    ----------
+    table : Path
+    line : int
+        Row of the file, counted from 1; the header is row 1.
+    cells : dict of str to str
+        By column, without blanks around.
+    """
+
+    table: Path
+    line: int
+    cells: dict[str, str]
+
+    def at(self, column: str) -> str:
+        """Words that say where a cell is."""
+        scene = self.cells.get("scene")
+        return f"{self.table}, row {self.line}{f' (scene {scene})' if scene else ''}, column {column}"
+
+    def get(self, column: str) -> str:
+        """The cell, '' if it is empty or the column is not there."""
+        return self.cells.get(column, "")
+
+
+def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], classes: Mapping[str, int]) -> Dataset:
+    """Index the scenes of a sheet; see `rasterloom.dataset.load_dataset` and docs/own-imagery.md for the columns.
+
+    ``dataset["predict"]`` may limit the scenes to predict to a list of ids; without it (or with ``all``) it
+    is every row whose split is ``predict``.
+    """
+    table = Path(str(dataset["table"]))
+    reference = reference_sensor(sensors)
+    clash = sorted({*COLUMNS} & {*sensors})
+    if clash:
+        raise ConfigError(f"sensors: {clash[0]!r} is the name of another column of a sheet: choose another name")
+    rows = read_rows(table, list(sensors), list(classes))
+    scenes: dict[str, Scene] = {}
+    lines: dict[str, int] = {}
+    for row in rows:
+        scene = _scene(row, list(sensors), list(classes), reference)
+        if scene.id in scenes:
+            raise InputError(
+                f"{row.at('scene')}: the same id is in row {lines[scene.id]}; an id may occur once: rename one"
+            )
+        scenes[scene.id], lines[scene.id] = scene, row.line
+    scenes = _limited(dict(sorted(scenes.items())), dataset.get("predict"), table)
+    _check_folds(table, scenes, lines)
+    return Dataset("sheet", scenes, reference, dict(classes), {"sheet": SourceFile.of(table)})
+
+
+def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> list[Row]:
+    """Rows of a sheet, its columns checked; blank lines and lines that begin with # are left out.
+
+    Raises
+    ------
+    MissingInputError
+        If the sheet is not there.
+    InputError
+        If a column is unknown, doubled or missing, a row has too many cells, or there is no row.
+    """
+    existing(table, "dataset.table", "write one as docs/own-imagery.md shows, or correct the path")
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{table} is not text in UTF-8: save the sheet as tab-separated text (UTF-8)") from None
+    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+    split = [(n, next(csv.reader([line], delimiter="\t"))) for n, line in lines]
+    if not split:
+        raise InputError(f"{table} is empty: it needs a header (scene, split, a column a sensor) and a row a scene")
+    header = [cell.strip() for cell in split[0][1]]
+    _check_header(table, header, sensors, classes)
+    rows = []
+    for line, cells in split[1:]:
+        if len(cells) > len(header):
+            raise InputError(
+                f"{table}, row {line}: it has {len(cells)} cells and the header {len(header)}: "
+                "remove a tab, or name the column"
+            )
+        rows.append(Row(table, line, dict(zip(header, (cell.strip() for cell in cells), strict=False))))
+    if not rows:
+        raise InputError(f"{table} has a header but no scene: add a row a scene")
+    return rows
+
+
+def _check_header(table: Path, header: Sequence[str], sensors: Sequence[str], classes: Sequence[str]) -> None:
+    if len(header) == 1 and re.search(r"[,;]", header[0]):
+        raise InputError(f"{table}: the header {header[0][:60]!r} has no tab: save the sheet with tabs between columns")
+    valid = [*COLUMNS, *sensors, *(f"labels:{name}" for name in classes)]
+    for index, column in enumerate(header, 1):
+        if column not in valid:
+            raise InputError(
+                f"{table}, row 1, column {column or f'number {index}'!r}: unknown; {hint(column, valid)}."
+                " Columns are scene, split, group, fold, classes, the sensors of the configuration, labels"
+                " and labels:<class>"
+            )
+        if header.count(column) > 1:
+            raise InputError(f"{table}, row 1: column {column!r} is there {header.count(column)} times: remove one")
+    for column in ("scene", "split", *sensors):
+        if column not in header:
+            sensor = column in sensors
+            what = "a sensor of the configuration: add it, its cells may be empty" if sensor else "add it"
+            raise InputError(f"{table}, row 1: column {column!r} is missing; {what}")
+
+
+def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: str) -> Scene:
+    """The scene of a row, its cells checked, its files looked at."""
+    name = _name(row, "scene")
+    split = row.get("split")
+    if split not in ("train", "predict"):
+        raise InputError(f"{row.at('split')}: {split!r} given; train (models learn from it) or predict is needed")
+    ground = _name(row, "group") if row.get("group") else name
+    fold = _name(row, "fold") if row.get("fold") else None
+    files = {sensor: _files(row, sensor) for sensor in sensors if row.get(sensor)}
+    if reference not in files:
+        raise InputError(
+            f"{row.at(reference)}: the cell is empty, but {reference} is the reference that everything is"
+            " brought to: give its file, or take the scene out"
+        )
+    labels = _labels(row, classes)
+    if split == "train" and not labels:
+        raise InputError(
+            f"{row.at('split')}: a training scene without labels: give a file in `labels` or `labels:<class>`"
+            " (an empty one where nothing is to be found), or set split to predict"
+        )
+    labelled = tuple(class_name for class_name in classes if class_name in labels)
+    return Scene(
+        id=name,
+        ground=ground,
+        role="train" if split == "train" else "predict",
+        sensors=files,
+        labelled=labelled,
+        truth=split == "predict" and bool(labels),
+        fold=fold if split == "train" else None,
+        labels=labels,
+    )
+
+
+def _name(row: Row, column: str) -> str:
+    name = row.get(column)
+    if not ID_PATTERN.fullmatch(name):
+        raise InputError(
+            f"{row.at(column)}: {name!r} given; it becomes part of file names: begin with a letter or digit"
+            " and use letters, digits, dot, underscore and hyphen only"
+        )
+    return name
+
+
+def _files(row: Row, column: str) -> tuple[SourceFile, ...]:
+    """The files of a cell, several separated by semicolons, in this order."""
+    return tuple(_file(row, column, part.strip()) for part in row.get(column).split(";") if part.strip())
+
+
+def _file(row: Row, column: str, text: str) -> SourceFile:
+    path = row.table.parent / text
+    bands = None
+    match = CHOICE.fullmatch(text)
+    if match and match["bands"] is not None and not path.exists():
+        numbers = [number.strip() for number in match["bands"].split(",")]
+        if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+            raise InputError(
+                f"{row.at(column)}: bands [{match['bands']}] given; numbers from 1, separated by commas, are"
+                f" needed, for example {match['path']}[3,2,1]"
+            )
+        path, bands = row.table.parent / match["path"], tuple(int(number) for number in numbers)
+    remedy = "correct the path, which is relative to the sheet, or leave the cell empty"
+    return existing(path, row.at(column), remedy, bands)
+
+
+def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
+    """Where the labels of each labelled class are: ``labels:<class>`` goes before ``labels``."""
+    found: dict[str, LabelFile] = {}
+    if row.get("labels"):
+        file = _single(row, "labels")
+        found.update({name: LabelFile(file, whole=len(classes) == 1) for name in classes})
+    for name in classes:
+        column = f"labels:{name}"
+        if row.get(column):
+            found[name] = LabelFile(_single(row, column), whole=True)
+    limits = [name.strip() for name in row.get("classes").split(",") if name.strip()]
+    for name in limits:
+        if name not in classes:
+            raise InputError(
+                f"{row.at('classes')}: {name!r} is not a class of the configuration; {hint(name, classes)}"
+            )
+        if name not in found:
+            raise InputError(
+                f"{row.at('classes')}: {name!r} was labelled, it says, but the row names no file of labels"
+                f" for it: give one in `labels` or `labels:{name}` (an empty one if the scene has none), or"
+                " remove the class"
+            )
+    return {name: found[name] for name in classes if name in found and (not limits or name in limits)}
+
+
+def _single(row: Row, column: str) -> SourceFile:
+    files = _files(row, column)
+    if len(files) != 1:
+        raise InputError(f"{row.at(column)}: {len(files)} files given; one file of labels is needed: merge them")
+    return files[0]
+
+
+def _limited(scenes: dict[str, Scene], choice: object, table: Path) -> dict[str, Scene]:
+    """The scenes, those to predict limited to a list of ids if one is given."""
+    if choice is None or choice == "all":
+        return scenes
+    if not isinstance(choice, list | tuple):
+        raise ConfigError(f"dataset.predict: {choice!r} given; a sheet takes `all` or a list of ids")
+    for name in choice:
+        if name not in scenes:
+            raise ConfigError(f"dataset.predict: {table} has no scene {name!r}; {hint(str(name), scenes)}")
+    wanted = set(choice)
+    return {
+        name: (
+            replace(scene, role="other", truth=False, labelled=(), labels={})
+            if scene.role == "predict" and name not in wanted
+            else scene
+        )
+        for name, scene in scenes.items()
+    }
+
+
+def _check_folds(table: Path, scenes: Mapping[str, Scene], lines: Mapping[str, int]) -> None:
+    """Folds are given for every training scene or none, are two or more, and never separate the same ground."""
+    training = [scene for scene in scenes.values() if scene.role == "train"]
+    given = [scene for scene in training if scene.fold is not None]
+    if not given:
+        return
+    if len(given) < len(training):
+        scene = next(scene for scene in training if scene.fold is None)
+        raise InputError(
+            f"{table}, row {lines[scene.id]} (scene {scene.id}), column fold: the cell is empty while other"
+            " training scenes have a fold: give every training scene one, or none"
+        )
+    folds: dict[str, Scene] = {}
+    for scene in given:
+        other = folds.setdefault(scene.ground, scene)
+        if other.fold != scene.fold:
+            raise InputError(
+                f"{table}, row {lines[scene.id]} (scene {scene.id}), column fold: {scene.fold!r} given, but"
+                f" scene {other.id} of the same ground ({scene.ground}) is in fold {other.fold!r}: the same"
+                " ground must not stand on both sides of a split; put them in one fold"
+            )
+    if len({scene.fold for scene in given}) == 1:
+        raise InputError(
+            f"{table}, column fold: every training scene is in fold {given[0].fold!r}; a fold is validated by"
+            " models that learn from the other folds, so two or more are needed: name another fold, or leave"
+            " the column out"
+        )

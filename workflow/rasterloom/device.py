@@ -1,0 +1,171 @@
+"""Where a network computes: a leased GPU or the cores, with a fixed number of threads.
+
+On one machine nobody hands out GPU numbers, so a process takes one by a file lock that its death frees.
+Inside a scheduler's job the scheduler has chosen, and nothing is locked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "FLUX_JOB_ID", "KUBERNETES_SERVICE_HOST")
+"""Environment variables that say that a scheduler hands out the GPUs."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+@dataclass
+class Device:
+    """A place to compute.
+
+    Attributes
+    ----------
+    name : what torch calls it: ``cpu`` or ``cuda:0``.
+    lease : the locked file that keeps other processes off; `close` or the end of the process frees it.
+    """
+
+    name: str
+    lease: IO[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether this is a GPU."""
+        return self.name.startswith("cuda")
+
+    def close(self) -> None:
+        """Give the lease back."""
+        if self.lease is not None:
+            self.lease.close()
+            self.lease = None
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def visible_gpus(environment: Mapping[str, str], count: int) -> list[str]:
+    """Names of the GPUs that a process may use, in torch's order.
+
+    Parameters
+    ----------
+    environment : where ``CUDA_VISIBLE_DEVICES`` is looked up.
+    count : how many GPUs torch sees.
+
+    Returns
+    -------
+    list of `count` names: those of ``CUDA_VISIBLE_DEVICES`` (numbers or UUIDs), or 0, 1, ... where it is not
+    set.
+    """
+    named = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return named[:count] if len(named) >= count else [str(i) for i in range(count)]
+
+
+def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | None:
+    """Lock one of several GPUs.
+
+    Parameters
+    ----------
+    names : names of the GPUs.
+    folder : where the lock files lie; shared by all processes of the machine.
+
+    Returns
+    -------
+    number of the GPU and its open lock file, or None if all are taken.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        path = folder / f"rasterloom-gpu-{name.replace('/', '_')}.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = os.fdopen(descriptor, "r+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        return i, file
+    return None
+
+
+def pick_device(
+    environment: Mapping[str, str] | None = None,
+    *,
+    count: int | None = None,
+    folder: Path | None = None,
+    wait: Callable[[], None] | None = None,
+) -> Device:
+    """A GPU if there is one, else the cores.
+
+    Parameters
+    ----------
+    environment : environment variables; None: the process's own.
+    count : how many GPUs there are; None: ask torch.
+    folder : where the lock files lie; None: the machine's temporary folder.
+    wait : called between two tries while all GPUs are leased; None: sleep a second.
+
+    Returns
+    -------
+    Device, to be closed (or used as a context manager) when the work is done. Waits while all GPUs are
+    leased.
+    """
+    environment = os.environ if environment is None else environment
+    if count is None:
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        return Device("cpu")
+    if any(environment.get(name) for name in SCHEDULERS):
+        return Device("cuda:0")
+    names = visible_gpus(environment, count)
+    while (found := lease_one(names, folder or Path(tempfile.gettempdir()))) is None:
+        time.sleep(1.0) if wait is None else wait()
+    return Device(f"cuda:{found[0]}", found[1])
+
+
+@contextmanager
+def computing(threads: int) -> Iterator[None]:
+    """Compute with a fixed number of threads and in a fixed order, and put things back afterwards.
+
+    Parameters
+    ----------
+    threads : compute threads of torch and of the linear algebra; results depend on them in their last digits.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def keep_memory() -> bool:
+    """Ask the C library to reuse freed memory instead of returning it to the kernel.
+
+    Returns
+    -------
+    Whether that was possible (glibc alone). It changes no result.
+
+    Notes
+    -----
+    Activations of tens of megabytes are allocated and freed in every step; without this a third of the time
+    of training on cores goes into page faults. For processes that end after their job.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    return bool(library.mallopt(_M_MMAP_MAX, 0)) and bool(library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))

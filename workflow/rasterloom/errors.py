@@ -1,0 +1,29 @@
+"""What can go wrong, by kind.
+
+Every message says what was given, what is needed, which file, scene, sensor or class it concerns, and how to
+mend it. The command line prints the message alone; a traceback is kept for bugs.
+"""
+
+
+class RasterloomError(Exception):
+    """Base of every error that a user can meet and mend."""
+
+
+class InputError(RasterloomError, ValueError):
+    """A file or a value that was given cannot be used as it is."""
+
+
+class MissingInputError(RasterloomError, FileNotFoundError):
+    """A file that is needed is not there."""
+
+
+class ConfigError(RasterloomError, ValueError):
+    """The configuration is not valid."""
+
+
+class LabelError(RasterloomError, ValueError):
+    """A label (polygon, mask, table of labels) cannot be used as it is."""
+
+
+class StoreError(RasterloomError, RuntimeError):
+    """An artifact that a manifest names is missing from the store, or damaged."""

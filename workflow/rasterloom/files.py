@@ -1,0 +1,76 @@
+"""Atomic files: written under a temporary name, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TEMPORARY = ".tmp-"
+"""What the name of an unfinished file begins with."""
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, gone when the block ends unless `rename` has moved it.
+
+    The temporary name keeps the suffixes of the final one, since many writers choose a format by them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}"
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def rename(temporary: Path, path: Path) -> None:
+    """Flush a finished file to disk and give it its final name, in one step."""
+    _fsync(temporary)
+    temporary.replace(path)
+    _fsync(path.parent)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends well, and vanishes otherwise."""
+    with temporary_path(path) as temporary:
+        yield temporary
+        rename(temporary, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` atomically as sorted, indented JSON."""
+    write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def link(target: Path, name: Path) -> None:
+    """Make `name` a relative symbolic link to `target`, atomically replacing an earlier link."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    destination = os.path.relpath(target.parent.resolve() / target.name, name.parent.resolve())
+    if name.is_symlink() and str(name.readlink()) == destination:
+        return
+    temporary = name.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{name.name}"
+    try:
+        temporary.symlink_to(destination)
+        temporary.replace(name)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+"""What a stage is given: its slice of the recipe, its inputs, the store, and the manifest to write."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rasterloom.digest import digest
+from rasterloom.errors import StoreError
+from rasterloom.files import atomic_path, link
+from rasterloom.manifest import Manifest
+from rasterloom.store import KEY_DIGITS, Item, Store
+
+OUTPUTS: Mapping[str, str] = {
+    "register": "registration/{scene}.json",
+    "stack": "stacks/{scale}/{scene}.json",
+    "statistics": "statistics/statistics.json",
+    "label": "labels/{class}.json",
+    "mask": "masks/{scale}/{target}/{scene}.json",
+    "split": "folds/{group}.json",
+    "train": "models/{member}/{fold}.json",
+    "predict": "predictions/{member}/{batch}.json",
+    "ensemble": "ensembles/{class}/{batch}.json",
+    "tune": "tuning/{class}.json",
+    "vectorise": "polygons/{class}/{batch}.json",
+    "wkt": "{file}",
+    "submission": "submission.csv",
+    "score": "score.tsv",
+    "export": "vectors/{batch}.tsv",
+    "measure": "summary.tsv",
+    "report": "report/index.html",
+}
+"""What each stage writes, relative to the results folder; the fields are keys of the stage's spec."""
+
+BATCHED = frozenset({"predictions", "ensembles", "polygons"})
+"""Folders whose manifests hold a batch of scenes; elsewhere a manifest holds one scene."""
+
+
+def wildcards(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The names in a spec by which its output is found: strings, and the ``name`` of named tables."""
+    named = {key: value.get("name") if isinstance(value, dict) else value for key, value in spec.items()}
+    return {key: value for key, value in named.items() if isinstance(value, str)}
+
+
+def output_of(spec: Mapping[str, Any]) -> str:
+    """The path, relative to the results folder, of what the job of a spec writes."""
+    return OUTPUTS[spec["stage"]].format(**wildcards(spec))
+
+
+def scene_manifests(folder: str, scenes: Iterable[str]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests of scenes in a folder that is not batched."""
+    return [f"{folder}/{scene}.json" for scene in scenes]
+
+
+def batch_manifests(folder: str, spec: Mapping[str, Any]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests of a spec's batches in a batched folder."""
+    return [f"{folder}/{batch}.json" for batch in batches_of(spec)]
+
+
+def batches_of(spec: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The batches that a spec names, each with its scenes."""
+    return dict(spec["batches"]) if "batches" in spec else {spec["batch"]: list(spec["scenes"])}
+
+
+@dataclass
+class Job:
+    """One run of one stage.
+
+    Attributes
+    ----------
+    spec : dict
+        Exactly the slice of the recipe that can change the output, with ``stage`` and ``version``.
+    sources : dict
+        Paths, sizes and times of the source files that the stage reads; never part of a key.
+    results : Path
+        The results folder.
+    store : Store
+    started : float
+        Monotonic seconds.
+    """
+
+    spec: dict[str, Any]
+    sources: dict[str, Any]
+    results: Path
+    store: Store
+    started: float = field(default_factory=time.monotonic)
+    _last: float = 0.0
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+        return str(self.spec["stage"])
+
+    @property
+    def output(self) -> Path:
+        """The file that this job writes last: its manifest, or a final table."""
+        return self.results / output_of(self.spec)
+
+    def manifest(self, name: str) -> Manifest:
+        """The manifest ``<results>/<name>.json``."""
+        return Manifest.read(self.results / f"{name}.json")
+
+    def items(self, folder: str, scenes: Iterable[str]) -> dict[str, Item]:
+        """The items of scenes in a folder of manifests, such as ``stacks/s1024`` or ``ensembles/trees``.
+
+        Raises
+        ------
+        StoreError
+            If a manifest lacks a scene: it was written for another configuration.
+        """
+        wanted = list(scenes)
+        if folder.split("/")[0] in BATCHED:
+            batches = {b: [s for s in ids if s in set(wanted)] for b, ids in batches_of(self.spec).items()}
+        else:
+            batches = {scene: [scene] for scene in wanted}
+        found: dict[str, Item] = {}
+        for batch, ids in batches.items():
+            if ids:
+                manifest = self.manifest(f"{folder}/{batch}")
+                found.update({scene: manifest.items[scene] for scene in ids if scene in manifest.items})
+        missing = [scene for scene in wanted if scene not in found]
+        if missing:
+            raise StoreError(
+                f"the manifests in {self.results / folder} do not hold scene {missing[0]}: they belong to another "
+                "configuration; run the workflow again"
+            )
+        return {scene: found[scene] for scene in wanted}
+
+    def key(self, recipe: Mapping[str, Any], inputs: Any) -> str:
+        """The key of an artifact: digest of the stage, its version, a recipe and the digests of its inputs."""
+        return digest([self.stage, self.spec["version"], recipe, inputs])[:KEY_DIGITS]
+
+    def log(self, text: str) -> None:
+        """Say something: a line on the standard error stream, which the workflow keeps as the job's log."""
+        print(text, file=sys.stderr, flush=True)
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Say how far the job is, at most once in two seconds and at the end."""
+        now = time.monotonic()
+        if done >= total or now - self._last >= 2.0:
+            self._last = now
+            seconds = now - self.started
+            self.log(f"{self.stage}: {done}/{total} {text} [{seconds:.0f} s]".replace("  ", " "))
+
+    def finish(self, items: dict[str, Item]) -> None:
+        """Link the artifacts into the results tree and write the manifest, which ends the job."""
+        folder = self.output.with_suffix("") if self.stage == "label" else self.output.parent
+        for name, item in items.items():
+            suffix = Path(item.path).name.removeprefix(item.key)
+            link(self.store.root / item.path, folder / f"{name}{suffix}")
+        self.store.register(self.results)
+        Manifest(self.stage, items).write(self.output)
+
+    def write_output(self, write: Callable[[Path], None]) -> None:
+        """Write the job's final file atomically: `write` gets the temporary path."""
+        with atomic_path(self.output) as temporary:
+            write(temporary)

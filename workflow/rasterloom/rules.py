@@ -1,0 +1,86 @@
+"""What the `.smk` files ask of the library: plain functions of wildcards, without a line of Snakemake."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from rasterloom.config.load import without_nulls
+from rasterloom.dag import Dag
+from rasterloom.files import write_json
+from rasterloom.guard import guarded
+from rasterloom.lock import hold
+
+Wildcards = Mapping[str, str]
+
+
+class Rules:
+    """The jobs of one configuration, as input functions and parameters of rules.
+
+    Every function that Snakemake may call while it builds the graph is guarded: an error in it ends the run.
+    """
+
+    def __init__(self, dag: Dag, merged: Mapping[str, Any]) -> None:
+        self.dag = dag
+        self.merged = merged
+        self.results = str(dag.results)
+        self._lock: IO[str] | None = None
+        outputs = dag.outputs()
+        self.targets = [f"{self.results}/{path}" for paths in outputs.values() for path in paths]
+
+    @classmethod
+    def load(cls, merged: Mapping[str, Any]) -> Rules:
+        """From the merged configuration."""
+        return cls(Dag.load(merged), merged)
+
+    @property
+    def wildcard_constraints(self) -> dict[str, str]:
+        """What each wildcard may be: exactly the names of the configuration, so that a typo finds no rule."""
+        recipe, dag = self.dag.recipe, self.dag
+        scenes = {*dag.predicted, *dag.statistics_scenes}
+        names: dict[str, set[str]] = {
+            "scene": scenes,
+            "scale": set(dag.scale_sensors),
+            "target": {member.target for member in recipe.members.values()},
+            "class": set(recipe.classes),
+            "group": set(recipe.groups),
+            "member": set(recipe.members),
+            "fold": set(dag.folds),
+            "batch": set(dag.batches),
+            "file": {"wkt.csv", *(f"wkt/{name}.csv" for name in recipe.classes)},
+        }
+        return {key: "|".join(re.escape(name) for name in sorted(found)) or "$^" for key, found in names.items()}
+
+    def manifests(self, stage: str) -> Callable[[Wildcards], list[str]]:
+        """Input function: the manifests that a job of the stage reads."""
+        return guarded(lambda wildcards: self.dag.inputs(stage, **dict(wildcards.items())))
+
+    def sources(self, stage: str) -> Callable[[Wildcards], list[str]]:
+        """Input function: the source files that a job of the stage reads."""
+        return guarded(lambda wildcards: self.dag.source_files(stage, **dict(wildcards.items())))
+
+    def spec(self, stage: str) -> Callable[[Wildcards], str]:
+        """Parameter: the job's slice of the recipe, one canonical string."""
+        dag = self.dag
+        return guarded(lambda wildcards: dag.argument(dag.spec(stage, **dict(wildcards.items()))))
+
+    def stamps(self, stage: str) -> Callable[[Wildcards], str]:
+        """Parameter: paths, sizes and times of the job's source files, one canonical string."""
+        dag = self.dag
+        return guarded(lambda wildcards: dag.argument(dag.sources(stage, **dict(wildcards.items()))))
+
+    def threads(self, stage: str) -> Callable[[Wildcards], int]:
+        """Cores that a job of a member takes: as many as its recipe has compute threads."""
+        section = {"train": "training", "predict": "prediction"}[stage]
+        members = self.dag.recipe.members
+        return guarded(lambda wildcards: int(getattr(members[wildcards["member"]], section)["threads"]))
+
+    def start(self) -> None:
+        """Before the first job of a run: take the results folder's lock and write down the merged recipe."""
+        self._lock = hold(Path(self.results))
+        for note in self.dag.dataset.notes:
+            print(f"rasterloom: {note}", file=sys.stderr)
+        write_json(Path(self.results) / "config.json", without_nulls(self.merged))

@@ -1,0 +1,212 @@
+"""One pass over a sensor's files: content digest, moments of each band, range of values."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.digest import BLOCK_ROWS, ArrayDigest, digest
+from rasterloom.errors import InputError, MissingInputError
+from rasterloom.files import write_json
+from rasterloom.rasters import Raster, SensorReader, missing_values, open_raster
+
+SCAN_VERSION = 1
+"""Raised when the meaning of a remembered scan changes."""
+
+FRESH_NS = 2_000_000_000
+"""A file changed more recently than this may change again within its time stamp: its scan is not remembered."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and sum of squared deviations of numbers; those of parts merge to those of the whole."""
+
+    count: int = 0
+    mean: float = 0.0
+    m2: float = 0.0
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Moments:
+        """The moments of an array of finite numbers, of any shape; computed in float64."""
+        if not values.size:
+            return cls()
+        numbers = values.astype(np.float64).ravel()
+        mean = float(numbers.mean())
+        numbers -= mean
+        np.square(numbers, out=numbers)
+        return cls(int(numbers.size), mean, float(numbers.sum()))
+
+    def __add__(self, other: Moments) -> Moments:
+        """The moments of both together (Chan, Golub and LeVeque)."""
+        count = self.count + other.count
+        if not count:
+            return self
+        delta = other.mean - self.mean
+        mean = self.mean + delta * other.count / count
+        return Moments(count, mean, self.m2 + other.m2 + delta * delta * self.count * other.count / count)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation (of the numbers, not estimated for a population); 0 without numbers."""
+        return float(np.sqrt(self.m2 / self.count)) if self.count else 0.0
+
+
+def merge_moments(parts: Iterable[Moments]) -> Moments:
+    """The moments of all parts together."""
+    total = Moments()
+    for part in parts:
+        total = total + part
+    return total
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a sensor finds.
+
+    Attributes
+    ----------
+    digest : str
+        Over decoded values (after uint8 -> uint16, float64 -> float32), masks, georeference and no-data values.
+    dtype : str
+        ``uint16`` if all values are integers in 0..65535 (but for no-data), else ``float32``: how stacks hold them.
+    moments : tuple of Moments
+        A band each, over finite values that are not no-data.
+    """
+
+    digest: str
+    dtype: str
+    moments: tuple[Moments, ...]
+
+
+def scan_sensor(
+    files: Sequence[Mapping[str, Any]], nodata: float | None, label: str, memory: Path | None = None
+) -> Scan:
+    """Scan the files of a sensor.
+
+    Parameters
+    ----------
+    files : sequence of mappings
+        Each with ``path`` and optionally ``bands`` (from 1), ``size`` and ``mtime_ns``.
+    nodata : float or None
+        Digital number of pixels without data; None: as each file says.
+    label : str
+        Which sensor of which scene, for messages.
+    memory : Path or None
+        Folder in which scans are remembered by path, size and time, so that a file is read once.
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or has changed since the workflow was planned; names it.
+
+    Notes
+    -----
+    Memory: 256 rows of one file.
+    """
+    with SensorReader(files, None, nodata, label):
+        pass
+    parts = [_scan_file(file, nodata, label, memory) for file in files]
+    integers = all(part.dtype == "uint16" for part in parts)
+    moments = tuple(m for part in parts for m in part.moments)
+    total = parts[0].digest if len(parts) == 1 else digest([part.digest for part in parts])
+    return Scan(total, "uint16" if integers else "float32", moments)
+
+
+def check_unchanged(file: Mapping[str, Any], label: str) -> os.stat_result:
+    """The state of a file; an error if it is gone or is not the one that the workflow was planned with."""
+    try:
+        status = Path(file["path"]).stat()
+    except FileNotFoundError:
+        raise MissingInputError(f"{label}: {file['path']} is not there: check the data set's folder or table") from None
+    planned = (file.get("size", status.st_size), file.get("mtime_ns", status.st_mtime_ns))
+    if planned != (status.st_size, status.st_mtime_ns):
+        raise InputError(
+            f"{label}: {file['path']} has changed since the run was planned (size or time differ): "
+            "start the workflow again"
+        )
+    return status
+
+
+def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory: Path | None) -> Scan:
+    status = check_unchanged(file, label)
+    path = str(Path(file["path"]).absolute())
+    bands = file.get("bands")
+    picked = None if bands is None else [band - 1 for band in bands]
+    name = digest([SCAN_VERSION, path, status.st_size, status.st_mtime_ns, bands, nodata])[:32]
+    remembered = None if memory is None else memory / f"{name}.json"
+    stable = time.time_ns() - status.st_mtime_ns > FRESH_NS
+    if remembered is not None and stable and (known := _remembered(remembered)) is not None:
+        return known
+    with open_raster(path) as raster:
+        found = scan_raster(raster, picked, nodata)
+    check_unchanged({"size": status.st_size, "mtime_ns": status.st_mtime_ns, **file}, label)
+    if remembered is not None and stable:
+        write_json(remembered, asdict(found))
+    return found
+
+
+def _remembered(path: Path) -> Scan | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return Scan(value["digest"], value["dtype"], tuple(Moments(**band) for band in value["moments"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: float | None = None) -> Scan:
+    """Digest, moments and range of an open image in one pass; see `Scan` and `scan_sensor`.
+
+    Parameters
+    ----------
+    raster : Raster
+    bands : sequence of int, from 0, or None for all
+    nodata : float or None
+        None: as the file says.
+    """
+    info = raster.info
+    picks = list(range(info.bands)) if bands is None else list(bands)
+    nodata = info.nodata if nodata is None else nodata
+    values = ArrayDigest("data", info.dtype, (len(picks), info.height, info.width))
+    masks: ArrayDigest | None = None
+    moments = [Moments() for _ in picks]
+    fits = np.dtype(info.dtype).kind in "iu"
+    for start in range(0, info.height, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, info.height)
+        block = raster.read(start, stop, picks)
+        values.update(block)
+        own = raster.mask(start, stop)
+        if own is not None:
+            masks = masks or ArrayDigest("mask", np.uint8, (info.height, info.width))
+            masks.update(own.astype(np.uint8))
+        missing = missing_values(block, nodata)
+        for band, plane in enumerate(block):
+            good = plane if missing is None and own is None else plane[_good(own, missing, band, plane.shape)]
+            moments[band] = moments[band] + Moments.of(good)
+            fits = fits and (not good.size or (int(good.min()) >= 0 and int(good.max()) <= 65535))
+    content = {
+        "data": values.hexdigest(),
+        "mask": None if masks is None else masks.hexdigest(),
+        "transform": info.transform,
+        "crs": info.crs,
+        "nodata": info.nodata,
+    }
+    return Scan(digest(content), "uint16" if fits else "float32", tuple(moments))
+
+
+def _good(
+    own: NDArray[np.bool_] | None, missing: NDArray[np.bool_] | None, band: int, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    good = np.ones(shape, np.bool_) if own is None else own
+    return good if missing is None else good & ~missing[band]

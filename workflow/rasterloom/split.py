@@ -1,0 +1,370 @@
+"""Which labelled scenes train and which validate: stratified by area, never separating the same ground.
+
+One artifact a group of targets (targets that meet in an ensemble share their folds). Spec (besides ``stage`` and
+``version``): ``group``; ``targets``: classes by target; ``scenes``: ids of the scenes that were labelled; ``ground``:
+ground by scene; ``folds``: the user's fold by scene, or empty; ``validation``: ``{"split": share that trains}`` or
+``{"folds": k}``; ``seed``. If the user's folds count, ``names`` may list all folds of the data set: a group that lacks
+one of them gets it with an empty validation, so that every member has the same folds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.digest import digest
+from rasterloom.errors import ConfigError
+from rasterloom.files import write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rasterloom.job import Job
+
+VERSION = 1
+
+EXHAUSTIVE = 100_000
+"""Up to this many ways to choose the validation part, all are compared; above, the best is searched for."""
+
+LOCAL = 300
+"""Up to this many grounds a greedy division is improved by exchanges; above, greedy is close enough."""
+
+MISSING = 1000.0
+"""What it costs if a side lacks a target: more than any imbalance."""
+
+Folds = dict[str, dict[str, list[str]]]
+"""By fold: ``train`` and ``validation``, sorted ids."""
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests that the stage reads: the labels of every class of the group's targets."""
+    return [f"labels/{name}.json" for name in _classes(spec)]
+
+
+def run(job: Job) -> None:
+    """Divide the scenes of a group into folds; one JSON item."""
+    spec = job.spec
+    areas = read_areas(job)
+    recipe = {name: spec[name] for name in ("targets", "validation", "seed", "ground")}
+    recipe |= {"folds": spec["folds"], "names": spec.get("names")}
+    key = job.key(recipe, {"areas": areas})
+    item = job.store.find("split", key)
+    if item is None:
+        divided = divide(areas, spec["ground"], spec["validation"], spec["seed"], spec["folds"], spec.get("names"))
+        with job.store.writing("split", key, ".folds.json", recipe=recipe, inputs={"areas": areas}) as work:
+            write_json(work.path, divided)
+            work.digest = digest(divided)
+        item = work.committed()
+        if divided["note"]:
+            job.log(f"split {spec['group']}: {divided['note']}")
+    job.finish({spec["group"]: item})
+
+
+def read_areas(job: Job) -> dict[str, dict[str, float]]:
+    """Labelled area of each target in each scene of a job, in square reference pixels, to two decimals.
+
+    A scene in which a class was not labelled counts as having none of it.
+    """
+    by_class: dict[str, dict[str, float]] = {}
+    for name in _classes(job.spec):
+        items = job.manifest(f"labels/{name}").items
+        found = {scene: items[scene] for scene in job.spec["scenes"] if scene in items}
+        by_class[name] = {scene: polygon_area(job.store.open_path(item)) for scene, item in found.items()}
+    return {
+        scene: {
+            target: round(sum(by_class[name].get(scene, 0.0) for name in classes), 2)
+            for target, classes in sorted(job.spec["targets"].items())
+        }
+        for scene in sorted(job.spec["scenes"])
+    }
+
+
+def polygon_area(path: Path) -> float:
+    """Sum of the areas of the polygons in a label artifact, in square pixels."""
+    import pyarrow.parquet
+    import shapely
+
+    column = pyarrow.parquet.read_table(path, columns=["geometry"])["geometry"]
+    return float(shapely.area(shapely.from_wkb(column.to_numpy())).sum()) if len(column) else 0.0
+
+
+def _classes(spec: Mapping[str, Any]) -> list[str]:
+    return sorted({name for classes in spec["targets"].values() for name in classes})
+
+
+def fold_names(validation: Mapping[str, Any], folds: Iterable[str | None] = ()) -> list[str]:
+    """Names of the folds of a configuration, known before anything is computed.
+
+    Parameters
+    ----------
+    validation : mapping
+        ``{"split": share}`` or ``{"folds": k}``.
+    folds : iterable of str or None
+        The user's fold of each training scene; if there are any they count, and `validation` does not.
+
+    Examples
+    --------
+    >>> fold_names({"folds": 2}), fold_names({"split": 0.8}), fold_names({"split": 0.8}, ["north", "south", "north"])
+    (['fold-0', 'fold-1'], ['fold-0'], ['north', 'south'])
+    """
+    given = sorted({fold for fold in folds if fold is not None})
+    return given or [f"fold-{index}" for index in range(int(validation.get("folds") or 1))]
+
+
+def divide(
+    areas: Mapping[str, Mapping[str, float]],
+    ground: Mapping[str, str],
+    validation: Mapping[str, Any],
+    seed: int,
+    folds: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Divide scenes into folds.
+
+    Parameters
+    ----------
+    areas : mapping of scene to mapping of target to float
+        Labelled areas, in any unit, at least 0.
+    ground : mapping of scene to str
+        Scenes of one ground are never separated. A scene that is not in it is its own ground.
+    validation : mapping
+        ``{"split": s}``: one fold, ``fold-0``, whose training part holds about the share s of the ground.
+        ``{"folds": k}``: ``fold-0`` to ``fold-<k-1>``, every scene validated exactly once.
+    seed : int
+        Decides between divisions that are equally good; where one is best it has no effect.
+    folds : mapping of scene to str, optional
+        The user's folds; if there are any, `validation` and `seed` have no effect.
+    names : sequence of str, optional
+        All folds that are to be there, with the user's folds only.
+
+    Returns
+    -------
+    dict
+        ``folds``: by name, ``train`` and ``validation``, sorted ids; ``validated``: by fold and target the share of
+        its area that validates, None where a target has none at all; ``note``: a sentence, or None.
+
+    Raises
+    ------
+    ConfigError
+        If `folds` leaves out a scene or puts the same ground into two folds.
+
+    Notes
+    -----
+    The share of each target's area in a validation part is brought as close as possible to that part's share of the
+    ground, in the sense of least squares over the targets; a target that two or more grounds hold is on both sides,
+    even if that takes a larger validation part. The result does not depend on the order of anything given.
+    """
+    scenes = sorted(areas)
+    members: dict[str, list[str]] = {}
+    for scene in scenes:
+        members.setdefault(ground.get(scene, scene), []).append(scene)
+    parts = _given(members, folds, names) if folds else _chosen(members, areas, validation, seed)
+    # Validating everything would leave nothing to learn from: validate nothing instead, and say so.
+    parts = {name: [] if len(part) == len(scenes) else part for name, part in parts.items()}
+    result: Folds = {
+        name: {"train": sorted(set(scenes) - set(part)), "validation": sorted(part)} for name, part in parts.items()
+    }
+    return {"folds": result, "validated": _shares(areas, result), "note": _note(len(members), result)}
+
+
+def _chosen(
+    members: Mapping[str, Sequence[str]], areas: Any, validation: Mapping[str, Any], seed: int
+) -> dict[str, list[str]]:
+    """Validation scenes by fold, balanced by area."""
+    order = sorted(members, key=lambda name: digest([seed, name]))
+    table = _table(order, members, areas)
+    count = validation.get("folds")
+    chosen = _folds(table, int(count)) if count else _holdout(table, 1.0 - float(validation["split"]))
+    return {f"fold-{i}": [s for g in part for s in members[order[g]]] for i, part in enumerate(chosen)}
+
+
+def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: Any) -> NDArray[np.float64]:
+    """Shares, (grounds, 1 + targets): of the scenes, then of each target's area; a target without area is left out."""
+    targets = sorted({target for by_target in areas.values() for target in by_target})
+    rows = [
+        [float(len(members[name])), *(sum(areas[s].get(t, 0.0) for s in members[name]) for t in targets)]
+        for name in order
+    ]
+    table = np.array(rows, dtype=np.float64).reshape(len(order), 1 + len(targets))
+    table = table[:, table.sum(axis=0) > 0]
+    return np.asarray(table / table.sum(axis=0))
+
+
+def _given(members: Mapping[str, Sequence[str]], folds: Mapping[str, str], names: Any) -> dict[str, list[str]]:
+    """The user's folds, checked."""
+    parts: dict[str, list[str]] = {name: [] for name in sorted({*folds.values(), *(names or [])})}
+    for name, scenes in members.items():
+        for scene in scenes:
+            if scene not in folds:
+                raise ConfigError(f"scene {scene} has no fold while others have: give every training scene one")
+            if folds[scene] != folds[scenes[0]]:
+                raise ConfigError(
+                    f"scene {scene} is in fold {folds[scene]!r} and {scenes[0]} in {folds[scenes[0]]!r}, but both show "
+                    f"the same ground ({name}): put them in one fold"
+                )
+            parts[folds[scene]].append(scene)
+    return parts
+
+
+# Hold-out ---------------------------------------------------------------------------------------------------------
+
+
+def _holdout(table: NDArray[np.float64], share: float) -> list[list[int]]:
+    """Rows of `table` that validate: one fold."""
+    grounds = len(table)
+    if grounds < 2:
+        return [[]]
+    first = min(max(1, round(share * grounds)), grounds - 1)
+    best, best_cost = [0], math.inf
+    # More than one further ground a column is never needed to have a target on both sides.
+    last = max(first, min(grounds // 2, first + table.shape[1]))
+    for count in range(first, last + 1):
+        chosen, cost = _subset(table, count)
+        if cost < best_cost:
+            best, best_cost = chosen, cost
+        if best_cost < MISSING:
+            break
+    return [best]
+
+
+def _subset(table: NDArray[np.float64], count: int) -> tuple[list[int], float]:
+    """The best `count` rows to validate with, and what they cost."""
+    grounds = len(table)
+    if math.comb(grounds, count) <= EXHAUSTIVE:
+        ways = np.array(list(itertools.combinations(range(grounds), count)), dtype=np.int64)
+        costs = _holdout_cost(table, table[ways].sum(axis=1), count)
+        best = int(np.argmin(costs))
+        return [int(row) for row in ways[best]], float(costs[best])
+    chosen: list[int] = []
+    for size in range(1, count + 1):
+        rest = [row for row in range(grounds) if row not in chosen]
+        costs = _holdout_cost(table, table[chosen].sum(axis=0) + table[rest], size, final=count)
+        chosen.append(rest[int(np.argmin(costs))])
+    cost = float(_holdout_cost(table, table[chosen].sum(axis=0)[None], count)[0])
+    improved = grounds <= LOCAL
+    while improved:
+        improved = False
+        rest = [row for row in range(grounds) if row not in chosen]
+        swaps = table[chosen].sum(axis=0) - table[chosen][:, None] + table[rest][None]
+        costs = _holdout_cost(table, swaps.reshape(-1, table.shape[1]), count)
+        best = int(np.argmin(costs))
+        if costs[best] < cost:
+            out, entering = divmod(best, len(rest))
+            chosen[out], cost, improved = rest[entering], float(costs[best]), True
+    return sorted(chosen), cost
+
+
+def _holdout_cost(
+    table: NDArray[np.float64], sums: NDArray[np.float64], size: int, final: int | None = None
+) -> NDArray[np.float64]:
+    """Cost of ways to validate, (n,), from the shares that validate, (n, columns).
+
+    `size` rows of `final` have been chosen; shares are compared with what so many should hold.
+    """
+    aim = size / len(table)
+    cost = ((sums - aim) ** 2).sum(axis=1)
+    if final is None or size == final:
+        divisible = (table > 0).sum(axis=0) >= 2
+        lacking = (sums <= 1e-12) | (sums >= 1 - 1e-12)
+        cost = cost + MISSING * (lacking & divisible).sum(axis=1)
+    # Rounded, so that sums in another order do not decide between equals.
+    return np.asarray(cost.round(12))
+
+
+# Folds ------------------------------------------------------------------------------------------------------------
+
+
+def _folds(table: NDArray[np.float64], count: int) -> list[list[int]]:
+    """Rows of `table` by the fold that they validate; empty folds where there are fewer rows than folds."""
+    grounds = len(table)
+    if grounds < 2:
+        return [[] for _ in range(count)]
+    used = min(count, grounds)
+    # Largest first, so that small ones can still even things out; ties keep the seed's order.
+    order = np.argsort(-table.max(axis=1).round(12), kind="stable")
+    sums = np.zeros((used, table.shape[1]))
+    where = np.zeros(grounds, dtype=np.int64)
+    for row in order:
+        costs = [_folds_cost(table, _moved(sums, table[row], fold)) for fold in range(used)]
+        where[row] = int(np.argmin(costs))
+        sums[where[row]] += table[row]
+    if grounds <= LOCAL:
+        _exchange(table, where, used)
+    return [[int(row) for row in np.flatnonzero(where == fold)] for fold in range(count)]
+
+
+def _moved(sums: NDArray[np.float64], row: NDArray[np.float64], fold: int) -> NDArray[np.float64]:
+    moved = sums.copy()
+    moved[fold] += row
+    return moved
+
+
+def _folds_cost(table: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
+    """Cost of a division, from the shares that each fold validates, (folds, columns)."""
+    count = len(sums)
+    holding = np.minimum((table > 0).sum(axis=0), count)
+    short = np.maximum(holding - (sums > 1e-12).sum(axis=0), 0)
+    return float(round(((sums - 1 / count) ** 2).sum() + MISSING * short.sum(), 12))
+
+
+def _exchange(table: NDArray[np.float64], where: NDArray[np.int64], count: int) -> None:
+    """Improve a division in place: move a row, or exchange two, while that lowers the cost."""
+    sums = np.stack([table[where == fold].sum(axis=0) for fold in range(count)])
+    cost = _folds_cost(table, sums)
+    improved = True
+    while improved:
+        improved = False
+        for row in range(len(table)):
+            for fold, other in _alternatives(row, where, count):
+                trial = sums.copy()
+                shift = table[row] - (table[other] if other is not None else 0.0)
+                trial[where[row]] -= shift
+                trial[fold] += shift
+                trial_cost = _folds_cost(table, trial)
+                if trial_cost < cost:
+                    if other is not None:
+                        where[other] = where[row]
+                    where[row] = fold
+                    sums, cost, improved = trial, trial_cost, True
+                    break
+
+
+def _alternatives(row: int, where: NDArray[np.int64], count: int) -> list[tuple[int, int | None]]:
+    """Folds that a row could go to, alone or in exchange for another row."""
+    moves: list[tuple[int, int | None]] = [(fold, None) for fold in range(count) if fold != where[row]]
+    later = np.flatnonzero(where != where[row])
+    return moves + [(int(where[other]), int(other)) for other in later if other > row]
+
+
+# What is said about it --------------------------------------------------------------------------------------------
+
+
+def _shares(areas: Mapping[str, Mapping[str, float]], folds: Folds) -> dict[str, dict[str, float | None]]:
+    targets = sorted({target for by_target in areas.values() for target in by_target})
+    total = {target: sum(by_target.get(target, 0.0) for by_target in areas.values()) for target in targets}
+    return {
+        name: {
+            target: round(sum(areas[s].get(target, 0.0) for s in part["validation"]) / total[target], 4)
+            if total[target] > 0
+            else None
+            for target in targets
+        }
+        for name, part in folds.items()
+    }
+
+
+def _note(grounds: int, folds: Folds) -> str | None:
+    """What a user should know about a division, if anything."""
+    empty = [name for name, part in folds.items() if not part["validation"]]
+    if grounds == 0:
+        return "no scene was labelled for this group: there is nothing to learn from"
+    if grounds == 1:
+        return "one ground alone is labelled: every scene trains, nothing is validated, thresholds are not tuned"
+    if empty:
+        return f"{', '.join(empty)}: nothing is validated ({grounds} grounds are labelled); every scene trains"
+    return None

@@ -1,0 +1,235 @@
+"""The store: artifacts by content key, beside each its provenance.
+
+An artifact is one file, ``<store>/<stage>/<key><suffix>``, and a sidecar ``<key>.json`` that is written last: an
+artifact without a sidecar does not exist. The key is the digest of everything that decides the content (stage
+version, recipe, digests of the inputs); the digest is that of the content. Nothing here is ever declared to
+Snakemake, which deletes what is declared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rasterloom import __version__
+from rasterloom.digest import digest
+from rasterloom.errors import ConfigError, StoreError
+from rasterloom.files import rename, temporary_path, write_json
+from rasterloom.stages import STAGES
+
+KEY_DIGITS = 32
+COMMIT_LOCK = ".commit"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An artifact in the store.
+
+    Attributes
+    ----------
+    key : str
+        Digest of what the artifact was made from, 32 hexadecimal digits.
+    digest : str
+        Digest of what it holds, 64 hexadecimal digits.
+    path : str
+        Its file, relative to the store's root.
+    parts : dict of str to str
+        Digests of named parts (for a stack: of each sensor), so that a reader may depend on a part alone.
+    """
+
+    key: str
+    digest: str
+    path: str
+    parts: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The item as a JSON object."""
+        value: dict[str, Any] = {"key": self.key, "digest": self.digest, "path": self.path}
+        return {**value, "parts": self.parts} if self.parts else value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Item:
+        """The item that `to_json` gave."""
+        return cls(value["key"], value["digest"], value["path"], dict(value.get("parts", {})))
+
+
+@dataclass
+class Writing:
+    """An artifact in the making: write `path`, set `digest`; `item` is there when the block has ended."""
+
+    path: Path
+    digest: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    item: Item | None = None
+
+    def committed(self) -> Item:
+        """The item, once it is in the store."""
+        if self.item is None:
+            raise StoreError("the artifact has not been committed: its block has not ended")
+        return self.item
+
+
+class Store:
+    """Artifacts below one folder.
+
+    Parameters
+    ----------
+    root : Path
+        The folder, by default ``results/store``; several results folders may share one.
+    recompute : frozenset of str
+        Stages whose artifacts `find` denies, so that they are made again.
+    """
+
+    def __init__(self, root: Path, recompute: frozenset[str] = frozenset()) -> None:
+        self.root = root
+        self.recompute = recompute
+
+    @classmethod
+    def of(cls, results: Path) -> Store:
+        """The store of a results folder: ``RASTERLOOM_STORE`` if set, else ``<results>/store``."""
+        root = os.environ.get("RASTERLOOM_STORE")
+        stages = os.environ.get("RASTERLOOM_RECOMPUTE", "").replace(",", " ").split()
+        for stage in stages:
+            if stage not in STAGES:
+                raise ConfigError(f"RASTERLOOM_RECOMPUTE names no stage: {stage!r}; valid: {', '.join(STAGES)}")
+        return cls(Path(root) if root else results / "store", frozenset(stages))
+
+    def register(self, results: Path) -> None:
+        """Note that a results folder uses this store, so that `gc` spares what it names."""
+        path = str(results.resolve())
+        note = self.root / "results" / f"{digest(path)[:KEY_DIGITS]}.json"
+        if not note.exists():
+            write_json(note, {"results": path})
+
+    def registered(self) -> list[Path]:
+        """The results folders that have used this store."""
+        notes = sorted((self.root / "results").glob("[0-9a-f]*.json"))
+        return [Path(json.loads(note.read_text(encoding="utf-8"))["results"]) for note in notes]
+
+    def sidecar(self, stage: str, key: str) -> Path:
+        """Where the provenance of an artifact lies."""
+        return self.root / stage / f"{key}.json"
+
+    def find(self, stage: str, key: str) -> Item | None:
+        """The artifact of a key, or None if there is none whose file has the recorded size."""
+        if stage in self.recompute:
+            return None
+        record = read_sidecar(self.sidecar(stage, key))
+        if record is None:
+            return None
+        path = self.root / record["path"]
+        if not path.is_file() or path.stat().st_size != record["bytes"]:
+            return None
+        with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
+            os.utime(path)  # in use from now on: `gc` spares what is young, also before a manifest names it
+        return Item.from_json(record)
+
+    def open_path(self, item: Item) -> Path:
+        """The file of an item; StoreError, naming the item and the remedy, if it is not there in full."""
+        path = self.root / item.path
+        record = read_sidecar(path.parent / f"{item.key}.json")
+        if record is None or not path.is_file():
+            raise StoreError(
+                f"{path} is named by a manifest but is not in the store: "
+                "run `rasterloom verify --mend` and then the workflow again"
+            )
+        if path.stat().st_size != record["bytes"]:
+            raise StoreError(
+                f"{path} has {path.stat().st_size} bytes instead of {record['bytes']}: it was damaged; "
+                "run `rasterloom verify --mend` and then the workflow again"
+            )
+        return path
+
+    def cost(self, item: Item) -> dict[str, Any]:
+        """What an artifact cost: seconds, peak memory and whatever its stage recorded."""
+        record = read_sidecar((self.root / item.path).parent / f"{item.key}.json")
+        return dict(record["cost"]) if record else {}
+
+    @contextmanager
+    def writing(
+        self, stage: str, key: str, suffix: str, *, recipe: Any = None, inputs: Any = None
+    ) -> Iterator[Writing]:
+        """Make an artifact: write the given temporary path and set its digest within the block.
+
+        Parameters
+        ----------
+        stage : str
+        key : str
+        suffix : str
+            Ending of the file's name, with the dot.
+        recipe, inputs
+            What the key was made of, kept as provenance.
+
+        Raises
+        ------
+        StoreError
+            If the block ends without a digest: a fault of the stage.
+        """
+        if suffix == ".json":
+            raise StoreError("an artifact cannot end in .json, as its record does: choose another suffix")
+        final = self.root / stage / f"{key}{suffix}"
+        started = time.monotonic()
+        with temporary_path(final) as temporary:
+            work = Writing(temporary)
+            yield work
+            if not work.digest:
+                raise StoreError(f"stage {stage} wrote {final} without giving its digest")
+            item = Item(key, work.digest, str(final.relative_to(self.root)), work.parts)
+            record = {
+                **item.to_json(),
+                "stage": stage,
+                "bytes": temporary.stat().st_size,
+                "sha256": file_sha256(temporary),
+                "recipe": recipe,
+                "inputs": inputs,
+                "cost": {**_cost(started), **work.cost},
+                "made_by": {"rasterloom": __version__, "python": platform.python_version()},
+            }
+            with self._committing():
+                self.sidecar(stage, key).unlink(missing_ok=True)
+                rename(temporary, final)
+                write_json(self.sidecar(stage, key), record)
+        work.item = item
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Keep file and record of one artifact together when two runs that share the store write the same key."""
+        with (self.root / COMMIT_LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _cost(started: float) -> dict[str, float]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": round(time.monotonic() - started, 3), "peak_memory_mb": round(peak, 1)}
+
+
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The provenance of an artifact, or None if there is none that can be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return record if isinstance(record, dict) and {"key", "digest", "path", "bytes"} <= record.keys() else None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, read once in blocks of 1 MiB."""
+    import hashlib
+
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()

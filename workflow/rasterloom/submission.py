@@ -1,0 +1,107 @@
+"""The submission: exactly the rows and the order of the contest's sample, checked."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rasterloom.errors import InputError, MissingInputError
+from rasterloom.job import Job
+from rasterloom.wkt import EMPTY, HEADER, checked_wkt, polygon_items, polygon_manifests
+
+VERSION = 1
+
+LARGE = 500_000_000
+"""Bytes from which a warning is due: a file of 863 MB was refused by the contest's server."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a sample submission asks for.
+
+    Attributes
+    ----------
+    rows : tuple of (scene, class number)
+        In order.
+    newline : str
+        How its lines end.
+    """
+
+    rows: tuple[tuple[str, int], ...]
+    newline: str
+
+
+def read_sample(path: Path) -> Sample:
+    """Read a sample submission: its rows, order and line ends; the geometries are dummies.
+
+    Raises
+    ------
+    MissingInputError, InputError
+        If it is not there, or is not a table of ImageId, ClassType, MultipolygonWKT.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise MissingInputError(f"{path} is not there: the sample submission says which rows are needed") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text in UTF-8 ({error}): fetch the sample submission again") from None
+    newline = "\r\n" if "\r\n" in text.split("\n", 1)[0] + "\n" else "\n"
+    lines = csv.reader(text.splitlines())
+    header = next(lines, [])
+    if tuple(header) != HEADER:
+        raise InputError(f"{path} has the columns {header}: {', '.join(HEADER)} are needed; is it the sample?")
+    rows = []
+    for number, row in enumerate(lines, 2):
+        if not row:
+            continue
+        if len(row) != len(HEADER) or not row[1].strip().isdigit():
+            raise InputError(f"{path}, line {number}: {row[:2]} is not a scene and a class number; fetch it again")
+        rows.append((row[0], int(row[1])))
+    return Sample(tuple(rows), newline)
+
+
+def write_submission(path: Path, sample: Sample, texts: Iterable[str]) -> None:
+    """Write the table: a row of the sample for each WKT, in order, lines ended as in the sample."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator=sample.newline)
+        writer.writerow(HEADER)
+        for (scene, number), text in zip(sample.rows, texts, strict=True):
+            writer.writerow([scene, number, text])
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests read: the polygons of every class and batch."""
+    return polygon_manifests(spec)
+
+
+def run(job: Job) -> None:
+    """Write the submission and say how large it is."""
+    sample = read_sample(Path(job.sources["sample"]["path"]))
+    job.write_output(lambda path: write_submission(path, sample, _texts(job, sample)))
+    size, wanted = job.output.stat().st_size, {scene for scene, _ in sample.rows}
+    missing = wanted - set(job.spec["scenes"])
+    job.log(
+        f"submission: {len(sample.rows)} rows, {size / 1e6:.1f} MB; "
+        f"{len(wanted) - len(missing)} of {len(wanted)} scenes predicted, the rows of the others are EMPTY"
+    )
+    if size > LARGE:
+        job.log(
+            f"submission: {size / 1e6:.0f} MB may be refused; a larger `simplify` or `min_area` under `polygons` "
+            "makes it smaller"
+        )
+
+
+def _texts(job: Job, sample: Sample) -> Iterator[str]:
+    scenes = set(job.spec["scenes"])
+    names = {number: name for name, number in job.spec["classes"].items()}
+    items = polygon_items(job, list(job.spec["scenes"]))
+    for done, (scene, number) in enumerate(sample.rows, 1):
+        if scene in scenes and number in names:
+            name = names[number]
+            yield checked_wkt(job.store.open_path(items[name][scene]), scene, name)
+        else:
+            yield EMPTY
+        job.progress(done, len(sample.rows), scene)

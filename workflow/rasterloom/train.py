@@ -1,0 +1,325 @@
+"""Stage `train`: one checkpoint of one member, from stacks, masks, statistics and folds.
+
+A checkpoint is one safetensors file: weights, normalisation, learning curve, and the recipe as metadata.
+Training state lies beside it while the training runs, is resumed by the next run of the same key, and then
+removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from rasterloom.augment import Bytes, Normalisation, TrainingScene, Window
+from rasterloom.errors import StoreError
+from rasterloom.files import TEMPORARY, atomic_path
+from rasterloom.job import Job, scene_manifests
+from rasterloom.member import Arrays, StackReader, save_checkpoint, sensor_parts
+from rasterloom.sampling import index_scene
+from rasterloom.store import Item, Writing
+from rasterloom.training import (
+    Progress,
+    Trained,
+    Trainer,
+    TrainingRecipe,
+    learning_curve,
+    make_batch,
+    require_positive,
+    train,
+)
+
+VERSION = 1
+
+CACHE_BYTES = 1_500_000_000
+"""Decoded scenes that are kept in memory while a model trains; the others are read window by window."""
+GPU_WORKERS = 8
+"""Most threads that prepare batches for a GPU; on cores one suffices. Changes no result."""
+STATE = "state.safetensors"
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests that a training reads, relative to the results folder."""
+    scale, scenes = spec["scale"]["name"], spec["scenes"]
+    folds = [] if spec["fold"] == "all" else [f"folds/{spec['group']}.json"]
+    return [
+        *scene_manifests(f"stacks/{scale}", scenes),
+        *scene_manifests(f"masks/{scale}/{spec['target']}", scenes),
+        "statistics/statistics.json",
+        *folds,
+    ]
+
+
+def run(job: Job) -> None:
+    """Train the checkpoint of a member and a fold, or find it in the store."""
+    spec = job.spec
+    scenes = _training_scenes(job)
+    scale = spec["scale"]["name"]
+    stacks = job.items(f"stacks/{scale}", scenes)
+    masks = job.items(f"masks/{scale}/{spec['target']}", scenes)
+    statistics = {name: job.manifest("statistics/statistics").items[name] for name in spec["sensors"]}
+    recipe = {name: spec[name] for name in ("model", "sensors", "reference", "training")}
+    origin = {
+        "stacks": {scene: sensor_parts(item, spec) for scene, item in stacks.items()},
+        "masks": {scene: item.digest for scene, item in masks.items()},
+        "statistics": {name: item.digest for name, item in statistics.items()},
+    }
+    key = job.key(recipe, origin)
+    item = job.store.find(job.stage, key)
+    if item is None:
+        with job.store.writing(job.stage, key, ".safetensors", recipe=recipe, inputs=origin) as work:
+            opened = open_training_scenes(job, stacks, masks)
+            require_positive(opened, spec["target"], scale)
+            normalisation = _normalisation(job, statistics, stacks)
+            _compute(job, work, key, recipe, opened, normalisation)
+        item = work.committed()
+    job.finish({spec["fold"]: item})
+
+
+def _training_scenes(job: Job) -> list[str]:
+    """Ids of the scenes that this checkpoint trains on, sorted."""
+    import json
+
+    spec = job.spec
+    if spec["fold"] == "all":
+        return sorted(spec["scenes"])
+    item = job.manifest(f"folds/{spec['group']}").items[spec["group"]]
+    folds = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
+    return sorted(folds[spec["fold"]]["train"])
+
+
+def _normalisation(job: Job, statistics: Mapping[str, Item], stacks: Mapping[str, Item]) -> Normalisation:
+    import json
+
+    tables = [json.loads(job.store.open_path(statistics[s]).read_text(encoding="utf-8")) for s in statistics]
+    mean, sd = (np.array([n for t in tables for n in t[k]], dtype=np.float32) for k in ("mean", "sd"))
+    first = next(iter(stacks.values()))
+    with StackReader(job.store.open_path(first), job.spec["sensors"], job.spec["reference"]) as reader:
+        planes = reader.planes
+    if len(planes) != len(mean):
+        raise StoreError(
+            f"the statistics of {', '.join(statistics)} have {len(mean)} channels, the stacks {len(planes)}: they "
+            "belong to different configurations; run the workflow again"
+        )
+    return Normalisation(mean, sd, planes)
+
+
+def _compute(
+    job: Job,
+    work: Writing,
+    key: str,
+    recipe: Mapping[str, Any],
+    scenes: Sequence[TrainingScene],
+    normalisation: Normalisation,
+) -> None:
+    spec = job.spec
+    constants = {"normalisation.mean": normalisation.mean, "normalisation.sd": normalisation.sd}
+    if spec["model"]["kind"] == "unet":
+        state = job.store.root / job.stage / key
+        trained, device = _train_network(job, state, scenes, normalisation)
+        weights = {f"network.{name}": value for name, value in trained.weights.items()}
+        tensors = {**weights, **constants, **learning_curve(trained.history)}
+        work.cost.update(device=device, network_share=round(trained.busy, 3))
+    else:
+        from rasterloom.pixelmodels import PixelRecipe, fit, sample_pixels
+
+        pixels = PixelRecipe.of(spec["model"], spec["training"])
+        features, target = sample_pixels(scenes, pixels, normalisation)
+        job.log(f"train: {spec['member']}: {len(target)} pixels of {len(scenes)} scenes")
+        tensors = {**fit(features, target, pixels), **constants}
+        work.cost.update(device="cpu", samples=len(target))
+    work.digest = save_checkpoint(work.path, tensors, recipe)
+
+
+def _train_network(
+    job: Job, folder: Path, scenes: Sequence[TrainingScene], normalisation: Normalisation
+) -> tuple[Trained, str]:
+    """Train a network, going on from the state of an interrupted run."""
+    from rasterloom.device import computing, keep_memory, pick_device
+
+    keep_memory()
+    recipe = TrainingRecipe.of(job.spec["training"])
+
+    def report(progress: Progress) -> None:
+        job.progress(progress.step, progress.steps, f"{job.spec['member']} {job.spec['fold']}: {progress}")
+
+    with pick_device() as device, computing(recipe.threads), claimed_state(folder) as state:
+        trainer = Trainer(recipe, job.spec["model"], len(normalisation.mean), device.name)
+        saved = read_state(state / STATE)
+        if saved is not None:
+            trainer.restore(saved)
+            job.log(f"train: {job.spec['member']} goes on at step {trainer.step} of {recipe.steps}")
+        trained = train(
+            trainer,
+            lambda step: make_batch(scenes, recipe, normalisation, step),
+            save=lambda arrays: write_state(state / STATE, arrays),
+            report=report,
+            workers=min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device.is_cuda else 1,
+        )
+    return trained, device.name
+
+
+# Training state ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def claimed_state(folder: Path) -> Iterator[Path]:
+    """A folder for the state of a training that no other process writes to.
+
+    Parameters
+    ----------
+    folder : where states lie; made if it is not there.
+
+    Yields
+    ------
+    A folder in it that holds the state of an interrupted training, if there is one. When the block ends well
+    it is removed, and `folder` too if that leaves it empty; after an error or a kill it stays for the next
+    run.
+
+    Notes
+    -----
+    A claim is a lock, which the death of its process frees, and a rename, which only one of two processes can
+    do.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [claim for old in sorted(folder.glob("state-*")) if (claim := _claim(old)) is not None]
+    claims = found or [_new_state(folder)]
+    claims.sort(key=lambda claim: _age(claim[0]))
+    path = claims[0][0]
+    try:
+        yield path
+    finally:
+        for _, lock in claims:
+            lock.close()
+    for old, _ in claims:
+        shutil.rmtree(old, ignore_errors=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _state_name() -> str:
+    return f"state-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _age(state: Path) -> float:
+    """Sorts the latest state first."""
+    file = state / STATE
+    return -file.stat().st_mtime if file.exists() else 0.0
+
+
+def _claim(old: Path) -> tuple[Path, IO[bytes]] | None:
+    """Take over a state that no living process holds, or None."""
+    new = old.parent / _state_name()
+    try:
+        lock = (old / "lock").open("r+b")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        old.rename(new)
+    except (BlockingIOError, FileNotFoundError):
+        lock.close()
+        return None
+    return new, lock
+
+
+def _new_state(folder: Path) -> tuple[Path, IO[bytes]]:
+    path = folder / _state_name()
+    unborn = folder / f"{TEMPORARY}{path.name}"  # nobody claims it before it is locked
+    unborn.mkdir()
+    lock = (unborn / "lock").open("w+b")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    unborn.rename(path)
+    return path, lock
+
+
+def write_state(path: Path, arrays: Arrays) -> None:
+    """Write the state of a training atomically."""
+    from safetensors.numpy import save_file
+
+    with atomic_path(path) as temporary:
+        save_file(arrays, temporary)
+
+
+def read_state(path: Path) -> Arrays | None:
+    """The state of an interrupted training, or None if there is none that can be read."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        return None
+    try:
+        return dict(load_file(path))
+    except SafetensorError:
+        return None
+
+
+# Data -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A labelled scene on disk, or decoded in memory."""
+
+    stack: StackReader
+    coverage: Any
+    cached: Window | None
+
+    def window(self, y0: int, y1: int, x0: int, x1: int) -> Window:
+        if self.cached is not None:
+            data, valid, coverage = self.cached
+            return data[:, y0:y1, x0:x1], valid[:, y0:y1, x0:x1], coverage[y0:y1, x0:x1]
+        data, valid = self.stack.window(y0, y1, x0, x1)
+        return data, valid, np.asarray(self.coverage[y0:y1, x0:x1])
+
+    def labels(self, y0: int, y1: int) -> tuple[Bytes, Bytes]:
+        if self.cached is not None:
+            return self.cached[2][y0:y1], self.cached[1][0, y0:y1]
+        return np.asarray(self.coverage[y0:y1]), self.stack.reference(y0, y1)
+
+
+def open_training_scenes(
+    job: Job, stacks: Mapping[str, Item], masks: Mapping[str, Item], cache: int = CACHE_BYTES
+) -> list[TrainingScene]:
+    """Open labelled scenes and find their positive pixels.
+
+    Parameters
+    ----------
+    job : names sensors and reference, and opens items.
+    stacks, masks : items of each scene.
+    cache : bytes of decoded scenes kept in memory; scenes beyond it are read window by window.
+
+    Notes
+    -----
+    Memory: `cache`, and a quarter of a byte a pixel of every scene.
+    """
+    import zarr
+    from zarr.storage import ZipStore
+
+    scenes: list[TrainingScene] = []
+    for name, item in stacks.items():
+        reader = StackReader(job.store.open_path(item), job.spec["sensors"], job.spec["reference"])
+        store = ZipStore(job.store.open_path(masks[name]), mode="r")
+        coverage: Any = zarr.open_group(store, mode="r")["coverage"]
+        if tuple(coverage.shape) != reader.shape:
+            raise StoreError(
+                f"scene {name}: the mask of {job.spec['target']} has shape {tuple(coverage.shape)}, the stack "
+                f"{reader.shape}: they belong to different runs; run the workflow again"
+            )
+        source = _Source(reader, coverage, None)
+        pixels = reader.shape[0] * reader.shape[1]
+        cost = pixels * (reader.bytes_per_pixel + 1)
+        if cost <= cache:
+            cache -= cost
+            source = _Source(reader, coverage, source.window(0, reader.shape[0], 0, reader.shape[1]))
+        scenes.append(TrainingScene(name, index_scene(source.labels, reader.shape[0]), source.window))
+    return scenes

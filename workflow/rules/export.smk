@@ -1,0 +1,24 @@
+"""Vectors: polygons -> vectors/{batch}.tsv and a GeoPackage a scene beside it, a layer a class."""
+
+
+rule export:
+    input:
+        manifests=RULES.manifests("export"),
+    output:
+        RESULTS + "/vectors/{batch}.tsv",
+    log:
+        RESULTS + "/logs/export/{batch}.log",
+    benchmark:
+        RESULTS + "/benchmarks/export/{batch}.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("export"),
+    message:
+        "export {wildcards.batch} for a GIS"
+    shell:
+        "exec python -m rasterloom export --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"

@@ -1,0 +1,24 @@
+"""Measurements: polygons -> summary.tsv, objects and areas."""
+
+
+rule measure:
+    input:
+        manifests=RULES.manifests("measure"),
+    output:
+        RESULTS + "/summary.tsv",
+    log:
+        RESULTS + "/logs/measure/summary.log",
+    benchmark:
+        RESULTS + "/benchmarks/measure/summary.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("measure"),
+    message:
+        "measure objects and areas"
+    shell:
+        "exec python -m rasterloom measure --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"

@@ -1,0 +1,25 @@
+"""Predictions: models and stacks -> predictions/{member}/{batch}.json, a probability per pixel."""
+
+
+rule predict:
+    input:
+        manifests=RULES.manifests("predict"),
+    output:
+        RESULTS + "/predictions/{member}/{batch}.json",
+    log:
+        RESULTS + "/logs/predict/{member}/{batch}.log",
+    benchmark:
+        RESULTS + "/benchmarks/predict/{member}/{batch}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: RULES.threads("predict")
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 600 * attempt,
+        gpu=1,
+    params:
+        spec=RULES.spec("predict"),
+    message:
+        "predict {wildcards.batch} with {wildcards.member}"
+    shell:
+        "exec python -m rasterloom predict --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"

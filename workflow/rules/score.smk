@@ -1,0 +1,24 @@
+"""Score: polygons and labels -> score.tsv, pooled Jaccard by class and by scene."""
+
+
+rule score:
+    input:
+        manifests=RULES.manifests("score"),
+    output:
+        report(RESULTS + "/score.tsv", caption="../report/score.rst", category="Score"),
+    log:
+        RESULTS + "/logs/score/score.log",
+    benchmark:
+        RESULTS + "/benchmarks/score/score.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("score"),
+    message:
+        "score the polygons"
+    shell:
+        "exec python -m rasterloom score --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"

@@ -1,0 +1,24 @@
+"""Folds: labels -> folds/{group}.json, which scenes train and which validate."""
+
+
+rule split:
+    input:
+        manifests=RULES.manifests("split"),
+    output:
+        RESULTS + "/folds/{group}.json",
+    log:
+        RESULTS + "/logs/split/{group}.log",
+    benchmark:
+        RESULTS + "/benchmarks/split/{group}.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("split"),
+    message:
+        "divide the labelled scenes for {wildcards.group}"
+    shell:
+        "exec python -m rasterloom split --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"

@@ -1,0 +1,28 @@
+"""Stacks: scene TIFFs and registration -> stacks/{scale}/{scene}.json, all sensors on one grid."""
+
+
+rule stack:
+    input:
+        manifests=RULES.manifests("stack"),
+        sources=RULES.sources("stack"),
+    output:
+        RESULTS + "/stacks/{scale}/{scene}.json",
+    log:
+        RESULTS + "/logs/stack/{scale}/{scene}.log",
+    benchmark:
+        RESULTS + "/benchmarks/stack/{scale}/{scene}.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("stack"),
+        sources=RULES.stamps("stack"),
+    message:
+        "stack {wildcards.scene} at {wildcards.scale}"
+    shell:
+        "exec python -m rasterloom stack --results {RESULTS:q}"
+        " --spec {params.spec:q}"
+        " --sources {params.sources:q} 2> {log:q}"

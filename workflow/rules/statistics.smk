@@ -1,0 +1,24 @@
+"""Statistics: registration of every named scene -> statistics/statistics.json, mean and deviation per channel."""
+
+
+rule statistics:
+    input:
+        manifests=RULES.manifests("statistics"),
+    output:
+        RESULTS + "/statistics/statistics.json",
+    log:
+        RESULTS + "/logs/statistics/statistics.log",
+    benchmark:
+        RESULTS + "/benchmarks/statistics/statistics.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("statistics"),
+    message:
+        "merge the statistics of the channels"
+    shell:
+        "exec python -m rasterloom statistics --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"

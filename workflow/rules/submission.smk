@@ -1,0 +1,28 @@
+"""Submission: polygons -> submission.csv, the rows and order of sample_submission.csv."""
+
+
+rule submission:
+    input:
+        manifests=RULES.manifests("submission"),
+        sources=RULES.sources("submission"),
+    output:
+        RESULTS + "/submission.csv",
+    log:
+        RESULTS + "/logs/submission/submission.log",
+    benchmark:
+        RESULTS + "/benchmarks/submission/submission.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("submission"),
+        sources=RULES.stamps("submission"),
+    message:
+        "write the submission"
+    shell:
+        "exec python -m rasterloom submission --results {RESULTS:q}"
+        " --spec {params.spec:q}"
+        " --sources {params.sources:q} 2> {log:q}"

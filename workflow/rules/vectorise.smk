@@ -1,0 +1,24 @@
+"""Polygons: ensembles and tuning -> polygons/{class}/{batch}.json, sub-pixel outlines."""
+
+
+rule vectorise:
+    input:
+        manifests=RULES.manifests("vectorise"),
+    output:
+        RESULTS + "/polygons/{class}/{batch}.json",
+    log:
+        RESULTS + "/logs/vectorise/{class}/{batch}.log",
+    benchmark:
+        RESULTS + "/benchmarks/vectorise/{class}/{batch}.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        spec=RULES.spec("vectorise"),
+    message:
+        "vectorise {wildcards.class} of {wildcards.batch}"
+    shell:
+        "exec python -m rasterloom vectorise --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
