@@ -13,22 +13,27 @@ SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
 INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
 PIP_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
 
+define summary
+@awk -F'\t' 'NR == 1 || $$3 == "all" { printf "%-12s %-16s %s\n", $$1, $$2, (NR == 1 ? $$7 : substr($$7, 1, 5)) }' $(1)/score.tsv
+@echo "The pictures: $(1)/report/index.html"
+endef
+
 .PHONY: demo demo-full rio test check fingerprints lock clean-demo
 
 demo: $(INSTALLED)
-	$(PY) -m rasterloom scenes data/demo --train 8 --test 3 --size 512 --seed 1
+	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
 	$(SNAKEMAKE) --configfile presets/demo.yaml
-	@echo "Look at results-demo/report/index.html"
+	$(call summary,results-demo)
 
 demo-full: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo-full --train 12 --test 3 --size 768 --seed 1
 	$(SNAKEMAKE) --configfile presets/demo-full.yaml
-	@echo "Look at results-demo-full/report/index.html"
+	$(call summary,results-demo-full)
 
 rio: $(INSTALLED)
 	$(PY) presets/rio.py
 	$(SNAKEMAKE) --configfile presets/rio.yaml
-	@echo "Look at results-rio/report/index.html"
+	$(call summary,results-rio)
 
 test: $(INSTALLED)
 	$(PY) -m pytest

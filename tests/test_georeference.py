@@ -1,5 +1,6 @@
 """From reference pixels to other sensors and to the ground."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -96,16 +97,22 @@ def test_grid_extent(tmp_path: Path, header: str) -> None:
     ("text", "message"),
     [
         (",Xmax,Ymin\nother,1,-1\n", "has no row of scene s"),
-        (",Xmax,Ymin\ns,1,1\n", "Xmax > 0 > Ymin is needed"),
-        (",Xmax,Ymin\ns,1,x\n", "does not hold two numbers"),
-        ("a,b\n", "columns .* Xmax and Ymin are needed"),
-        ("", "columns .* Xmax and Ymin are needed"),
+        (",Xmax,Ymin\ns,1,1\n", r"row 2 \(s\): Xmax '1' and Ymin '1' given; a positive and a negative number"),
+        (",Xmax,Ymin\ns,1,x\n", r"row 2 \(s\): Xmax '1' and Ymin 'x' given; a positive and a negative number"),
+        ("a,b\ns,1\n", "row 2: 's,1' given; needed: an id .*, Xmax and Ymin"),
+        ("", "has no row of scene s"),
     ],
 )
 def test_grid_extent_refuses(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "g.csv").write_text(text)
     with pytest.raises(InputError, match=rf"g\.csv.*{message}"):
         grid_extent(tmp_path / "g.csv", "s")
+
+
+def test_grid_extent_of_a_zipped_table(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "g.csv.zip", "w") as archive:
+        archive.writestr("g.csv", ",Xmax,Ymin\ns,2,-3\n")
+    assert grid_extent(tmp_path / "g.csv.zip", "s") == (2.0, -3.0)
 
 
 def test_grid_extent_missing(tmp_path: Path) -> None:

@@ -172,6 +172,12 @@ def test_valid_pixels_by_nodata_nan_and_mask(tmp_path: Path) -> None:
     with SensorReader([{"path": whole}], None, 40, "s") as sensor:  # the configuration wins over the file
         valid = sensor.read(0, 5)[1]
         assert valid is not None and np.argwhere(~valid).tolist() == [[0, 5]]
+    zeros = DATA.copy()
+    zeros[0, 1, 1] = 0
+    zeros[:, 3, 4] = 0
+    with SensorReader([{"path": write_geotiff(tmp_path / "z.tif", zeros, nodata=0)}], None, None, "s") as sensor:
+        valid = sensor.read(0, 5)[1]
+        assert valid is not None and np.argwhere(~valid).tolist() == [[3, 4]]  # [1, 1] is dark in one band alone
     values = DATA.astype(np.float32)
     values[1, 2, 3] = np.nan
     with SensorReader([{"path": write_geotiff(tmp_path / "f.tif", values)}], None, None, "s") as sensor:

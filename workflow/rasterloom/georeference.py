@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
 from math import cos, radians, sqrt
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.dstl import grid_sizes
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.grid import Matrix, compose, invert
 from rasterloom.rasters import RasterInfo
@@ -113,7 +112,7 @@ def ground_distance(info: RasterInfo) -> float | None:
 
 
 def grid_extent(path: Path, scene: str) -> tuple[float, float]:
-    """(Xmax, Ymin) of a scene in the contest's ``grid_sizes.csv``.
+    """(Xmax, Ymin) of a scene in the contest's ``grid_sizes.csv``, plain or zipped.
 
     Raises
     ------
@@ -121,30 +120,12 @@ def grid_extent(path: Path, scene: str) -> tuple[float, float]:
         If the file or the scene's row is not there, or its numbers are not of the right sign.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
+        sizes = grid_sizes(path)
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there: it comes with the contest's data") from None
-    header = [name.strip().lower() for name in rows[0]] if rows else []
-    if "xmax" not in header or "ymin" not in header:
-        raise InputError(f"{path} begins with {','.join(header)!r}: columns (an id), Xmax and Ymin are needed")
-    return _extent(rows, header.index("xmax"), header.index("ymin"), scene, path)
-
-
-def _extent(rows: Iterable[list[str]], x: int, y: int, scene: str, path: Path) -> tuple[float, float]:
-    for row in rows:
-        if row and row[0].strip() == scene:
-            try:
-                extent = float(row[x]), float(row[y])
-            except (ValueError, IndexError):
-                message = f"{path}: the row of scene {scene} does not hold two numbers: {','.join(row)}"
-                raise InputError(message) from None
-            if not (extent[0] > 0 > extent[1]):
-                raise InputError(
-                    f"{path}: scene {scene} has Xmax {extent[0]} and Ymin {extent[1]}: Xmax > 0 > Ymin is needed"
-                )
-            return extent
-    raise InputError(f"{path} has no row of scene {scene}: it must list every scene")
+    if scene not in sizes:
+        raise InputError(f"{path} has no row of scene {scene}: it must list every scene")
+    return sizes[scene]
 
 
 def contest_transform(extent: tuple[float, float], width: int, height: int) -> Matrix:

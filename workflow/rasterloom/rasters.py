@@ -341,15 +341,15 @@ class SensorReader:
     def read(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Rows start..stop: values (bands, rows, w) and validity (rows, w), None if all are valid.
 
-        A pixel is valid if every band has a finite value there that is not no-data.
+        A pixel is valid if every file of the sensor has data there (see `missing_pixels`).
         """
         blocks: list[NDArray[Any]] = []
         valid: NDArray[np.bool_] | None = None
         for raster, pick, nodata in zip(self._rasters, self._picks, self._nodata, strict=True):
             block = raster.read(start, stop, pick)
-            missing = missing_values(block, nodata)
+            missing = missing_pixels(block, nodata)
             own = raster.mask(start, stop)
-            good = None if missing is None else np.asarray(~missing.any(axis=0))
+            good = None if missing is None else ~missing
             for part in (good, own):
                 if part is not None:
                     valid = part if valid is None else valid & part
@@ -383,14 +383,24 @@ def _check_same_grid(label: str, one: Raster, other: Raster) -> None:
         )
 
 
-def missing_values(block: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
-    """Where an array holds no-data, NaN or an infinity, as bool of its shape; None if that cannot be."""
-    missing = ~np.isfinite(block) if block.dtype.kind == "f" else None
-    if nodata is None or np.isnan(nodata):
+def missing_pixels(block: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
+    """Where an image has no data.
+
+    Parameters
+    ----------
+    block : (bands, rows, W) array
+    nodata : float or None
+        The digital number that says so.
+
+    Returns
+    -------
+    (rows, W) bool array, or None if nothing can be missing
+        True where a band is NaN or infinite, or has the number `nodata`. The number 0 counts only where every band
+        has it: a single band at 0 is a dark pixel.
+    """
+    missing = ~np.isfinite(block).all(axis=0) if block.dtype.kind == "f" else None
+    if nodata is None or np.isnan(nodata) or (block.dtype.kind != "f" and nodata != int(nodata)):
         return missing
-    if block.dtype.kind == "f":
-        equal = block == block.dtype.type(nodata)
-        return np.asarray(equal | missing)
-    if nodata != int(nodata):
-        return None
-    return np.asarray(block == int(nodata))
+    equal = block == (block.dtype.type(nodata) if block.dtype.kind == "f" else int(nodata))
+    empty = np.asarray(equal.all(axis=0) if nodata == 0 else equal.any(axis=0))
+    return empty if missing is None else empty | missing

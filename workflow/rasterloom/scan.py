@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rasterloom.digest import BLOCK_ROWS, ArrayDigest, digest
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.files import write_json
-from rasterloom.rasters import Raster, SensorReader, missing_values, open_raster
+from rasterloom.rasters import Raster, SensorReader, missing_pixels, open_raster
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 """Raised when the meaning of a remembered scan changes."""
 
 FRESH_NS = 2_000_000_000
@@ -190,9 +190,10 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
         if own is not None:
             masks = masks or ArrayDigest("mask", np.uint8, (info.height, info.width))
             masks.update(own.astype(np.uint8))
-        missing = missing_values(block, nodata)
+        missing = missing_pixels(block, nodata)
+        chosen = _valid(own, missing)
         for band, plane in enumerate(block):
-            good = plane if missing is None and own is None else plane[_good(own, missing, band, plane.shape)]
+            good = plane if chosen is None else plane[chosen]
             moments[band] = moments[band] + Moments.of(good)
             fits = fits and (not good.size or (int(good.min()) >= 0 and int(good.max()) <= 65535))
     content = {
@@ -205,8 +206,8 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
     return Scan(digest(content), "uint16" if fits else "float32", tuple(moments))
 
 
-def _good(
-    own: NDArray[np.bool_] | None, missing: NDArray[np.bool_] | None, band: int, shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
-    good = np.ones(shape, np.bool_) if own is None else own
-    return good if missing is None else good & ~missing[band]
+def _valid(own: NDArray[np.bool_] | None, missing: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Pixels with data by a file's mask and by its values; None: all."""
+    if own is None or missing is None:
+        return own if missing is None else ~missing
+    return own & ~missing

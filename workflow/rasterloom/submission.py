@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rasterloom.dataset.dstl import table_bytes
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.job import Job
 from rasterloom.wkt import EMPTY, HEADER, checked_wkt, polygon_items, polygon_manifests
@@ -43,7 +44,8 @@ def read_sample(path: Path) -> Sample:
         If it is not there, or is not a table of ImageId, ClassType, MultipolygonWKT.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with table_bytes(path) as data:
+            text = bytes(data[:]).decode("utf-8-sig")
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there: the sample submission says which rows are needed") from None
     except UnicodeDecodeError as error:

@@ -1,0 +1,65 @@
+"""A training step of the recipe's U-Net: bfloat16 autocast and channels_last against plain float32."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from rasterloom.unet import build
+
+
+def stepper(channels_last: bool, bfloat16: bool, batch: int, patch: int) -> Callable[[], None]:
+    """One optimiser step on random patches."""
+    torch.manual_seed(0)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = {"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}
+    net = build(model, 20).to(memory_format=layout).train()
+    optimiser = torch.optim.AdamW(net.parameters())
+    data = torch.randn(batch, 20, patch, patch).to(memory_format=layout)
+    target = (torch.rand(batch, 1, patch, patch) > 0.9).float()
+    loss_of = nn.BCEWithLogitsLoss()
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            logits = net(data)
+        loss_of(logits.float().reshape(target.shape), target).backward()
+        optimiser.step()
+
+    return step
+
+
+def main() -> None:
+    """Time both in turn and print medians and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--patch", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    ways = {
+        "bfloat16, channels_last": stepper(True, True, args.batch, args.patch),
+        "float32": stepper(False, False, args.batch, args.patch),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for round_ in range(args.rounds + 1):
+        for name, step in ways.items():
+            begun = time.perf_counter()
+            step()
+            if round_:
+                times[name].append(time.perf_counter() - begun)
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    for name, found in times.items():
+        print(f"{name:26s} median {medians[name]:.3f} s, {min(found):.3f} to {max(found):.3f}")
+    fast, slow = medians.values()
+    print(f"ratio {slow / fast:.2f}")
+
+
+if __name__ == "__main__":
+    main()
