@@ -43,8 +43,6 @@ check: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
-	$(PY) -m rasterloom scenes data/lint --train 2 --test 1 --size 256 --seed 1
-	$(VENV)/bin/snakemake --lint --configfile presets/tiny.yaml --config dataset='{root: data/lint}'
 
 fingerprints: $(INSTALLED)
 	$(PY) tests/fingerprints.py --confirm

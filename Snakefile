@@ -1,6 +1,5 @@
 """rasterloom: raw multi-resolution images in, scored polygons out. This file is the table of contents."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,17 +10,14 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-# Jobs run `python -m rasterloom STAGE` with this run's interpreter (or a conda environment's, which goes before it).
-LIBRARY = str(Path(workflow.basedir) / "workflow")
-sys.path.insert(0, LIBRARY)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")]))
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from rasterloom.guard import guarded
-from rasterloom.rules import Rules
+from rasterloom.rules import Rules, prepare_jobs
 
+prepare_jobs()
 RULES = guarded(Rules.load)(config)
-RESULTS = RULES.results
+RESULTS = Path(RULES.results)
 
 
 include: "workflow/rules/register.smk"

@@ -189,6 +189,10 @@ def test_mistakes_stop_the_run_at_once(finished: Project, overlay: dict[str, obj
     assert "Traceback" not in output
 
 
+def test_snakemake_finds_nothing_to_criticise(finished: Project) -> None:
+    assert "Congratulations, your workflow is in a good condition!" in finished.snakemake("--lint")
+
+
 def test_second_run_at_the_same_time_is_refused(finished: Project) -> None:
     from rasterloom.lock import hold
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,16 @@ from rasterloom.guard import guarded
 from rasterloom.lock import hold
 
 Wildcards = Mapping[str, str]
+
+
+def prepare_jobs() -> None:
+    """Let jobs run ``python -m rasterloom`` with this library, and with this interpreter.
+
+    A rule's conda environment is activated in the job and goes before the interpreter.
+    """
+    library = str(Path(__file__).resolve().parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 class Rules:
@@ -56,21 +67,36 @@ class Rules:
 
     def manifests(self, stage: str) -> Callable[[Wildcards], list[str]]:
         """Input function: the manifests that a job of the stage reads."""
-        return guarded(lambda wildcards: self.dag.inputs(stage, **dict(wildcards.items())))
+        return self._function(lambda names: self.dag.inputs(stage, **names))
 
     def sources(self, stage: str) -> Callable[[Wildcards], list[str]]:
         """Input function: the source files that a job of the stage reads."""
-        return guarded(lambda wildcards: self.dag.source_files(stage, **dict(wildcards.items())))
+        return self._function(lambda names: self.dag.source_files(stage, **names))
 
     def spec(self, stage: str) -> Callable[[Wildcards], str]:
         """Parameter: the job's slice of the recipe, one canonical string."""
-        dag = self.dag
-        return guarded(lambda wildcards: dag.argument(dag.spec(stage, **dict(wildcards.items()))))
+        return self._function(lambda names: self.dag.argument(self.dag.spec(stage, **names)))
 
     def stamps(self, stage: str) -> Callable[[Wildcards], str]:
         """Parameter: paths, sizes and times of the job's source files, one canonical string."""
-        dag = self.dag
-        return guarded(lambda wildcards: dag.argument(dag.sources(stage, **dict(wildcards.items()))))
+        return self._function(lambda names: self.dag.argument(self.dag.sources(stage, **names)))
+
+    @staticmethod
+    def _function(answer: Callable[[dict[str, str]], Any]) -> Callable[[Wildcards], Any]:
+        """A guarded function of wildcards that answers each question once: Snakemake asks many times a second."""
+        known: dict[frozenset[tuple[str, str]], Any] = {}
+
+        def ask(wildcards: Wildcards) -> Any:
+            names = frozenset(wildcards.items())
+            if names not in known:
+                known[names] = answer(dict(wildcards.items()))
+            return known[names]
+
+        return guarded(ask)
+
+    def folder(self, wildcards: Wildcards) -> str:
+        """Parameter: the results folder."""
+        return self.results
 
     def threads(self, stage: str) -> Callable[[Wildcards], int]:
         """Cores that a job of a member takes: as many as its recipe has compute threads."""

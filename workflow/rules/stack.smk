@@ -6,11 +6,11 @@ rule stack:
         manifests=RULES.manifests("stack"),
         sources=RULES.sources("stack"),
     output:
-        RESULTS + "/stacks/{scale}/{scene}.json",
+        RESULTS / "stacks/{scale}/{scene}.json",
     log:
-        RESULTS + "/logs/stack/{scale}/{scene}.log",
+        RESULTS / "logs/stack/{scale}/{scene}.log",
     benchmark:
-        RESULTS + "/benchmarks/stack/{scale}/{scene}.tsv"
+        RESULTS / "benchmarks/stack/{scale}/{scene}.tsv"
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -18,11 +18,12 @@ rule stack:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("stack"),
         sources=RULES.stamps("stack"),
     message:
         "stack {wildcards.scene} at {wildcards.scale}"
     shell:
-        "exec python -m rasterloom stack --results {RESULTS:q}"
+        "exec python -m rasterloom stack --results {params.results:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

@@ -6,11 +6,11 @@ rule submission:
         manifests=RULES.manifests("submission"),
         sources=RULES.sources("submission"),
     output:
-        RESULTS + "/submission.csv",
+        RESULTS / "submission.csv",
     log:
-        RESULTS + "/logs/submission/submission.log",
+        RESULTS / "logs/submission/submission.log",
     benchmark:
-        RESULTS + "/benchmarks/submission/submission.tsv"
+        RESULTS / "benchmarks/submission/submission.tsv"
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -18,11 +18,12 @@ rule submission:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("submission"),
         sources=RULES.stamps("submission"),
     message:
         "write the submission"
     shell:
-        "exec python -m rasterloom submission --results {RESULTS:q}"
+        "exec python -m rasterloom submission --results {params.results:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

@@ -1,0 +1,77 @@
+"""What the rules ask of the library."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import stand_in_dag
+from rasterloom.rules import Rules, prepare_jobs
+
+
+@pytest.fixture
+def rules(settings_table: dict[str, Any], tmp_path: Path) -> Rules:
+    table = {**settings_table, "results": str(tmp_path / "results")}
+    return Rules(stand_in_dag(table, ["6010_1_2", "6040_2_2"], ["6080_4_4"]), table)
+
+
+def test_spec_is_asked_once_for_equal_wildcards(rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real: Callable[..., dict[str, Any]] = rules.dag.spec
+    monkeypatch.setattr(rules.dag, "spec", lambda stage, **names: asked.append(names) or real(stage, **names))
+    spec = rules.spec("stack")
+    first = spec({"scale": "s1024", "scene": "6010_1_2"})
+    assert spec({"scene": "6010_1_2", "scale": "s1024"}) == first
+    assert spec({"scene": "6040_2_2", "scale": "s1024"}) != first
+    assert len(asked) == 2
+    assert json.loads(first)["scale"] == {"name": "s1024", "size": 1024}
+
+
+def test_stamps_hold_size_and_time_of_each_source(rules: Rules) -> None:
+    stamps = json.loads(rules.stamps("register")({"scene": "6010_1_2"}))
+    assert set(stamps["sensors"]) == {"rgb", "p", "m", "a"}
+    assert {"path", "size", "mtime_ns", "bands"} == set(stamps["sensors"]["m"][0])
+    assert rules.sources("register")({"scene": "6010_1_2"}) == sorted(
+        {"raw/grid_sizes.csv", *(f"raw/6010_1_2_{sensor}.tif" for sensor in ("rgb", "p", "m", "a"))}
+    )
+
+
+def test_wildcards_are_the_names_of_the_configuration(rules: Rules) -> None:
+    patterns = rules.wildcard_constraints
+    assert re.fullmatch(patterns["class"], "standing_water")
+    assert not re.fullmatch(patterns["class"], "standing")
+    assert re.fullmatch(patterns["group"], "large_vehicle+small_vehicle+vehicles"), "names are escaped"
+    assert re.fullmatch(patterns["file"], "wkt/trees.csv")
+    assert not re.fullmatch(patterns["file"], "score.tsv")
+
+
+def test_threads_are_those_of_the_recipe(settings_table: dict[str, Any]) -> None:
+    settings_table["classes"]["trees"]["training"] = {"threads": 7}
+    rules = Rules(stand_in_dag(settings_table, ["6010_1_2"], []), settings_table)
+    assert rules.threads("train")({"member": "trees-unet64-all20-s1024"}) == 7
+    assert rules.threads("predict")({"member": "trees-unet64-all20-s1024"}) == 2
+
+
+def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path) -> None:
+    rules.start()
+    recipe = json.loads((tmp_path / "results/config.json").read_text())
+    assert recipe["scales"]["s1024"] == {"size": 1024}
+    assert "table" not in recipe["dataset"], "nulls are gone"
+    assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
+
+
+def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/somewhere")
+    monkeypatch.setenv("PYTHONPATH", "/else")
+    prepare_jobs()
+    assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/somewhere"]
+    library, other = os.environ["PYTHONPATH"].split(os.pathsep)
+    assert (Path(library) / "rasterloom/rules.py").is_file()
+    assert other == "/else"
