@@ -1,6 +1,5 @@
 """rasterloom: raw multi-resolution images in, scored polygons out. This file is the table of contents."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,16 +11,13 @@ report: "workflow/report/workflow.rst"
 
 
 # Jobs run `python -m rasterloom STAGE` with this run's interpreter (or a conda environment's, which goes before it).
-LIBRARY = str(Path(workflow.basedir) / "workflow")
-sys.path.insert(0, LIBRARY)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")]))
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from rasterloom.guard import guarded
-from rasterloom.rules import Rules
+from rasterloom.rules import Rules, use_library
 
+use_library()
 RULES = guarded(Rules.load)(config)
-RESULTS = RULES.results
 
 
 include: "workflow/rules/register.smk"
@@ -52,8 +48,12 @@ rule all:
     input:
         RULES.targets,
     message:
-        "everything is there: begin with {RESULTS}/report/index.html"
+        "everything is there: begin with {input[0]}"
 
 
 onstart:
     guarded(RULES.start)()
+
+
+onerror:
+    guarded(RULES.explain)(log)

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from conftest import LIBRARY, ROOT
-from rasterloom.job import OUTPUTS
 from rasterloom.stages import STAGES, module_of
 
 RULES = ROOT / "workflow" / "rules"
@@ -83,8 +82,10 @@ def test_rule_is_complete(stage: str) -> None:
         assert re.search(rf"^        {inner}=", text, re.MULTILINE), inner
     for inner in ("mem_mb", "runtime"):
         assert re.search(rf"{inner}=lambda wildcards, attempt: \d+ \* attempt", text), f"{inner} grows with the attempt"
-    assert f'RESULTS + "/{OUTPUTS[stage]}"' in text
-    assert f"exec python -m rasterloom {stage} --results {{RESULTS:q}}" in text
+    for inner in ("output", "log", "benchmark"):
+        assert f'RULES.{inner}("{stage}")' in text
+    assert "results=RULES.folder" in text
+    assert f"exec python -m rasterloom {stage} --results {{params.results:q}}" in text
     assert "--spec {params.spec:q}" in text
     assert "2> {log:q}" in text
     assert set(re.findall(r'RULES\.\w+\("(\w+)"\)', text)) == {stage}

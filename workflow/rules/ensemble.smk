@@ -5,11 +5,11 @@ rule ensemble:
     input:
         manifests=RULES.manifests("ensemble"),
     output:
-        RESULTS + "/ensembles/{class}/{batch}.json",
+        RULES.output("ensemble"),
     log:
-        RESULTS + "/logs/ensemble/{class}/{batch}.log",
+        RULES.log("ensemble"),
     benchmark:
-        RESULTS + "/benchmarks/ensemble/{class}/{batch}.tsv"
+        RULES.benchmark("ensemble")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule ensemble:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("ensemble"),
     message:
         "average the members of {wildcards.class} for {wildcards.batch}"
     shell:
-        "exec python -m rasterloom ensemble --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom ensemble --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

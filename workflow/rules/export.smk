@@ -5,11 +5,11 @@ rule export:
     input:
         manifests=RULES.manifests("export"),
     output:
-        RESULTS + "/vectors/{batch}.tsv",
+        RULES.output("export"),
     log:
-        RESULTS + "/logs/export/{batch}.log",
+        RULES.log("export"),
     benchmark:
-        RESULTS + "/benchmarks/export/{batch}.tsv"
+        RULES.benchmark("export")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule export:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("export"),
     message:
         "export {wildcards.batch} for a GIS"
     shell:
-        "exec python -m rasterloom export --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom export --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -6,11 +6,11 @@ rule label:
         manifests=RULES.manifests("label"),
         sources=RULES.sources("label"),
     output:
-        RESULTS + "/labels/{class}.json",
+        RULES.output("label"),
     log:
-        RESULTS + "/logs/label/{class}.log",
+        RULES.log("label"),
     benchmark:
-        RESULTS + "/benchmarks/label/{class}.tsv"
+        RULES.benchmark("label")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -18,11 +18,12 @@ rule label:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("label"),
         sources=RULES.stamps("label"),
     message:
         "read the labels of {wildcards.class}"
     shell:
-        "exec python -m rasterloom label --results {RESULTS:q}"
+        "exec python -m rasterloom label --results {params.results:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

@@ -5,11 +5,11 @@ rule mask:
     input:
         manifests=RULES.manifests("mask"),
     output:
-        RESULTS + "/masks/{scale}/{target}/{scene}.json",
+        RULES.output("mask"),
     log:
-        RESULTS + "/logs/mask/{scale}/{target}/{scene}.log",
+        RULES.log("mask"),
     benchmark:
-        RESULTS + "/benchmarks/mask/{scale}/{target}/{scene}.tsv"
+        RULES.benchmark("mask")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule mask:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("mask"),
     message:
         "mask {wildcards.target} of {wildcards.scene} at {wildcards.scale}"
     shell:
-        "exec python -m rasterloom mask --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom mask --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -5,11 +5,11 @@ rule measure:
     input:
         manifests=RULES.manifests("measure"),
     output:
-        RESULTS + "/summary.tsv",
+        RULES.output("measure"),
     log:
-        RESULTS + "/logs/measure/summary.log",
+        RULES.log("measure"),
     benchmark:
-        RESULTS + "/benchmarks/measure/summary.tsv"
+        RULES.benchmark("measure")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule measure:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("measure"),
     message:
         "measure objects and areas"
     shell:
-        "exec python -m rasterloom measure --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom measure --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -5,11 +5,11 @@ rule predict:
     input:
         manifests=RULES.manifests("predict"),
     output:
-        RESULTS + "/predictions/{member}/{batch}.json",
+        RULES.output("predict"),
     log:
-        RESULTS + "/logs/predict/{member}/{batch}.log",
+        RULES.log("predict"),
     benchmark:
-        RESULTS + "/benchmarks/predict/{member}/{batch}.tsv"
+        RULES.benchmark("predict")
     conda:
         "../../envs/torch.yaml"
     threads: RULES.threads("predict")
@@ -18,8 +18,9 @@ rule predict:
         runtime=lambda wildcards, attempt: 600 * attempt,
         gpu=1,
     params:
+        results=RULES.folder,
         spec=RULES.spec("predict"),
     message:
         "predict {wildcards.batch} with {wildcards.member}"
     shell:
-        "exec python -m rasterloom predict --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom predict --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -6,11 +6,11 @@ rule register:
         manifests=RULES.manifests("register"),
         sources=RULES.sources("register"),
     output:
-        RESULTS + "/registration/{scene}.json",
+        RULES.output("register"),
     log:
-        RESULTS + "/logs/register/{scene}.log",
+        RULES.log("register"),
     benchmark:
-        RESULTS + "/benchmarks/register/{scene}.tsv"
+        RULES.benchmark("register")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -18,11 +18,12 @@ rule register:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("register"),
         sources=RULES.stamps("register"),
     message:
         "register the sensors of {wildcards.scene}"
     shell:
-        "exec python -m rasterloom register --results {RESULTS:q}"
+        "exec python -m rasterloom register --results {params.results:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

@@ -6,14 +6,14 @@ rule report:
         manifests=RULES.manifests("report"),
     output:
         report(
-            RESULTS + "/report/index.html",
+            RULES.output("report"),
             caption="../report/report.rst",
             category="Report",
         ),
     log:
-        RESULTS + "/logs/report/index.log",
+        RULES.log("report"),
     benchmark:
-        RESULTS + "/benchmarks/report/index.tsv"
+        RULES.benchmark("report")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -21,8 +21,9 @@ rule report:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("report"),
     message:
         "write the report"
     shell:
-        "exec python -m rasterloom report --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom report --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

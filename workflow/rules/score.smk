@@ -5,11 +5,11 @@ rule score:
     input:
         manifests=RULES.manifests("score"),
     output:
-        report(RESULTS + "/score.tsv", caption="../report/score.rst", category="Score"),
+        report(RULES.output("score"), caption="../report/score.rst", category="Score"),
     log:
-        RESULTS + "/logs/score/score.log",
+        RULES.log("score"),
     benchmark:
-        RESULTS + "/benchmarks/score/score.tsv"
+        RULES.benchmark("score")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule score:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("score"),
     message:
         "score the polygons"
     shell:
-        "exec python -m rasterloom score --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom score --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -5,11 +5,11 @@ rule split:
     input:
         manifests=RULES.manifests("split"),
     output:
-        RESULTS + "/folds/{group}.json",
+        RULES.output("split"),
     log:
-        RESULTS + "/logs/split/{group}.log",
+        RULES.log("split"),
     benchmark:
-        RESULTS + "/benchmarks/split/{group}.tsv"
+        RULES.benchmark("split")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule split:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("split"),
     message:
         "divide the labelled scenes for {wildcards.group}"
     shell:
-        "exec python -m rasterloom split --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom split --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -6,11 +6,11 @@ rule stack:
         manifests=RULES.manifests("stack"),
         sources=RULES.sources("stack"),
     output:
-        RESULTS + "/stacks/{scale}/{scene}.json",
+        RULES.output("stack"),
     log:
-        RESULTS + "/logs/stack/{scale}/{scene}.log",
+        RULES.log("stack"),
     benchmark:
-        RESULTS + "/benchmarks/stack/{scale}/{scene}.tsv"
+        RULES.benchmark("stack")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -18,11 +18,12 @@ rule stack:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("stack"),
         sources=RULES.stamps("stack"),
     message:
         "stack {wildcards.scene} at {wildcards.scale}"
     shell:
-        "exec python -m rasterloom stack --results {RESULTS:q}"
+        "exec python -m rasterloom stack --results {params.results:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

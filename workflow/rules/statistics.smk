@@ -5,11 +5,11 @@ rule statistics:
     input:
         manifests=RULES.manifests("statistics"),
     output:
-        RESULTS + "/statistics/statistics.json",
+        RULES.output("statistics"),
     log:
-        RESULTS + "/logs/statistics/statistics.log",
+        RULES.log("statistics"),
     benchmark:
-        RESULTS + "/benchmarks/statistics/statistics.tsv"
+        RULES.benchmark("statistics")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule statistics:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("statistics"),
     message:
         "merge the statistics of the channels"
     shell:
-        "exec python -m rasterloom statistics --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom statistics --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

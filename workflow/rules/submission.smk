@@ -6,11 +6,11 @@ rule submission:
         manifests=RULES.manifests("submission"),
         sources=RULES.sources("submission"),
     output:
-        RESULTS + "/submission.csv",
+        RULES.output("submission"),
     log:
-        RESULTS + "/logs/submission/submission.log",
+        RULES.log("submission"),
     benchmark:
-        RESULTS + "/benchmarks/submission/submission.tsv"
+        RULES.benchmark("submission")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -18,11 +18,12 @@ rule submission:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("submission"),
         sources=RULES.stamps("submission"),
     message:
         "write the submission"
     shell:
-        "exec python -m rasterloom submission --results {RESULTS:q}"
+        "exec python -m rasterloom submission --results {params.results:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

@@ -5,11 +5,11 @@ rule train:
     input:
         manifests=RULES.manifests("train"),
     output:
-        RESULTS + "/models/{member}/{fold}.json",
+        RULES.output("train"),
     log:
-        RESULTS + "/logs/train/{member}/{fold}.log",
+        RULES.log("train"),
     benchmark:
-        RESULTS + "/benchmarks/train/{member}/{fold}.tsv"
+        RULES.benchmark("train")
     conda:
         "../../envs/torch.yaml"
     threads: RULES.threads("train")
@@ -18,8 +18,9 @@ rule train:
         runtime=lambda wildcards, attempt: 2880 * attempt,
         gpu=1,
     params:
+        results=RULES.folder,
         spec=RULES.spec("train"),
     message:
         "train {wildcards.member}, {wildcards.fold}"
     shell:
-        "exec python -m rasterloom train --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom train --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

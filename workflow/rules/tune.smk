@@ -5,11 +5,11 @@ rule tune:
     input:
         manifests=RULES.manifests("tune"),
     output:
-        RESULTS + "/tuning/{class}.json",
+        RULES.output("tune"),
     log:
-        RESULTS + "/logs/tune/{class}.log",
+        RULES.log("tune"),
     benchmark:
-        RESULTS + "/benchmarks/tune/{class}.tsv"
+        RULES.benchmark("tune")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule tune:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("tune"),
     message:
         "tune {wildcards.class}"
     shell:
-        "exec python -m rasterloom tune --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom tune --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

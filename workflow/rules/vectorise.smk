@@ -5,11 +5,11 @@ rule vectorise:
     input:
         manifests=RULES.manifests("vectorise"),
     output:
-        RESULTS + "/polygons/{class}/{batch}.json",
+        RULES.output("vectorise"),
     log:
-        RESULTS + "/logs/vectorise/{class}/{batch}.log",
+        RULES.log("vectorise"),
     benchmark:
-        RESULTS + "/benchmarks/vectorise/{class}/{batch}.tsv"
+        RULES.benchmark("vectorise")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule vectorise:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("vectorise"),
     message:
         "vectorise {wildcards.class} of {wildcards.batch}"
     shell:
-        "exec python -m rasterloom vectorise --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom vectorise --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -5,11 +5,11 @@ rule wkt:
     input:
         manifests=RULES.manifests("wkt"),
     output:
-        RESULTS + "/{file}",
+        RULES.output("wkt"),
     log:
-        RESULTS + "/logs/wkt/{file}.log",
+        RULES.log("wkt"),
     benchmark:
-        RESULTS + "/benchmarks/wkt/{file}.tsv"
+        RULES.benchmark("wkt")
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -17,8 +17,9 @@ rule wkt:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        results=RULES.folder,
         spec=RULES.spec("wkt"),
     message:
         "write {wildcards.file}"
     shell:
-        "exec python -m rasterloom wkt --results {RESULTS:q}" " --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom wkt --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
