@@ -53,3 +53,7 @@ rule all:
 
 onstart:
     guarded(RULES.start)()
+
+
+onerror:
+    guarded(RULES.explain)(log)

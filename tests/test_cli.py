@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import string
 from pathlib import Path
@@ -55,6 +57,35 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings_table: 
     monkeypatch.setattr("rasterloom.dag.version_of", lambda stage: 1)
     (tmp_path / "config.yaml").write_text("results: mine\n")
     return tmp_path
+
+
+@pytest.mark.parametrize("spec", ["{bad", "@nowhere.json", "[1]"])
+def test_unusable_spec_is_one_line(spec: str, jobs: list[Job], capsys: Capture) -> None:
+    assert code_of("stack", "--spec", spec) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"rasterloom: {spec!r} is")
+
+
+def test_missing_names_are_said_before_the_data_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert code_of("stack") == 1
+    assert "`rasterloom stack` needs --scale and --scene" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_failing_file_system_is_one_line_with_the_remedy(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def fail(job: Job) -> None:
+        raise OSError(number, os.strerror(number), "results/x")
+
+    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=fail))
+    monkeypatch.setattr(lock, "end_with_parent", lambda: None)
+    assert code_of("stack", "--spec", '{"stage": "stack"}') == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"rasterloom: cannot write results/x: {os.strerror(number)}; ")
 
 
 def test_help_of_the_whole_lists_every_command(capsys: Capture) -> None:
@@ -132,12 +163,12 @@ def test_stage_by_hand_knows_the_option_class(jobs: list[Job], configured: Path,
     [
         (["stack", "--scene", "6020_0_0"], "`rasterloom stack` needs --scale: it writes stacks/{scale}/{scene}.json"),
         (["mask"], "needs --scale and --target and --scene"),
-        (["stack", "--scene", "6020_0_0", "--scale", "s99"], "has no stacks/s99/6020_0_0.json; it has stacks/native/"),
-        (["label", "--class", "tree"], "has no labels/tree.json; it has labels/buildings.json"),
-        (["stack", "--configfile", "none.yaml"], "configuration none.yaml is not there"),
-        (["stack", "--configfile", "broken.yaml"], "broken.yaml is not valid YAML"),
-        (["stack", "--configfile", "list.yaml"], "list.yaml must hold a table of keys, not list"),
-        (["stack", "--configfile", "typo.yaml"], "unknown key `clases`; did you mean `classes`?"),
+        (["stack", "--scene", "6020_0_0", "--scale", "s99"], "has no stacks/s99/6020_0_0.json; it has stacks/"),
+        (["label", "--class", "tree"], "has no labels/tree.json; it has labels/trees.json"),
+        (["score", "--configfile", "none.yaml"], "configuration none.yaml is not there"),
+        (["score", "--configfile", "broken.yaml"], "broken.yaml is not valid YAML"),
+        (["score", "--configfile", "list.yaml"], "list.yaml must hold a table of keys, not list"),
+        (["score", "--configfile", "typo.yaml"], "unknown key `clases`; did you mean `classes`?"),
         (["verify", "--results", "nowhere"], "nowhere is not a folder"),
     ],
 )

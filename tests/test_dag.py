@@ -23,7 +23,7 @@ from rasterloom import dag as module
 from rasterloom.config.load import merge
 from rasterloom.dag import BUCKETS, LONG_ARGUMENT, SINGLE_LIMIT, Dag, batches
 from rasterloom.digest import canonical
-from rasterloom.errors import ConfigError
+from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.job import OUTPUTS, output_of
 from rasterloom.rules import Rules
 from rasterloom.stages import STAGES, module_of
@@ -381,8 +381,39 @@ def test_rules_wildcards_match_the_names_of_the_configuration_alone(small: Dag, 
         assert not re.fullmatch(constraints[key], value)
 
 
+def test_failed_run_ends_with_what_its_jobs_said(
+    small: Dag, settings_table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "snakemake.log"
+    log.write_text(
+        "Error in rule stack:\nrasterloom: a.tif is damaged\n===\nstack: 1/2\nrasterloom: a.tif is damaged\n"
+    )
+    Rules(small, settings_table).explain([str(log), str(tmp_path / "none.log")])
+    assert capsys.readouterr().err.splitlines()[-2:] == ["What stopped the run:", "rasterloom: a.tif is damaged"]
+
+
+def test_misspelt_stage_to_recompute_stops_at_once(
+    small: Dag, settings_table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dag, "load", lambda merged: small)
+    monkeypatch.setenv("RASTERLOOM_RECOMPUTE", "trian")
+    with pytest.raises(ConfigError, match=r"RASTERLOOM_RECOMPUTE .*'trian'.*train"):
+        Rules.load(settings_table)
+
+
+def test_results_folder_that_cannot_be_written(
+    settings_table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    table = {**settings_table, "results": str(tmp_path / "file")}
+    monkeypatch.setattr(Dag, "load", lambda merged: stand_in_dag(table, TRAIN, PREDICT))
+    with pytest.raises(RasterloomError, match=r"`results`: .*/file is a file"):
+        Rules.load(table)
+    with pytest.raises(RasterloomError, match=r"nothing can be written to the results folder .*/file .*`results`"):
+        Rules(stand_in_dag(table, TRAIN, PREDICT), table).start()
+
+
 def test_rules_start_takes_the_lock_and_writes_the_recipe(settings_table: Table, results: Path) -> None:
-    from rasterloom.errors import RasterloomError
     from rasterloom.lock import hold
 
     table = {**settings_table, "results": str(results)}

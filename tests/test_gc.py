@@ -219,3 +219,50 @@ def test_gc_of_no_folder(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not a folder"):
         collect(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_gc_spares_a_stage_that_the_latest_run_has_not_finished(
+    results: Path, store: Store, put: Put, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Snakemake deleted the manifest of a model before it was killed: nothing names the model, yet it is wanted."""
+    put("train", "a" * 32)
+    put("stack", "b" * 32)
+    asked.append("models/m/fold-0.json")
+    age(store.root)
+    collect(results)
+    assert there(store) == ["a" * 32]
+    assert "kept everything of stage train" in capsys.readouterr().out
+
+
+def test_gc_spares_a_record_whose_artifact_is_in_use(results: Path, store: Store, put: Put) -> None:
+    item = put("stack", "a" * 32)
+    age(store.root)
+    os.utime(store.root / item.path)
+    collect(results)
+    assert store.find("stack", item.key) == item
+
+
+def test_find_marks_artifact_and_record_as_used(store: Store, put: Put) -> None:
+    item = put("stack", "a" * 32)
+    age(store.root)
+    store.find("stack", item.key)
+    times = [path.stat().st_mtime for path in (store.root / item.path, store.sidecar("stack", item.key))]
+    assert min(times) > time.time() - gc.DAY
+
+
+def test_gc_dry_run_lists_what_would_go(
+    results: Path, store: Store, put: Put, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = put("stack", "a" * 32)
+    age(store.root)
+    collect(results, dry_run=True)
+    assert str(store.root / item.path) in capsys.readouterr().out.splitlines()
+
+
+def test_gc_removes_old_temporary_files_of_the_results_tree(results: Path, store: Store) -> None:
+    (results / "vectors").mkdir()
+    (results / "vectors" / f"{TEMPORARY}1-x.gpkg").write_text("x")
+    (results / "vectors" / "x.gpkg").write_text("x")
+    age(results)
+    collect(results)
+    assert [path.name for path in (results / "vectors").iterdir()] == ["x.gpkg"]

@@ -83,7 +83,7 @@ def test_rule_is_complete(stage: str) -> None:
         assert re.search(rf"^        {inner}=", text, re.MULTILINE), inner
     for inner in ("mem_mb", "runtime"):
         assert re.search(rf"{inner}=lambda wildcards, attempt: \d+ \* attempt", text), f"{inner} grows with the attempt"
-    assert f'RESULTS + "/{OUTPUTS[stage]}"' in text
+    assert f'RESULTS / "{OUTPUTS[stage]}"' in text
     assert f"exec python -m rasterloom {stage} --results {{params.results:q}}" in text
     assert "--spec {params.spec:q}" in text
     assert "2> {log:q}" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -53,8 +54,9 @@ def test_wildcards_are_the_names_of_the_configuration(rules: Rules) -> None:
 
 
 def test_threads_are_those_of_the_recipe(settings_table: dict[str, Any]) -> None:
-    settings_table["classes"]["trees"]["training"] = {"threads": 7}
-    rules = Rules(stand_in_dag(settings_table, ["6010_1_2"], []), settings_table)
+    table = copy.deepcopy(settings_table)
+    table["classes"]["trees"]["training"] = {"threads": 7}
+    rules = Rules(stand_in_dag(table, ["6010_1_2"], []), table)
     assert rules.threads("train")({"member": "trees-unet64-all20-s1024"}) == 7
     assert rules.threads("predict")({"member": "trees-unet64-all20-s1024"}) == 2
 

@@ -75,7 +75,7 @@ def test_verify_names_item_manifest_and_remedy(
     words: str,
 ) -> None:
     accident(store, items["b"])
-    with pytest.raises(StoreError, match=r"1 artifacts .*verify --mend"):
+    with pytest.raises(StoreError, match=r"1 artifact is .*verify --mend"):
         verify(results)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{results}/stacks/s1/b.json: b: ")
@@ -140,8 +140,13 @@ def test_verify_in_a_store_elsewhere(
     monkeypatch.setenv("RASTERLOOM_STORE", str(tmp_path / "shared"))
     verify(results)
     lose_file(Store(tmp_path / "shared"), items["a"])
-    with pytest.raises(StoreError, match="1 artifacts"):
+    with pytest.raises(StoreError, match="1 artifact is"):
         verify(results)
+
+
+def test_verify_of_a_folder_without_manifests_says_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verify(tmp_path)
+    assert f"{tmp_path} holds no manifests" in capsys.readouterr().out
 
 
 def test_verify_of_no_folder(tmp_path: Path) -> None:

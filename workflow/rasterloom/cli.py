@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import errno
 import importlib
 import json
 import string
@@ -44,6 +46,14 @@ _TOOL_HELP = {
     "schema": "print the JSON schema of the configuration",
 }
 
+_NO_ROOM = {
+    errno.ENOSPC: "make room (`rasterloom gc` removes what nothing names), then run the same command again",
+    errno.EDQUOT: "make room (`rasterloom gc` removes what nothing names), then run the same command again",
+    errno.EROFS: "name another results folder with the key `results`",
+    errno.EACCES: "make it accessible, or name another results folder with the key `results`",
+}
+"""What a user can do about a failure of the file system."""
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 a mistake (explained), 2 unusable arguments, 130 Ctrl-C."""
@@ -55,6 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"rasterloom: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(
+            f"rasterloom: cannot write {error.filename or ''}: {error.strerror}; {_NO_ROOM[error.errno]}",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         print(
@@ -124,9 +142,12 @@ def _run_stage(args: argparse.Namespace) -> None:
 
 
 def _argument(text: str) -> dict[str, Any]:
-    if text.startswith("@"):
-        text = Path(text[1:]).read_text(encoding="utf-8")
-    value: dict[str, Any] = json.loads(text)
+    try:
+        value = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{text[:80]!r} is not JSON, nor @ and the path of a file of it ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{text[:80]!r} is JSON, but not a table of keys")
     return value
 
 
@@ -135,19 +156,20 @@ def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     from rasterloom.config import read_config_files
     from rasterloom.dag import Dag
 
+    names = {field: getattr(args, field) for field in args.fields}
+    missing = [field for field, value in names.items() if value is None]
+    wanted = OUTPUTS[args.stage]
+    if missing:
+        raise InputError(f"`rasterloom {args.stage}` needs --{' and --'.join(missing)}: it writes {wanted}")
     base = [Path("config.yaml")] if Path("config.yaml").is_file() else []
     if not base and not args.configfile:
         raise InputError("no configuration: run this beside config.yaml, or give one with --configfile")
     dag = Dag.load(read_config_files([*base, *args.configfile]))
-    names = {field: getattr(args, field) for field in args.fields}
-    missing = [field for field, value in names.items() if value is None]
-    wanted = OUTPUTS[args.stage]
     known = dag.outputs()[args.stage]
-    if missing:
-        raise InputError(f"`rasterloom {args.stage}` needs --{' and --'.join(missing)}: it writes {wanted}")
     if wanted.format(**names) not in known:
+        nearest = difflib.get_close_matches(wanted.format(**names), known, n=4, cutoff=0)
         raise InputError(
-            f"the configuration has no {wanted.format(**names)}; it has {', '.join(known[:4])}"
-            + (f" and {len(known) - 4} more" if len(known) > 4 else "")
+            f"the configuration has no {wanted.format(**names)}; it has {', '.join(nearest)}"
+            + (f" and {len(known) - len(nearest)} more" if len(known) > len(nearest) else "")
         )
     return dag.spec(args.stage, **names), dag.sources(args.stage, **names), dag.results

@@ -27,8 +27,8 @@ from rasterloom.stages import module_of, version_of
 SINGLE_LIMIT = 64
 """Up to this many predicted scenes a batch is one scene."""
 BUCKETS = 32
-LONG_ARGUMENT = 60_000
-"""Characters beyond which a spec goes to its job in a file: the kernel limits an argument to 128 KiB."""
+LONG_ARGUMENT = 40_000
+"""Bytes beyond which a spec goes to its job in a file: the kernel limits a whole command to 128 KiB."""
 
 
 def batches(scenes: Iterable[str], scenes_per_job: str | int = "auto") -> dict[str, list[str]]:
@@ -195,7 +195,7 @@ class Dag:
     def argument(self, value: Mapping[str, Any]) -> str:
         """A spec or sources as a command-line argument: canonical JSON, or ``@file`` where that is too long."""
         text = canonical(value)
-        if len(text) <= LONG_ARGUMENT:
+        if len(text.encode()) <= LONG_ARGUMENT:
             return text
         path = self.results / ".arguments" / f"{digest(text)[:32]}.json"
         if not path.exists():
@@ -296,6 +296,7 @@ class Dag:
         return {
             "class": class_,
             "members": [{"name": member.name, "scale": member.scale} for member in members],
+            "reference": self.reference,
             "batch": batch,
             "scenes": self.batches[batch],
         }
@@ -316,7 +317,6 @@ class Dag:
         found = self.recipe.classes[class_]
         return {
             "class": class_,
-            "id": found.id,
             "batch": batch,
             "scenes": self.batches[batch],
             "polygons": {key: value for key, value in found.polygons.items() if key != "threshold"},

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from rasterloom.config.load import without_nulls
 from rasterloom.dag import Dag
+from rasterloom.errors import RasterloomError
 from rasterloom.files import write_json
 from rasterloom.guard import guarded
 from rasterloom.lock import hold
+from rasterloom.store import Store
 
 Wildcards = Mapping[str, str]
+
+_SAID = "rasterloom: "
+"""What the line begins with that a job says its mistake in."""
 
 
 def prepare_jobs() -> None:
@@ -44,8 +49,16 @@ class Rules:
 
     @classmethod
     def load(cls, merged: Mapping[str, Any]) -> Rules:
-        """From the merged configuration."""
-        return cls(Dag.load(merged), merged)
+        """From the merged configuration; what would stop the first job is refused at once as well."""
+        dag = Dag.load(merged)
+        Store.of(dag.results)
+        if dag.results.exists() and not dag.results.is_dir():
+            raise RasterloomError(f"`results`: {dag.results} is a file, a folder is needed: move it, or name another")
+        return cls(dag, merged)
+
+    def folder(self, wildcards: Wildcards) -> str:
+        """Parameter: the results folder."""
+        return self.results
 
     @property
     def wildcard_constraints(self) -> dict[str, str]:
@@ -94,10 +107,6 @@ class Rules:
 
         return guarded(ask)
 
-    def folder(self, wildcards: Wildcards) -> str:
-        """Parameter: the results folder."""
-        return self.results
-
     def threads(self, stage: str) -> Callable[[Wildcards], int]:
         """Cores that a job of a member takes: as many as its recipe has compute threads."""
         section = {"train": "training", "predict": "prediction"}[stage]
@@ -105,8 +114,33 @@ class Rules:
         return guarded(lambda wildcards: int(getattr(members[wildcards["member"]], section)["threads"]))
 
     def start(self) -> None:
-        """Before the first job of a run: take the results folder's lock and write down the merged recipe."""
-        self._lock = hold(Path(self.results))
+        """Before the first job of a run: take the results folder's lock and write down the merged recipe.
+
+        Raises
+        ------
+        RasterloomError
+            If another run holds the lock, or nothing can be written there.
+        """
+        try:
+            self._lock = hold(Path(self.results))
+            write_json(Path(self.results) / "config.json", without_nulls(self.merged))
+        except OSError as error:
+            raise RasterloomError(
+                f"nothing can be written to the results folder {self.results} ({error.strerror}: {error.filename}): "
+                "make it writable, or name another one with the key `results`"
+            ) from None
         for note in self.dag.dataset.notes:
             print(f"rasterloom: {note}", file=sys.stderr)
-        write_json(Path(self.results) / "config.json", without_nulls(self.merged))
+
+    def explain(self, logs: Sequence[str]) -> None:
+        """After a failed run: repeat what its jobs said was wrong, as the last lines that a user sees.
+
+        Parameters
+        ----------
+        logs : paths of Snakemake's logs, which hold those of the failed jobs
+        """
+        texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs if Path(log).is_file()]
+        lines = [line for text in texts for line in text.splitlines()]
+        found = list(dict.fromkeys(line for line in lines if line.startswith(_SAID)))
+        if found:
+            print("\nWhat stopped the run:", *found, sep="\n", file=sys.stderr, flush=True)

@@ -133,6 +133,7 @@ class Store:
             return None
         with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
             os.utime(path)  # in use from now on: `gc` spares what is young, also before a manifest names it
+            os.utime(self.sidecar(stage, key))
         return Item.from_json(record)
 
     def open_path(self, item: Item) -> Path:

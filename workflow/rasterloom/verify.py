@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rasterloom.errors import StoreError
+from rasterloom.lock import hold
 from rasterloom.manifest import Manifest
 from rasterloom.store import Item, Store, file_sha256, read_sidecar
 
@@ -44,20 +45,26 @@ def main(args: argparse.Namespace) -> None:
     faults = list(find_faults(store, manifests))
     for fault in faults:
         print(f"{fault.manifest}: {fault.name}: {fault.reason}", file=sys.stderr)
+    if not manifests:
+        print(f"{args.results} holds no manifests: nothing was run there; --results names another folder")
+        return
     if not faults:
-        print(f"{len(manifests)} manifests: all artifacts are as they were written")
+        print(f"{len(manifests)} manifests in {args.results}: all artifacts are as they were written")
         return
     if not args.mend:
+        many = f"{len(faults)} artifacts are" if len(faults) > 1 else "1 artifact is"
         raise StoreError(
-            f"{len(faults)} artifacts are missing or damaged: `rasterloom verify --mend --results {args.results}` "
-            "removes them, and the next run makes them again"
+            f"{many} missing or damaged: `rasterloom verify --mend --results {args.results}` "
+            "removes what is damaged, and the next run makes it again"
         )
+    lock = hold(args.results)
     for fault in faults:
         if not fault.reason.endswith(REMADE):  # else the artifact is good, and the manifest out of date
             (store.root / fault.item.path).unlink(missing_ok=True)
             (store.root / fault.item.path).parent.joinpath(f"{fault.item.key}.json").unlink(missing_ok=True)
         fault.manifest.unlink(missing_ok=True)
-    print(f"removed {len(faults)} damaged artifacts and their manifests; run the workflow again")
+    lock.close()
+    print(f"removed what {len(faults)} manifest{'s' * (len(faults) != 1)} named in vain; run the workflow again")
 
 
 def manifests_of(results: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,14 @@ from rasterloom.errors import ConfigError, MissingInputError
 
 _OTHER_KIND = frozenset({"literal_error", "list_type", "model_type", "float_type", "int_type", "string_type"})
 """Pydantic's errors that say that a value is of another kind altogether."""
+
+_PLAIN = (
+    (r"a valid dictionary( or instance of \w+)?", "a table of keys"),
+    (r"(Dictionary|List) should have at least 1 item after validation, not 0", "at least 1 is needed"),
+    (r"a valid (?=list|string)", "a "),
+    (r"a valid integer", "an integer"),
+)
+"""What pydantic says, in the words of somebody who writes YAML."""
 
 
 def without_nulls(value: Any) -> Any:
@@ -133,10 +142,12 @@ def _explain(error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key `{place}`{nearest(str(loc[-1]), _fields(loc[:-1]))}"
     if error["type"] == "missing":
-        return f"`{place}` is missing: add it"
+        return f"`{place}` is missing: add it (an overlay that sets it to null takes it away)"
     if error["type"] == "string_pattern_mismatch" or loc[-1:] == ["[key]"]:
         return f"`{place}`: {error['input']!r} is not a name: use letters, digits and _, beginning with a letter"
     message = error["msg"].removeprefix("Value error, ")
+    for form, plain in _PLAIN:
+        message = re.sub(form, plain, message)
     given = error["input"]
     shown = f", but {given!r} was given" if isinstance(given, str | int | float | bool) else ""
     return f"`{place}`: {message[0].lower()}{message[1:]}{shown}"
