@@ -1,7 +1,6 @@
 """rasterloom: raw multi-resolution images in, scored polygons out. This file is the table of contents."""
 
 import sys
-from pathlib import Path
 
 
 configfile: "config.yaml"
@@ -10,14 +9,15 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from rasterloom.guard import guarded
-from rasterloom.rules import Rules, prepare_jobs
+from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
 
 prepare_jobs()
+lift_rate_limit(workflow)
 RULES = guarded(Rules.load)(config)
-RESULTS = Path(RULES.results)
+RESULTS = RULES.results
 
 
 include: "workflow/rules/register.smk"

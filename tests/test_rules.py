@@ -9,12 +9,13 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from conftest import stand_in_dag
-from rasterloom.rules import Rules, prepare_jobs
+from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
 
 
 @pytest.fixture
@@ -67,6 +68,20 @@ def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path
     assert recipe["scales"]["s1024"] == {"size": 1024}
     assert "table" not in recipe["dataset"], "nulls are gone"
     assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize(("jobs", "seconds", "lifted"), [(100, 1, True), (100, 60, False), (7, 1, False)])
+def test_lift_rate_limit_leaves_what_a_user_chose(jobs: int, seconds: int, lifted: bool) -> None:
+    limit = SimpleNamespace(max_jobs=jobs, timespan=seconds)
+    workflow = SimpleNamespace(scheduling_settings=SimpleNamespace(max_jobs_per_timespan=limit))
+    lift_rate_limit(workflow)
+    assert (workflow.scheduling_settings.max_jobs_per_timespan is None) == lifted
+
+
+def test_lift_rate_limit_of_no_limit() -> None:
+    workflow = SimpleNamespace(scheduling_settings=SimpleNamespace(max_jobs_per_timespan=None))
+    lift_rate_limit(workflow)
+    assert workflow.scheduling_settings.max_jobs_per_timespan is None
 
 
 def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,22 @@ _SAID = "rasterloom: "
 """What the line begins with that a job says its mistake in."""
 
 
+def lift_rate_limit(workflow: Any) -> None:
+    """Take away Snakemake's default limit of 100 jobs a second; one that a user chose stays.
+
+    Snakemake 9 starts a timer at each evaluation of what may run, and each timer causes another evaluation, so that
+    their number grows with every job that ends: after some hundred jobs they take a quarter of a core.
+
+    Parameters
+    ----------
+    workflow : Snakemake's workflow object
+    """
+    settings = workflow.scheduling_settings
+    limit = None if settings is None else settings.max_jobs_per_timespan  # none while linting
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        settings.max_jobs_per_timespan = None
+
+
 def prepare_jobs() -> None:
     """Let jobs run ``python -m rasterloom`` with this library, and with this interpreter.
 
@@ -42,7 +58,7 @@ class Rules:
     def __init__(self, dag: Dag, merged: Mapping[str, Any]) -> None:
         self.dag = dag
         self.merged = merged
-        self.results = str(dag.results)
+        self.results = dag.results
         self._lock: IO[str] | None = None
         outputs = dag.outputs()
         self.targets = [f"{self.results}/{path}" for paths in outputs.values() for path in paths]
@@ -58,7 +74,7 @@ class Rules:
 
     def folder(self, wildcards: Wildcards) -> str:
         """Parameter: the results folder."""
-        return self.results
+        return str(self.results)
 
     @property
     def wildcard_constraints(self) -> dict[str, str]:
@@ -122,8 +138,8 @@ class Rules:
             If another run holds the lock, or nothing can be written there.
         """
         try:
-            self._lock = hold(Path(self.results))
-            write_json(Path(self.results) / "config.json", without_nulls(self.merged))
+            self._lock = hold(self.results)
+            write_json(self.results / "config.json", without_nulls(self.merged))
         except OSError as error:
             raise RasterloomError(
                 f"nothing can be written to the results folder {self.results} ({error.strerror}: {error.filename}): "
