@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import ZipStore
 
-from rasterloom.digest import array_digest
+from rasterloom.digest import array_digest, digest
 from rasterloom.job import Job
 from rasterloom.manifest import Manifest
 from rasterloom.store import Item, Store
@@ -43,9 +44,16 @@ def scene(seed: int, shape: tuple[int, int] = (40, 36)) -> Scene:
 
 
 class Tree:
-    """Results in a folder, and jobs that run in it."""
+    """Results in a folder, and jobs that run in it; `names` are other names for the sensors."""
 
-    def __init__(self, root: Path, scenes: dict[str, Scene], folds: dict[str, dict[str, list[str]]]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        scenes: dict[str, Scene],
+        folds: dict[str, dict[str, list[str]]],
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self.names = {sensor: (names or {}).get(sensor, sensor) for sensor in SENSORS}
         self.results = root
         self.store = Store(root / "store")
         self.scenes = scenes
@@ -56,7 +64,7 @@ class Tree:
         counts = np.cumsum([0, *SENSORS.values()])
         stacked = np.concatenate([d.reshape(len(d), -1) for d, _, _ in scenes.values()], axis=1)
         statistics = {
-            sensor: {
+            self.names[sensor]: {
                 "mean": stacked[counts[i] : counts[i + 1]].mean(axis=1).tolist(),
                 "sd": stacked[counts[i] : counts[i + 1]].std(axis=1).tolist(),
             }
@@ -81,12 +89,13 @@ class Tree:
         """Write a stack and its manifest."""
         ends = np.cumsum([0, *SENSORS.values()])
         parts = {
-            sensor: array_digest({"data": data[ends[i] : ends[i + 1]], "valid": valid[i]})
+            self.names[sensor]: array_digest({"data": data[ends[i] : ends[i + 1]], "valid": valid[i]})
             for i, sensor in enumerate(SENSORS)
         }
-        with self.store.writing("stack", array_digest({"d": data, "v": valid})[:32], ".zarr.zip") as work:
+        key = digest([array_digest({"d": data, "v": valid}), self.names])[:32]
+        with self.store.writing("stack", key, ".zarr.zip") as work:
             with ZipStore(work.path, mode="w") as store:
-                attributes = {"sensors": list(SENSORS), "channels": list(SENSORS.values())}
+                attributes = {"sensors": list(self.names.values()), "channels": list(SENSORS.values())}
                 group = zarr.create_group(store=store, attributes=attributes)
                 group.create_array("data", data=data, chunks=(len(data), 16, 16))
                 group.create_array("valid", data=valid, chunks=(len(valid), 16, 16))
@@ -107,7 +116,8 @@ class Tree:
         """A training job; `changes` are laid over its spec."""
         spec = {
             "stage": "train", "version": 1, "member": "m", "fold": fold, "target": "t", "model": MODEL,
-            "sensors": ["rgb", "a"], "reference": "rgb", "scale": {"name": "s"}, "group": "g", "training": TRAINING,
+            "sensors": [self.names["rgb"], self.names["a"]], "reference": self.names["rgb"],
+            "scale": {"name": "s"}, "group": "g", "training": TRAINING,
             "scenes": sorted(self.scenes),
         }  # fmt: skip
         return Job({**spec, **changes}, {}, self.results, self.store)
@@ -116,7 +126,8 @@ class Tree:
         """A prediction job; `changes` are laid over its spec."""
         spec = {
             "stage": "predict", "version": 1, "member": "m", "batch": "b", "scenes": scenes, "labelled": [],
-            "model": MODEL, "sensors": ["rgb", "a"], "reference": "rgb", "scale": {"name": "s"}, "group": "g",
+            "model": MODEL, "sensors": [self.names["rgb"], self.names["a"]], "reference": self.names["rgb"],
+            "scale": {"name": "s"}, "group": "g",
             "folds": ["fold-0", "fold-1"], "final": "holdout", "prediction": PREDICTION,
         }  # fmt: skip
         return Job({**spec, **changes}, {}, self.results, self.store)
@@ -130,11 +141,12 @@ class Tree:
         return Manifest.read(self.results / "predictions/m/b.json").items[name]
 
 
-def small_tree(root: Path) -> Tree:
-    """Three labelled scenes in two folds and one to predict."""
-    scenes = {name: scene(i) for i, name in enumerate("abcd")}
+def small_tree(root: Path, ids: str = "abcd", names: Mapping[str, str] | None = None) -> Tree:
+    """Three labelled scenes in two folds and one to predict; the same under any ids and names of sensors."""
+    a, b, c, _ = list(ids)
+    scenes = {name: scene(i) for i, name in enumerate(ids)}
     folds = {
-        "fold-0": {"train": ["a", "b"], "validation": ["c"]},
-        "fold-1": {"train": ["b", "c"], "validation": ["a"]},
+        "fold-0": {"train": sorted([a, b]), "validation": [c]},
+        "fold-1": {"train": sorted([b, c]), "validation": [a]},
     }
-    return Tree(root, scenes, folds)
+    return Tree(root, scenes, folds, names)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.dstl import SCORED, grid_sizes, ground_of, sample_rows, table_bytes, wkt_rows
-from rasterloom.dataset.index import hint, reference_sensor
+from rasterloom.dataset.index import hint, reference_sensor, sidecars_of
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
 
 SENSORS: dict[str, dict[str, Any]] = {"rgb": {"reference": True}, "p": {}, "m": {}, "a": {}}
@@ -154,6 +154,53 @@ def test_dstl_truth_marks_predicted_scenes(tmp_path: Path) -> None:
         _load(tmp_path, truth="train_wkt_v4.csv")
 
 
+def test_dstl_image_without_the_reference_is_no_scene(tmp_path: Path) -> None:
+    _contest(tmp_path)
+    assert not any("reference sensor" in note for note in _load(tmp_path).notes)
+    _touch(tmp_path / "sixteen_band/6100_1_1_A.tif")
+    (tmp_path / f"three_band/{OTHER}.tif").unlink()
+    dataset = _load(tmp_path)
+    assert list(dataset.scenes) == [SCORED_ID, TRAIN]
+    (note,) = (note for note in dataset.notes if "reference sensor" in note)
+    assert note.startswith("2 scenes, first 6100_1_1, are left out") and "three_band/6100_1_1.tif" in note
+    (tmp_path / f"three_band/{TRAIN}.tif").unlink()
+    with pytest.raises(MissingInputError, match=f"three_band/{TRAIN}.tif"):
+        _load(tmp_path)
+
+
+def test_dstl_truth_that_is_not_predicted_is_noted(tmp_path: Path) -> None:
+    _contest(tmp_path)
+    rows = "".join(f"{scene},1,MULTIPOLYGON EMPTY\n" for scene in (SCORED_ID, OTHER))
+    _touch(tmp_path / "truth.csv", f"ImageId,ClassType,MultipolygonWKT\n{rows}")
+    dataset = _load(tmp_path, truth="truth.csv")
+    assert dataset.truths() == [SCORED_ID]
+    (note,) = (note for note in dataset.notes if "(dataset.truth)" in note)
+    assert f"scene {OTHER} is not predicted" in note
+    assert not any("(dataset.truth)" in note for note in _load(tmp_path, "all", truth="truth.csv").notes)
+
+
+def test_dstl_truth_on_ground_that_trains_is_not_held_out(tmp_path: Path) -> None:
+    twin = "6140_1_2"
+    _contest(tmp_path, ids=("6110_1_2", twin, OTHER), labelled=("6110_1_2",))
+    rows = "".join(f"{scene},1,MULTIPOLYGON EMPTY\n" for scene in (twin, OTHER))
+    _touch(tmp_path / "truth.csv", f"ImageId,ClassType,MultipolygonWKT\n{rows}")
+    dataset = _load(tmp_path, "all", truth="truth.csv")
+    assert dataset.truths() == [OTHER]
+    assert dataset.predicted() == [twin, OTHER]
+    assert dataset.scenes[twin].labelled == ()
+    (note,) = dataset.notes
+    assert twin in note and "not scored as held-out" in note
+
+
+def test_dstl_sidecars_are_seen(tmp_path: Path) -> None:
+    _contest(tmp_path)
+    assert all("sidecars" not in file for file in register_sources(_load(tmp_path).scenes[TRAIN])["sensors"]["p"])
+    _touch(tmp_path / f"sixteen_band/{TRAIN}_P.tfw", "1\n")
+    scene = _load(tmp_path).scenes[TRAIN]
+    assert [name for name, *_ in scene.sensors["p"][0].sidecars] == [f"{TRAIN}_P.tfw"]
+    assert not scene.sensors["m"][0].sidecars
+
+
 def test_dstl_unknown_sensor(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'rgbb'.*did you mean 'rgb'"):
         _load(tmp_path, sensors={"rgbb": {}})
@@ -260,6 +307,35 @@ def test_sheet_scene_with_everything(tmp_path: Path) -> None:
     assert register_sources(one)["grid"] is None
 
 
+def test_sheet_truth_on_ground_that_trains_is_not_held_out(tmp_path: Path) -> None:
+    table = _sheet(
+        tmp_path,
+        "scene|split|group|rgb|nir|labels",
+        "one|train|north|files/a.tif||files/houses.geojson",
+        "two|predict|north|files/b.tif||files/houses.geojson",
+        "three|predict|south|files/b.tif||files/houses.geojson",
+    )
+    dataset = _sheet_load(table)
+    assert dataset.truths() == ["three"]
+    assert (dataset.scenes["two"].labelled, dataset.scenes["two"].labels) == ((), {})
+    assert dataset.predicted() == ["three", "two"]
+    assert len(dataset.notes) == 1 and "(two)" in dataset.notes[0]
+
+
+def test_sheet_sidecars_are_seen(tmp_path: Path) -> None:
+    table = _sheet(tmp_path, HEAD, "one|train|north|files/a.tif[2];files/b.tif||files/houses.geojson||")
+    for name in ("a.TFW", "a.tif.aux.xml", "a.tif.ovr", "ab.tfw", "b.wld"):
+        _touch(tmp_path / "files" / name, name)
+    one, other = _sheet_load(table).scenes["one"].sensors["rgb"]
+    assert [(name, size) for name, size, _ in one.sidecars] == [("a.TFW", 5), ("a.tif.aux.xml", 13)]
+    assert one.to_json()["sidecars"] == [[*sidecar] for sidecar in one.sidecars]
+    assert one.sidecars[0][2] == (tmp_path / "files/a.TFW").stat().st_mtime_ns
+    assert [name for name, *_ in other.sidecars] == ["b.wld"]
+    before = _sheet_load(table).scenes["one"]
+    _touch(tmp_path / "files/a.TFW", "moved")
+    assert register_sources(_sheet_load(table).scenes["one"]) != register_sources(before)
+
+
 def test_sheet_single_class_takes_a_whole_vector_file(tmp_path: Path) -> None:
     table = _sheet(tmp_path, "scene|split|rgb|nir|labels", "one|train|files/a.tif||files/houses.geojson")
     assert _sheet_load(table, {"houses": 1}).scenes["one"].labels["houses"].whole
@@ -349,6 +425,21 @@ def test_load_dataset_unknown_layout() -> None:
 
 def test_hint_without_a_near_name_lists_all() -> None:
     assert hint("zzz", ["b", "a"]) == "valid are a, b"
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("x.tif", ["x.aux", "x.tab", "x.tfw", "x.tif.aux.xml", "x.tif.msk", "x.tifw", "x.wld"]),
+        ("x.jpg", ["x.aux", "x.jgw", "x.tab", "x.wld"]),
+        ("x.shp", ["x.dbf", "x.prj"]),
+        ("none/x.tif", []),
+    ],
+)
+def test_sidecars_of(tmp_path: Path, image: str, expected: list[str]) -> None:
+    for name in ("tab", "tfw", "jgw", "tifw", "wld", "aux", "tif", "tif.ovr", "tif.aux.xml", "tif.msk", "dbf", "prj"):
+        _touch(tmp_path / f"x.{name}")
+    assert [name for name, *_ in sidecars_of(tmp_path / image)] == expected
 
 
 def test_source_file_of_sees_size_time_and_bands(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rasterloom.device import Device, computing, lease_one, pick_device, visible_gpus
+from rasterloom.device import Device, computing, lease_one, pick_device, scheduled, visible_gpus
+from rasterloom.errors import InputError
 
 
 def test_pick_device_without_gpu_is_the_cores(tmp_path: Path) -> None:
@@ -44,6 +47,61 @@ def test_pick_device_leaves_the_choice_to_a_scheduler(tmp_path: Path, variable: 
     for _ in range(2):
         assert pick_device({variable: "1"}, count=2, folder=tmp_path) == Device("cuda:0")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"JOB_ID": "7"}, False),
+        ({"QUEUE": "all.q"}, False),
+        ({"JOB_ID": "7", "QUEUE": "gpu.q"}, True),
+        ({"JOB_ID": "7", "SGE_TASK_ID": "undefined"}, True),
+        ({"FLUX_JOB_ID": "f1"}, True),
+        ({"SLURM_JOB_ID": ""}, False),
+        ({}, False),
+    ],
+)
+def test_scheduled_needs_a_variable_of_a_scheduler(environment: dict[str, str], expected: bool) -> None:
+    assert scheduled(environment) is expected
+
+
+def test_lease_is_open_to_every_user(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        taken = lease_one(["0"], tmp_path)
+    finally:
+        os.umask(before)
+    assert taken is not None
+    taken[1].close()
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666
+
+
+def _refusing(monkeypatch: pytest.MonkeyPatch, refused: int) -> None:
+    """Opening a file with any of the flags `refused` fails, as for another user's file."""
+    real = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & refused or not refused:
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def test_lease_of_a_file_that_another_user_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rasterloom-gpu-0.lock").touch(0o644)
+    _refusing(monkeypatch, os.O_RDWR | os.O_CREAT)
+    taken = lease_one(["0"], tmp_path)
+    assert taken is not None
+    assert lease_one(["0"], tmp_path) is None
+    taken[1].close()
+
+
+def test_lease_of_a_file_that_cannot_be_opened_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refusing(monkeypatch, 0)
+    with pytest.raises(InputError, match=r"rasterloom-gpu-0.lock .*another user.*TMPDIR"):
+        lease_one(["0"], tmp_path)
 
 
 def test_pick_device_locks_the_physical_gpu(tmp_path: Path) -> None:

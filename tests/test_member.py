@@ -10,6 +10,7 @@ import pytest
 from rasterloom import member
 from rasterloom.digest import array_digest
 from rasterloom.errors import InputError, StoreError
+from rasterloom.store import Item
 from small_training import small_tree
 
 
@@ -59,3 +60,11 @@ def test_stack_reader_orders_sensors_and_planes(tmp_path: Path) -> None:
         assert np.array_equal(reader.reference(0, 10), valid[1, :10])
     with pytest.raises(InputError, match="holds the sensors p, rgb, a but swir is needed"):
         member.StackReader(path, ["swir"], "rgb")
+
+
+def test_sensor_parts_and_reference_place_hold_no_name() -> None:
+    item = Item("k", "d", "p", {"rgb": "1", "p": "2", "a": "3"})
+    assert member.sensor_parts(item, {"reference": "rgb", "sensors": ["a", "rgb"]}) == ["1", "3", "1"]
+    assert member.reference_place({"reference": "rgb", "sensors": ["a", "rgb"]}) == 1
+    assert member.sensor_parts(item, {"reference": "rgb", "sensors": ["a"]}) == ["1", "3"]
+    assert member.reference_place({"reference": "rgb", "sensors": ["a"]}) is None

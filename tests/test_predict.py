@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,19 @@ def test_run_key_depends_on_what_can_change_the_output(tree: Tree) -> None:
     ]
     assert len(set(keys)) == 5
     assert key(prediction=cheap) == keys[0]
+
+
+def test_run_key_holds_no_name(tree: Tree, tmp_path: Path) -> None:
+    """The same scene, models and sensors under other names: the same prediction."""
+    cheap = {**PREDICTION, "stride": 16, "symmetries": False}
+    run(tree, "d", prediction=cheap)
+    other = small_tree(tmp_path, ids="dcbz", names={"rgb": "colour", "a": "swir"})
+    for fold in ("fold-0", "fold-1"):
+        train.run(other.train_job(fold, training=SHORT))
+    run(other, "z", prediction=cheap, labelled=[])
+    assert other.prediction("z") == tree.prediction("d")
+    stage.run(other.predict_job(["z"], prediction=cheap, sensors=["swir", "colour"]))
+    assert other.prediction("z").key != tree.prediction("d").key
 
 
 def test_run_reuses_predictions_without_torch(tree: Tree) -> None:

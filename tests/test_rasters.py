@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import tifffile
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from rasterloom.errors import InputError, MissingInputError
@@ -204,3 +205,61 @@ def test_valid_pixels_by_nodata_nan_and_mask(tmp_path: Path) -> None:
     with SensorReader([{"path": tmp_path / "m.tif"}], None, None, "s") as sensor:
         valid = sensor.read(0, 5)[1]
         assert valid is not None and np.argwhere(~valid).tolist() == [[4, 6]]
+
+
+RGBA = np.arange(4 * 5 * 7, dtype=np.uint8).reshape(4, 5, 7)
+RGBA[3] = 255
+RGBA[3, 0, :3] = 0
+RGBA[3, 4, 6] = 1
+
+
+@pytest.mark.parametrize("kind", ["georeferenced", "compressed", "plain"])
+def test_alpha_band_is_validity(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "g.tif"
+    if kind == "plain":
+        pixels = np.moveaxis(RGBA, 0, 2)
+        tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=["unassalpha"])
+    else:
+        options = {"compress": "deflate"} if kind == "compressed" else {}
+        write_geotiff(path, RGBA, photometric="RGB", ALPHA="YES", **options)
+    with open_raster(path) as raster:
+        assert (raster.info.bands, raster.info.alpha, raster.info.data_bands) == (4, 3, [0, 1, 2])
+        np.testing.assert_array_equal(raster.read(0, 5), RGBA[:3])
+    for bands in (None, [2, 1]):
+        with SensorReader([{"path": path, "bands": bands}], None, None, "s") as sensor:
+            data, valid = sensor.read(0, 5)
+            np.testing.assert_array_equal(data, RGBA[:3] if bands is None else RGBA[[1, 0]])
+            assert valid is not None
+            np.testing.assert_array_equal(valid, RGBA[3] > 0)
+            assert sensor.read(1, 3)[1] is None
+
+
+def test_alpha_band_that_is_chosen_is_data(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "g.tif", RGBA, photometric="RGB", ALPHA="YES")
+    with SensorReader([{"path": path, "bands": [1, 2, 3, 4]}], 4, None, "s") as sensor:
+        data, valid = sensor.read(0, 5)
+        np.testing.assert_array_equal(data, RGBA)
+        assert valid is None
+    with pytest.raises(InputError, match=r"has 3 bands .* 4 are needed.*calls its band 4 alpha.*g\.tif\[1,2,\.\.\.\]"):
+        SensorReader([{"path": path}], 4, None, "s")
+
+
+def test_unclear_alpha_is_refused_until_somebody_says_what_it_is(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "g.tif", RGBA, photometric="RGB", ALPHA="YES")
+    asks = pytest.raises(InputError, match=r"calls its band 4 alpha.*set `bands` of the sensor .* to 3")
+    with SensorReader([{"path": path}], None, None, "s") as sensor, asks:
+        sensor.refuse_unclear_alpha()
+    for bands in ([1, 2, 3], [1, 2, 3, 4]):
+        with SensorReader([{"path": path, "bands": bands}], None, None, "s") as sensor:
+            sensor.refuse_unclear_alpha()
+
+
+def test_a_fourth_band_that_is_not_alpha_is_data(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "g.tif", RGBA, photometric="RGB", ALPHA="NO")
+    with SensorReader([{"path": path}], 4, None, "s") as sensor:
+        np.testing.assert_array_equal(sensor.read(0, 5)[0], RGBA)
+    only = write_geotiff(tmp_path / "one.tif", RGBA[3:])
+    with rasterio.open(only, "r+") as file:
+        file.colorinterp = (ColorInterp.alpha,)
+    with SensorReader([{"path": only}], 1, None, "s") as sensor:
+        np.testing.assert_array_equal(sensor.read(0, 5)[0], RGBA[3:])

@@ -155,3 +155,40 @@ def test_changed_and_missing_files_are_named(tmp_path: Path) -> None:
         scan_sensor([{**file, "size": 1}], None, "scene s")
     with pytest.raises(MissingInputError, match=r"b\.tif is not there"):
         scan_sensor([{**file, "path": str(tmp_path / "b.tif")}], None, "s")
+
+
+def test_scan_takes_an_alpha_band_for_validity(tmp_path: Path) -> None:
+    data = np.full((4, 6, 5), 40, np.uint8)
+    data[:3, 0], data[3, 0] = 0, 0
+    file = write(tmp_path / "a.tif", data, photometric="RGB", ALPHA="YES")
+    found = scan_sensor([file], None, "s")
+    assert [(band.count, band.mean) for band in found.moments] == [(25, 40.0)] * 3
+    data[3, 0, 0] = 9
+    other = scan_sensor([write(tmp_path / "b.tif", data, photometric="RGB", ALPHA="YES")], None, "s")
+    assert other.digest != found.digest and other.moments[0].count == 26
+    chosen = scan_sensor([{**file, "bands": [1, 2, 3, 4]}], None, "s")
+    assert [band.count for band in chosen.moments] == [30] * 4
+
+
+def test_digest_changes_with_the_meaning_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registration holds the moments under a key made of this digest."""
+    file = write(tmp_path / "a.tif", DATA)
+    first = scan_sensor([file], None, "s").digest
+    monkeypatch.setattr(scan, "SCAN_VERSION", scan.SCAN_VERSION + 1)
+    assert scan_sensor([file], None, "s").digest != first
+
+
+def test_scan_notices_an_edited_world_file(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tif", DATA, crs=None, transform=None)
+    old = time.time() - 60
+    world = tmp_path / "a.tfw"
+    found = []
+    for step in (1.0, 2.0):
+        world.write_text(f"{step}\n0\n0\n-{step}\n100\n200\n")
+        for path in (world, Path(str(file["path"]))):
+            os.utime(path, (old, old + step if path == world else old))
+        found.append(scan_sensor([{"path": file["path"]}], None, "s", tmp_path / "memory").digest)
+    assert found[0] != found[1]
+    planned = {"path": file["path"], "sidecars": [["a.tfw", 1, 1]]}
+    with pytest.raises(InputError, match="a file beside it, such as a world file"):
+        scan_sensor([planned], None, "s")

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from shapely import box
 
-from polygon_jobs import add_labels, add_polygons, make_job, text_item
+from polygon_jobs import add_labels, add_polygons, add_registration, make_job, text_item
 from rasterloom import score
 from rasterloom.errors import LabelError
 from rasterloom.jaccard import Areas
 from rasterloom.job import Job
 from rasterloom.manifest import Manifest
-from rasterloom.score import ClassScore, rows, table
+from rasterloom.score import ClassScore, pixel_area, pixel_areas, rows, table
 from rasterloom.store import Store
 
 
@@ -27,6 +27,41 @@ def test_rows_pool_areas_and_average_classes() -> None:
         ["held-out", "roads", "all", "3.000", "1.000", "0.000", "0.750000", "0.5"],
         ["held-out", "mean", "all", "", "", "", "0.500000", ""],
     ]
+
+
+def test_total_pools_in_units_of_the_map() -> None:
+    # A pixel of `large` covers four times that of `small`: 1 x 4 + 2 of 6 x 4 + 4 units are right.
+    scenes = {"large": Areas(1, 2, 3), "small": Areas(2, 1, 1)}
+    found = ClassScore("trees", scenes, {}, 0.5, {"large": 4e-8, "small": 1e-8}).total
+    assert found.jaccard == pytest.approx((1 * 4 + 2) / (6 * 4 + 4))
+    assert found.tp == pytest.approx((1 * 4 + 2) / 2.5)  # weights are 1 on average
+    assert ClassScore("trees", scenes, {}, 0.5).total == Areas(3, 3, 4)
+    assert ClassScore("trees", {"large": Areas(1, 2, 3)}, {}, 0.5, {"large": 4e-8}).total == Areas(1, 2, 3)
+
+
+UTM = [[0.5, 0.0, 733601.0], [0.0, -0.5, 3725139.0]]
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ({"transform": [[2e-6, 0, 0], [0, -3e-6, 0]], "crs": None, "gsd": 0.31}, ("map", 6e-12)),
+        ({"transform": [[0, 2, 5], [3, 0, 5]], "crs": None, "gsd": None}, ("map", 6.0)),
+        ({"transform": UTM, "crs": "EPSG:32616", "gsd": 0.5}, ("metre", 0.25)),
+        ({"transform": UTM, "crs": "EPSG:32616", "gsd": None}, ("pixel", 1.0)),
+        ({"transform": None, "crs": None, "gsd": 0.5}, ("pixel", 1.0)),
+    ],
+)
+def test_pixel_area(reference: dict[str, Any], expected: tuple[str, float]) -> None:
+    unit, area = pixel_area(reference)
+    assert unit == expected[0]
+    assert area == pytest.approx(expected[1])
+
+
+def test_pixel_areas_of_different_units_are_not_mixed() -> None:
+    metre, nothing = {"transform": UTM, "crs": "EPSG:32616", "gsd": 0.5}, {"transform": None, "crs": None, "gsd": None}
+    assert pixel_areas({"a": metre, "b": {**metre, "gsd": 2.0}}) == {"a": 0.25, "b": 4.0}
+    assert pixel_areas({"a": metre, "b": nothing}) == {"a": 1.0, "b": 1.0}
 
 
 def test_rows_leave_an_undefined_jaccard_empty_and_out_of_the_mean() -> None:
@@ -55,6 +90,8 @@ def scored(folder: Path) -> Job:
         Manifest("tune", {name: text_item(store, "tune", name, ".tuning.json", tuned)}).write(
             folder / "tuning" / f"{name}.json"
         )
+    for scene in "stuv":
+        add_registration(folder, scene)
     folds = {"folds": {"fold-0": {"train": ["u"], "validation": ["s", "t"]}}}
     Manifest("split", {"g": text_item(store, "split", "g", ".folds.json", folds)}).write(folder / "folds/g.json")
     spec: dict[str, Any] = {
@@ -88,11 +125,24 @@ def test_run_scores_unseen_truth_and_out_of_fold_scenes(tmp_path: Path) -> None:
     ]
 
 
+def test_run_pools_exactly_as_the_contest(tmp_path: Path) -> None:
+    """Areas of map geometries, summed over scenes."""
+    job = scored(tmp_path)
+    add_registration(tmp_path, "s", transform=[[2e-6, 0, 0], [0, -2e-6, 0]], gsd=0.31)
+    add_registration(tmp_path, "t", transform=[[1e-6, 0, 0], [0, -1e-6, 0]], gsd=0.31)
+    score.run(job)
+    found = [line.split("\t") for line in (tmp_path / "score.tsv").read_text().splitlines()]
+    trees = {row[2]: row[3:7] for row in found if row[:2] == ["out-of-fold", "trees"]}
+    assert trees["s"] == ["2.000", "2.000", "0.000", "0.500000"]
+    assert float(trees["all"][3]) == pytest.approx(2 * 4e-12 / (4 * 4e-12 + 4 * 1e-12), abs=1e-6)
+
+
 def test_inputs_are_what_run_reads(tmp_path: Path) -> None:
     job = scored(tmp_path)
     found = score.inputs(job.spec)
     assert set(found) == {
         "labels/trees.json", "labels/water.json", "tuning/trees.json", "tuning/water.json", "folds/g.json",
+        *(f"registration/{s}.json" for s in "stuv"),
         *(f"polygons/trees/{s}.json" for s in "stuv"), *(f"polygons/water/{s}.json" for s in "sv"),
     }  # fmt: skip
     assert all((tmp_path / path).is_file() for path in found)

@@ -52,12 +52,19 @@ def test_divide_keeps_every_promise(drawn: Any) -> None:
         assert sorted(part["train"] + part["validation"]) == sorted(areas)  # every scene once a fold
         assert not {ground[s] for s in part["train"]} & {ground[s] for s in part["validation"]}  # twins together
         assert part["train"]
+        for target in ("large", "small"):
+            if any(areas[s][target] for s in areas):
+                assert any(areas[s][target] for s in part["train"])  # something to learn each target from
     validated = sorted(scene for part in folds.values() for scene in part["validation"])
+    holding = [{ground[s] for s in areas if areas[s][t]} for t in ("large", "small")]
+    always = {name for names in holding if len(names) == 1 for name in names}
+    free = sorted(s for s in areas if ground[s] not in always)
     several = len(set(ground.values())) > 1
     if "folds" in validation:
-        assert validated == (sorted(areas) if several else [])  # every scene validated exactly once
+        assert validated == (free if several else [])  # every other scene validated exactly once
     else:
-        assert bool(validated) == several
+        assert bool(validated) == (several and bool(free))
+        assert set(validated) <= set(free)
 
 
 @settings(deadline=None, max_examples=40)
@@ -136,6 +143,59 @@ def test_divide_single_ground_validates_nothing_and_says_so(validation: dict[str
     result = divide({"a": {"t": 1.0}, "b": {"t": 2.0}}, {"a": "g", "b": "g"}, validation, 0)
     assert all(part == {"train": ["a", "b"], "validation": []} for part in result["folds"].values())
     assert "one ground" in result["note"]
+
+
+@pytest.mark.parametrize("validation", [HOLDOUT, {"split": 0.1}, {"folds": 2}, {"folds": 5}])
+@pytest.mark.parametrize("seed", range(3))
+def test_divide_never_validates_the_only_ground_of_a_target(validation: dict[str, Any], seed: int) -> None:
+    areas = {f"s{i}": {"houses": 1.0 + i, "well": 5.0 if i in (2, 3) else 0.0} for i in range(6)}
+    ground = {"s2": "farm", "s3": "farm"}
+    result = divide(areas, ground, validation, seed)
+    validated = {s for part in result["folds"].values() for s in part["validation"]}
+    assert validated and not validated & {"s2", "s3"}
+    assert "folds" not in validation or validated == {"s0", "s1", "s4", "s5"}
+    assert all({"s2", "s3"} <= set(part["train"]) for part in result["folds"].values())
+    assert "target well lies on one ground only (farm)" in result["note"]
+    assert "houses" not in result["note"]
+
+
+@pytest.mark.parametrize("validation", [HOLDOUT, {"folds": 2}])
+def test_divide_of_grounds_that_are_all_needed_validates_nothing(validation: dict[str, Any]) -> None:
+    result = divide({"a": {"t": 1.0, "u": 0.0}, "b": {"t": 0.0, "u": 1.0}}, {}, validation, 0)
+    assert sorted(result["folds"]) == fold_names(validation)
+    assert all(part == {"train": ["a", "b"], "validation": []} for part in result["folds"].values())
+    assert "target t lies on one ground only (a)" in result["note"]
+    assert "target u lies on one ground only (b)" in result["note"]
+    assert "nothing is validated" in result["note"]
+
+
+def test_divide_targets_that_cannot_be_parted_leave_most_of_them_to_train() -> None:
+    # Three grounds, each pair shares a target: in two folds one target is always wholly on one side.
+    areas = {"a": {"t": 1.0, "u": 1.0}, "b": {"t": 1.0, "v": 1.0}, "c": {"u": 1.0, "v": 1.0}}
+    result = divide(areas, {}, {"folds": 2}, 0)
+    for part in result["folds"].values():
+        assert {t for s in part["train"] for t in areas[s]} == {"t", "u", "v"}
+    assert "trains instead" in result["note"]
+
+
+def test_divide_user_folds_leave_every_fold_something_to_learn_from() -> None:
+    areas = {"a": {"t": 1.0}, "b": {"t": 3.0}, "c": {"t": 0.0}, "d": {"t": 0.0}}
+    result = divide(areas, {}, HOLDOUT, 0, {"a": "north", "b": "north", "c": "north", "d": "south"})
+    assert result["folds"]["north"] == {"train": ["b", "d"], "validation": ["a", "c"]}
+    assert result["note"] == "north would validate all of target t: the ground with most of it (b) trains instead"
+    only = divide(
+        {s: {"t": float(s == "a")} for s in "abc"}, {}, HOLDOUT, 0, {"a": "north", "b": "north", "c": "south"}
+    )
+    assert only["folds"]["north"] == {"train": ["a", "c"], "validation": ["b"]}
+    assert "target t lies on one ground only (a)" in only["note"]
+
+
+def test_divide_of_no_scenes_has_the_folds_of_the_user() -> None:
+    empty: dict[str, list[str]] = {"train": [], "validation": []}
+    result = divide({}, {}, HOLDOUT, 0, {}, ["north", "south"])
+    assert result["folds"] == {"north": empty, "south": empty}
+    assert "no scene was labelled" in result["note"]
+    assert divide({}, {}, {"folds": 2}, 0)["folds"] == {"fold-0": empty, "fold-1": empty}
 
 
 def test_divide_more_folds_than_grounds_says_so() -> None:

@@ -190,6 +190,12 @@ def test_claimed_state_survives_an_error_and_is_taken_over(tmp_path: Path) -> No
     assert not folder.exists()
 
 
+def test_claimed_state_without_a_state_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), stage.claimed_state(tmp_path / "k"):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
 def test_claimed_state_survives_a_kill(tmp_path: Path) -> None:
     code = (
         "import os, numpy as np; from pathlib import Path; from rasterloom import train\n"
@@ -270,6 +276,42 @@ def test_run_key_depends_on_what_can_change_the_weights(tree: Tree) -> None:
     assert len(keys) == 5
 
 
+@pytest.mark.parametrize("ids", ["dcba", "bacd"])
+def test_run_renaming_scenes_and_sensors_retrains_nothing(tree: Tree, tmp_path: Path, ids: str) -> None:
+    """Neither the key nor the draw of patches sees a name: the weights are the same when trained anew."""
+    stage.run(tree.train_job())
+    other = small_tree(tmp_path, ids=ids, names={"rgb": "colour", "a": "swir"})
+    stage.run(other.train_job(member="other"))
+    item = other.train_job().manifest("models/other/fold-0").items["fold-0"]
+    assert (item.key, item.digest) == (tree.model().key, tree.model().digest)
+
+
+def test_run_key_depends_on_the_order_of_sensors_and_on_the_reference(tmp_path: Path) -> None:
+    made = small_tree(tmp_path)
+    short = {**TRAINING, "steps": 1}
+    keys = {
+        same(made.train_job(training=short, sensors=sensors, reference=reference))
+        for sensors, reference in ((["rgb", "a"], "rgb"), (["a", "rgb"], "rgb"), (["a", "rgb"], "a"), (["rgb"], "a"))
+    }
+    assert len(keys) == 4
+
+
+def test_run_provenance_holds_the_names(tree: Tree) -> None:
+    stage.run(tree.train_job())
+    record = json.loads(tree.store.sidecar("train", tree.model().key).read_text())
+    assert record["recipe"]["sensors"] == ["rgb", "a"] and set(record["inputs"]["stacks"]) == {"a", "b"}
+
+
+def test_run_key_of_a_forest_does_not_depend_on_threads(tmp_path: Path) -> None:
+    digests = set()
+    for threads in (1, 2):
+        made = small_tree(tmp_path / str(threads))
+        model = {"kind": "forest", "samples": 200, "trees": 3}
+        stage.run(made.train_job(model=model, training={"threads": threads, "seed": 0}))
+        digests.add((made.model().key, made.model().digest))
+    assert len(digests) == 1
+
+
 def test_run_does_not_depend_on_unused_sensors(tmp_path: Path) -> None:
     made = small_tree(tmp_path)
     short = {**TRAINING, "steps": 1}
@@ -326,6 +368,42 @@ def test_run_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     stage.run(made.train_job())
     assert started[0] > 0
     assert made.model().digest == whole.digest
+
+
+def test_run_keeps_the_state_until_the_checkpoint_is_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = small_tree(tmp_path / "whole")
+    stage.run(made.train_job())
+    digest = made.model().digest
+    made = small_tree(tmp_path / "broken")
+
+    def full(*_: Any) -> str:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "save_checkpoint", full)
+        with pytest.raises(OSError, match="no space left"):
+            stage.run(made.train_job())
+    assert len(list((made.store.root / "train").glob(f"*/state-*/{stage.STATE}"))) == 1
+    monkeypatch.setattr(Trainer, "advance", lambda *_: pytest.fail("a step was trained again"))
+    stage.run(made.train_job())
+    assert made.model().digest == digest
+    assert not [path for path in (made.store.root / "train").iterdir() if path.is_dir()]
+
+
+def test_run_removes_a_state_that_outlived_its_checkpoint(tmp_path: Path) -> None:
+    """As a kill leaves it between the commit and the removal of the state."""
+    made = small_tree(tmp_path)
+    job = made.train_job(training={**TRAINING, "steps": 1})
+    stage.run(job)
+    folder = made.store.root / "train" / made.model().key
+    with pytest.raises(KeyError), stage.claimed_state(folder) as state:
+        stage.write_state(state / stage.STATE, {"x": np.arange(3)})
+        raise KeyError
+    assert folder.is_dir()
+    stage.run(job)
+    assert not folder.exists()
 
 
 def test_run_without_positive_pixels_stops(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Thresholds from histograms, and a tuning job."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import box
 
-from rasterloom import tune
+from rasterloom import mask, tune
 from rasterloom.job import Job
 from rasterloom.manifest import Manifest
 from rasterloom.mask import write_plane
 from rasterloom.store import Item, Store
-from rasterloom.tune import best_threshold, fixed_threshold, histogram, jaccards, threshold_of, truth_pixels, tuning
+from rasterloom.tune import (
+    best_threshold,
+    fixed_threshold,
+    jaccards,
+    joint_histogram,
+    split_counts,
+    threshold_of,
+    tuning,
+)
 
 
 def counts(inside: dict[int, int], outside: dict[int, int]) -> Any:
@@ -27,15 +36,26 @@ def counts(inside: dict[int, int], outside: dict[int, int]) -> Any:
     return found
 
 
-def test_histogram_counts_inside_and_outside() -> None:
-    found = histogram(np.array([[0, 7, 255], [7, 7, 0]], np.uint8), np.array([[1, 1, 1], [0, 0, 0]], bool))
+def grey(*rows: list[int]) -> Any:
+    return np.array(rows, np.uint8)
+
+
+def test_split_counts_are_inside_and_outside() -> None:
+    found = split_counts(joint_histogram(grey([0, 7, 255], [7, 7, 0]), grey([255, 128, 200], [0, 127, 30])))
     np.testing.assert_array_equal(found, counts({0: 1, 7: 1, 255: 1}, {7: 2, 0: 1}))
 
 
-def test_truth_pixels_take_the_largest_if_none_is_half_covered() -> None:
-    np.testing.assert_array_equal(truth_pixels(np.array([[127, 128, 255]], np.uint8)), [[False, True, True]])
-    np.testing.assert_array_equal(truth_pixels(np.array([[30, 90, 90, 0]], np.uint8)), [[False, True, True, False]])
-    assert not truth_pixels(np.zeros((2, 2), np.uint8)).any()
+def test_split_counts_take_the_largest_coverage_if_none_is_half() -> None:
+    found = split_counts(joint_histogram(grey([1, 2, 3, 4]), grey([30, 90, 90, 0])))
+    np.testing.assert_array_equal(found, counts({2: 1, 3: 1}, {1: 1, 4: 1}))
+    np.testing.assert_array_equal(split_counts(joint_histogram(grey([9, 9]), grey([0, 0]))), counts({}, {9: 2}))
+
+
+def test_joint_histograms_of_bands_add_up() -> None:
+    rng = np.random.default_rng(3)
+    probability, fraction = rng.integers(0, 256, (2, 20, 30)).astype(np.uint8)
+    parts = [joint_histogram(probability[r : r + 7], fraction[r : r + 7]) for r in range(0, 20, 7)]
+    np.testing.assert_array_equal(sum(parts), joint_histogram(probability, fraction))
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,7 +67,7 @@ def test_jaccards_equal_counting_pixels(seed: int, values: int, level: int) -> N
     truth[0, 0] = True
     positive = probability > level + 0.5
     expected = (positive & truth).sum() / (positive | truth).sum()
-    found = jaccards(histogram(probability, truth))
+    found = jaccards(split_counts(joint_histogram(probability, truth.astype(np.uint8) * 255)))
     assert found is not None and found.shape == (255,)
     assert found[level] == pytest.approx(expected)
 
@@ -122,12 +142,17 @@ def probability(inside: int, outside: int) -> Any:
 IMAGES = {"s": probability(200, 100), "t": probability(100, 0), "u": probability(0, 255)}
 
 
+def write_image(path: Path, image: Any) -> str:
+    bands = [image[row : row + 256] for row in range(0, len(image), 256)]
+    return write_plane(path, "probability", image.shape, bands)
+
+
 def make_job(folder: Path, threshold: str | float = "auto", images: dict[str, Any] = IMAGES) -> Job:
     store = Store(folder / "store")
     ensembles, labels = {}, {}
     for scene, image in images.items():
         with store.writing("ensemble", f"{scene}{image.sum()}", ".zarr.zip") as work:
-            work.digest = write_plane(work.path, "probability", image.shape, [image])
+            work.digest = write_image(work.path, image)
         ensembles[scene] = work.committed()
         table = geopandas.GeoDataFrame(
             {"scene": [scene], "class": ["house"]}, geometry=geopandas.GeoSeries([box(0, 0, 4, 6)])
@@ -210,3 +235,19 @@ def test_run_does_not_depend_on_scenes_that_only_trained(tmp_path: Path) -> None
     job = make_job(tmp_path, images={**IMAGES, "t": probability(9, 8)})
     tune.run(job)
     assert Manifest.read(job.output) != first
+
+
+def test_run_holds_a_scene_but_not_its_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two bytes a pixel are 800 MB for 20000 x 20000 pixels.
+    monkeypatch.setattr(mask, "STRIP_BYTES", 2**16)
+    side = 1200
+    job = make_job(tmp_path, images={scene: np.full((side, side), 7, np.uint8) for scene in "stu"})
+    tune.run(job)  # whatever is imported is there
+    before = Manifest.read(job.output)
+    job.spec["polygons"] |= {"dilate": 2, "erode": 2}
+    tracemalloc.start()
+    tune.run(job)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert Manifest.read(job.output) != before
+    assert peak < 3 * side**2

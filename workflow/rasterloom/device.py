@@ -18,8 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "FLUX_JOB_ID", "KUBERNETES_SERVICE_HOST")
+from rasterloom.errors import InputError
+
+SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "KUBERNETES_SERVICE_HOST")
 """Environment variables that say that a scheduler hands out the GPUs."""
+
+GRID_ENGINE = ("SGE_TASK_ID", "QUEUE")
+"""Grid Engine names its job ``JOB_ID``, as many a program does: one of these must be set as well."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -83,12 +88,15 @@ def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | Non
     Returns
     -------
     number of the GPU and its open lock file, or None if all are taken.
+
+    Raises
+    ------
+    InputError
+        If a lock file belongs to somebody else and cannot be opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
-        path = folder / f"rasterloom-gpu-{name.replace('/', '_')}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        file = os.fdopen(descriptor, "r+b")
+        file = _lock_file(folder / f"rasterloom-gpu-{name.replace('/', '_')}.lock")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -96,6 +104,38 @@ def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | Non
             continue
         return i, file
     return None
+
+
+def _lock_file(path: Path) -> IO[bytes]:
+    """Open a lock file, made if need be so that every user of the machine can open it."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    while True:
+        # Without O_CREAT first: Linux refuses it for somebody else's file in a folder like /tmp.
+        for mode, how in ((os.O_RDWR, "r+b"), (os.O_RDONLY, "rb")):
+            try:
+                return os.fdopen(os.open(path, mode | flags), how)
+            except FileNotFoundError:
+                break
+            except PermissionError:
+                continue
+        else:
+            raise InputError(
+                f"the lock file {path} of a GPU belongs to another user and cannot be opened: have it removed, or "
+                "set TMPDIR to a folder that all who share the GPUs can write"
+            )
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o666)
+        except FileExistsError:
+            continue
+        os.fchmod(descriptor, 0o666)  # whatever the umask says
+        return os.fdopen(descriptor, "r+b")
+
+
+def scheduled(environment: Mapping[str, str]) -> bool:
+    """Whether environment variables say that this is a scheduler's job, which has chosen the GPUs."""
+    if any(environment.get(name) for name in SCHEDULERS):
+        return True
+    return bool(environment.get("JOB_ID")) and any(environment.get(name) for name in GRID_ENGINE)
 
 
 def pick_device(
@@ -126,7 +166,7 @@ def pick_device(
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
         return Device("cpu")
-    if any(environment.get(name) for name in SCHEDULERS):
+    if scheduled(environment):
         return Device("cuda:0")
     names = visible_gpus(environment, count)
     while (found := lease_one(names, folder or Path(tempfile.gettempdir()))) is None:

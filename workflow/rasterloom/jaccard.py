@@ -28,6 +28,10 @@ class Areas:
     def __add__(self, other: Areas) -> Areas:
         return Areas(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
+    def scaled(self, factor: float) -> Areas:
+        """The areas in another unit: each times `factor`, > 0."""
+        return Areas(self.tp * factor, self.fp * factor, self.fn * factor)
+
     @property
     def jaccard(self) -> float | None:
         """TP / (TP + FP + FN), 0..1; None if there is neither truth nor prediction."""

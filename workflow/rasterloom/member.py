@@ -108,9 +108,18 @@ def _planes(array: Any, index: NDArray[Any], window: tuple[int, int, int, int]) 
     return block if np.array_equal(pick, np.arange(high - low)) else block[pick]
 
 
-def sensor_parts(item: Item, spec: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the sensors of a stack that a member reads, the reference's among them."""
-    return {name: item.parts[name] for name in sorted({spec["reference"], *spec["sensors"]})}
+def sensor_parts(item: Item, spec: Mapping[str, Any]) -> list[str]:
+    """Digests of what a member reads of a stack: of the reference, and then of each sensor in channel order."""
+    return [item.parts[name] for name in (spec["reference"], *spec["sensors"])]
+
+
+def reference_place(spec: Mapping[str, Any]) -> int | None:
+    """Which of a member's sensors is the reference, from 0; None if only its validity is read.
+
+    With `sensor_parts` it says in a key what a member reads, without a name in it.
+    """
+    sensors = list(spec["sensors"])
+    return sensors.index(spec["reference"]) if spec["reference"] in sensors else None
 
 
 def save_checkpoint(path: Path, tensors: Arrays, recipe: Mapping[str, Any]) -> str:

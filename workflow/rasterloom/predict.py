@@ -21,7 +21,7 @@ from rasterloom.digest import BLOCK_ROWS
 from rasterloom.errors import StoreError
 from rasterloom.job import Job, scene_manifests
 from rasterloom.mask import write_plane
-from rasterloom.member import Arrays, StackReader, load_checkpoint, prefetched, sensor_parts
+from rasterloom.member import Arrays, StackReader, load_checkpoint, prefetched, reference_place, sensor_parts
 from rasterloom.store import Item
 from rasterloom.windows import (
     Bytes,
@@ -38,7 +38,7 @@ from rasterloom.windows import (
 if TYPE_CHECKING:
     from rasterloom.device import Device
 
-VERSION = 1
+VERSION = 2
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -64,7 +64,7 @@ def run(job: Job) -> None:
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["final"])
         origin = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
-        key = job.key(recipe, origin)
+        key = job.key({"reference": reference_place(spec), "prediction": prediction}, origin)
         item = job.store.find(job.stage, key)
         if item is None:
             missing[scene] = (key, chosen, origin)

@@ -42,6 +42,8 @@ class RasterInfo:
         Pixel edge coordinates to map coordinates; None without georeference.
     nodata : float or None
         Digital number of pixels without data.
+    alpha : int or None
+        Number, from 0, of the band that the file calls alpha, beside others: 0 in it means no data.
     """
 
     width: int
@@ -51,6 +53,12 @@ class RasterInfo:
     crs: str | None
     transform: Matrix | None
     nodata: float | None
+    alpha: int | None = None
+
+    @property
+    def data_bands(self) -> list[int]:
+        """Bands, from 0, that hold data: all but the alpha band."""
+        return [band for band in range(self.bands) if band != self.alpha]
 
 
 class Raster(Protocol):
@@ -60,11 +68,14 @@ class Raster(Protocol):
     info: RasterInfo
 
     def read(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[Any]:
-        """Rows start..stop of bands (from 0; None: all) as a (b, rows, w) array of `info.dtype`."""
+        """Rows start..stop of bands (from 0; None: `info.data_bands`) as a (b, rows, w) array of `info.dtype`."""
         ...
 
-    def mask(self, start: int, stop: int) -> NDArray[np.bool_] | None:
-        """Validity of rows start..stop by the file's own mask band, (rows, w), or None if it has none."""
+    def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
+        """Validity of rows start..stop by the file's own mask and alpha band, (rows, w), or None if it has none.
+
+        An alpha band that is among `bands` is data there and masks nothing.
+        """
         ...
 
     def close(self) -> None:
@@ -114,8 +125,10 @@ def _open(path: Path) -> Raster:
         if not tiff:
             raise
         dataset = None
-    if dataset is not None and (not tiff or dataset.info.transform is not None or dataset.info.crs is not None):
-        return dataset
+    if dataset is not None:
+        info = dataset.info
+        if not tiff or info.transform is not None or info.crs is not None or info.alpha is not None:
+            return dataset
     try:
         planar = _PlanarRaster(path, None if dataset is None else dataset.info)
     except _GdalReadsIt:
@@ -151,7 +164,7 @@ class _GdalRaster:
 
     def __init__(self, path: Path) -> None:
         import rasterio
-        from rasterio.enums import MaskFlags
+        from rasterio.enums import ColorInterp, MaskFlags
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
         self.path = path
@@ -169,6 +182,7 @@ class _GdalRaster:
         transform = None if data.transform.is_identity else [list(data.transform[:3]), list(data.transform[3:6])]
         flags = data.mask_flag_enums[0]
         self._masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+        alpha = [band for band, kind in enumerate(data.colorinterp) if kind == ColorInterp.alpha]
         self.info = RasterInfo(
             width=data.width,
             height=data.height,
@@ -177,6 +191,7 @@ class _GdalRaster:
             crs=data.crs.to_wkt() if data.crs else None,
             transform=transform,
             nodata=None if data.nodata is None or np.isnan(data.nodata) else float(data.nodata),
+            alpha=alpha[-1] if alpha and data.count > 1 else None,
         )
 
     def _window(self, start: int, stop: int) -> Any:
@@ -186,21 +201,29 @@ class _GdalRaster:
         return Window(0, start, self.info.width, stop - start)
 
     def read(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[Any]:
+        indexes = [band + 1 for band in (self.info.data_bands if bands is None else bands)]
+        return self._block(start, stop, indexes).astype(self.info.dtype, copy=False)
+
+    def _block(self, start: int, stop: int, indexes: list[int]) -> NDArray[Any]:
+        """Rows start..stop of bands, from 1, as the file has them."""
         import rasterio
         from rasterio.errors import RasterioError
 
-        indexes = [band + 1 for band in (range(self.info.bands) if bands is None else bands)]
         try:
             with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-                block = self._dataset.read(indexes, window=self._window(start, stop))
+                return np.asarray(self._dataset.read(indexes, window=self._window(start, stop)))
         except RasterioError as error:
             raise _damaged(self.path, start, stop, error) from None
-        return np.asarray(block).astype(self.info.dtype, copy=False)
 
-    def mask(self, start: int, stop: int) -> NDArray[np.bool_] | None:
-        if not self._masked:
-            return None
-        return np.asarray(self._dataset.dataset_mask(window=self._window(start, stop)) > 0)
+    def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
+        good = None
+        if self._masked:
+            good = np.asarray(self._dataset.dataset_mask(window=self._window(start, stop)) > 0)
+        alpha = self.info.alpha
+        if alpha is None or (bands is not None and alpha in bands):
+            return good
+        opaque = np.asarray(self._block(start, stop, [alpha + 1])[0] > 0)
+        return opaque if good is None else good & opaque
 
     def close(self) -> None:
         self._dataset.close()
@@ -265,7 +288,7 @@ class _PlanarRaster:
         rows = self._array[:, start:stop] if bands is None else self._array[list(bands), start:stop]
         return np.ascontiguousarray(rows, dtype=self.info.dtype)
 
-    def mask(self, start: int, stop: int) -> NDArray[np.bool_] | None:
+    def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
         return None
 
     def close(self) -> None:
@@ -278,7 +301,8 @@ class SensorReader:
     Parameters
     ----------
     files : sequence of mappings
-        Each with ``path``, and ``bands``: band numbers from 1, or None (or absent) for all.
+        Each with ``path``, and ``bands``: band numbers from 1, or None (or absent) for all but an alpha band, which
+        says where there is data; one that is chosen by its number is data itself.
     bands : int or None
         Number of bands needed; None: as many as there are.
     nodata : float or None
@@ -300,6 +324,7 @@ class SensorReader:
             self._picks = [
                 _picked(raster, file.get("bands")) for raster, file in zip(self._rasters, files, strict=True)
             ]
+            self._chosen = [file.get("bands") is not None for file in files]
             self._nodata = [r.info.nodata if nodata is None else nodata for r in self._rasters]
             self.info = self._merged(bands)
             self._stack = self._stack.pop_all()
@@ -314,12 +339,35 @@ class SensorReader:
             raise InputError(
                 f"{self._label}: {names} has {count} band{'s' * (count != 1)} "
                 f"(size {first.width} x {first.height}), but {bands} are needed: "
-                "check the file, or `bands` of the sensor in the configuration"
+                f"check the file, or `bands` of the sensor in the configuration{self._alpha_hint()}"
             )
         dtype = np.result_type(*(np.dtype(raster.info.dtype) for raster in self._rasters))
         if dtype == np.float64:
             dtype = np.dtype(np.float32)
         return RasterInfo(first.width, first.height, count, dtype.name, first.crs, first.transform, self._nodata[0])
+
+    def refuse_unclear_alpha(self) -> None:
+        """Raise InputError if a file has an alpha band of which nobody has said whether it is validity or data.
+
+        Programs call the fourth of four 8-bit bands alpha by default, although it may be near infrared.
+        """
+        hint = self._alpha_hint()
+        if hint and not any(self._chosen):
+            raise InputError(
+                f"{self._label}: it is not clear how many bands are meant{hint}; "
+                f"if it is validity, set `bands` of the sensor in the configuration to {self.info.bands}"
+            )
+
+    def _alpha_hint(self) -> str:
+        """For the number of bands: that an alpha band was not counted, and how to have it counted."""
+        for raster, pick in zip(self._rasters, self._picks, strict=True):
+            alpha = raster.info.alpha
+            if alpha is not None and alpha not in pick:
+                return (
+                    f"; {raster.path} calls its band {alpha + 1} alpha, so it is read as validity: "
+                    f"if it is data, choose it by its number, {raster.path.name}[1,2,...] in the table"
+                )
+        return ""
 
     def __enter__(self) -> SensorReader:
         return self
@@ -348,7 +396,7 @@ class SensorReader:
         for raster, pick, nodata in zip(self._rasters, self._picks, self._nodata, strict=True):
             block = raster.read(start, stop, pick)
             missing = missing_pixels(block, nodata)
-            own = raster.mask(start, stop)
+            own = raster.mask(start, stop, pick)
             good = None if missing is None else ~missing
             for part in (good, own):
                 if part is not None:
@@ -360,7 +408,7 @@ class SensorReader:
 
 def _picked(raster: Raster, bands: Sequence[int] | None) -> list[int]:
     if bands is None:
-        return list(range(raster.info.bands))
+        return raster.info.data_bands
     wrong = [band for band in bands if not 1 <= band <= raster.info.bands]
     if wrong:
         raise InputError(

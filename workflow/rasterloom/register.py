@@ -152,6 +152,8 @@ def register_scene(
             options = spec["sensors"][name]
             label = f"scene {spec['scene']}, sensor {name}"
             readers[name] = SensorReader(files[name], options["bands"], options["nodata"], label)
+            if options["bands"] is None:
+                readers[name].refuse_unclear_alpha()
         placed = _place_all(spec, readers)
     finally:
         for reader in readers.values():

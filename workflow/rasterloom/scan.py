@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.index import sidecars_of
 from rasterloom.digest import BLOCK_ROWS, ArrayDigest, digest
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.files import write_json
 from rasterloom.rasters import Raster, SensorReader, missing_pixels, open_raster
 
-SCAN_VERSION = 2
-"""Raised when the meaning of a remembered scan changes."""
+SCAN_VERSION = 3
+"""Raised when the meaning of a scan changes: part of its digest, and of the name under which it is remembered."""
 
 FRESH_NS = 2_000_000_000
 """A file changed more recently than this may change again within its time stamp: its scan is not remembered."""
@@ -74,7 +75,8 @@ class Scan:
     Attributes
     ----------
     digest : str
-        Over decoded values (after uint8 -> uint16, float64 -> float32), masks, georeference and no-data values.
+        Over decoded values (after uint8 -> uint16, float64 -> float32), masks, georeference and no-data values, and
+        `SCAN_VERSION`, as a registration keeps the moments too.
     dtype : str
         ``uint16`` if all values are integers in 0..65535 (but for no-data), else ``float32``: how stacks hold them.
     moments : tuple of Moments
@@ -131,10 +133,11 @@ def check_unchanged(file: Mapping[str, Any], label: str) -> os.stat_result:
     except FileNotFoundError:
         raise MissingInputError(f"{label}: {file['path']} is not there: check the data set's folder or table") from None
     planned = (file.get("size", status.st_size), file.get("mtime_ns", status.st_mtime_ns))
-    if planned != (status.st_size, status.st_mtime_ns):
+    beside = [list(entry) for entry in sidecars_of(Path(file["path"]))]
+    if planned != (status.st_size, status.st_mtime_ns) or file.get("sidecars", beside) != beside:
         raise InputError(
-            f"{label}: {file['path']} has changed since the run was planned (size or time differ): "
-            "start the workflow again"
+            f"{label}: {file['path']} has changed since the run was planned (size or time differ, its own or "
+            "those of a file beside it, such as a world file): start the workflow again"
         )
     return status
 
@@ -144,9 +147,10 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
     path = str(Path(file["path"]).absolute())
     bands = file.get("bands")
     picked = None if bands is None else [band - 1 for band in bands]
-    name = digest([SCAN_VERSION, path, status.st_size, status.st_mtime_ns, bands, nodata])[:32]
+    beside = sidecars_of(Path(path))
+    name = digest([SCAN_VERSION, path, status.st_size, status.st_mtime_ns, bands, nodata, beside])[:32]
     remembered = None if memory is None else memory / f"{name}.json"
-    stable = time.time_ns() - status.st_mtime_ns > FRESH_NS
+    stable = time.time_ns() - max([status.st_mtime_ns, *(changed for _, _, changed in beside)]) > FRESH_NS
     if remembered is not None and stable and (known := _remembered(remembered)) is not None:
         return known
     with open_raster(path) as raster:
@@ -171,12 +175,12 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
     Parameters
     ----------
     raster : Raster
-    bands : sequence of int, from 0, or None for all
+    bands : sequence of int, from 0, or None for all but an alpha band
     nodata : float or None
         None: as the file says.
     """
     info = raster.info
-    picks = list(range(info.bands)) if bands is None else list(bands)
+    picks = info.data_bands if bands is None else list(bands)
     nodata = info.nodata if nodata is None else nodata
     values = ArrayDigest("data", info.dtype, (len(picks), info.height, info.width))
     masks: ArrayDigest | None = None
@@ -186,7 +190,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
         stop = min(start + BLOCK_ROWS, info.height)
         block = raster.read(start, stop, picks)
         values.update(block)
-        own = raster.mask(start, stop)
+        own = raster.mask(start, stop, picks)
         if own is not None:
             masks = masks or ArrayDigest("mask", np.uint8, (info.height, info.width))
             masks.update(own.astype(np.uint8))
@@ -197,6 +201,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
             moments[band] = moments[band] + Moments.of(good)
             fits = fits and (not good.size or (int(good.min()) >= 0 and int(good.max()) <= 65535))
     content = {
+        "scan": SCAN_VERSION,
         "data": values.hexdigest(),
         "mask": None if masks is None else masks.hexdigest(),
         "transform": info.transform,

@@ -1,15 +1,21 @@
-"""Scores: pooled Jaccard per class and scene, exactly the contest's metric, and the mean over classes."""
+"""Scores: pooled Jaccard per class and scene, exactly the contest's metric, and the mean over classes.
+
+A scene's row is in square reference pixels. The pooled row adds areas up as the contest does, in the units of the map:
+each scene's areas are multiplied by what one of its pixels covers there (`pixel_area`), divided by the mean of that
+over the pooled scenes. So a scene of larger pixels counts for more, and pooled areas stay about square pixels.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rasterloom.jaccard import Areas, areas, mean_jaccard, pooled
-from rasterloom.job import Job, batch_manifests
+from rasterloom.job import Job, batch_manifests, scene_manifests
 
-VERSION = 1
+VERSION = 2
 
 COLUMNS = ("part", "class", "scene", "tp", "fp", "fn", "jaccard", "threshold")
 HELD_OUT = "held-out"
@@ -20,17 +26,64 @@ OUT_OF_FOLD = "out-of-fold"
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class in one part: areas by scene in square reference pixels, and the thresholds used."""
+    """One class in one part.
+
+    Attributes
+    ----------
+    name : str
+    scenes : mapping of scene to Areas
+        In square reference pixels.
+    thresholds : mapping of scene to float
+        The thresholds used.
+    common : float
+        The threshold of scenes that were not tuned on.
+    pixels : mapping of scene to float
+        What a pixel of each scene covers, in one unit for all; a scene that is not in it counts as 1.
+    """
 
     name: str
     scenes: Mapping[str, Areas]
     thresholds: Mapping[str, float]
     common: float
+    pixels: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def total(self) -> Areas:
-        """Areas pooled over scenes."""
-        return pooled(self.scenes.values())
+        """Areas pooled over scenes, each weighted by its pixel's area, the weights being 1 on average."""
+        weights = {scene: self.pixels.get(scene, 1.0) for scene in self.scenes}
+        mean = sum(weights.values()) / len(weights) if weights else 1.0
+        return pooled(found.scaled(weights[scene] / mean) for scene, found in self.scenes.items())
+
+
+def pixel_area(reference: Mapping[str, Any]) -> tuple[str, float]:
+    """What a reference pixel covers on the map, and in which unit.
+
+    Parameters
+    ----------
+    reference : mapping
+        Of a registration: ``transform`` (2 x 3 map-from-pixel or None), ``crs`` and ``gsd`` (metres or None).
+
+    Returns
+    -------
+    (unit, area)
+        ``map``: square units of the map, without CRS but with a transform (the contest's grid units);
+        ``metre``: square metres, with a CRS and a known ground sampling distance; else ``pixel`` and 1.
+    """
+    transform, crs, gsd = (reference.get(name) for name in ("transform", "crs", "gsd"))
+    if crs is None and transform is not None:
+        (a, b, _), (d, e, _) = transform
+        area = abs(a * e - b * d)
+        return ("map", float(area)) if area > 0 else ("pixel", 1.0)
+    if crs is not None and gsd:
+        return "metre", float(gsd) ** 2
+    return "pixel", 1.0
+
+
+def pixel_areas(references: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """`pixel_area` of each scene; 1 for all if their units differ, as they cannot be compared then."""
+    found = {scene: pixel_area(reference) for scene, reference in references.items()}
+    one_unit = len({unit for unit, _ in found.values()}) == 1
+    return {scene: area if one_unit else 1.0 for scene, (_, area) in found.items()}
 
 
 def rows(part: str, classes: Iterable[ClassScore]) -> list[list[str]]:
@@ -68,15 +121,16 @@ def table(found: Iterable[list[str]]) -> str:
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
-    """Manifests read: labels, tuning and polygons of every class with truth, and the folds of its group."""
+    """Manifests read: labels, tuning, polygons, folds of every class with truth; registrations of its scenes."""
     found: list[str] = []
+    known = {scene for table in ("truth", "labelled") for name in spec["classes"] for scene in spec[table][name]}
     for name in spec["classes"]:
         scenes = {*spec["truth"][name], *spec["labelled"][name]}
         batches = {batch: ids for batch, ids in spec["batches"].items() if scenes & set(ids)}
         found += [f"labels/{name}.json", f"tuning/{name}.json"] if scenes else []
         found += batch_manifests(f"polygons/{name}", {"batches": batches})
         found += [f"folds/{spec['groups'][name]}.json"] if spec["labelled"][name] else []
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *scene_manifests("registration", sorted(known))]))
 
 
 def run(job: Job) -> None:
@@ -115,4 +169,11 @@ def _class_score(job: Job, name: str, scenes: set[str]) -> ClassScore:
         truth = read_labels(job.store.open_path(label_item(job, name, scene)))
         found[scene] = areas(truth, read_polygons(job.store.open_path(item))["pixel"])
     thresholds = {scene: threshold_of(tuned, scene) for scene in found}
-    return ClassScore(name, found, thresholds, float(tuned["threshold"]))
+    return ClassScore(name, found, thresholds, float(tuned["threshold"]), pixel_areas(_references(job, found)))
+
+
+def _references(job: Job, scenes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The reference image of each scene, from its registration."""
+    items = job.items("registration", sorted(scenes))
+    texts = {scene: job.store.open_path(item).read_text(encoding="utf-8") for scene, item in items.items()}
+    return {scene: json.loads(text)["reference"] for scene, text in texts.items()}

@@ -3,8 +3,8 @@
 One artifact a group of targets (targets that meet in an ensemble share their folds). Spec (besides ``stage`` and
 ``version``): ``group``; ``targets``: classes by target; ``scenes``: ids of the scenes that were labelled; ``ground``:
 ground by scene; ``folds``: the user's fold by scene, or empty; ``validation``: ``{"split": share that trains}`` or
-``{"folds": k}``; ``seed``. If the user's folds count, ``names`` may list all folds of the data set: a group that lacks
-one of them gets it with an empty validation, so that every member has the same folds.
+``{"folds": k}``; ``seed``. ``names`` may list all folds of the data set: a group that lacks one of the user's folds,
+or has no labelled scene at all, gets it with an empty validation, so that every member has the same folds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rasterloom.job import Job
 
-VERSION = 1
+VERSION = 2
 
 EXHAUSTIVE = 100_000
 """Up to this many ways to choose the validation part, all are compared; above, the best is searched for."""
@@ -134,13 +134,13 @@ def divide(
         Scenes of one ground are never separated. A scene that is not in it is its own ground.
     validation : mapping
         ``{"split": s}``: one fold, ``fold-0``, whose training part holds about the share s of the ground.
-        ``{"folds": k}``: ``fold-0`` to ``fold-<k-1>``, every scene validated exactly once.
+        ``{"folds": k}``: ``fold-0`` to ``fold-<k-1>``, every scene validated exactly once (but see below).
     seed : int
         Decides between divisions that are equally good; where one is best it has no effect.
     folds : mapping of scene to str, optional
         The user's folds; if there are any, `validation` and `seed` have no effect.
     names : sequence of str, optional
-        All folds that are to be there, with the user's folds only.
+        All folds that are to be there; only the user's folds, or a group without scenes, can lack one of them.
 
     Returns
     -------
@@ -157,19 +157,24 @@ def divide(
     -----
     The share of each target's area in a validation part is brought as close as possible to that part's share of the
     ground, in the sense of least squares over the targets; a target that two or more grounds hold is on both sides,
-    even if that takes a larger validation part. The result does not depend on the order of anything given.
+    even if that takes a larger validation part. A ground that alone holds a target always trains, and where a fold (the
+    user's, mostly) would validate all of a target, the ground with most of it trains instead; ``note`` says so. The
+    result does not depend on the order of anything given.
     """
     scenes = sorted(areas)
     members: dict[str, list[str]] = {}
     for scene in scenes:
         members.setdefault(ground.get(scene, scene), []).append(scene)
     parts = _given(members, folds, names) if folds else _chosen(members, areas, validation, seed)
+    if not scenes:
+        parts = {name: [] for name in names or parts}
     # Validating everything would leave nothing to learn from: validate nothing instead, and say so.
     parts = {name: [] if len(part) == len(scenes) else part for name, part in parts.items()}
+    parts, kept = _learnable(parts, members, areas)
     result: Folds = {
         name: {"train": sorted(set(scenes) - set(part)), "validation": sorted(part)} for name, part in parts.items()
     }
-    return {"folds": result, "validated": _shares(areas, result), "note": _note(len(members), result)}
+    return {"folds": result, "validated": _shares(areas, result), "note": _note(members, areas, result, kept)}
 
 
 def _chosen(
@@ -177,10 +182,41 @@ def _chosen(
 ) -> dict[str, list[str]]:
     """Validation scenes by fold, balanced by area."""
     order = sorted(members, key=lambda name: digest([seed, name]))
-    table = _table(order, members, areas)
+    always = {holding[0] for holding in _holders(members, areas).values() if len(holding) == 1}
+    free = [name for name in order if name not in always]
     count = validation.get("folds")
-    chosen = _folds(table, int(count)) if count else _holdout(table, 1.0 - float(validation["split"]))
-    return {f"fold-{i}": [s for g in part for s in members[order[g]]] for i, part in enumerate(chosen)}
+    if not free:
+        chosen: list[list[int]] = [[] for _ in range(int(count or 1))]
+    elif count:
+        chosen = _folds(_table(free, members, areas), int(count), others=len(always))
+    else:
+        table = _table([*free, *sorted(always)], members, areas)
+        chosen = _holdout(table, 1.0 - float(validation["split"]), len(free))
+    return {f"fold-{i}": [s for g in part for s in members[free[g]]] for i, part in enumerate(chosen)}
+
+
+def _holders(members: Mapping[str, Sequence[str]], areas: Any) -> dict[str, list[str]]:
+    """By target: the grounds that hold it, those with most of it first."""
+    targets = sorted({target for by_target in areas.values() for target in by_target})
+    found = {}
+    for target in targets:
+        held = {name: sum(areas[s].get(target, 0.0) for s in scenes) for name, scenes in members.items()}
+        found[target] = sorted((name for name in held if held[name] > 0), key=lambda name: (-held[name], name))
+    return found
+
+
+def _learnable(
+    parts: Mapping[str, Sequence[str]], members: Mapping[str, Sequence[str]], areas: Any
+) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
+    """Validation parts of which none holds all of a target, and by fold what was taken out: target and ground."""
+    result = {name: list(part) for name, part in parts.items()}
+    kept: dict[str, list[tuple[str, str]]] = {}
+    for target, holding in _holders(members, areas).items():
+        for name, part in result.items():
+            if holding and {s for ground in holding for s in members[ground]} <= set(part):
+                result[name] = [scene for scene in part if scene not in members[holding[0]]]
+                kept.setdefault(name, []).append((target, holding[0]))
+    return result, kept
 
 
 def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: Any) -> NDArray[np.float64]:
@@ -214,17 +250,18 @@ def _given(members: Mapping[str, Sequence[str]], folds: Mapping[str, str], names
 # Hold-out ---------------------------------------------------------------------------------------------------------
 
 
-def _holdout(table: NDArray[np.float64], share: float) -> list[list[int]]:
-    """Rows of `table` that validate: one fold."""
+def _holdout(table: NDArray[np.float64], share: float, free: int) -> list[list[int]]:
+    """Rows of `table` that validate: one fold, of its first `free` rows; the others always train."""
     grounds = len(table)
     if grounds < 2:
         return [[]]
-    first = min(max(1, round(share * grounds)), grounds - 1)
+    most = min(free, grounds - 1)
+    first = min(max(1, round(share * grounds)), most)
     best, best_cost = [0], math.inf
     # More than one further ground a column is never needed to have a target on both sides.
-    last = max(first, min(grounds // 2, first + table.shape[1]))
+    last = max(first, min(grounds // 2, first + table.shape[1], most))
     for count in range(first, last + 1):
-        chosen, cost = _subset(table, count)
+        chosen, cost = _subset(table, count, free)
         if cost < best_cost:
             best, best_cost = chosen, cost
         if best_cost < MISSING:
@@ -232,9 +269,8 @@ def _holdout(table: NDArray[np.float64], share: float) -> list[list[int]]:
     return [best]
 
 
-def _subset(table: NDArray[np.float64], count: int) -> tuple[list[int], float]:
-    """The best `count` rows to validate with, and what they cost."""
-    grounds = len(table)
+def _subset(table: NDArray[np.float64], count: int, grounds: int) -> tuple[list[int], float]:
+    """The best `count` rows to validate with, of the first `grounds`, and what they cost."""
     if math.comb(grounds, count) <= EXHAUSTIVE:
         ways = np.array(list(itertools.combinations(range(grounds), count)), dtype=np.int64)
         costs = _holdout_cost(table, table[ways].sum(axis=1), count)
@@ -269,6 +305,7 @@ def _holdout_cost(
     aim = size / len(table)
     cost = ((sums - aim) ** 2).sum(axis=1)
     if final is None or size == final:
+        # A row that alone holds a target always trains: that target cannot be on both sides.
         divisible = (table > 0).sum(axis=0) >= 2
         lacking = (sums <= 1e-12) | (sums >= 1 - 1e-12)
         cost = cost + MISSING * (lacking & divisible).sum(axis=1)
@@ -279,10 +316,13 @@ def _holdout_cost(
 # Folds ------------------------------------------------------------------------------------------------------------
 
 
-def _folds(table: NDArray[np.float64], count: int) -> list[list[int]]:
-    """Rows of `table` by the fold that they validate; empty folds where there are fewer rows than folds."""
+def _folds(table: NDArray[np.float64], count: int, others: int) -> list[list[int]]:
+    """Rows of `table` by the fold that they validate; empty folds where there are fewer rows than folds.
+
+    Besides these rows there are `others` that always train.
+    """
     grounds = len(table)
-    if grounds < 2:
+    if grounds + others < 2:
         return [[] for _ in range(count)]
     used = min(count, grounds)
     # Largest first, so that small ones can still even things out; ties keep the seed's order.
@@ -358,13 +398,27 @@ def _shares(areas: Mapping[str, Mapping[str, float]], folds: Folds) -> dict[str,
     }
 
 
-def _note(grounds: int, folds: Folds) -> str | None:
+def _note(
+    members: Mapping[str, Sequence[str]], areas: Any, folds: Folds, kept: Mapping[str, Sequence[tuple[str, str]]]
+) -> str | None:
     """What a user should know about a division, if anything."""
-    empty = [name for name, part in folds.items() if not part["validation"]]
+    grounds = len(members)
     if grounds == 0:
         return "no scene was labelled for this group: there is nothing to learn from"
     if grounds == 1:
         return "one ground alone is labelled: every scene trains, nothing is validated, thresholds are not tuned"
+    single = {target: held[0] for target, held in _holders(members, areas).items() if len(held) == 1}
+    said = [
+        f"target {target} lies on one ground only ({ground}), which always trains: {target} is not validated"
+        for target, ground in single.items()
+    ]
+    said += [
+        f"{name} would validate all of target {target}: the ground with most of it ({ground}) trains instead"
+        for name, taken in kept.items()
+        for target, ground in taken
+        if target not in single
+    ]
+    empty = [name for name, part in folds.items() if not part["validation"]]
     if empty:
-        return f"{', '.join(empty)}: nothing is validated ({grounds} grounds are labelled); every scene trains"
-    return None
+        said.append(f"{', '.join(empty)}: nothing is validated ({grounds} grounds are labelled); every scene trains")
+    return "; ".join(said) or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.digest import ArrayDigest, digest
-from rasterloom.errors import InputError, StoreError
+from rasterloom.errors import ConfigError, StoreError
 from rasterloom.grid import Grid, Matrix, compose, scale_grid
 from rasterloom.job import Job
 from rasterloom.rasters import SensorReader
 from rasterloom.register import read_registration
-from rasterloom.resample import resample_bands
+from rasterloom.resample import BAND_ROWS, resample_bands
 from rasterloom.scan import check_unchanged
 
-VERSION = 1
+VERSION = 2
 
 CHUNK = 128
 """Side of a chunk; it holds all channels, since a patch needs all of them."""
@@ -37,65 +37,104 @@ def run(job: Job) -> None:
     registration = read_registration(job.store.open_path(job.items("registration", [scene])[scene]))
     reference, places = registration["reference"], registration["sensors"]
     names = list(spec["sensors"])
-    for name in names:
-        if name not in places:
-            raise InputError(
-                f"scene {scene} has no image of sensor {name}, which a model at scale {spec['scale'].get('name')} "
-                f"needs; it has {', '.join(places)}: add the image, or leave the scene or the sensor out"
-            )
+    counts = {name: _band_count(spec, places, name) for name in names}
     grid = scale_grid(spec["scale"], reference["width"], reference["height"], reference["gsd"])
     recipe = {"scale": {k: v for k, v in spec["scale"].items() if k != "name"}, "sensors": names}
     origin = {
         "grid": [grid.height, grid.width, grid.matrix],
-        "sensors": {name: {k: places[name][k] for k in ("source", "dtype", "nodata", "matrix")} for name in names},
+        "sensors": {
+            name: {k: places[name][k] for k in ("source", "dtype", "nodata", "matrix")}
+            if name in places
+            else {"bands": counts[name]}
+            for name in names
+        },
     }
     key = job.key(recipe, origin)
     item = job.store.find(job.stage, key)
     if item is None:
         with job.store.writing(job.stage, key, ".zarr.zip", recipe=recipe, inputs=origin) as work:
-            work.parts.update(_from_files(job, places, grid, work.path))
-            counts = [places[name]["bands"] for name in names]
-            work.digest = digest({"sensors": names, "channels": counts, "parts": work.parts})
+            work.parts.update(_from_files(job, places, counts, grid, work.path))
+            work.digest = digest({"sensors": names, "channels": list(counts.values()), "parts": work.parts})
         item = work.committed()
     job.finish({scene: item})
 
 
-def _from_files(job: Job, places: Mapping[str, Any], grid: Grid, path: Path) -> dict[str, str]:
+def _band_count(spec: Mapping[str, Any], places: Mapping[str, Any], name: str) -> int:
+    """Bands of a sensor: those of its image or, where the scene has none, those that the configuration gives."""
+    count = places[name]["bands"] if name in places else spec.get("bands", {}).get(name)
+    if count is None:
+        raise ConfigError(
+            f"scene {spec['scene']} has no image of sensor {name} and `sensors.{name}.bands` is null: "
+            "say how many bands it has"
+        )
+    return int(count)
+
+
+def _from_files(
+    job: Job, places: Mapping[str, Any], counts: Mapping[str, int], grid: Grid, path: Path
+) -> dict[str, str]:
     """Write the stack of a job from its source files, which must not change meanwhile."""
-    scene, names = job.spec["scene"], list(job.spec["sensors"])
-    labels = {name: f"scene {scene}, sensor {name}" for name in names}
-    files = {name: job.sources["sensors"][name] for name in names}
-    for name in names:
-        for file in files[name]:
-            check_unchanged(file, labels[name])
+    scene = job.spec["scene"]
+    labels = {name: f"scene {scene}, sensor {name}" for name in counts}
+    files = {name: job.sources["sensors"][name] for name in counts if name in places}
+    _check_unchanged(files, labels)
     nodata = job.spec.get("nodata", {})
     with ExitStack() as opened:
-        sensors = [
-            StackSensor(
-                name,
-                opened.enter_context(SensorReader(files[name], places[name]["bands"], nodata.get(name), labels[name])),
-                places[name]["matrix"],
-            )
-            for name in names
-        ]
-        integers = all(places[name]["dtype"] == "uint16" for name in names)
-        parts = write_stack(path, sensors, grid, np.uint16 if integers else np.float32)
-    for name in names:
-        for file in files[name]:
-            check_unchanged(file, labels[name])
+        sensors: list[StackSensor] = []
+        for name, count in counts.items():
+            if name not in places:
+                sensors.append(StackSensor(name, count, np.uint16))
+                continue
+            place = places[name]
+            reader = opened.enter_context(SensorReader(files[name], count, nodata.get(name), labels[name]))
+            dtype = np.uint16 if place["dtype"] == "uint16" else np.float32
+            sensors.append(StackSensor(name, count, dtype, reader, place["matrix"]))
+        parts = write_stack(path, sensors, grid)
+    _check_unchanged(files, labels)
     return parts
+
+
+def _check_unchanged(files: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+    for name, own in files.items():
+        for file in own:
+            check_unchanged(file, labels[name])
 
 
 @dataclass(frozen=True)
 class StackSensor:
-    """A sensor to be stacked: its name, its open files, and its matrix, reference to sensor edge coordinates."""
+    """A sensor to be stacked.
+
+    Attributes
+    ----------
+    name : str
+    bands : int
+    dtype : numpy.uint16 or numpy.float32
+        Of its numbers, whatever the stack's: uint16 is rounded and clipped to 0..65535.
+    reader : SensorReader or None
+        Its open files; None if the scene has no image of it: zeros, nowhere valid.
+    matrix : 2 x 3 list of rows
+        Reference to sensor edge coordinates.
+    """
 
     name: str
-    reader: SensorReader
-    matrix: Matrix
+    bands: int
+    dtype: type[np.generic]
+    reader: SensorReader | None = None
+    matrix: Matrix = field(default_factory=list)
+
+    def on_grid(self, grid: Grid) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
+        """Numbers (bands, rows, W) in the sensor's own dtype and validity (rows, W), in bands of 256 rows."""
+        if self.reader is None:
+            for row in range(0, grid.height, BAND_ROWS):
+                shape = (min(BAND_ROWS, grid.height - row), grid.width)
+                yield np.zeros((self.bands, *shape), self.dtype), np.zeros(shape, np.uint8)
+            return
+        matrix, shape = compose(self.matrix, grid.matrix), (grid.height, grid.width)
+        for _, values, good in resample_bands(self.reader.read, self.reader.shape, matrix, shape):
+            yield as_numbers(values, self.dtype), good
 
 
-def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid, dtype: type[np.generic]) -> dict[str, str]:
+def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid) -> dict[str, str]:
     """Resample sensors to a grid and write them as a stack.
 
     Parameters
@@ -105,14 +144,14 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid, dtype: t
         where a sensor is valid and 0 where not, and attributes ``sensors`` and ``channels``.
     sensors : sequence of StackSensor
         In the order of the channels.
+        ``data`` is uint16 if all of them are, else float32, which holds every uint16 as it is.
     grid : Grid
-    dtype : numpy.uint16 or numpy.float32
-        Of ``data``; uint16 is rounded and clipped to 0..65535.
 
     Returns
     -------
     dict of str to str
-        By sensor, ``array_digest({"data": its planes, "valid": its plane})``.
+        By sensor, ``array_digest({"data": its planes, "valid": its plane})``, the planes in the sensor's own dtype:
+        it does not depend on the other sensors of the stack.
 
     Notes
     -----
@@ -123,9 +162,9 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid, dtype: t
     from zarr.codecs import BloscCodec
     from zarr.storage import ZipStore
 
-    counts = [sensor.reader.info.bands for sensor in sensors]
-    channels, size = sum(counts), (grid.height, grid.width)
-    digests = [(ArrayDigest("data", dtype, (count, *size)), ArrayDigest("valid", np.uint8, size)) for count in counts]
+    counts, size = [sensor.bands for sensor in sensors], (grid.height, grid.width)
+    dtype = np.uint16 if all(sensor.dtype is np.uint16 for sensor in sensors) else np.float32
+    digests = [(ArrayDigest("data", s.dtype, (s.bands, *size)), ArrayDigest("valid", np.uint8, size)) for s in sensors]
     with ZipStore(path, mode="w") as store:
         names = [sensor.name for sensor in sensors]
         group = zarr.create_group(store, attributes={"sensors": names, "channels": counts}, zarr_format=3)
@@ -135,19 +174,17 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid, dtype: t
         }
         data, valid = (
             group.create_array(name, shape=(planes, *size), chunks=(planes, CHUNK, CHUNK), dtype=kind, **options)
-            for name, planes, kind in (("data", channels, dtype), ("valid", len(sensors), np.uint8))
+            for name, planes, kind in (("data", sum(counts), dtype), ("valid", len(sensors), np.uint8))
         )
-        bands = [resample_bands(s.reader.read, s.reader.shape, compose(s.matrix, grid.matrix), size) for s in sensors]
-        for parts in zip(*bands, strict=True):
-            row, rows = parts[0][0], parts[0][1].shape[1]
-            planes, masks = [], []
-            for (_, values, good), (data_digest, valid_digest) in zip(parts, digests, strict=True):
-                planes.append(as_numbers(values, dtype))
-                masks.append(good)
-                data_digest.update(planes[-1])
+        row = 0
+        for parts in zip(*(sensor.on_grid(grid) for sensor in sensors), strict=True):
+            for (planes, good), (data_digest, valid_digest) in zip(parts, digests, strict=True):
+                data_digest.update(planes)
                 valid_digest.update(good)
-            data[:, row : row + rows] = np.concatenate(planes)
-            valid[:, row : row + rows] = np.stack(masks)
+            stop = row + len(parts[0][1])
+            data[:, row:stop] = np.concatenate([planes.astype(dtype, copy=False) for planes, _ in parts])
+            valid[:, row:stop] = np.stack([good for _, good in parts])
+            row = stop
     return {
         sensor.name: digest([data_digest.hexdigest(), valid_digest.hexdigest()])
         for sensor, (data_digest, valid_digest) in zip(sensors, digests, strict=True)

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +24,7 @@ from rasterloom.augment import Bytes, Normalisation, TrainingScene, Window
 from rasterloom.errors import StoreError
 from rasterloom.files import TEMPORARY, atomic_path
 from rasterloom.job import Job, scene_manifests
-from rasterloom.member import Arrays, StackReader, save_checkpoint, sensor_parts
+from rasterloom.member import Arrays, StackReader, reference_place, save_checkpoint, sensor_parts
 from rasterloom.sampling import index_scene
 from rasterloom.store import Item, Writing
 from rasterloom.training import (
@@ -38,7 +38,7 @@ from rasterloom.training import (
     train,
 )
 
-VERSION = 1
+VERSION = 2
 
 CACHE_BYTES = 1_500_000_000
 """Decoded scenes that are kept in memory while a model trains; the others are read window by window."""
@@ -62,39 +62,87 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 def run(job: Job) -> None:
     """Train the checkpoint of a member and a fold, or find it in the store."""
     spec = job.spec
-    scenes = _training_scenes(job)
-    scale = spec["scale"]["name"]
-    stacks = job.items(f"stacks/{scale}", scenes)
-    masks = job.items(f"masks/{scale}/{spec['target']}", scenes)
-    statistics = {name: job.manifest("statistics/statistics").items[name] for name in spec["sensors"]}
-    recipe = {name: spec[name] for name in ("model", "sensors", "reference", "training")}
-    origin = {
-        "stacks": {scene: sensor_parts(item, spec) for scene, item in stacks.items()},
-        "masks": {scene: item.digest for scene, item in masks.items()},
-        "statistics": {name: item.digest for name, item in statistics.items()},
-    }
-    key = job.key(recipe, origin)
+    data = _training_data(job)
+    key = _key(job, data)
+    state = job.store.root / job.stage / key
     item = job.store.find(job.stage, key)
     if item is None:
-        with job.store.writing(job.stage, key, ".safetensors", recipe=recipe, inputs=origin) as work:
-            opened = open_training_scenes(job, stacks, masks)
-            require_positive(opened, spec["target"], scale)
-            normalisation = _normalisation(job, statistics, stacks)
-            _compute(job, work, key, recipe, opened, normalisation)
-        item = work.committed()
+        item = _trained(job, key, data, state)
+    elif state.is_dir():  # the run that made the checkpoint was killed before it had tidied up
+        with claimed_state(state):
+            pass
     job.finish({spec["fold"]: item})
 
 
+@dataclass(frozen=True)
+class _TrainingData:
+    """Items that a training reads: by scene, in the order of their content, and by sensor, in channel order."""
+
+    stacks: dict[str, Item]
+    masks: dict[str, Item]
+    statistics: dict[str, Item]
+
+
+def _training_data(job: Job) -> _TrainingData:
+    """The scenes of this checkpoint, in an order that their names do not change: patches are drawn in it."""
+    spec, scale = job.spec, job.spec["scale"]["name"]
+    scenes = _training_scenes(job)
+    stacks = job.items(f"stacks/{scale}", scenes)
+    masks = job.items(f"masks/{scale}/{spec['target']}", scenes)
+    ordered = sorted(scenes, key=lambda scene: (sensor_parts(stacks[scene], spec), masks[scene].digest))
+    statistics = job.manifest("statistics/statistics").items
+    return _TrainingData(
+        {scene: stacks[scene] for scene in ordered},
+        {scene: masks[scene] for scene in ordered},
+        {name: statistics[name] for name in spec["sensors"]},
+    )
+
+
 def _training_scenes(job: Job) -> list[str]:
-    """Ids of the scenes that this checkpoint trains on, sorted."""
+    """Ids of the scenes that this checkpoint trains on."""
     import json
 
     spec = job.spec
     if spec["fold"] == "all":
-        return sorted(spec["scenes"])
+        return list(spec["scenes"])
     item = job.manifest(f"folds/{spec['group']}").items[spec["group"]]
-    folds = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
-    return sorted(folds[spec["fold"]]["train"])
+    folds: dict[str, dict[str, list[str]]] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
+    return folds[spec["fold"]]["train"]
+
+
+def _key(job: Job, data: _TrainingData) -> str:
+    """The key of a checkpoint: no name of a scene, a sensor or a member is part of it."""
+    spec = job.spec
+    training = dict(spec["training"])
+    if spec["model"]["kind"] == "forest":  # the same trees on any number of threads
+        training.pop("threads", None)
+    recipe = {"model": spec["model"], "reference": reference_place(spec), "training": training}
+    origin = {
+        "stacks": [sensor_parts(item, spec) for item in data.stacks.values()],
+        "masks": [item.digest for item in data.masks.values()],
+        "statistics": [item.digest for item in data.statistics.values()],
+    }
+    return job.key(recipe, origin)
+
+
+def _trained(job: Job, key: str, data: _TrainingData, state: Path) -> Item:
+    """Train and commit a checkpoint; the state of its training goes only when the checkpoint is in the store."""
+    spec = job.spec
+    recipe = {name: spec[name] for name in ("model", "sensors", "reference", "training")}
+    origin = {
+        "stacks": {scene: sensor_parts(item, spec) for scene, item in data.stacks.items()},
+        "masks": {scene: item.digest for scene, item in data.masks.items()},
+        "statistics": {name: item.digest for name, item in data.statistics.items()},
+    }
+    with ExitStack() as held:
+        folder = held.enter_context(claimed_state(state)) if spec["model"]["kind"] == "unet" else None
+        with job.store.writing(job.stage, key, ".safetensors", recipe=recipe, inputs=origin) as work:
+            opened = open_training_scenes(job, data.stacks, data.masks)
+            require_positive(opened, spec["target"], spec["scale"]["name"])
+            normalisation = _normalisation(job, data.statistics, data.stacks)
+            tensors = _compute(job, work, folder, opened, normalisation)
+            work.digest = save_checkpoint(work.path, tensors, recipe)
+        return work.committed()
 
 
 def _normalisation(job: Job, statistics: Mapping[str, Item], stacks: Mapping[str, Item]) -> Normalisation:
@@ -114,17 +162,12 @@ def _normalisation(job: Job, statistics: Mapping[str, Item], stacks: Mapping[str
 
 
 def _compute(
-    job: Job,
-    work: Writing,
-    key: str,
-    recipe: Mapping[str, Any],
-    scenes: Sequence[TrainingScene],
-    normalisation: Normalisation,
-) -> None:
+    job: Job, work: Writing, state: Path | None, scenes: Sequence[TrainingScene], normalisation: Normalisation
+) -> Arrays:
+    """Tensors of the checkpoint; `state` is the claimed folder of a network's training."""
     spec = job.spec
     constants = {"normalisation.mean": normalisation.mean, "normalisation.sd": normalisation.sd}
-    if spec["model"]["kind"] == "unet":
-        state = job.store.root / job.stage / key
+    if state is not None:
         trained, device = _train_network(job, state, scenes, normalisation)
         weights = {f"network.{name}": value for name, value in trained.weights.items()}
         tensors = {**weights, **constants, **learning_curve(trained.history)}
@@ -137,11 +180,11 @@ def _compute(
         job.log(f"train: {spec['member']}: {len(target)} pixels of {len(scenes)} scenes")
         tensors = {**fit(features, target, pixels), **constants}
         work.cost.update(device="cpu", samples=len(target))
-    work.digest = save_checkpoint(work.path, tensors, recipe)
+    return tensors
 
 
 def _train_network(
-    job: Job, folder: Path, scenes: Sequence[TrainingScene], normalisation: Normalisation
+    job: Job, state: Path, scenes: Sequence[TrainingScene], normalisation: Normalisation
 ) -> tuple[Trained, str]:
     """Train a network, going on from the state of an interrupted run."""
     from rasterloom.device import computing, keep_memory, pick_device
@@ -152,7 +195,7 @@ def _train_network(
     def report(progress: Progress) -> None:
         job.progress(progress.step, progress.steps, f"{job.spec['member']} {job.spec['fold']}: {progress}")
 
-    with pick_device() as device, computing(recipe.threads), claimed_state(folder) as state:
+    with pick_device() as device, computing(recipe.threads):
         trainer = Trainer(recipe, job.spec["model"], len(normalisation.mean), device.name)
         saved = read_state(state / STATE)
         if saved is not None:
@@ -165,6 +208,7 @@ def _train_network(
             report=report,
             workers=min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device.is_cuda else 1,
         )
+        write_state(state / STATE, trainer.state())
     return trained, device.name
 
 
@@ -183,7 +227,7 @@ def claimed_state(folder: Path) -> Iterator[Path]:
     ------
     A folder in it that holds the state of an interrupted training, if there is one. When the block ends well
     it is removed, and `folder` too if that leaves it empty; after an error or a kill it stays for the next
-    run.
+    run, if a state was written.
 
     Notes
     -----
@@ -194,16 +238,17 @@ def claimed_state(folder: Path) -> Iterator[Path]:
     found = [claim for old in sorted(folder.glob("state-*")) if (claim := _claim(old)) is not None]
     claims = found or [_new_state(folder)]
     claims.sort(key=lambda claim: _age(claim[0]))
-    path = claims[0][0]
+    ended = False
     try:
-        yield path
+        yield claims[0][0]
+        ended = True
     finally:
-        for _, lock in claims:
+        for path, lock in claims:
             lock.close()
-    for old, _ in claims:
-        shutil.rmtree(old, ignore_errors=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+            if ended or not (path / STATE).exists():
+                shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):  # others may have claimed a state there
+            folder.rmdir()
 
 
 def _state_name() -> str:
@@ -235,7 +280,7 @@ def _claim(old: Path) -> tuple[Path, IO[bytes]] | None:
 def _new_state(folder: Path) -> tuple[Path, IO[bytes]]:
     path = folder / _state_name()
     unborn = folder / f"{TEMPORARY}{path.name}"  # nobody claims it before it is locked
-    unborn.mkdir()
+    unborn.mkdir(parents=True)  # whoever ended last may have removed the folder
     lock = (unborn / "lock").open("w+b")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     unborn.rename(path)

@@ -6,7 +6,7 @@ The level used for a scene that was tuned on comes from the other grounds only, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rasterloom.digest import digest
 from rasterloom.errors import LabelError
 from rasterloom.files import write_json
 from rasterloom.job import Job, batch_manifests, scene_manifests
-from rasterloom.mask import coverage, label_item, read_labels, read_plane
+from rasterloom.mask import coverage_bands, label_item, read_labels, read_plane
 from rasterloom.store import Item
 from rasterloom.vectorise import morphology
 
@@ -30,26 +30,33 @@ Counts = NDArray[np.int64]
 """(2, 256) counts of probabilities 0..255 outside (row 0) and inside (row 1) the truth."""
 
 
-def histogram(probability: NDArray[np.uint8], truth: NDArray[np.bool_]) -> Counts:
-    """Counts of each probability outside and inside the truth.
+def joint_histogram(probability: NDArray[np.uint8], fraction: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Number of pixels of each coverage (row) and probability (column).
 
     Parameters
     ----------
-    probability : (H, W) uint8 array, 0..255
-    truth : (H, W) bool array
+    probability, fraction : (H, W) uint8 arrays, 0..255
 
     Returns
     -------
-    (2, 256) int64 array
+    (256, 256) int64 array
+
+    Notes
+    -----
+    Memory: 10 bytes a pixel, so large images go through it in bands of rows, whose counts add up.
     """
-    inside = np.bincount(probability[truth], minlength=256)
-    return np.stack([np.bincount(probability.ravel(), minlength=256) - inside, inside]).astype(np.int64)
+    joint = fraction.astype(np.uint16) << 8 | probability
+    return np.bincount(joint.ravel(), minlength=65536).reshape(256, 256).astype(np.int64, copy=False)
 
 
-def truth_pixels(fraction: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Positive pixels of a (H, W) uint8 coverage: 128 or more; if none reaches it, those of the largest coverage."""
-    largest = int(fraction.max(initial=0))
-    return np.asarray((fraction >= 128) if largest >= 128 else (fraction == largest) & (fraction > 0))
+def split_counts(joint: NDArray[np.int64]) -> Counts:
+    """Counts of each probability outside and inside the truth, from a whole scene's `joint_histogram`.
+
+    The truth are the pixels of coverage 128 or more; if none reaches it, those of the largest coverage above 0.
+    """
+    largest = int(np.flatnonzero(joint.any(axis=1)).max(initial=0))
+    first = 128 if largest >= 128 else max(largest, 1)
+    return np.stack([joint[:first].sum(axis=0), joint[first:].sum(axis=0)])
 
 
 def jaccards(counts: Counts) -> NDArray[np.float64] | None:
@@ -67,7 +74,7 @@ def best_threshold(counts: Counts) -> tuple[float, float | None, str | None]:
     Parameters
     ----------
     counts : (2, 256) int64 array
-        Sum of `histogram` over scenes.
+        Sum of `split_counts` over scenes.
 
     Returns
     -------
@@ -96,7 +103,7 @@ def tuning(counts: Mapping[str, Counts], ground: Mapping[str, str]) -> dict[str,
 
     Parameters
     ----------
-    counts : mapping of scene to `histogram`
+    counts : mapping of scene to `split_counts`
         Out-of-fold scenes only.
     ground : mapping of scene to ground
         Scenes of one ground show the same place.
@@ -211,12 +218,18 @@ def _search(job: Job, scenes: Mapping[str, tuple[Item, Item, tuple[int, int]]]) 
 def _scene_histogram(
     ensemble: Path, label: Path, size: tuple[int, int], settings: Mapping[str, Any], name: str, scene: str
 ) -> Counts:
-    probability = morphology(read_plane(ensemble, "probability"), settings["dilate"], settings["erode"])
+    """Counts of a scene; memory: two bytes a pixel of the ensemble (one without morphology), and a band of rows."""
+    probability = read_plane(ensemble, "probability")
+    # In two steps, so that what was read is gone before the second one.
+    probability = morphology(probability, settings["dilate"], 0)
+    probability = morphology(probability, 0, settings["erode"])
     height, width = probability.shape
     matrix = [[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]]
-    polygons: Iterable[Any] = read_labels(label)
+    joint, row = np.zeros((256, 256), np.int64), 0
     try:
-        fraction = coverage(polygons, (height, width), matrix)
+        for band in coverage_bands(read_labels(label), (height, width), matrix):
+            joint += joint_histogram(probability[row : row + len(band)], band)
+            row += len(band)
     except LabelError as error:
         raise LabelError(f"class {name} on scene {scene}: {error}") from None
-    return histogram(probability, truth_pixels(fraction))
+    return split_counts(joint)

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rasterloom.dataset.index import Dataset, Role, Scene, SourceFile, hint, reference_sensor
+from rasterloom.dataset.index import (
+    Dataset,
+    Folders,
+    Role,
+    Scene,
+    SourceFile,
+    hint,
+    reference_sensor,
+    without_seen_truth,
+)
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
 
 SENSORS: Mapping[str, tuple[str, str]] = {
@@ -255,9 +264,12 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     _check_there(root, sensors, tables, found, dataset.get("truth"), choice)
     train, truth = _labelled(tables, set(found), reference)
     predicted, notes = _predicted(choice, root, tables, found, reference, sensors)
+    notes += [*_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
     known = tuple(classes)
     scenes = {}
     for scene, files in sorted(found.items()):
+        if reference not in files and scene not in train:
+            continue
         role: Role = "train" if scene in train else "predict" if scene in predicted else "other"
         held_out = role == "predict" and scene in truth
         labelled = known if role == "train" or held_out else ()
@@ -265,7 +277,34 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
             scene, ground_of(scene), role, files, labelled, held_out, None, {}, tables.get("grid_sizes")
         )
     _check_complete(root, sensors, tables, scenes)
-    return Dataset("dstl", scenes, reference, dict(classes), tables, tuple(notes))
+    scenes, seen = without_seen_truth(scenes)
+    return Dataset("dstl", scenes, reference, dict(classes), tables, (*notes, *seen))
+
+
+def _stray(found: Mapping[str, Mapping[str, object]], train: set[str], reference: str) -> list[str]:
+    """What to say of files that are no scene, as the image of the reference sensor is not there."""
+    stray = sorted(scene for scene, files in found.items() if reference not in files and scene not in train)
+    if not stray:
+        return []
+    name = f"{stray[0]}{SENSORS[reference][1]}.tif"
+    return [
+        f"{_scenes(stray)} left out, as the image of the reference sensor {reference} is not there"
+        f" (the first is {SENSORS[reference][0]}/{name})"
+    ]
+
+
+def _not_scored(tables: Mapping[str, SourceFile], truth: set[str], predicted: set[str]) -> list[str]:
+    """What to say of held-out truth that nothing is compared with."""
+    idle = sorted(truth - predicted)
+    if not idle:
+        return []
+    path = tables["truth"].path
+    return [f"{path} (dataset.truth): {_scenes(idle)} not predicted and so not scored; `dataset.predict` chooses"]
+
+
+def _scenes(ids: Sequence[str]) -> str:
+    """Words for the subject of a sentence: how many scenes, and the first of them."""
+    return f"scene {ids[0]} is" if len(ids) == 1 else f"{len(ids)} scenes, first {ids[0]}, are"
 
 
 def _tables(root: Path, truth: object) -> dict[str, SourceFile]:
@@ -297,13 +336,15 @@ def _images(root: Path, sensors: Mapping[str, Any]) -> dict[str, dict[str, tuple
 def _listing(root: Path, folder: str) -> dict[str, SourceFile]:
     """Files of a folder that was unpacked flat or nested, by name."""
     files: dict[str, SourceFile] = {}
+    folders = Folders()
     for path in (root / folder / folder, root / folder):
         try:
             with os.scandir(path) as entries:
                 for entry in sorted(entries, key=lambda item: item.name):
                     if entry.name.lower().endswith((".tif", ".tiff")) and entry.is_file():
                         status = entry.stat()
-                        files[entry.name] = SourceFile(entry.path, status.st_size, status.st_mtime_ns)
+                        beside = folders.sidecars(Path(entry.path))
+                        files[entry.name] = SourceFile(entry.path, status.st_size, status.st_mtime_ns, sidecars=beside)
         except (FileNotFoundError, NotADirectoryError):
             continue
     return files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,10 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Role = Literal["train", "predict", "other"]
 """``train``: labelled, models may learn from it. ``predict``: nobody trains on it. ``other``: only part of the
 data set (its pixels count in the statistics over all scenes), neither labelled nor predicted."""
+
+
+Sidecars = tuple[tuple[str, int, int], ...]
+"""Name, bytes and time of change (in nanoseconds) of each file beside an image that has a say in what it means."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +37,85 @@ class SourceFile:
         Time of its last change, in nanoseconds.
     bands : tuple of int, or None
         Bands chosen of it, counted from 1; None: all.
+    sidecars : tuple of (str, int, int)
+        Files beside it that change its georeference or mask, as `sidecars_of` gives them.
     """
 
     path: str
     size: int
     mtime_ns: int
     bands: tuple[int, ...] | None = None
+    sidecars: Sidecars = ()
 
     @classmethod
-    def of(cls, path: Path, bands: tuple[int, ...] | None = None) -> SourceFile:
+    def of(cls, path: Path, bands: tuple[int, ...] | None = None, sidecars: Sidecars = ()) -> SourceFile:
         """The file at `path`; FileNotFoundError (of the system) if there is none."""
         status = path.stat()
-        return cls(str(path), status.st_size, status.st_mtime_ns, bands)
+        return cls(str(path), status.st_size, status.st_mtime_ns, bands, sidecars)
 
     def to_json(self) -> dict[str, Any]:
-        """The file as a JSON object with the names of the attributes."""
-        return {
+        """The file as a JSON object with the names of the attributes; ``sidecars`` only if there are any."""
+        found: dict[str, Any] = {
             "path": self.path,
             "size": self.size,
             "mtime_ns": self.mtime_ns,
             "bands": None if self.bands is None else list(self.bands),
         }
+        if self.sidecars:
+            found["sidecars"] = [list(sidecar) for sidecar in self.sidecars]
+        return found
+
+
+class Folders:
+    """Listings of folders, each read once, to find what lies beside many images without asking for each name."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, list[str]]] = {}
+
+    def sidecars(self, path: Path) -> Sidecars:
+        """The files beside an image that change its georeference or mask; see `sidecars_of`."""
+        names = self._listing(path.parent)
+        found = []
+        for name in sorted({name for wanted in _sidecar_names(path.name) for name in names.get(wanted, ())}):
+            try:
+                status = (path.parent / name).stat()
+            except FileNotFoundError:
+                continue
+            found.append((name, status.st_size, status.st_mtime_ns))
+        return tuple(found)
+
+    def _listing(self, folder: Path) -> dict[str, list[str]]:
+        """Names of the files of a folder, by the name in small letters."""
+        if folder not in self._names:
+            names: dict[str, list[str]] = {}
+            try:
+                for entry in folder.iterdir():
+                    names.setdefault(entry.name.lower(), []).append(entry.name)
+            except OSError:  # no folder, or one that may be entered but not listed
+                names = {}
+            self._names[folder] = names
+        return self._names[folder]
+
+
+def sidecars_of(path: Path) -> Sidecars:
+    """Name, bytes and time of change of the files beside `path` that GDAL reads along with it, sorted.
+
+    World files (``.tfw``, ``.tifw``, ``.wld``, and those of other formats), ``.aux.xml`` and ``.aux``, ``.tab``,
+    ``.msk``, and the parts of a Shapefile; not overviews, which hold nothing new.
+    """
+    return Folders().sidecars(path)
+
+
+def _sidecar_names(name: str) -> list[str]:
+    """What the sidecars of a file could be called, in small letters."""
+    lower = name.lower()
+    stem, dot, ending = lower.rpartition(".")
+    if not dot or not ending:
+        return [f"{lower}.aux.xml", f"{lower}.msk", f"{lower}.wld"]
+    if ending == "shp":
+        return [f"{stem}.{part}" for part in ("cpg", "dbf", "prj", "shx")]
+    beside = (f"{ending[0]}{ending[-1]}w", f"{ending}w", "wld", "aux", "tab")
+    return [*(f"{stem}.{other}" for other in beside), *(f"{lower}.{other}" for other in ("aux.xml", "aux", "msk"))]
 
 
 @dataclass(frozen=True)
@@ -158,6 +220,24 @@ class Dataset:
         ]
 
 
+def without_seen_truth(scenes: Mapping[str, Scene]) -> tuple[dict[str, Scene], list[str]]:
+    """The scenes, those with held-out truth on ground that trains made plain scenes to predict, and a note on them.
+
+    A model that has seen the ground on another date has seen the truth: such a score would not be a held-out one.
+    """
+    trained = {scene.ground for scene in scenes.values() if scene.role == "train"}
+    seen = sorted(name for name, scene in scenes.items() if scene.truth and scene.ground in trained)
+    if not seen:
+        return dict(scenes), []
+    changed = {name: replace(scenes[name], truth=False, labelled=(), labels={}) for name in seen}
+    shown = ", ".join(seen[:5]) + (f" and {len(seen) - 5} more" if len(seen) > 5 else "")
+    note = (
+        f"{len(seen)} scene{'s' if len(seen) > 1 else ''} with truth to score against show ground that training scenes "
+        f"show too ({shown}): predicted, but not scored as held-out"
+    )
+    return {**scenes, **changed}, [note]
+
+
 def register_sources(scene: Scene) -> dict[str, Any]:
     """What the jobs that open a scene's images (register, stack) need to know of its files.
 
@@ -199,11 +279,16 @@ def hint(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {lowered[near[0]]!r}?" if near else f"valid are {', '.join(names) or 'none'}"
 
 
-def existing(path: Path, what: str, remedy: str, bands: tuple[int, ...] | None = None) -> SourceFile:
-    """The file at `path`; MissingInputError, saying what it is for and the remedy, if it is not a readable file."""
+def existing(
+    path: Path, what: str, remedy: str, bands: tuple[int, ...] | None = None, folders: Folders | None = None
+) -> SourceFile:
+    """The file at `path`; MissingInputError, saying what it is for and the remedy, if it is not a readable file.
+
+    With `folders` it has its sidecars.
+    """
     try:
         if path.is_dir():
             raise MissingInputError(f"{what}: {path} is a folder, a file is needed: {remedy}")
-        return SourceFile.of(path, bands)
+        return SourceFile.of(path, bands, folders.sidecars(path) if folders else ())
     except FileNotFoundError:
         raise MissingInputError(f"{what}: {path} is not there: {remedy}") from None

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset.index import (
     ID_PATTERN,
     Dataset,
+    Folders,
     LabelFile,
     Scene,
     SourceFile,
     existing,
     hint,
     reference_sensor,
+    without_seen_truth,
 )
 from rasterloom.errors import ConfigError, InputError
 
@@ -39,11 +41,14 @@ class Row:
         Row of the file, counted from 1; the header is row 1.
     cells : dict of str to str
         By column, without blanks around.
+    folders : Folders
+        Listings of the folders that the rows of a sheet name.
     """
 
     table: Path
     line: int
     cells: dict[str, str]
+    folders: Folders = field(default_factory=Folders, compare=False, repr=False)
 
     def at(self, column: str) -> str:
         """Words that say where a cell is."""
@@ -78,7 +83,8 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
         scenes[scene.id], lines[scene.id] = scene, row.line
     scenes = _limited(dict(sorted(scenes.items())), dataset.get("predict"), table)
     _check_folds(table, scenes, lines)
-    return Dataset("sheet", scenes, reference, dict(classes), {"sheet": SourceFile.of(table)})
+    scenes, notes = without_seen_truth(scenes)
+    return Dataset("sheet", scenes, reference, dict(classes), {"sheet": SourceFile.of(table)}, tuple(notes))
 
 
 def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> list[Row]:
@@ -102,14 +108,14 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
         raise InputError(f"{table} is empty: it needs a header (scene, split, a column a sensor) and a row a scene")
     header = [cell.strip() for cell in split[0][1]]
     _check_header(table, header, sensors, classes)
-    rows = []
+    rows, folders = [], Folders()
     for line, cells in split[1:]:
         if len(cells) > len(header):
             raise InputError(
                 f"{table}, row {line}: it has {len(cells)} cells and the header {len(header)}: "
                 "remove a tab, or name the column"
             )
-        rows.append(Row(table, line, dict(zip(header, (cell.strip() for cell in cells), strict=False))))
+        rows.append(Row(table, line, dict(zip(header, (cell.strip() for cell in cells), strict=False)), folders))
     if not rows:
         raise InputError(f"{table} has a header but no scene: add a row a scene")
     return rows
@@ -196,7 +202,7 @@ def _file(row: Row, column: str, text: str) -> SourceFile:
             )
         path, bands = row.table.parent / match["path"], tuple(int(number) for number in numbers)
     remedy = "correct the path, which is relative to the sheet, or leave the cell empty"
-    return existing(path, row.at(column), remedy, bands)
+    return existing(path, row.at(column), remedy, bands, row.folders)
 
 
 def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
