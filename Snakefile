@@ -48,7 +48,7 @@ rule all:
     input:
         RULES.targets,
     message:
-        "everything is there: begin with {input[0]}"
+        "everything is there: begin with {RULES.results}/report/index.html"
 
 
 onstart:
