@@ -358,6 +358,8 @@ TRAIN_ROW = "one|train||files/a.tif||files/houses.geojson||"
         ([HEAD.replace("labels:houses", "labels:house"), TRAIN_ROW], "did you mean 'labels:houses'"),
         ([HEAD.replace("|nir", ""), TRAIN_ROW], "column 'nir' is missing; a sensor"),
         (["scene,split,rgb", "one,train,a.tif"], "no tab"),
+        (["scene split rgb", "one train a.tif"], "no tab"),
+        ([HEAD, TRAIN_ROW.replace("one", '"one')], "row 2: a quote is not closed"),
         ([HEAD + "|rgb", TRAIN_ROW], "'rgb' is there 2 times"),
         ([HEAD], "no scene"),
         ([HEAD, TRAIN_ROW, TRAIN_ROW], "row 3 .*column scene: the same id is in row 2"),

@@ -309,6 +309,16 @@ def test_run_sheet_shared_file_key_sees_its_own_scene_only(tmp_path: Path) -> No
     assert keys[0]["b"] != keys[1]["b"]
 
 
+def test_run_sheet_file_that_lies_elsewhere_is_an_error_unless_scenes_share_it(tmp_path: Path) -> None:
+    image(tmp_path / "a.tif")
+    image(tmp_path / "b.tif", transform=Affine(0.5, 0, 500_500, 0, -0.5, 4_000_000))
+    vector_file(tmp_path / "b.gpkg", on_map(box(1002, 2, 1003, 4)))
+    rows = [HEAD, "a|train|a.tif|b.gpkg|", "b|train|b.tif|b.gpkg|"]
+    assert [len(f) for f in _run(_sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [0, 1]
+    with pytest.raises(LabelError, match=r"b\.gpkg \(scene a, class houses\): none of its 1 features .*own file"):
+        _run(_sheet(tmp_path, *rows[:2]), "houses", tmp_path / "r")
+
+
 def test_run_sheet_without_georeference_coordinates_are_pixels(tmp_path: Path) -> None:
     image(tmp_path / "a.tif", crs=None, transform=None)
     for name, crs in (("h.geojson", None), ("h.gpkg", None)):

@@ -193,6 +193,17 @@ def test_snakemake_finds_nothing_to_criticise(finished: Project) -> None:
     assert "Congratulations, your workflow is in a good condition!" in finished.snakemake("--lint")
 
 
+def test_reason_of_a_failed_job_is_among_the_last_lines(tmp_path: Path, project: Project) -> None:
+    failing = Project(tmp_path)
+    shutil.copytree(project.folder / "data", tmp_path / "data")
+    image = next((tmp_path / "data/tiny/sixteen_band").glob("*_M.tif"))
+    image.write_bytes(image.read_bytes()[:5000])
+    lines = failing.snakemake(f"results-tiny/registration/{image.stem.removesuffix('_M')}.json", code=1).splitlines()
+    place = lines.index("What stopped the run:") + 1
+    assert lines[place].startswith(f"rasterloom: data/tiny/sixteen_band/{image.name} ")
+    assert len(lines) - place < 8
+
+
 def test_second_run_at_the_same_time_is_refused(finished: Project) -> None:
     from rasterloom.lock import hold
 

@@ -387,9 +387,20 @@ def _sheet_labels(job: Job) -> Iterable[Label]:
             frame = chosen(vector(path), None if scene in whole else job.spec, scene, where)
             polygons = placed(frame, reference, where, plain=path.suffix.lower() == ".csv")
             if len(frame) and not polygons:
-                job.log(f"{where}: none of its {len(frame)} features lies in the scene")
+                _check_shared(job, scene, f"{where}: none of its {len(frame)} features lies in the scene")
             decided = {"polygons": polygons_digest(scene, class_name, polygons), "size": size}
             yield Label(scene, decided, _vector_reader(polygons, reference, where))
+
+
+def _check_shared(job: Job, scene: str, found: str) -> None:
+    """A file of many scenes (a city's buildings) may have nothing in one of them; one of a single scene is astray."""
+    files = [file["path"] for file in job.sources["labels"].values()]
+    if files.count(job.sources["labels"][scene]["path"]) == 1:
+        raise LabelError(
+            f"{found}, and no other scene uses the file: give the scene's own file, correct the coordinate system "
+            "that the file names, or give an empty file where nothing is to be found"
+        )
+    job.log(found)
 
 
 def _mask_reader(mask: NDArray[np.bool_], matrix: Matrix, reference: Reference) -> Callable[[], Polygons]:

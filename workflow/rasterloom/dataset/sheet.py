@@ -103,7 +103,7 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
     except UnicodeDecodeError:
         raise InputError(f"{table} is not text in UTF-8: save the sheet as tab-separated text (UTF-8)") from None
     lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
-    split = [(n, next(csv.reader([line], delimiter="\t"))) for n, line in lines]
+    split = [(n, _cells(table, n, line)) for n, line in lines]
     if not split:
         raise InputError(f"{table} is empty: it needs a header (scene, split, a column a sensor) and a row a scene")
     header = [cell.strip() for cell in split[0][1]]
@@ -121,16 +121,26 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
     return rows
 
 
+def _cells(table: Path, line: int, text: str) -> list[str]:
+    """The cells of a line, which a spreadsheet may have put in quotes."""
+    try:
+        return next(csv.reader([text], delimiter="\t", strict=True))
+    except csv.Error as error:
+        raise InputError(
+            f"{table}, row {line}: a quote is not closed or stands within a cell of {text[:60]!r} ({error}): remove it"
+        ) from None
+
+
 def _check_header(table: Path, header: Sequence[str], sensors: Sequence[str], classes: Sequence[str]) -> None:
-    if len(header) == 1 and re.search(r"[,;]", header[0]):
+    if len(header) == 1 and re.search(r"[,;\s]", header[0]):
         raise InputError(f"{table}: the header {header[0][:60]!r} has no tab: save the sheet with tabs between columns")
     valid = [*COLUMNS, *sensors, *(f"labels:{name}" for name in classes)]
     for index, column in enumerate(header, 1):
         if column not in valid:
             raise InputError(
-                f"{table}, row 1, column {column or f'number {index}'!r}: unknown; {hint(column, valid)}."
-                " Columns are scene, split, group, fold, classes, the sensors of the configuration, labels"
-                " and labels:<class>"
+                f"{table}, row 1, column {column or f'number {index}'!r}: unknown; {hint(column, valid)}"
+                " (columns are scene, split, group, fold, classes, the sensors of the configuration, labels"
+                " and labels:<class>)"
             )
         if header.count(column) > 1:
             raise InputError(f"{table}, row 1: column {column!r} is there {header.count(column)} times: remove one")
