@@ -12,10 +12,9 @@ report: "workflow/report/workflow.rst"
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from rasterloom.guard import guarded
-from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
+from rasterloom.rules import Rules, prepare_jobs
 
 prepare_jobs()
-lift_rate_limit(workflow)
 RULES = guarded(Rules.load)(config)
 RESULTS = RULES.results
 
@@ -52,7 +51,7 @@ rule all:
 
 
 onstart:
-    guarded(RULES.start)()
+    guarded(RULES.start)(workflow.scheduler)
 
 
 onerror:

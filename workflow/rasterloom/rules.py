@@ -23,7 +23,7 @@ _SAID = "rasterloom: "
 """What the line begins with that a job says its mistake in."""
 
 
-def lift_rate_limit(workflow: Any) -> None:
+def lift_rate_limit(scheduler: Any) -> None:
     """Take away Snakemake's default limit of 100 jobs a second; one that a user chose stays.
 
     Snakemake 9 starts a timer at each evaluation of what may run, and each timer causes another evaluation, so that
@@ -31,12 +31,11 @@ def lift_rate_limit(workflow: Any) -> None:
 
     Parameters
     ----------
-    workflow : Snakemake's workflow object
+    scheduler : Snakemake's scheduler of the run that starts
     """
-    settings = workflow.scheduling_settings
-    limit = None if settings is None else settings.max_jobs_per_timespan  # none while linting
-    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
-        settings.max_jobs_per_timespan = None
+    limiter = getattr(scheduler, "job_rate_limiter", None)
+    if limiter is not None and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        scheduler.job_rate_limiter = None
 
 
 def prepare_jobs() -> None:
@@ -129,14 +128,19 @@ class Rules:
         members = self.dag.recipe.members
         return guarded(lambda wildcards: int(getattr(members[wildcards["member"]], section)["threads"]))
 
-    def start(self) -> None:
+    def start(self, scheduler: Any = None) -> None:
         """Before the first job of a run: take the results folder's lock and write down the merged recipe.
+
+        Parameters
+        ----------
+        scheduler : Snakemake's scheduler of the run, whose rate limit is lifted (see `lift_rate_limit`)
 
         Raises
         ------
         RasterloomError
             If another run holds the lock, or nothing can be written there.
         """
+        lift_rate_limit(scheduler)
         try:
             self._lock = hold(self.results)
             write_json(self.results / "config.json", without_nulls(self.merged))
