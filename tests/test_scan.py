@@ -178,6 +178,7 @@ def test_digest_changes_with_the_meaning_of_a_scan(tmp_path: Path, monkeypatch: 
     assert scan_sensor([file], None, "s").digest != first
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # only its world file says where it is
 def test_scan_notices_an_edited_world_file(tmp_path: Path) -> None:
     file = write(tmp_path / "a.tif", DATA, crs=None, transform=None)
     old = time.time() - 60
