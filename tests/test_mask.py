@@ -103,6 +103,7 @@ def test_coverage_bands_do_not_change_it(found: list[tuple[float, float, float, 
     np.testing.assert_array_equal(np.concatenate(list(coverage_bands(boxes, (11, 12), IDENTITY, rows=rows))), whole)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # the other tool's mask has none
 def test_coverage_agrees_with_another_tool_on_atlanta() -> None:
     import geopandas
     import rasterio
