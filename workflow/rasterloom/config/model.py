@@ -65,7 +65,9 @@ class SensorConfig(Table):
 
     reference: bool = Field(False, description="the sensor that labels and all others are registered to; exactly one")
     bands: int | None = Field(None, ge=1, description="number of bands; null: as many as the file has")
-    nodata: float | None = Field(None, description="digital number of pixels without data; null: as the file says")
+    nodata: float | None = Field(
+        None, description="number of pixels without data (0: where all bands have it); null: as the file says"
+    )
     registration: Literal["auto", "none"] | Shift | Matrix = Field(
         "auto", description="auto: estimated; none: trust the files; {shift: [dx, dy]} or {matrix: 2 x 3}: given"
     )
