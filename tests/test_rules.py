@@ -62,6 +62,12 @@ def test_threads_are_those_of_the_recipe(settings_table: dict[str, Any]) -> None
     assert rules.threads("predict")({"member": "trees-unet64-all20-s1024"}) == 2
 
 
+def test_only_networks_ask_for_a_gpu(rules: Rules) -> None:
+    assert rules.gpus({"member": "trees-unet64-all20-s1024"}) == 1
+    assert rules.gpus({"member": "waterway-forest-all20-s1024"}) == 0
+    assert rules.gpus({"member": "waterway-linear-all20-s1024"}) == 0
+
+
 def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path) -> None:
     rules.start()
     recipe = json.loads((tmp_path / "results/config.json").read_text())

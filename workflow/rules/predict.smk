@@ -16,7 +16,7 @@ rule predict:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 600 * attempt,
-        gpu=1,
+        gpu=RULES.gpus,
     params:
         results=RULES.folder,
         spec=RULES.spec("predict"),

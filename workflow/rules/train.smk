@@ -16,7 +16,7 @@ rule train:
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 2880 * attempt,
-        gpu=1,
+        gpu=RULES.gpus,
     params:
         results=RULES.folder,
         spec=RULES.spec("train"),
