@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from rasterloom.digest import BLOCK_ROWS
 from rasterloom.errors import StoreError
-from rasterloom.job import Job, scene_manifests
+from rasterloom.job import Job, Wanted, scene_manifests
 from rasterloom.mask import write_plane
+from rasterloom.store import Writing
 
 VERSION = 2
 
@@ -101,24 +102,24 @@ def inputs(spec: Mapping[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Average the members' predictions of each scene of a batch."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        paths = [(job.store.open_path(prediction), job.store.open_path(stack)) for prediction, stack in want.work]
+        work.digest = _write(work.path, paths, job.spec["reference"])
+
+    job.finish(job.obtain(wanted(job), ".zarr.zip", make, total=len(job.spec["scenes"])))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The ensemble of each scene of the batch."""
     spec, scenes = job.spec, list(job.spec["scenes"])
     predictions = {member["name"]: job.items(f"predictions/{member['name']}", scenes) for member in spec["members"]}
     scales = {member["scale"]["name"] for member in spec["members"]}
     stacks = {scale: job.items(f"stacks/{scale}", scenes) for scale in scales}
-    items = {}
-    for number, scene in enumerate(scenes, 1):
+    for scene in scenes:
         found = [(predictions[m["name"]][scene], stacks[m["scale"]["name"]][scene]) for m in spec["members"]]
         origin = [[prediction.digest, stack.parts[spec["reference"]]] for prediction, stack in found]
-        key = job.key({}, origin)
-        item = job.store.find(job.stage, key)
-        if item is None:
-            paths = [(job.store.open_path(prediction), job.store.open_path(stack)) for prediction, stack in found]
-            with job.store.writing(job.stage, key, ".zarr.zip", recipe={}, inputs=origin) as work:
-                work.digest = _write(work.path, paths, spec["reference"])
-            item = work.committed()
-        items[scene] = item
-        job.progress(number, len(scenes), scene)
-    job.finish(items)
+        yield Wanted(scene, job.key({}, origin), {}, origin, found)
 
 
 @dataclass(frozen=True)

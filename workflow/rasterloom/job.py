@@ -13,7 +13,7 @@ from rasterloom.digest import digest
 from rasterloom.errors import StoreError
 from rasterloom.files import atomic_path, link
 from rasterloom.manifest import Manifest
-from rasterloom.store import KEY_DIGITS, Item, Store
+from rasterloom.store import KEY_DIGITS, Item, Store, Writing
 
 OUTPUTS: Mapping[str, str] = {
     "register": "registration/{scene}.json",
@@ -64,6 +64,29 @@ def batch_manifests(folder: str, spec: Mapping[str, Any]) -> list[str]:
 def batches_of(spec: Mapping[str, Any]) -> dict[str, list[str]]:
     """The batches that a spec names, each with its scenes."""
     return dict(spec["batches"]) if "batches" in spec else {spec["batch"]: list(spec["scenes"])}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An artifact that a job stands for, before anybody has looked whether the store has it.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the job's manifest: a scene, a fold, a sensor.
+    key : str
+        Where it lies in the store.
+    recipe, inputs
+        What it is made of, as its record says: the settings that decide it, and the digests of what it is made from.
+    work
+        Whatever else the stage needs to make it; nothing of it decides the content.
+    """
+
+    name: str
+    key: str
+    recipe: Any
+    inputs: Any
+    work: Any = None
 
 
 @dataclass
@@ -133,6 +156,34 @@ class Job:
     def key(self, recipe: Mapping[str, Any], inputs: Any) -> str:
         """The key of an artifact: digest of the stage, its version, a recipe and the digests of its inputs."""
         return digest([self.stage, self.spec["version"], recipe, inputs])[:KEY_DIGITS]
+
+    def obtain(
+        self, wanted: Iterable[Wanted], suffix: str, make: Callable[[Wanted, Writing], None], total: int = 1
+    ) -> dict[str, Item]:
+        """The items of what is wanted, by name: found in the store, or made, one after the other.
+
+        Parameters
+        ----------
+        wanted : iterable of Wanted
+        suffix : str
+            Ending of the artifacts' names, with the dot.
+        make : callable
+            Writes the artifact to `Writing.path` and sets `Writing.digest`.
+        total : int
+            How many are wanted, to say how far the job is.
+        """
+        items: dict[str, Item] = {}
+        for done, want in enumerate(wanted, 1):
+            item = self.store.find(self.stage, want.key)
+            items[want.name] = self.made(want, suffix, make) if item is None else item
+            self.progress(done, total, want.name)
+        return items
+
+    def made(self, want: Wanted, suffix: str, make: Callable[[Wanted, Writing], None]) -> Item:
+        """Make an artifact, whatever the store has; see `obtain`."""
+        with self.store.writing(self.stage, want.key, suffix, recipe=want.recipe, inputs=want.inputs) as work:
+            make(want, work)
+        return work.committed()
 
     def log(self, text: str) -> None:
         """Say something: a line on the standard error stream, which the workflow keeps as the job's log."""

@@ -15,11 +15,11 @@ Sources, files as `SourceFile.to_json` gives them:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from rasterloom.dataset.index import Dataset
 from rasterloom.digest import array_digest, digest
 from rasterloom.errors import InputError, LabelError, MissingInputError
 from rasterloom.grid import Matrix
+from rasterloom.job import Job, Wanted
 from rasterloom.label_files import (
     RASTERS,
     Reference,
@@ -39,10 +40,7 @@ from rasterloom.label_files import (
     read_vector,
     transformed,
 )
-
-if TYPE_CHECKING:
-    from rasterloom.job import Job
-    from rasterloom.store import Item
+from rasterloom.store import Writing
 
 VERSION = 1
 
@@ -98,22 +96,20 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Read the labels of a class in every scene that has them, one GeoParquet item a scene."""
-    pending = _dstl_labels(job) if job.spec["layout"] == "dstl" else _sheet_labels(job)
-    items: dict[str, Item] = {}
-    scenes = list(job.spec["scenes"])
-    for done, label in enumerate(pending, 1):
+
+    def make(want: Wanted, work: Writing) -> None:
+        polygons = want.work()
+        work.digest = write_polygons(work.path, want.name, job.spec["class"], polygons)
+        work.cost["polygons"] = len(polygons)
+
+    job.finish(job.obtain(wanted(job), ".parquet", make, total=len(job.spec["scenes"])))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The labels of each scene; the source's tables or files are read for their keys."""
+    for label in _dstl_labels(job) if job.spec["layout"] == "dstl" else _sheet_labels(job):
         recipe = {"scene": label.scene, "class": job.spec["class"]}
-        key = job.key(recipe, label.inputs)
-        item = job.store.find("label", key)
-        if item is None:
-            polygons = label.polygons()
-            with job.store.writing("label", key, ".parquet", recipe=recipe, inputs=label.inputs) as work:
-                work.digest = write_polygons(work.path, label.scene, job.spec["class"], polygons)
-                work.cost["polygons"] = len(polygons)
-            item = work.committed()
-        items[label.scene] = item
-        job.progress(done, len(scenes), label.scene)
-    job.finish(items)
+        yield Wanted(label.scene, job.key(recipe, label.inputs), recipe, label.inputs, label.polygons)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rasterloom.digest import BLOCK_ROWS, ArrayDigest
 from rasterloom.errors import LabelError
 from rasterloom.grid import Grid, Matrix, scale_grid
-from rasterloom.job import Job
-from rasterloom.store import Item
+from rasterloom.job import Job, Wanted
+from rasterloom.store import Item, Writing
 
 VERSION = 1
 
@@ -195,19 +195,23 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Rasterise the labels of a target's classes on one scene and scale."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        labels, grid = want.work
+        polygons = [polygon for label in labels.values() for polygon in read_labels(job.store.open_path(label))]
+        work.digest = _write(work.path, polygons, grid.matrix, (grid.height, grid.width))
+
+    job.finish(job.obtain(wanted(job), ".zarr.zip", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The mask of the job's target, scene and scale."""
     scene, spec = job.spec["scene"], job.spec
     grid = scene_grid(job, scene, spec["scale"])
     labels = {name: label_item(job, name, scene) for name in spec["classes"]}
     recipe = {"shape": [grid.height, grid.width], "matrix": grid.matrix}
     digests = sorted(item.digest for item in labels.values())
-    key = job.key(recipe, digests)
-    item = job.store.find(job.stage, key)
-    if item is None:
-        with job.store.writing(job.stage, key, ".zarr.zip", recipe=recipe, inputs=digests) as work:
-            polygons = [polygon for label in labels.values() for polygon in read_labels(job.store.open_path(label))]
-            work.digest = _write(work.path, polygons, grid.matrix, (grid.height, grid.width))
-        item = work.committed()
-    job.finish({scene: item})
+    yield Wanted(scene, job.key(recipe, digests), recipe, digests, (labels, grid))
 
 
 def _write(path: Path, polygons: Sequence[Any], matrix: Matrix, shape: tuple[int, int]) -> str:

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ import numpy as np
 from rasterloom.augment import Normalisation
 from rasterloom.digest import BLOCK_ROWS
 from rasterloom.errors import StoreError
-from rasterloom.job import Job, scene_manifests
+from rasterloom.job import Job, Wanted, scene_manifests
 from rasterloom.mask import write_plane
 from rasterloom.member import Arrays, StackReader, load_checkpoint, prefetched, reference_place, sensor_parts
-from rasterloom.store import Item
+from rasterloom.store import Item, Writing
 from rasterloom.windows import (
     Bytes,
     Floats,
@@ -52,6 +53,29 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Predict the scenes of a batch that the store does not hold yet."""
+    found: dict[str, Item] = {}
+    missing: list[Wanted] = []
+    for want in wanted(job):
+        item = job.store.find(job.stage, want.key)
+        if item is None:
+            missing.append(want)
+        else:
+            found[want.name] = item
+    if missing:
+        found.update(_predict(job, missing))
+    job.finish({scene: found[scene] for scene in job.spec["scenes"]})
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a prediction is made from: the scene's stack, and the checkpoints by fold."""
+
+    stack: Item
+    models: dict[str, Item]
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The prediction of each scene of the batch."""
     spec = job.spec
     models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
     folds = _folds(job) if spec["labelled"] else {}
@@ -59,20 +83,11 @@ def run(job: Job) -> None:
     # a pixel model's result does not depend on how it is computed
     prediction = spec["prediction"] if spec["model"]["kind"] == "unet" else {}
     recipe = {"sensors": spec["sensors"], "reference": spec["reference"], "prediction": prediction}
-    found: dict[str, Item] = {}
-    missing: dict[str, tuple[str, list[str], dict[str, Any]]] = {}
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["final"])
-        origin = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
-        key = job.key({"reference": reference_place(spec), "prediction": prediction}, origin)
-        item = job.store.find(job.stage, key)
-        if item is None:
-            missing[scene] = (key, chosen, origin)
-        else:
-            found[scene] = item
-    if missing:
-        found.update(_predict(job, stacks, models, recipe, missing))
-    job.finish({scene: found[scene] for scene in spec["scenes"]})
+        inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
+        key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
+        yield Wanted(scene, key, recipe, inputs, _Given(stack, {fold: models[fold] for fold in chosen}))
 
 
 def _folds(job: Job) -> dict[str, dict[str, list[str]]]:
@@ -110,32 +125,26 @@ def checkpoints_of(
     return ["all"] if final == "refit_all" else trained
 
 
-def _predict(
-    job: Job,
-    stacks: Mapping[str, Item],
-    models: Mapping[str, Item],
-    recipe: Mapping[str, Any],
-    missing: Mapping[str, tuple[str, list[str], dict[str, Any]]],
-) -> dict[str, Item]:
+def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
     """Predict scenes, loading each checkpoint once."""
     spec = job.spec
-    needed = sorted({fold for _, chosen, _ in missing.values() for fold in chosen})
+    models = {fold: item for want in missing for fold, item in want.work.models.items()}
     found: dict[str, Item] = {}
     with ExitStack() as stack:
-        predictor = _predictor(job, stack, {f: job.store.open_path(models[f]) for f in needed})
-        for number, (scene, (key, chosen, origin)) in enumerate(missing.items()):
-            path = job.store.open_path(stacks[scene])
-            with (
-                job.store.writing(job.stage, key, ".zarr.zip", recipe=recipe, inputs=origin) as work,
-                StackReader(path, spec["sensors"], spec["reference"]) as reader,
-            ):
+        predictor = _predictor(job, stack, {fold: job.store.open_path(models[fold]) for fold in sorted(models)})
+
+        def make(want: Wanted, work: Writing) -> None:
+            path = job.store.open_path(want.work.stack)
+            with StackReader(path, spec["sensors"], spec["reference"]) as reader:
                 started = time.monotonic()
-                blocks = predictor(reader, chosen, partial(_say, job, scene))
+                blocks = predictor(reader, list(want.work.models), partial(_say, job, want.name))
                 work.digest = write_plane(work.path, "probability", reader.shape, encoded(blocks, reader))
                 megapixels = reader.shape[0] * reader.shape[1] / 1e6
                 work.cost.update(megapixels=round(megapixels, 3), prediction=round(time.monotonic() - started, 3))
-            found[scene] = work.committed()
-            job.progress(number + 1, len(missing), f"{spec['member']}: {scene}")
+
+        for done, want in enumerate(missing, 1):
+            found[want.name] = job.made(want, ".zarr.zip", make)
+            job.progress(done, len(missing), f"{spec['member']}: {want.name}")
     return found
 
 

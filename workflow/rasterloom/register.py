@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from rasterloom.georeference import (
     nominal_matrix,
 )
 from rasterloom.grid import Matrix, compose, invert
-from rasterloom.job import Job
+from rasterloom.job import Job, Wanted
 from rasterloom.rasters import RasterInfo, SensorReader
 from rasterloom.scan import Scan, scan_sensor
+from rasterloom.store import Writing
 
 VERSION = 2
 
@@ -54,25 +55,28 @@ def run(job: Job) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+
+    def make(want: Wanted, work: Writing) -> None:
+        scans, extent = want.work
+        registration = register_scene(job.spec, job.sources["sensors"], scans, extent)
+        for name, sensor in registration["sensors"].items():
+            if sensor["fallback"]:
+                job.log(f"register: {want.name}, {name}: {sensor['fallback']}")
+        write_json(work.path, registration)
+        work.digest = digest(registration)
+        work.parts = {name: digest(sensor) for name, sensor in registration["sensors"].items()}
+
+    job.finish(job.obtain(wanted(job), ".registration.json", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The registration of the job's scene; its sources are read once, to digest them."""
     spec, scene = job.spec, job.spec["scene"]
-    names = _ordered(spec)
-    scans = {name: _scan(job, name) for name in names}
+    scans = {name: _scan(job, name) for name in _ordered(spec)}
     extent = grid_extent(Path(job.sources["grid"]["path"]), scene) if spec["layout"] == "dstl" else None
     recipe = {key: spec[key] for key in ("reference", "sensors", "layout", "gsd")}
     sources = {"sensors": {name: scan.digest for name, scan in scans.items()}, "grid": extent}
-    key = job.key(recipe, sources)
-    item = job.store.find(job.stage, key)
-    if item is None:
-        registration = register_scene(spec, job.sources["sensors"], scans, extent)
-        for name, sensor in registration["sensors"].items():
-            if sensor["fallback"]:
-                job.log(f"register: {scene}, {name}: {sensor['fallback']}")
-        with job.store.writing(job.stage, key, ".registration.json", recipe=recipe, inputs=sources) as work:
-            write_json(work.path, registration)
-            work.digest = digest(registration)
-            work.parts = {name: digest(sensor) for name, sensor in registration["sensors"].items()}
-        item = work.committed()
-    job.finish({scene: item})
+    yield Wanted(scene, job.key(recipe, sources), recipe, sources, (scans, extent))
 
 
 def _ordered(spec: Mapping[str, Any]) -> list[str]:

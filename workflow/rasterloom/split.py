@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rasterloom.digest import digest
 from rasterloom.errors import ConfigError
 from rasterloom.files import write_json
+from rasterloom.job import Job, Wanted
+from rasterloom.store import Writing
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rasterloom.job import Job
 
 VERSION = 2
 
@@ -49,20 +49,25 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 def run(job: Job) -> None:
     """Divide the scenes of a group into folds; one JSON item."""
     spec = job.spec
-    areas = read_areas(job)
-    recipe = {name: spec[name] for name in ("targets", "validation", "seed", "ground")}
-    recipe |= {"folds": spec["folds"], "names": spec.get("names")}
-    key = job.key(recipe, {"areas": areas})
-    item = job.store.find("split", key)
-    if item is None:
+
+    def make(want: Wanted, work: Writing) -> None:
+        areas = want.inputs["areas"]
         divided = divide(areas, spec["ground"], spec["validation"], spec["seed"], spec["folds"], spec.get("names"))
-        with job.store.writing("split", key, ".folds.json", recipe=recipe, inputs={"areas": areas}) as work:
-            write_json(work.path, divided)
-            work.digest = digest(divided)
-        item = work.committed()
+        write_json(work.path, divided)
+        work.digest = digest(divided)
         if divided["note"]:
             job.log(f"split {spec['group']}: {divided['note']}")
-    job.finish({spec["group"]: item})
+
+    job.finish(job.obtain(wanted(job), ".folds.json", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The folds of the job's group."""
+    spec = job.spec
+    inputs = {"areas": read_areas(job)}
+    recipe = {name: spec[name] for name in ("targets", "validation", "seed", "ground")}
+    recipe |= {"folds": spec["folds"], "names": spec.get("names")}
+    yield Wanted(spec["group"], job.key(recipe, inputs), recipe, inputs)
 
 
 def read_areas(job: Job) -> dict[str, dict[str, float]]:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from rasterloom.digest import ArrayDigest, digest
 from rasterloom.errors import ConfigError, StoreError
 from rasterloom.grid import Grid, Matrix, compose, scale_grid
-from rasterloom.job import Job
+from rasterloom.job import Job, Wanted
 from rasterloom.rasters import SensorReader
 from rasterloom.register import read_registration
 from rasterloom.resample import BAND_ROWS, resample_bands
 from rasterloom.scan import check_unchanged
+from rasterloom.store import Writing
 
 VERSION = 2
 
@@ -33,6 +34,17 @@ def inputs(spec: Mapping[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Stack one scene at one scale; see the module `rasterloom.stack`."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        places, counts, grid = want.work
+        work.parts.update(_from_files(job, places, counts, grid, work.path))
+        work.digest = digest({"sensors": list(counts), "channels": list(counts.values()), "parts": work.parts})
+
+    job.finish(job.obtain(wanted(job), ".zarr.zip", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The stack of the job's scene and scale."""
     spec, scene = job.spec, job.spec["scene"]
     registration = read_registration(job.store.open_path(job.items("registration", [scene])[scene]))
     reference, places = registration["reference"], registration["sensors"]
@@ -49,14 +61,7 @@ def run(job: Job) -> None:
             for name in names
         },
     }
-    key = job.key(recipe, origin)
-    item = job.store.find(job.stage, key)
-    if item is None:
-        with job.store.writing(job.stage, key, ".zarr.zip", recipe=recipe, inputs=origin) as work:
-            work.parts.update(_from_files(job, places, counts, grid, work.path))
-            work.digest = digest({"sensors": names, "channels": list(counts.values()), "parts": work.parts})
-        item = work.committed()
-    job.finish({scene: item})
+    yield Wanted(scene, job.key(recipe, origin), recipe, origin, (places, counts, grid))
 
 
 def _band_count(spec: Mapping[str, Any], places: Mapping[str, Any], name: str) -> int:

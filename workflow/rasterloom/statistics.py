@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rasterloom.digest import digest
 from rasterloom.errors import InputError
 from rasterloom.files import write_json
-from rasterloom.job import Job
+from rasterloom.job import Job, Wanted
 from rasterloom.register import read_registration
 from rasterloom.scan import Moments, merge_moments
-from rasterloom.store import Item
+from rasterloom.store import Writing
 
 VERSION = 1
 
@@ -24,6 +24,17 @@ def inputs(spec: Mapping[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Merge the moments of the scenes that the recipe names, a sensor an item."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        table = merge_scenes(want.work, want.name)
+        write_json(work.path, table)
+        work.digest = digest(table)
+
+    job.finish(job.obtain(wanted(job), ".statistics.json", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The statistics of each sensor."""
     names, scenes = list(job.spec["sensors"]), list(job.spec["scenes"])
     moments: dict[str, dict[str, list[Moments]]] = {name: {} for name in names}
     for done, (scene, item) in enumerate(sorted(job.items("registration", scenes).items()), 1):
@@ -32,19 +43,9 @@ def run(job: Job) -> None:
             if name in places:
                 moments[name][scene] = [Moments(**band) for band in places[name]["moments"]]
         job.progress(done, len(scenes), scene)
-    items: dict[str, Item] = {}
     for name in names:
-        origin = digest([[asdict(band) for band in bands] for bands in moments[name].values()])
-        key = job.key({}, {"moments": origin})
-        found = job.store.find(job.stage, key)
-        if found is None:
-            table = merge_scenes(moments[name], name)
-            with job.store.writing(job.stage, key, ".statistics.json", recipe={}, inputs={"moments": origin}) as work:
-                write_json(work.path, table)
-                work.digest = digest(table)
-            found = work.committed()
-        items[name] = found
-    job.finish(items)
+        inputs = {"moments": digest([[asdict(band) for band in bands] for bands in moments[name].values()])}
+        yield Wanted(name, job.key({}, inputs), {}, inputs, moments[name])
 
 
 def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[str, list[Any]]:

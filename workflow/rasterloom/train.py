@@ -23,7 +23,7 @@ import numpy as np
 from rasterloom.augment import Bytes, Normalisation, TrainingScene, Window
 from rasterloom.errors import StoreError
 from rasterloom.files import TEMPORARY, atomic_path
-from rasterloom.job import Job, scene_manifests
+from rasterloom.job import Job, Wanted, scene_manifests
 from rasterloom.member import Arrays, StackReader, reference_place, save_checkpoint, sensor_parts
 from rasterloom.sampling import index_scene
 from rasterloom.store import Item, Writing
@@ -61,17 +61,40 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Train the checkpoint of a member and a fold, or find it in the store."""
-    spec = job.spec
-    data = _training_data(job)
-    key = _key(job, data)
-    state = job.store.root / job.stage / key
-    item = job.store.find(job.stage, key)
-    if item is None:
-        item = _trained(job, key, data, state)
-    elif state.is_dir():  # the run that made the checkpoint was killed before it had tidied up
-        with claimed_state(state):
-            pass
-    job.finish({spec["fold"]: item})
+    items: dict[str, Item] = {}
+    for want in wanted(job):
+        state = job.store.root / job.stage / want.key
+        item = job.store.find(job.stage, want.key)
+        if item is None:
+            item = _trained(job, want, state)
+        elif state.is_dir():  # the run that made the checkpoint was killed before it had tidied up
+            with claimed_state(state):
+                pass
+        items[want.name] = item
+    job.finish(items)
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The checkpoint of the job's member and fold; its key holds no name of a scene, a sensor or a member."""
+    spec, data = job.spec, _training_data(job)
+    training = dict(spec["training"])
+    if spec["model"]["kind"] == "forest":  # the same trees on any number of threads
+        training.pop("threads", None)
+    key = job.key(
+        {"model": spec["model"], "reference": reference_place(spec), "training": training},
+        {
+            "stacks": [sensor_parts(item, spec) for item in data.stacks.values()],
+            "masks": [item.digest for item in data.masks.values()],
+            "statistics": [item.digest for item in data.statistics.values()],
+        },
+    )
+    recipe = {name: spec[name] for name in ("model", "sensors", "reference", "training")}
+    inputs = {
+        "stacks": {scene: sensor_parts(item, spec) for scene, item in data.stacks.items()},
+        "masks": {scene: item.digest for scene, item in data.masks.items()},
+        "statistics": {name: item.digest for name, item in data.statistics.items()},
+    }
+    yield Wanted(spec["fold"], key, recipe, inputs, data)
 
 
 @dataclass(frozen=True)
@@ -110,39 +133,20 @@ def _training_scenes(job: Job) -> list[str]:
     return folds[spec["fold"]]["train"]
 
 
-def _key(job: Job, data: _TrainingData) -> str:
-    """The key of a checkpoint: no name of a scene, a sensor or a member is part of it."""
-    spec = job.spec
-    training = dict(spec["training"])
-    if spec["model"]["kind"] == "forest":  # the same trees on any number of threads
-        training.pop("threads", None)
-    recipe = {"model": spec["model"], "reference": reference_place(spec), "training": training}
-    origin = {
-        "stacks": [sensor_parts(item, spec) for item in data.stacks.values()],
-        "masks": [item.digest for item in data.masks.values()],
-        "statistics": [item.digest for item in data.statistics.values()],
-    }
-    return job.key(recipe, origin)
-
-
-def _trained(job: Job, key: str, data: _TrainingData, state: Path) -> Item:
+def _trained(job: Job, want: Wanted, state: Path) -> Item:
     """Train and commit a checkpoint; the state of its training goes only when the checkpoint is in the store."""
-    spec = job.spec
-    recipe = {name: spec[name] for name in ("model", "sensors", "reference", "training")}
-    origin = {
-        "stacks": {scene: sensor_parts(item, spec) for scene, item in data.stacks.items()},
-        "masks": {scene: item.digest for scene, item in data.masks.items()},
-        "statistics": {name: item.digest for name, item in data.statistics.items()},
-    }
+    spec, data = job.spec, want.work
     with ExitStack() as held:
         folder = held.enter_context(claimed_state(state)) if spec["model"]["kind"] == "unet" else None
-        with job.store.writing(job.stage, key, ".safetensors", recipe=recipe, inputs=origin) as work:
+
+        def make(want: Wanted, work: Writing) -> None:
             opened = open_training_scenes(job, data.stacks, data.masks)
             require_positive(opened, spec["target"], spec["scale"]["name"])
             normalisation = _normalisation(job, data.statistics, data.stacks)
             tensors = _compute(job, work, folder, opened, normalisation)
-            work.digest = save_checkpoint(work.path, tensors, recipe)
-        return work.committed()
+            work.digest = save_checkpoint(work.path, tensors, want.recipe)
+
+        return job.made(want, ".safetensors", make)
 
 
 def _normalisation(job: Job, statistics: Mapping[str, Item], stacks: Mapping[str, Item]) -> Normalisation:

@@ -6,7 +6,7 @@ The level used for a scene that was tuned on comes from the other grounds only, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rasterloom.digest import digest
 from rasterloom.errors import LabelError
 from rasterloom.files import write_json
-from rasterloom.job import Job, batch_manifests, scene_manifests
+from rasterloom.job import Job, Wanted, batch_manifests, scene_manifests
 from rasterloom.mask import coverage_bands, label_item, read_labels, read_plane
-from rasterloom.store import Item
+from rasterloom.store import Item, Writing
 from rasterloom.vectorise import morphology
 
 VERSION = 1
@@ -179,6 +179,18 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Tune the threshold of a class."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        fixed = _is_fixed(job.spec)
+        value = _fixed(job.spec["polygons"]["threshold"]) if fixed else _search(job, want.work)
+        write_json(work.path, value)
+        work.digest = digest(value)
+
+    job.finish(job.obtain(wanted(job), ".tuning.json", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The tuning of the job's class."""
     name, settings = job.spec["class"], job.spec["polygons"]
     recipe = dict(settings)
     scenes: dict[str, tuple[Item, Item, tuple[int, int]]] = {}
@@ -190,15 +202,7 @@ def run(job: Job) -> None:
             label, size = label_item(job, name, scene), reference_size(job, registrations[scene])
             scenes[scene] = (ensembles[scene], label, size)
             given.append([scene, job.spec["ground"][scene], ensembles[scene].digest, label.digest, list(size)])
-    key = job.key(recipe, given)
-    item = job.store.find(job.stage, key)
-    if item is None:
-        with job.store.writing(job.stage, key, ".tuning.json", recipe=recipe, inputs=given) as work:
-            value = _fixed(settings["threshold"]) if _is_fixed(job.spec) else _search(job, scenes)
-            write_json(work.path, value)
-            work.digest = digest(value)
-        item = work.committed()
-    job.finish({name: item})
+    yield Wanted(name, job.key(recipe, given), recipe, given, scenes)
 
 
 def _fixed(probability: float) -> dict[str, Any]:

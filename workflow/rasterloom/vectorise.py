@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.digest import canonical
-from rasterloom.job import Job, scene_manifests
+from rasterloom.job import Job, Wanted, scene_manifests
 from rasterloom.mask import read_plane
 from rasterloom.outlines import Polygons, decimals_for, on_map, outlines
+from rasterloom.store import Writing
 
 VERSION = 1
 
@@ -138,27 +139,29 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Vectorise a class on the scenes of a batch."""
+    name, settings = job.spec["class"], job.spec["polygons"]
+
+    def make(want: Wanted, work: Writing) -> None:
+        reference = want.inputs["reference"]
+        image = read_plane(job.store.open_path(want.work), "probability")
+        pixel, mapped = polygons_of(image, want.recipe["threshold"], reference, settings)
+        work.digest = write_polygons(work.path, want.name, name, pixel, mapped, reference["crs"])
+
+    job.finish(job.obtain(wanted(job), ".parquet", make, total=len(job.spec["scenes"])))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The polygons of each scene of the batch."""
     from rasterloom.tune import read_tuning, threshold_of
 
     name, scenes, settings = job.spec["class"], list(job.spec["scenes"]), job.spec["polygons"]
     ensembles, registrations = job.items(f"ensembles/{name}", scenes), job.items("registration", scenes)
     tuned = read_tuning(job, name)
-    items = {}
-    for number, scene in enumerate(scenes, 1):
+    for scene in scenes:
         reference = read_reference(job.store.open_path(registrations[scene]))
         recipe = {"class": name, "scene": scene, "polygons": settings, "threshold": threshold_of(tuned, scene)}
         given = {"ensemble": ensembles[scene].digest, "reference": reference}
-        key = job.key(recipe, given)
-        item = job.store.find(job.stage, key)
-        if item is None:
-            with job.store.writing(job.stage, key, ".parquet", recipe=recipe, inputs=given) as work:
-                image = read_plane(job.store.open_path(ensembles[scene]), "probability")
-                pixel, mapped = polygons_of(image, recipe["threshold"], reference, settings)
-                work.digest = write_polygons(work.path, scene, name, pixel, mapped, reference["crs"])
-            item = work.committed()
-        items[scene] = item
-        job.progress(number, len(scenes), scene)
-    job.finish(items)
+        yield Wanted(scene, job.key(recipe, given), recipe, given, ensembles[scene])
 
 
 def read_reference(registration: Path) -> dict[str, Any]:
