@@ -127,8 +127,8 @@ class Dag:
         classes = {name for names in self.recipe.groups[group].values() for name in names}
         return [s for s in self.training if classes <= set(self.dataset.scenes[s].labelled)]
 
-    def outputs(self) -> dict[str, list[str]]:
-        """Everything a full run writes, relative to the results folder, by stage."""
+    def jobs(self) -> dict[str, list[dict[str, str]]]:
+        """Every job of a full run, as its wildcards, by stage in the order of the data."""
         members = self.recipe.members
         pairs: dict[str, Iterable[dict[str, str]]] = {
             "register": ({"scene": s} for s in sorted({*self.predicted, *self.statistics_scenes})),
@@ -149,7 +149,11 @@ class Dag:
             "measure": [{}],
             "report": [{}],
         }
-        return {stage: [OUTPUTS[stage].format(**names) for names in found] for stage, found in pairs.items()}
+        return {stage: list(found) for stage, found in pairs.items()}
+
+    def outputs(self) -> dict[str, list[str]]:
+        """Everything a full run writes, relative to the results folder, by stage."""
+        return {stage: [OUTPUTS[stage].format(**names) for names in found] for stage, found in self.jobs().items()}
 
     def _masks(self) -> list[dict[str, str]]:
         found = {

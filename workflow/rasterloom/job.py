@@ -123,6 +123,11 @@ class Job:
         """The file that this job writes last: its manifest, or a final table."""
         return self.results / output_of(self.spec)
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the results tree in which this job's artifacts are linked."""
+        return self.output.with_suffix("") if self.stage == "label" else self.output.parent
+
     def manifest(self, name: str) -> Manifest:
         """The manifest ``<results>/<name>.json``."""
         return Manifest.read(self.results / f"{name}.json")
@@ -181,7 +186,8 @@ class Job:
 
     def made(self, want: Wanted, suffix: str, make: Callable[[Wanted, Writing], None]) -> Item:
         """Make an artifact, whatever the store has; see `obtain`."""
-        with self.store.writing(self.stage, want.key, suffix, recipe=want.recipe, inputs=want.inputs) as work:
+        made_of = {"recipe": want.recipe, "inputs": want.inputs, "version": self.spec["version"]}
+        with self.store.writing(self.stage, want.key, suffix, **made_of) as work:
             make(want, work)
         return work.committed()
 
@@ -199,10 +205,9 @@ class Job:
 
     def finish(self, items: dict[str, Item]) -> None:
         """Link the artifacts into the results tree and write the manifest, which ends the job."""
-        folder = self.output.with_suffix("") if self.stage == "label" else self.output.parent
         for name, item in items.items():
             suffix = Path(item.path).name.removeprefix(item.key)
-            link(self.store.root / item.path, folder / f"{name}{suffix}")
+            link(self.store.root / item.path, self.folder / f"{name}{suffix}")
         self.store.register(self.results)
         Manifest(self.stage, items).write(self.output)
 

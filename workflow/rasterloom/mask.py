@@ -209,9 +209,11 @@ def wanted(job: Job) -> Iterator[Wanted]:
     scene, spec = job.spec["scene"], job.spec
     grid = scene_grid(job, scene, spec["scale"])
     labels = {name: label_item(job, name, scene) for name in spec["classes"]}
-    recipe = {"shape": [grid.height, grid.width], "matrix": grid.matrix}
+    shape = {"shape": [grid.height, grid.width], "matrix": grid.matrix}
     digests = sorted(item.digest for item in labels.values())
-    yield Wanted(scene, job.key(recipe, digests), recipe, digests, (labels, grid))
+    recipe = {"scale": {key: value for key, value in spec["scale"].items() if key != "name"}}
+    inputs = {"grid": shape, "labels": digests}
+    yield Wanted(scene, job.key(shape, digests), recipe, inputs, (labels, grid))
 
 
 def _write(path: Path, polygons: Sequence[Any], matrix: Matrix, shape: tuple[int, int]) -> str:

@@ -122,19 +122,23 @@ class Store:
         return self.root / stage / f"{key}.json"
 
     def find(self, stage: str, key: str) -> Item | None:
-        """The artifact of a key, or None if there is none whose file has the recorded size."""
+        """The artifact of a key, marked as used, or None if there is none whose file has the recorded size."""
+        item = self.lookup(stage, key)
+        if item is not None:
+            with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
+                os.utime(self.root / item.path)  # `gc` spares what is young, also before a manifest names it
+                os.utime(self.sidecar(stage, key))
+        return item
+
+    def lookup(self, stage: str, key: str) -> Item | None:
+        """What `find` gives, without a trace."""
         if stage in self.recompute:
             return None
         record = read_sidecar(self.sidecar(stage, key))
         if record is None:
             return None
         path = self.root / record["path"]
-        if not path.is_file() or path.stat().st_size != record["bytes"]:
-            return None
-        with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
-            os.utime(path)  # in use from now on: `gc` spares what is young, also before a manifest names it
-            os.utime(self.sidecar(stage, key))
-        return Item.from_json(record)
+        return Item.from_json(record) if path.is_file() and path.stat().st_size == record["bytes"] else None
 
     def open_path(self, item: Item) -> Path:
         """The file of an item; StoreError, naming the item and the remedy, if it is not there in full."""
@@ -159,7 +163,7 @@ class Store:
 
     @contextmanager
     def writing(
-        self, stage: str, key: str, suffix: str, *, recipe: Any = None, inputs: Any = None
+        self, stage: str, key: str, suffix: str, *, recipe: Any = None, inputs: Any = None, version: int | None = None
     ) -> Iterator[Writing]:
         """Make an artifact: write the given temporary path and set its digest within the block.
 
@@ -169,8 +173,8 @@ class Store:
         key : str
         suffix : str
             Ending of the file's name, with the dot.
-        recipe, inputs
-            What the key was made of, kept as provenance.
+        recipe, inputs, version
+            What the key was made of, the last of the stage, kept as provenance.
 
         Raises
         ------
@@ -190,6 +194,7 @@ class Store:
             record = {
                 **item.to_json(),
                 "stage": stage,
+                "version": version,
                 "bytes": temporary.stat().st_size,
                 "sha256": file_sha256(temporary),
                 "recipe": recipe,
