@@ -16,6 +16,7 @@ import yaml
 from conftest import LIBRARY, ROOT
 from rasterloom.job import OUTPUTS
 from rasterloom.stages import STAGES, module_of
+from rasterloom.stale import TABLES
 
 RULES = ROOT / "workflow" / "rules"
 SOURCES = sorted(
@@ -64,6 +65,7 @@ def test_stage_module_has_what_the_workflow_calls(stage: str) -> None:
     assert isinstance(module.VERSION, int)
     assert callable(module.inputs)
     assert callable(module.run)
+    assert callable(getattr(module, "wanted", None)) == (stage not in TABLES)
     assert module.__doc__
 
 
