@@ -27,7 +27,7 @@ STAGES = (
 
 
 def module_of(stage: str) -> ModuleType:
-    """The module of a stage: ``VERSION``, ``inputs(spec)``, ``run(job)`` and, if it makes artifacts, ``wanted(job)``."""
+    """The module of a stage: ``VERSION``, ``inputs(spec)``, ``run(job)``; with artifacts also ``wanted(job)``."""
     return importlib.import_module(f"rasterloom.{stage}")
 
 
