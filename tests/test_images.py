@@ -62,7 +62,13 @@ def test_folders_within_an_archive(tmp_path: Path, prefix: str) -> None:
 
 def test_names_of_another_form_are_noted(tmp_path: Path) -> None:
     odd = ["6010_0_0_X.tif", "6010 0 0.tif", "6010_0_'0'.tif", '6010_0_"0".TIF', "6010_0_0 (1).tiff", "é_0.tif"]
-    fill(tmp_path, "three_band/s_0.tif", "three_band/._s_0.tif", "three_band/notes.txt", *(f"three_band/{n}" for n in odd))
+    fill(
+        tmp_path,
+        "three_band/s_0.tif",
+        "three_band/._s_0.tif",
+        "three_band/notes.txt",
+        *(f"three_band/{n}" for n in odd),
+    )
     images = find_images(tmp_path, {"rgb": {}})
     assert list(images.scenes) == ["s_0"]
     assert images.misfits == {"three_band": sorted(odd)}

@@ -292,15 +292,19 @@ class _GdalRaster:
         return rows
 
     def _refuse_palette(self) -> None:
+        """Numbers of colours are no brightness, but those of a ramp of greys, as bilevel images have it, are."""
         from rasterio.enums import ColorInterp
 
-        if self._dataset.count == 1 and self._dataset.colorinterp[0] == ColorInterp.palette:
-            colours = self._dataset.colormap(1)
-            if any(colour[:3] != (index,) * 3 for index, colour in colours.items()):
-                raise InputError(
-                    f"{self.path} holds numbers of colours in a palette, not brightness: expand it "
-                    "(gdal_translate -expand rgb)"
-                )
+        if self._dataset.count > 1 or self._dataset.colorinterp[0] != ColorInterp.palette:
+            return
+        colours = np.array([colour[:3] for _, colour in sorted(self._dataset.colormap(1).items())])
+        steps = np.diff(colours[:, 0])
+        grey = bool((colours == colours[:, :1]).all())
+        if not (grey and ((steps >= 0).all() or (steps <= 0).all())):
+            raise InputError(
+                f"{self.path} holds numbers of colours in a palette, not brightness: expand it "
+                "(gdal_translate -expand rgb)"
+            )
 
     @property
     def plain(self) -> bool:

@@ -242,7 +242,7 @@ def _as_stored(nodata: float | None, dtype: np.dtype[Any]) -> Any:
     if nodata is None or not np.isfinite(nodata):
         return None
     if dtype.kind == "f":
-        return dtype.type(nodata) if abs(nodata) <= np.finfo(dtype).max else None
+        return dtype.type(nodata) if abs(nodata) <= float(np.finfo(dtype).max) else None
     return int(nodata) if nodata == int(nodata) else None
 
 
