@@ -37,12 +37,18 @@ def _tables(ids: tuple[str, ...], labelled: tuple[str, ...]) -> dict[str, str]:
 
 
 def _contest(root: Path, ids: tuple[str, ...] = IDS, labelled: tuple[str, ...] = (TRAIN,), form: str = "flat") -> None:
-    """Write a data set in miniature, in one of the forms that unpacking gives."""
+    """Write a data set in miniature, in one of the forms that unpacking gives, or still packed."""
+    root.mkdir(parents=True, exist_ok=True)
     for folder, endings in (("three_band", [""]), ("sixteen_band", ["_P", "_M", "_A"])):
+        names = [f"{scene}{ending}.tif" for scene in ids for ending in endings]
         inner = root / folder / folder if form == "nested" else root / folder
-        for scene in ids:
-            for ending in endings:
-                _touch(inner / f"{scene}{ending}.tif")
+        if form == "zipped":
+            with zipfile.ZipFile(root / f"{folder}.zip", "w") as archive:
+                for name in names:
+                    archive.writestr(f"{folder}/{name}", "x")
+        else:
+            for name in names:
+                _touch(inner / name)
     for name, text in _tables(ids, labelled).items():
         if form == "zipped":
             with zipfile.ZipFile(root / f"{name}.zip", "w") as archive:
@@ -65,6 +71,7 @@ def test_dstl_finds_files_however_unpacked(tmp_path: Path, form: str) -> None:
     scene = dataset.scenes[TRAIN]
     assert list(scene.sensors) == ["rgb", "p", "m", "a"]
     assert Path(scene.sensors["a"][0].path).name == "6010_1_2_A.tif"
+    assert ("zip!" in scene.sensors["a"][0].path) == (form == "zipped")
     assert scene.labelled == ("buildings", "trees")
     assert dataset.scenes[SCORED_ID].labelled == ()
     assert (dataset.training(), dataset.predicted(), dataset.truths()) == ([TRAIN], [SCORED_ID], [])
@@ -106,12 +113,9 @@ def test_dstl_missing_data_is_one_error_with_everything(tmp_path: Path) -> None:
     assert str(tmp_path / "dstl") in text
 
 
-def test_dstl_packed_images_are_pointed_out(tmp_path: Path) -> None:
-    _contest(tmp_path)
-    for file in (tmp_path / "three_band").iterdir():
-        file.unlink()
-    _touch(tmp_path / "three_band.zip")
-    with pytest.raises(MissingInputError, match=r"unzip .*three_band\.zip"):
+def test_dstl_archive_of_archives_is_pointed_out(tmp_path: Path) -> None:
+    _touch(tmp_path / "dstl-satellite-imagery-feature-detection.zip")
+    with pytest.raises(MissingInputError, match=r"packed once more; unpack them:\n  unzip .*detection\.zip"):
         _load(tmp_path)
 
 
@@ -313,7 +317,7 @@ def test_sheet_truth_on_ground_that_trains_is_not_held_out(tmp_path: Path) -> No
         "scene|split|group|rgb|nir|labels",
         "one|train|north|files/a.tif||files/houses.geojson",
         "two|predict|north|files/b.tif||files/houses.geojson",
-        "three|predict|south|files/b.tif||files/houses.geojson",
+        "three|predict|south|files/nir.tif||files/houses.geojson",
     )
     dataset = _sheet_load(table)
     assert dataset.truths() == ["three"]

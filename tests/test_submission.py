@@ -46,7 +46,7 @@ def test_read_sample_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="columns"):
         read_sample(path)
     path.write_text("ImageId,ClassType,MultipolygonWKT\ns,five,x\n")
-    with pytest.raises(InputError, match="line 2"):
+    with pytest.raises(InputError, match="row 2: image 's' and class 'five'"):
         read_sample(path)
 
 

@@ -16,6 +16,7 @@ from rasterloom.config import Config, Recipe, load_config, resolve
 from rasterloom.config.load import nearest
 from rasterloom.config.recipe import scale_table
 from rasterloom.dataset import Dataset, load_dataset, register_sources
+from rasterloom.dataset.archive import split_member
 from rasterloom.digest import canonical, digest
 from rasterloom.errors import ConfigError
 from rasterloom.files import write_text
@@ -188,8 +189,12 @@ class Dag:
         return {}
 
     def source_files(self, stage: str, **names: str) -> list[str]:
-        """The paths in `sources`."""
-        return sorted(set(_paths(self.sources(stage, **names))))
+        """The paths in `sources`, but for members of archives.
+
+        Of an archive of all scenes only the time would be seen, and all of them would run if one image in it were
+        replaced; their sizes and checksums are in the jobs' parameters.
+        """
+        return sorted({path for path in _paths(self.sources(stage, **names)) if split_member(path) is None})
 
     def inputs(self, stage: str, **names: str) -> list[str]:
         """Paths of the manifests that a job reads, below the results folder."""

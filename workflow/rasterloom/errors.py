@@ -4,6 +4,11 @@ Every message says what was given, what is needed, which file, scene, sensor or 
 mend it. The command line prints the message alone; a traceback is kept for bugs.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RasterloomError(Exception):
     """Base of every error that a user can meet and mend."""
@@ -27,3 +32,13 @@ class LabelError(RasterloomError, ValueError):
 
 class StoreError(RasterloomError, RuntimeError):
     """An artifact that a manifest names is missing from the store, or damaged."""
+
+
+@contextmanager
+def concerning(label: str) -> Iterator[None]:
+    """Errors that are raised within begin with what they concern, such as ``scene s, sensor m``."""
+    try:
+        yield
+    except RasterloomError as error:
+        text = str(error)
+        raise type(error)(text if text.startswith(label) else f"{label}: {text}") from None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterloom.dataset.dstl import grid_sizes
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.grid import Matrix, compose, invert
-from rasterloom.rasters import RasterInfo
+from rasterloom.rasters import RasterInfo, same_crs
 
 TOLERANCE = 1.0
 """Reference pixels by which the way between two coordinate systems may differ from an affine map."""
@@ -51,17 +51,11 @@ def nominal_matrix(reference: RasterInfo, sensor: RasterInfo, label: str) -> Mat
             f"{label}: only one of this sensor and the reference names its coordinate system: "
             "assign it to the other file (gdal_edit -a_srs)"
         )
-    if reference.crs == sensor.crs or _same_crs(reference.crs, sensor.crs):
+    if reference.crs == sensor.crs or same_crs(reference.crs, sensor.crs):
         matrix = compose(invert(sensor.transform), reference.transform)
     else:
         matrix = _through_systems(reference, sensor, label)
     return _overlapping(matrix, reference, sensor, label)
-
-
-def _same_crs(one: str | None, other: str | None) -> bool:
-    from rasterio.crs import CRS
-
-    return bool(CRS.from_wkt(one) == CRS.from_wkt(other))
 
 
 def _through_systems(reference: RasterInfo, sensor: RasterInfo, label: str) -> Matrix:

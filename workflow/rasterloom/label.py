@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.archive import open_stream
 from rasterloom.dataset.dstl import WktRow, grid_sizes, table_bytes, wkt_rows
 from rasterloom.dataset.index import Dataset
 from rasterloom.digest import array_digest, digest
@@ -346,7 +347,7 @@ def tiff_size(path: Path) -> tuple[int, int]:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with open_stream(path) as stream, tifffile.TiffFile(stream) as file:
             page = file.pages[0]
             return int(page.shape[page.axes.index("X")]), int(page.shape[page.axes.index("Y")])
     except FileNotFoundError:

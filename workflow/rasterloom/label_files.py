@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.archive import gdal_name
 from rasterloom.dataset.index import hint
 from rasterloom.errors import InputError, LabelError
 from rasterloom.grid import Matrix, compose, invert
@@ -58,7 +59,7 @@ def read_reference(path: Path) -> Reference:
 
     with _quiet():
         try:
-            with rasterio.open(path) as image:
+            with rasterio.open(gdal_name(path)) as image:
                 transform = None if image.transform.is_identity else _rows(image.transform)
                 crs = image.crs.to_wkt() if image.crs else None
                 return Reference(image.width, image.height, crs, transform)

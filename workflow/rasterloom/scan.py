@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.dataset.index import sidecars_of
+from rasterloom.dataset.index import Folders, SourceFile
 from rasterloom.digest import BLOCK_ROWS, ArrayDigest, digest
-from rasterloom.errors import InputError, MissingInputError
+from rasterloom.errors import InputError, MissingInputError, concerning
 from rasterloom.files import write_json
-from rasterloom.rasters import Raster, SensorReader, missing_pixels, open_raster
+from rasterloom.rasters import Raster, SensorReader, missing_pixels, nodata_of, open_raster, picked_bands
 
 SCAN_VERSION = 3
 """Raised when the meaning of a scan changes: part of its digest, and of the name under which it is remembered."""
@@ -96,7 +95,8 @@ def scan_sensor(
     Parameters
     ----------
     files : sequence of mappings
-        Each with ``path`` and optionally ``bands`` (from 1), ``size`` and ``mtime_ns``.
+        Each with ``path`` and optionally ``bands`` (numbers from 1, or names), ``size``, ``mtime_ns``
+        and ``crc``.
     nodata : float or None
         Digital number of pixels without data; None: as each file says.
     label : str
@@ -126,36 +126,38 @@ def scan_sensor(
     return Scan(total, "uint16" if integers else "float32", moments)
 
 
-def check_unchanged(file: Mapping[str, Any], label: str) -> os.stat_result:
+def check_unchanged(file: Mapping[str, Any], label: str) -> SourceFile:
     """The state of a file; an error if it is gone or is not the one that the workflow was planned with."""
     try:
-        status = Path(file["path"]).stat()
-    except FileNotFoundError:
+        with concerning(label):
+            now = SourceFile.of(Path(file["path"]), None, Folders())
+    except FileNotFoundError as error:
+        if isinstance(error, MissingInputError):
+            raise
         raise MissingInputError(f"{label}: {file['path']} is not there: check the data set's folder or table") from None
-    planned = (file.get("size", status.st_size), file.get("mtime_ns", status.st_mtime_ns))
-    beside = [list(entry) for entry in sidecars_of(Path(file["path"]))]
-    if planned != (status.st_size, status.st_mtime_ns) or file.get("sidecars", beside) != beside:
+    planned = (file.get("size", now.size), file.get("mtime_ns", now.mtime_ns), file.get("crc", now.crc))
+    beside = [list(entry) for entry in now.sidecars]
+    if planned != (now.size, now.mtime_ns, now.crc) or file.get("sidecars", beside) != beside:
         raise InputError(
             f"{label}: {file['path']} has changed since the run was planned (size or time differ, its own or "
             "those of a file beside it, such as a world file): start the workflow again"
         )
-    return status
+    return now
 
 
 def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory: Path | None) -> Scan:
-    status = check_unchanged(file, label)
-    path = str(Path(file["path"]).absolute())
-    bands = file.get("bands")
-    picked = None if bands is None else [band - 1 for band in bands]
-    beside = sidecars_of(Path(path))
-    name = digest([SCAN_VERSION, path, status.st_size, status.st_mtime_ns, bands, nodata, beside])[:32]
+    now = check_unchanged(file, label)
+    path, bands = str(Path(file["path"]).absolute()), file.get("bands")
+    name = digest([SCAN_VERSION, path, now.size, now.mtime_ns, now.crc, bands, nodata, now.sidecars])[:32]
     remembered = None if memory is None else memory / f"{name}.json"
-    stable = time.time_ns() - max([status.st_mtime_ns, *(changed for _, _, changed in beside)]) > FRESH_NS
+    # A member of an archive is known by its checksum.
+    changed = 0 if now.crc is not None else max([now.mtime_ns, *(seen for _, _, seen in now.sidecars)])
+    stable = time.time_ns() - changed > FRESH_NS
     if remembered is not None and stable and (known := _remembered(remembered)) is not None:
         return known
-    with open_raster(path) as raster:
-        found = scan_raster(raster, picked, nodata)
-    check_unchanged({"size": status.st_size, "mtime_ns": status.st_mtime_ns, **file}, label)
+    with concerning(label), open_raster(path) as raster:
+        found = scan_raster(raster, picked_bands(raster, bands), nodata)
+    check_unchanged({"size": now.size, "mtime_ns": now.mtime_ns, "crc": now.crc, **file}, label)
     if remembered is not None and stable:
         write_json(remembered, asdict(found))
     return found
@@ -181,7 +183,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
     """
     info = raster.info
     picks = info.data_bands if bands is None else list(bands)
-    nodata = info.nodata if nodata is None else nodata
+    number = nodata_of(info, picks, nodata)
     values = ArrayDigest("data", info.dtype, (len(picks), info.height, info.width))
     masks: ArrayDigest | None = None
     moments = [Moments() for _ in picks]
@@ -194,7 +196,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
         if own is not None:
             masks = masks or ArrayDigest("mask", np.uint8, (info.height, info.width))
             masks.update(own.astype(np.uint8))
-        missing = missing_pixels(block, nodata)
+        missing = missing_pixels(block, number)
         chosen = _valid(own, missing)
         for band, plane in enumerate(block):
             good = plane if chosen is None else plane[chosen]
@@ -206,7 +208,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
         "mask": None if masks is None else masks.hexdigest(),
         "transform": info.transform,
         "crs": info.crs,
-        "nodata": info.nodata,
+        "nodata": number if info.band_nodata else info.nodata,
     }
     return Scan(digest(content), "uint16" if fits else "float32", tuple(moments))
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rasterloom.dataset.dstl import table_bytes
-from rasterloom.errors import InputError, MissingInputError
+from rasterloom.dataset.dstl import sample_rows, table_bytes
+from rasterloom.errors import MissingInputError
 from rasterloom.job import Job
 from rasterloom.wkt import EMPTY, HEADER, checked_wkt, polygon_items, polygon_manifests
 
@@ -44,24 +44,11 @@ def read_sample(path: Path) -> Sample:
         If it is not there, or is not a table of ImageId, ClassType, MultipolygonWKT.
     """
     try:
+        rows = sample_rows(path)
         with table_bytes(path) as data:
-            text = bytes(data[:]).decode("utf-8-sig")
+            newline = "\r\n" if data[: data.find(b"\n") + 1].endswith(b"\r\n") else "\n"
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there: the sample submission says which rows are needed") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text in UTF-8 ({error}): fetch the sample submission again") from None
-    newline = "\r\n" if "\r\n" in text.split("\n", 1)[0] + "\n" else "\n"
-    lines = csv.reader(text.splitlines())
-    header = next(lines, [])
-    if tuple(header) != HEADER:
-        raise InputError(f"{path} has the columns {header}: {', '.join(HEADER)} are needed; is it the sample?")
-    rows = []
-    for number, row in enumerate(lines, 2):
-        if not row:
-            continue
-        if len(row) != len(HEADER) or not row[1].strip().isdigit():
-            raise InputError(f"{path}, line {number}: {row[:2]} is not a scene and a class number; fetch it again")
-        rows.append((row[0], int(row[1])))
     return Sample(tuple(rows), newline)
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rasterloom.dataset.archive import list_members, read_member
+from rasterloom.dataset.images import SENSORS, Images, find_images, image_form
 from rasterloom.dataset.index import (
     Dataset,
-    Folders,
     Role,
     Scene,
     SourceFile,
@@ -24,14 +23,6 @@ from rasterloom.dataset.index import (
     without_seen_truth,
 )
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
-
-SENSORS: Mapping[str, tuple[str, str]] = {
-    "rgb": ("three_band", ""),
-    "p": ("sixteen_band", "_P"),
-    "m": ("sixteen_band", "_M"),
-    "a": ("sixteen_band", "_A"),
-}
-"""Folder of each sensor, and what stands between the scene's id and `.tif` in the names of its files."""
 
 SCORED = (
     "6080_4_4 6080_4_1 6010_0_1 6150_3_4 6020_0_4 6020_4_3 6150_4_3 6070_3_4 6020_1_3 6060_1_4 6050_4_4"
@@ -48,6 +39,9 @@ TABLES = {
     "grid_sizes": "grid_sizes.csv",
     "sample_submission": "sample_submission.csv",
 }
+
+ALL_IN_ONE = "dstl-satellite-imagery-feature-detection.zip"
+"""The archive of archives that is downloaded when everything is asked for at once."""
 
 SOURCE = "https://www.kaggle.com/c/dstl-satellite-imagery-feature-detection"
 
@@ -107,19 +101,28 @@ def table_bytes(path: Path) -> Iterator[bytes | mmap.mmap]:
 
     Raises
     ------
+    FileNotFoundError
+        If it is not there.
     InputError
-        If a zip does not hold exactly one .csv file.
+        If it may not be read, or a zip is damaged or does not hold exactly one .csv file.
     """
     if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if n.endswith(".csv") and not n.startswith("__MACOSX")]
-            if len(names) != 1:
-                raise InputError(f"{path} holds {len(names)} .csv files, one is needed: unpack it by hand")
-            yield archive.read(names[0])
-    elif path.stat().st_size == 0:
-        yield b""
-    else:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        names = [name for name in list_members(path) if name.lower().endswith(".csv")]
+        if len(names) != 1:
+            raise InputError(f"{path} holds {len(names)} .csv files, one is needed: unpack it by hand")
+        yield read_member(path, names[0])
+        return
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check what it is and its permissions") from None
+    with file:
+        if os.fstat(file.fileno()).st_size == 0:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
             yield mapped
 
 
@@ -175,7 +178,7 @@ def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> t
     second = data.find(b",", first + 1, newline)
     scene = bytes(data[position:first]).decode("utf-8", "replace").strip().strip('"')
     number = bytes(data[first + 1 : max(second, first + 1)]).decode("utf-8", "replace").strip().strip('"')
-    if second < 0 or not scene or not number.isdecimal():
+    if second < 0 or not scene or not _is_number(number):
         raise InputError(
             f"{path}, row {line}: scene {scene!r} and class {number!r} given; an id, a class number and a WKT"
             " geometry are needed, separated by commas"
@@ -194,13 +197,19 @@ def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> t
     return WktRow(scene, int(number), line, start, end), newline + 1
 
 
+def _is_number(text: str) -> bool:
+    """Whether a text is a class number, of a length that a number can have."""
+    return text.isdecimal() and text.isascii() and len(text) < 10
+
+
 def grid_sizes(path: Path) -> dict[str, tuple[float, float]]:
     """Xmax (> 0) and Ymin (< 0), in grid units, of each image.
 
     Raises
     ------
     InputError
-        For a row that is not an id and two numbers of these signs; names file and row.
+        For a row that is not an id and two numbers of these signs, or two rows of an image that differ; names file
+        and row.
     """
     sizes: dict[str, tuple[float, float]] = {}
     for line, cells in _rows(path, 3, "an id (the column may be unnamed), Xmax and Ymin"):
@@ -208,21 +217,44 @@ def grid_sizes(path: Path) -> dict[str, tuple[float, float]]:
             xmax, ymin = float(cells[1]), float(cells[2])
         except ValueError:
             xmax = ymin = float("nan")
-        if not (xmax > 0 and ymin < 0):
+        if not (0 < xmax < float("inf") and float("-inf") < ymin < 0):
             raise InputError(
-                f"{path}, row {line} ({cells[0]}): Xmax {cells[1]!r} and Ymin {cells[2]!r} given; "
+                f"{path}, row {line} ({cells[0][:60]}): Xmax {cells[1][:60]!r} and Ymin {cells[2][:60]!r} given; "
                 "a positive and a negative number are needed: get the file again"
             )
-        sizes[cells[0]] = (xmax, ymin)
+        if sizes.setdefault(cells[0], (xmax, ymin)) != (xmax, ymin):
+            raise InputError(
+                f"{path}, row {line} ({cells[0][:60]}): Xmax {xmax:g} and Ymin {ymin:g} given, and others in a row"
+                " above: remove the wrong row, or get the file again"
+            )
     return sizes
 
 
 def sample_rows(path: Path) -> list[tuple[str, int]]:
-    """The scene and class number of each row of a sample submission, in its order."""
+    """The scene and class number of each row of a sample submission, in its order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    InputError
+        If it is not a table of ImageId, ClassType, MultipolygonWKT; names file and row.
+    """
+    with table_bytes(path) as data:
+        end = data.find(b"\n")
+        header = bytes(data[: end if end >= 0 else 200][:200]).decode("utf-8-sig", "replace").strip()
+    if [name.strip().strip('"').lower() for name in header.split(",")] != ["imageid", "classtype", "multipolygonwkt"]:
+        raise InputError(
+            f"{path} has the columns {header[:80]!r}: ImageId, ClassType, MultipolygonWKT are needed, separated by"
+            " commas; is it the sample? Get it again"
+        )
     rows = []
-    for line, cells in _rows(path, 2, "ImageId, ClassType and a geometry"):
-        if not cells[1].isdecimal():
-            raise InputError(f"{path}, row {line}: class {cells[1]!r} given; a class number is needed")
+    for line, cells in _rows(path, 3, "an image, a class number and a geometry"):
+        if not cells[0] or not _is_number(cells[1]):
+            raise InputError(
+                f"{path}, row {line}: image {cells[0][:60]!r} and class {cells[1][:60]!r} given; an id and a class"
+                " number are needed: get the file again"
+            )
         rows.append((cells[0], int(cells[1])))
     return rows
 
@@ -234,12 +266,17 @@ def _rows(path: Path, columns: int, needed: str) -> Iterator[tuple[int, list[str
     with table_bytes(path) as data:
         text = io.StringIO(bytes(data[:]).decode("utf-8-sig", "replace"), newline="")
     reader = csv.reader(text)
-    next(reader, None)
-    for cells in reader:
-        if len(cells) >= columns:
-            yield reader.line_num, [cell.strip() for cell in cells]
-        elif cells:
-            raise InputError(f"{path}, row {reader.line_num}: {','.join(cells)[:60]!r} given; needed: {needed}")
+    try:
+        next(reader, None)
+        for cells in reader:
+            if len(cells) >= columns:
+                yield reader.line_num, [cell.strip() for cell in cells]
+            elif any(cell.strip() for cell in cells):
+                raise InputError(f"{path}, row {reader.line_num}: {','.join(cells)[:60]!r} given; needed: {needed}")
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, row {reader.line_num}: it cannot be read ({error}); needed: {needed}: get the file again"
+        ) from None
 
 
 def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], classes: Mapping[str, int]) -> Dataset:
@@ -260,11 +297,12 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     choice = dataset.get("predict")
     choice = "scored" if choice is None else choice
     tables = _tables(root, dataset.get("truth"))
-    found = _images(root, sensors)
-    _check_there(root, sensors, tables, found, dataset.get("truth"), choice)
+    images = find_images(root, sensors)
+    found = images.scenes
+    _check_there(root, sensors, tables, images, dataset.get("truth"), choice)
     train, truth = _labelled(tables, set(found), reference)
     predicted, notes = _predicted(choice, root, tables, found, reference, sensors)
-    notes += [*_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
+    notes += [*images.notes, *_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
     known = tuple(classes)
     scenes = {}
     for scene, files in sorted(found.items()):
@@ -319,50 +357,24 @@ def truth_paths(root: Path, truth: str) -> list[Path]:
     return [*table_paths(root, truth)[:2], Path(truth)]
 
 
-def _images(root: Path, sensors: Mapping[str, Any]) -> dict[str, dict[str, tuple[SourceFile, ...]]]:
-    """Files by scene and sensor; the sensors in the order given."""
-    found: dict[str, dict[str, tuple[SourceFile, ...]]] = {}
-    listed = {folder: _listing(root, folder) for folder in {SENSORS[name][0] for name in sensors}}
-    for name in sensors:
-        folder, ending = SENSORS[name]
-        form = re.compile(rf"([A-Za-z0-9][A-Za-z0-9-]*(?:_[0-9]+)*){ending}\.tiff?", re.IGNORECASE)
-        for file, source in listed[folder].items():
-            match = form.fullmatch(file)
-            if match:
-                found.setdefault(match[1], {})[name] = (source,)
-    return found
-
-
-def _listing(root: Path, folder: str) -> dict[str, SourceFile]:
-    """Files of a folder that was unpacked flat or nested, by name."""
-    files: dict[str, SourceFile] = {}
-    folders = Folders()
-    for path in (root / folder / folder, root / folder):
-        try:
-            with os.scandir(path) as entries:
-                for entry in sorted(entries, key=lambda item: item.name):
-                    if entry.name.lower().endswith((".tif", ".tiff")) and entry.is_file():
-                        status = entry.stat()
-                        beside = folders.sidecars(Path(entry.path))
-                        files[entry.name] = SourceFile(entry.path, status.st_size, status.st_mtime_ns, sidecars=beside)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return files
-
-
 def _check_there(
     root: Path,
     sensors: Mapping[str, Any],
     tables: Mapping[str, SourceFile],
-    found: Mapping[str, Mapping[str, object]],
+    images: Images,
     truth: object,
     choice: object,
 ) -> None:
     """One error that lists everything that was looked for in vain."""
     missing = []
     for folder in sorted({SENSORS[name][0] for name in sensors}):
-        if not any(SENSORS[name][0] == folder for files in found.values() for name in files):
-            missing.append(f"{root / folder}/*.tif or {root / folder / folder}/*.tif")
+        if not any(SENSORS[name][0] == folder for files in images.scenes.values() for name in files):
+            misfits = images.misfits.get(folder)
+            other = f" (there are {len(misfits)} images of another name, first {misfits[0]!r})" if misfits else ""
+            missing.append(
+                f"{root / folder}/*.tif or {root / folder / folder}/*.tif, called {image_form(folder)}, or"
+                f" {root / folder}.zip with them{other}"
+            )
     needed = ["train_wkt", "grid_sizes", *(["sample_submission"] if choice == "all" else [])]
     for key in needed:
         if key not in tables:
@@ -371,12 +383,14 @@ def _check_there(
         missing.append(" or ".join(map(str, truth_paths(root, str(truth)))) + " (dataset.truth)")
     if not missing:
         return
-    packed = [root / f"{folder}.zip" for folder in ("three_band", "sixteen_band")]
-    unzip = "".join(f"\n  unzip {path} -d {root}" for path in packed if path.is_file())
+    whole = root / ALL_IN_ONE
+    unzip = (
+        f"\nThey are there, but packed once more; unpack them:\n  unzip {whole} -d {root}" if whole.is_file() else ""
+    )
     raise MissingInputError(
         f"The Dstl data are not complete in {root}. Looked for and not found:\n  "
         + "\n  ".join(missing)
-        + (f"\nThese are there but still packed; unpack them:{unzip}" if unzip else "")
+        + unzip
         + f"\nThey come from Kaggle, dstl-satellite-imagery-feature-detection ({SOURCE}; needs an account and"
         f" its rules accepted) and go under {root} (`dataset.root`, normally data/dstl); docs/dstl.md shows"
         " how.\nTo see the whole workflow run without them, on generated scenes: make demo"
@@ -463,8 +477,8 @@ def _check_complete(
         shown = "".join(f"\n  {path}" for path in missing[:5])
         more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise MissingInputError(
-            f"{len(missing)} image files of scenes that are used are not there:{shown}{more}\nUnpack the"
-            f" archives of {SOURCE} completely, or leave the sensor out of `sensors` and `inputs`"
+            f"{len(missing)} image files of scenes that are used are not there, nor in an archive:{shown}{more}\nGet"
+            f" the archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
         )
     path = Path(tables["grid_sizes"].path)
     sizes = grid_sizes(path)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rasterloom.errors import ConfigError, MissingInputError
+from rasterloom.dataset.archive import Members, list_members, member_folder, member_time, split_member
+from rasterloom.errors import ConfigError, InputError, MissingInputError, RasterloomError
 
-ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ID_LENGTH = 128
+"""Characters at most of the name of a scene: file names, of which it becomes a part, may have 255."""
+
+ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_LENGTH - 1}}}")
 """What a scene, group or fold may be called: it becomes part of file names."""
 
 Role = Literal["train", "predict", "other"]
@@ -20,7 +26,11 @@ data set (its pixels count in the statistics over all scenes), neither labelled 
 
 
 Sidecars = tuple[tuple[str, int, int], ...]
-"""Name, bytes and time of change (in nanoseconds) of each file beside an image that has a say in what it means."""
+"""Name, bytes and time of change (in nanoseconds; in an archive the checksum) of each file beside an image that has a
+say in what it means."""
+
+Bands = tuple[int | str, ...]
+"""Bands of a file by number, from 1, or by name."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +40,51 @@ class SourceFile:
     Attributes
     ----------
     path : str
-        As it is opened from the working directory.
+        As it is opened from the working directory; ``archive.zip!folder/image.tif`` for a member of an archive.
     size : int
-        Bytes.
+        Bytes, unpacked.
     mtime_ns : int
-        Time of its last change, in nanoseconds.
-    bands : tuple of int, or None
-        Bands chosen of it, counted from 1; None: all.
+        Time of its last change, in nanoseconds; of a member by its archive's directory.
+    bands : tuple of int or str, or None
+        Bands chosen of it, by number from 1 or by name; None: all.
     sidecars : tuple of (str, int, int)
         Files beside it that change its georeference or mask, as `sidecars_of` gives them.
+    crc : int or None
+        Checksum of a member of an archive: a new archive with the same member leaves it as it was.
     """
 
     path: str
     size: int
     mtime_ns: int
-    bands: tuple[int, ...] | None = None
+    bands: Bands | None = None
     sidecars: Sidecars = ()
+    crc: int | None = None
 
     @classmethod
-    def of(cls, path: Path, bands: tuple[int, ...] | None = None, sidecars: Sidecars = ()) -> SourceFile:
-        """The file at `path`; FileNotFoundError (of the system) if there is none."""
-        status = path.stat()
-        return cls(str(path), status.st_size, status.st_mtime_ns, bands, sidecars)
+    def of(cls, path: Path, bands: Bands | None = None, folders: Folders | None = None) -> SourceFile:
+        """The file, or member of an archive, at `path`; with `folders` it has its sidecars.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+            Of the system, for a plain file.
+        MissingInputError, InputError
+            For a member that is not there, or an archive that cannot be read.
+        """
+        sidecars = folders.sidecars(path) if folders else ()
+        named = split_member(path)
+        if named is None:
+            status = path.stat()
+            return cls(str(path), status.st_size, status.st_mtime_ns, bands, sidecars)
+        archive, name = named
+        members = (folders or Folders()).members(archive)
+        if name not in members:
+            raise MissingInputError(f"{path} is not there: the archive holds no such file")
+        info = members[name]
+        return cls(str(path), info.file_size, member_time(info), bands, sidecars, info.CRC)
 
     def to_json(self) -> dict[str, Any]:
-        """The file as a JSON object with the names of the attributes; ``sidecars`` only if there are any."""
+        """The file as a JSON object with the names of the attributes; ``sidecars`` and ``crc`` only if it has them."""
         found: dict[str, Any] = {
             "path": self.path,
             "size": self.size,
@@ -63,20 +93,32 @@ class SourceFile:
         }
         if self.sidecars:
             found["sidecars"] = [list(sidecar) for sidecar in self.sidecars]
+        if self.crc is not None:
+            found["crc"] = self.crc
         return found
 
 
 class Folders:
-    """Listings of folders, each read once, to find what lies beside many images without asking for each name."""
+    """Listings of folders and archives, each read once, to find what lies beside many images."""
 
     def __init__(self) -> None:
         self._names: dict[Path, dict[str, list[str]]] = {}
+        self._archives: dict[Path, Members] = {}
+
+    def members(self, archive: Path) -> Members:
+        """The files of an archive; see `rasterloom.dataset.archive.list_members`."""
+        if archive not in self._archives:
+            self._archives[archive] = list_members(archive)
+        return self._archives[archive]
 
     def sidecars(self, path: Path) -> Sidecars:
         """The files beside an image that change its georeference or mask; see `sidecars_of`."""
+        named = split_member(path)
+        if named is not None:
+            return self._sidecars_in(*named)
         names = self._listing(path.parent)
         found = []
-        for name in sorted({name for wanted in _sidecar_names(path.name) for name in names.get(wanted, ())}):
+        for name in _beside(path.name, names):
             try:
                 status = (path.parent / name).stat()
             except FileNotFoundError:
@@ -84,17 +126,36 @@ class Folders:
             found.append((name, status.st_size, status.st_mtime_ns))
         return tuple(found)
 
+    def _sidecars_in(self, archive: Path, member: str) -> Sidecars:
+        folder, name = member_folder(member)
+        inside = Path(f"{archive}!{folder}")
+        if inside not in self._names:
+            self._names[inside] = _by_small_letters(
+                base for place, base in map(member_folder, self.members(archive)) if place == folder
+            )
+        infos = [(base, self.members(archive)[folder + base]) for base in _beside(name, self._names[inside])]
+        return tuple((base, info.file_size, info.CRC) for base, info in infos)
+
     def _listing(self, folder: Path) -> dict[str, list[str]]:
         """Names of the files of a folder, by the name in small letters."""
         if folder not in self._names:
-            names: dict[str, list[str]] = {}
             try:
-                for entry in folder.iterdir():
-                    names.setdefault(entry.name.lower(), []).append(entry.name)
+                self._names[folder] = _by_small_letters(entry.name for entry in folder.iterdir())
             except OSError:  # no folder, or one that may be entered but not listed
-                names = {}
-            self._names[folder] = names
+                self._names[folder] = {}
         return self._names[folder]
+
+
+def _by_small_letters(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.lower(), []).append(name)
+    return found
+
+
+def _beside(name: str, names: Mapping[str, list[str]]) -> list[str]:
+    """The sidecars of a file among names, which are listed by their small letters."""
+    return sorted({found for wanted in _sidecar_names(name) for found in names.get(wanted, ())})
 
 
 def sidecars_of(path: Path) -> Sidecars:
@@ -280,15 +341,38 @@ def hint(name: str, valid: Iterable[str]) -> str:
 
 
 def existing(
-    path: Path, what: str, remedy: str, bands: tuple[int, ...] | None = None, folders: Folders | None = None
+    path: Path, what: str, remedy: str, bands: Bands | None = None, folders: Folders | None = None
 ) -> SourceFile:
-    """The file at `path`; MissingInputError, saying what it is for and the remedy, if it is not a readable file.
+    """The file, or member of an archive, at `path`, of which `what` says what it is for; with `folders` its sidecars.
 
-    With `folders` it has its sidecars.
+    Raises
+    ------
+    MissingInputError, InputError
+        If it is not a file that may be read; with `what` and the remedy.
     """
+    if split_member(path) is not None:
+        try:
+            return SourceFile.of(path, bands, folders)
+        except RasterloomError as error:
+            raise type(error)(f"{what}: {error}; {remedy}") from None
     try:
-        if path.is_dir():
-            raise MissingInputError(f"{what}: {path} is a folder, a file is needed: {remedy}")
-        return SourceFile.of(path, bands, folders.sidecars(path) if folders else ())
+        _check_file(path, what, remedy)
+        return SourceFile.of(path, bands, folders)
+    except RasterloomError:
+        raise
     except FileNotFoundError:
-        raise MissingInputError(f"{what}: {path} is not there: {remedy}") from None
+        broken = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "not there"
+        raise MissingInputError(f"{what}: {path} is {broken}: {remedy}") from None
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{what}: {str(path)[:120]!r} cannot be opened as a file ({words}): {remedy}") from None
+
+
+def _check_file(path: Path, what: str, remedy: str) -> None:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise MissingInputError(f"{what}: {path} is a folder, a file is needed: {remedy}")
+    if not stat.S_ISREG(mode):
+        raise MissingInputError(f"{what}: {path} is a pipe or a device, a file is needed: {remedy}")
+    if not os.access(path, os.R_OK):
+        raise MissingInputError(f"{what}: {path} may not be read: change its permissions (chmod u+r)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset.index import (
+    ID_LENGTH,
     ID_PATTERN,
+    Bands,
     Dataset,
     Folders,
     LabelFile,
@@ -84,6 +87,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     scenes = _limited(dict(sorted(scenes.items())), dataset.get("predict"), table)
     _check_folds(table, scenes, lines)
     scenes, notes = without_seen_truth(scenes)
+    notes += _same_reference(scenes, reference)
     return Dataset("sheet", scenes, reference, dict(classes), {"sheet": SourceFile.of(table)}, tuple(notes))
 
 
@@ -102,7 +106,10 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
         text = table.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{table} is not text in UTF-8: save the sheet as tab-separated text (UTF-8)") from None
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+    except OSError as error:
+        raise InputError(f"{table} cannot be read ({error.strerror}): check what it is and its permissions") from None
+    split_lines = enumerate(re.split(r"\r\n|\r|\n", text), 1)
+    lines = [(n, line) for n, line in split_lines if line.strip() and not line.startswith("#")]
     split = [(n, _cells(table, n, line)) for n, line in lines]
     if not split:
         raise InputError(f"{table} is empty: it needs a header (scene, split, a column a sensor) and a row a scene")
@@ -126,9 +133,8 @@ def _cells(table: Path, line: int, text: str) -> list[str]:
     try:
         return next(csv.reader([text], delimiter="\t", strict=True))
     except csv.Error as error:
-        raise InputError(
-            f"{table}, row {line}: a quote is not closed or stands within a cell of {text[:60]!r} ({error}): remove it"
-        ) from None
+        fault = "a cell is too long" if "limit" in str(error) else "a quote is not closed or stands within a cell"
+        raise InputError(f"{table}, row {line}: {fault} of {text[:60]!r} ({error}): remove it") from None
 
 
 def _check_header(table: Path, header: Sequence[str], sensors: Sequence[str], classes: Sequence[str]) -> None:
@@ -188,31 +194,54 @@ def _name(row: Row, column: str) -> str:
     name = row.get(column)
     if not ID_PATTERN.fullmatch(name):
         raise InputError(
-            f"{row.at(column)}: {name!r} given; it becomes part of file names: begin with a letter or digit"
-            " and use letters, digits, dot, underscore and hyphen only"
+            f"{row.at(column)}: {name[:ID_LENGTH]!r} given; it becomes part of file names: begin with a letter or"
+            f" digit and use letters, digits, dot, underscore and hyphen only, {ID_LENGTH} at most"
         )
     return name
 
 
 def _files(row: Row, column: str) -> tuple[SourceFile, ...]:
     """The files of a cell, several separated by semicolons, in this order."""
-    return tuple(_file(row, column, part.strip()) for part in row.get(column).split(";") if part.strip())
+    cell = row.get(column)
+    parts = [cell] if _is_there(row, cell) else [part.strip() for part in cell.split(";")]
+    return tuple(_file(row, column, part) for part in parts if part)
+
+
+def _located(row: Row, text: str) -> Path:
+    """The path that a text of a cell means: absolute, from the home folder (~/), or relative to the sheet."""
+    return Path(text).expanduser() if text.startswith("~/") else row.table.parent / text
+
+
+def _is_there(row: Row, text: str) -> bool:
+    try:
+        return _located(row, text).exists()
+    except (OSError, ValueError):  # too long, or with a character that no path has
+        return False
 
 
 def _file(row: Row, column: str, text: str) -> SourceFile:
-    path = row.table.parent / text
-    bands = None
+    path, bands = _located(row, text), None
     match = CHOICE.fullmatch(text)
-    if match and match["bands"] is not None and not path.exists():
-        numbers = [number.strip() for number in match["bands"].split(",")]
-        if not all(number.isdecimal() and int(number) > 0 for number in numbers):
-            raise InputError(
-                f"{row.at(column)}: bands [{match['bands']}] given; numbers from 1, separated by commas, are"
-                f" needed, for example {match['path']}[3,2,1]"
-            )
-        path, bands = row.table.parent / match["path"], tuple(int(number) for number in numbers)
+    if match and match["bands"] is not None and not _is_there(row, text):
+        path, bands = _located(row, match["path"]), _bands(row, column, match["path"], match["bands"])
     remedy = "correct the path, which is relative to the sheet, or leave the cell empty"
     return existing(path, row.at(column), remedy, bands, row.folders)
+
+
+def _bands(row: Row, column: str, path: str, text: str) -> Bands:
+    """Bands by number or by name, which is looked up when the file is opened."""
+    found: list[int | str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part.isdecimal() and part.isascii() and len(part) < 10 and int(part) > 0:
+            found.append(int(part))
+        elif part and not re.fullmatch(r"[-+.:*\d\s]+", part):
+            found.append(part)
+        else:
+            raise InputError(
+                f"{row.at(column)}: bands [{text[:60]}] given; numbers from 1 or names, each on its own and separated"
+                f" by commas, are needed, for example {path[-60:]}[3,2,1]"
+            )
+    return tuple(found)
 
 
 def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
@@ -244,7 +273,30 @@ def _single(row: Row, column: str) -> SourceFile:
     files = _files(row, column)
     if len(files) != 1:
         raise InputError(f"{row.at(column)}: {len(files)} files given; one file of labels is needed: merge them")
+    if files[0].crc is not None:
+        raise InputError(f"{row.at(column)}: {files[0].path}: labels are not read from an archive: unpack it")
+    if any(isinstance(band, str) for band in files[0].bands or ()):
+        raise InputError(
+            f"{row.at(column)}: band {files[0].bands} given; the band of a mask is chosen by its number from 1"
+        )
     return files[0]
+
+
+def _same_reference(scenes: Mapping[str, Scene], reference: str) -> list[str]:
+    """What to say of scenes that name the same reference image: a slip of the hand, most likely."""
+    found: dict[object, list[str]] = {}
+    for name, scene in scenes.items():
+        files = tuple((os.path.realpath(file.path), file.bands) for file in scene.sensors[reference])
+        found.setdefault(files, []).append(name)
+    notes = []
+    for names in found.values():
+        if len(names) > 1:
+            apart = len({scenes[name].ground for name in names}) > 1
+            hint = "; if that is meant, give them one `group`, so that no split separates them" if apart else ""
+            shown = f"{names[0]} and {names[1]}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+            path = scenes[names[0]].sensors[reference][0].path
+            notes.append(f"scenes {shown} name the same {reference} image, {path}{hint}")
+    return notes
 
 
 def _limited(scenes: dict[str, Scene], choice: object, table: Path) -> dict[str, Scene]:
