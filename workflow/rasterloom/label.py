@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rasterloom.dataset.dstl import WktRow, grid_sizes, table_bytes, wkt_rows
-from rasterloom.dataset.index import Dataset
+from rasterloom.dataset.index import Dataset, Scene
 from rasterloom.digest import array_digest, digest
 from rasterloom.errors import InputError, LabelError, MissingInputError
 from rasterloom.grid import Matrix
@@ -75,7 +75,7 @@ def label_job(dataset: Dataset, config: Mapping[str, Any], class_name: str) -> t
     (spec, sources)
         As the docstring of this module lays them out; `spec` lacks ``stage`` and ``version``.
     """
-    scenes = [s for s in dataset.scenes.values() if class_name in s.labelled and s.role != "other"]
+    scenes = _labelled(dataset, class_name)
     spec: dict[str, Any] = {
         "class": class_name,
         "id": dataset.classes[class_name],
@@ -93,6 +93,19 @@ def label_job(dataset: Dataset, config: Mapping[str, Any], class_name: str) -> t
         spec["classes"] = {} if len(spec["whole"]) == len(scenes) else dataset.classes
         sources["labels"] = {scene.id: scene.labels[class_name].file.to_json() for scene in scenes}
     return spec, sources
+
+
+def _labelled(dataset: Dataset, class_name: str) -> list[Scene]:
+    return [s for s in dataset.scenes.values() if class_name in s.labelled and s.role != "other"]
+
+
+def label_file_names(dataset: Dataset, class_name: str) -> dict[str, str]:
+    """Name, without its folder, of the file that holds a class's labels, by scene that was labelled for it."""
+    if dataset.layout == "dstl":
+        files = {s.id: dataset.tables["truth" if s.truth else "train_wkt"] for s in _labelled(dataset, class_name)}
+    else:
+        files = {s.id: s.labels[class_name].file for s in _labelled(dataset, class_name)}
+    return {scene: Path(file.path).name for scene, file in files.items()}
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

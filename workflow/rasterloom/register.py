@@ -26,7 +26,7 @@ from rasterloom.job import Job
 from rasterloom.rasters import RasterInfo, SensorReader
 from rasterloom.scan import Scan, scan_sensor
 
-VERSION = 2
+VERSION = 3
 
 MINIMUM_CONFIDENCE = 0.3
 """An estimate below it is not used: images of different places reach 0.28."""
@@ -138,8 +138,8 @@ def register_scene(
     -------
     dict
         The registration: ``reference`` and, by sensor, ``matrix``, ``shift`` (reference pixels, so that
-        matrix(x) = nominal(x + shift)), ``confidence`` (0..1), ``method``, ``fallback``, ``moments`` and what the
-        file says.
+        matrix(x) = nominal(x + shift)), ``confidence`` (0..1), ``method``, ``fallback``, ``moments``, ``facts``
+        (`rasterloom.scan.BandFacts` of each band) and what the file says.
 
     Notes
     -----
@@ -191,6 +191,7 @@ def _entry(info: RasterInfo, scan: Scan, placed: Placed) -> dict[str, Any]:
         "method": placed.method,
         "fallback": placed.fallback,
         "moments": [asdict(band) for band in scan.moments],
+        "facts": [asdict(band) for band in scan.facts],
     }
 
 
