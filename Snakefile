@@ -35,6 +35,7 @@ include: "workflow/rules/submission.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/measure.smk"
+include: "workflow/rules/quality.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -298,7 +298,7 @@ def test_spec_a_new_scene_to_predict_retrains_nothing(settings_table: Table) -> 
     table = {**settings_table, "statistics": "train"}
     before, after = (specs(stand_in_dag(table, TRAIN, found)) for found in (PREDICT, [*PREDICT, "6180_4_4"]))
     changed = {path for path in before if before[path] != after[path]}
-    over_all_scenes = {"wkt", "submission", "measure", "report"}
+    over_all_scenes = {"wkt", "submission", "measure", "quality", "report"}
     assert changed == {path for path in before if json.loads(before[path])["stage"] in over_all_scenes}
 
 

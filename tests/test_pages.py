@@ -59,7 +59,7 @@ def summary(**changes: Any) -> Summary:
     values: dict[str, Any] = {
         "scenes": 3, "training": 2, "held_out": 1, "members": 1, "checkpoints": 1, "seconds": 10.0,
         "mean_held_out": 0.5, "mean_out_of_fold": None, "scores": [score()], "covers": {}, "scenery": [],
-        "scenery_note": "None.", "sensors": [], "shifts": [], "checkpoints_table": [], "folds": [],
+        "scenery_note": "None.", "sensors": [], "shifts": [], "checkpoints_table": [], "folds": [], "findings": [],
         "versions": [("rasterloom", "1")], "recipe": "abc",
     }  # fmt: skip
     return Summary(**{**values, **changes})

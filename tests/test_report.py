@@ -21,6 +21,8 @@ from rasterloom import report
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.job import Job
 from rasterloom.manifest import Manifest
+from rasterloom.quality import Finding
+from rasterloom.quality import table as findings_table
 from rasterloom.score import COLUMNS
 from rasterloom.store import Item, Store
 
@@ -155,6 +157,9 @@ class Results:
     def scores(self, rows: Sequence[Sequence[Any]]) -> None:
         lines = ["\t".join(str(value) for value in row) for row in (COLUMNS, *((*row, 99.5) for row in rows))]
         (self.root / "score.tsv").write_text("\n".join(lines) + "\n")
+        (self.root / "quality").mkdir(exist_ok=True)
+        finding = Finding("one", "house", "h.gpkg", "mended", "1 polygon crosses itself")
+        (self.root / "quality/inputs.tsv").write_text(findings_table([finding]))
 
     def run(self) -> str:
         job = Job(self.spec, {}, self.root, self.store)
@@ -215,6 +220,7 @@ def test_run_index_has_scores_registrations_members_and_provenance(tmp_path: Pat
     assert "no &lt;peak&gt;" in index
     assert "house-unet" in index and "1 h 06 min" in index and "3.0 GiB" in index and "0.125" in index
     assert "77 pixels" in index
+    assert "1 polygon crosses itself" in index and 'href="../quality/inputs.tsv"' in index
     assert index.count("<polyline") == 1
     assert '<tr id="class-house">' in index
 

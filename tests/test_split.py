@@ -14,7 +14,7 @@ from shapely import box
 
 from rasterloom.errors import ConfigError
 from rasterloom.job import Job
-from rasterloom.label import write_polygons
+from rasterloom.label_polygons import write_polygons
 from rasterloom.manifest import Manifest
 from rasterloom.split import divide, fold_names, inputs, polygon_area, run
 from rasterloom.store import Store

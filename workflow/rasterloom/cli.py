@@ -36,6 +36,7 @@ _STAGE_HELP = {
     "score": "score the polygons against labels",
     "export": "write a GeoPackage a scene",
     "measure": "count objects and measure areas",
+    "quality": "list what is odd about the images and labels",
     "report": "write pages and pictures",
 }
 

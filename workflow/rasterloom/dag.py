@@ -15,13 +15,13 @@ from typing import Any
 from rasterloom.config import Config, Recipe, load_config, resolve
 from rasterloom.config.load import nearest
 from rasterloom.config.recipe import scale_table
-from rasterloom.dataset import Dataset, load_dataset, register_sources
+from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.archive import split_member
 from rasterloom.digest import canonical, digest
 from rasterloom.errors import ConfigError
 from rasterloom.files import write_text
 from rasterloom.job import OUTPUTS
-from rasterloom.label import label_job
+from rasterloom.label import label_file_names, label_job
 from rasterloom.split import fold_names
 from rasterloom.stages import module_of, version_of
 
@@ -148,6 +148,7 @@ class Dag:
             "score": [{}],
             "export": ({"batch": b} for b in self.batches),
             "measure": [{}],
+            "quality": [{}],
             "report": [{}],
         }
         return {stage: list(found) for stage, found in pairs.items()}
@@ -345,6 +346,23 @@ class Dag:
     def _measure(self) -> dict[str, Any]:
         return self._polygon_tables(list(self.recipe.classes))
 
+    def _quality(self) -> dict[str, Any]:
+        scenes = self.dataset.scenes
+        used = sorted({*self.predicted, *self.statistics_scenes})
+        windows: dict[str, int] = {}
+        for member in self.recipe.members.values():
+            name, window = member.scale["name"], member.prediction.get("window", 0)
+            if "size" not in member.scale and window:
+                windows[name] = max(window, windows.get(name, 0))
+        return {
+            "scenes": {s: {k: _names(files) for k, files in scenes[s].sensors.items()} for s in used},
+            "reference": self.reference,
+            "labels": {c: label_file_names(self.dataset, c) for c in self.recipe.classes},
+            "classes": {name: found.id for name, found in self.recipe.classes.items()},
+            "windows": [{"scale": scale_table(self.config, k), "window": n} for k, n in sorted(windows.items())],
+            "notes": list(self.dataset.notes),
+        }
+
     def _score(self) -> dict[str, Any]:
         classes = self.recipe.classes
         truth = {name: self._truth(name) for name in classes}
@@ -395,6 +413,10 @@ class Dag:
             "scenes": chosen,
             "batches": self._batches_with(chosen),
         }
+
+
+def _names(files: Iterable[SourceFile]) -> list[str]:
+    return [Path(file.path).name for file in files]
 
 
 def _paths(value: Any) -> Iterable[str]:

@@ -32,6 +32,7 @@ OUTPUTS: Mapping[str, str] = {
     "score": "score.tsv",
     "export": "vectors/{batch}.tsv",
     "measure": "summary.tsv",
+    "quality": "quality/inputs.tsv",
     "report": "report/index.html",
 }
 """What each stage writes, relative to the results folder; the fields are keys of the stage's spec."""

@@ -15,24 +15,22 @@ Sources, files as `SourceFile.to_json` gives them:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rasterloom.dataset.archive import open_stream
 from rasterloom.dataset.dstl import WktRow, grid_sizes, table_bytes, wkt_rows
-from rasterloom.dataset.index import Dataset
+from rasterloom.dataset.index import Dataset, Scene
 from rasterloom.digest import array_digest, digest
 from rasterloom.errors import InputError, LabelError, MissingInputError
 from rasterloom.grid import Matrix
 from rasterloom.job import Job, Wanted
 from rasterloom.label_files import (
     RASTERS,
+    Mask,
     Reference,
     chosen,
     placed,
@@ -41,18 +39,24 @@ from rasterloom.label_files import (
     read_vector,
     transformed,
 )
+from rasterloom.label_polygons import (
+    Counts,
+    Polygons,
+    clip,
+    mask_polygons,
+    parse_wkt,
+    polygon_parts,
+    polygons_digest,
+    split_srid,
+    write_polygons,
+)
+from rasterloom.label_tables import TABLES
 from rasterloom.store import Writing
 
-VERSION = 1
+VERSION = 2
 
-Polygons = list[Any]
-"""Valid shapely polygons, each a single part with an area."""
-
-POLYGON, MULTIPOLYGON = 3, 6
-"""Type numbers of shapely."""
-
-LEAST_AREA = 1e-6
-"""Square pixels; what is smaller is left over from mending or clipping, not an object."""
+WHOLE = 0.999
+"""Share of a scene from which a mask shows all of it."""
 
 
 def label_job(dataset: Dataset, config: Mapping[str, Any], class_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -70,7 +74,7 @@ def label_job(dataset: Dataset, config: Mapping[str, Any], class_name: str) -> t
     (spec, sources)
         As the docstring of this module lays them out; `spec` lacks ``stage`` and ``version``.
     """
-    scenes = [s for s in dataset.scenes.values() if class_name in s.labelled and s.role != "other"]
+    scenes = _labelled(dataset, class_name)
     spec: dict[str, Any] = {
         "class": class_name,
         "id": dataset.classes[class_name],
@@ -90,6 +94,19 @@ def label_job(dataset: Dataset, config: Mapping[str, Any], class_name: str) -> t
     return spec, sources
 
 
+def _labelled(dataset: Dataset, class_name: str) -> list[Scene]:
+    return [s for s in dataset.scenes.values() if class_name in s.labelled and s.role != "other"]
+
+
+def label_file_names(dataset: Dataset, class_name: str) -> dict[str, str]:
+    """Name, without its folder, of the file that holds a class's labels, by scene that was labelled for it."""
+    if dataset.layout == "dstl":
+        files = {s.id: dataset.tables["truth" if s.truth else "train_wkt"] for s in _labelled(dataset, class_name)}
+    else:
+        files = {s.id: s.labels[class_name].file for s in _labelled(dataset, class_name)}
+    return {scene: Path(file.path).name for scene, file in files.items()}
+
+
 def inputs(spec: dict[str, Any]) -> list[str]:
     """Manifests that the stage reads: none, labels come from source files alone."""
     return []
@@ -99,9 +116,10 @@ def run(job: Job) -> None:
     """Read the labels of a class in every scene that has them, one GeoParquet item a scene."""
 
     def make(want: Wanted, work: Writing) -> None:
-        polygons = want.work()
+        polygons, counts = want.work.polygons()
         work.digest = write_polygons(work.path, want.name, job.spec["class"], polygons)
         work.cost["polygons"] = len(polygons)
+        work.facts = {"polygons": len(polygons), **want.work.facts, **dict(sorted(counts.items()))}
 
     job.finish(job.obtain(wanted(job), ".parquet", make, total=len(job.spec["scenes"])))
 
@@ -110,7 +128,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The labels of each scene; the source's tables or files are read for their keys."""
     for label in _dstl_labels(job) if job.spec["layout"] == "dstl" else _sheet_labels(job):
         recipe = {"scene": label.scene, "class": job.spec["class"]}
-        yield Wanted(label.scene, job.key(recipe, label.inputs), recipe, label.inputs, label.polygons)
+        yield Wanted(label.scene, job.key(recipe, label.inputs), recipe, label.inputs, label)
 
 
 @dataclass(frozen=True)
@@ -121,17 +139,20 @@ class Label:
     ----------
     scene : str
     inputs : dict
-        What decides the polygons: enters the key.
+        What decides the polygons and the facts: enters the key.
     polygons : callable
-        Gives the polygons, in reference pixel coordinates, clipped to the scene.
+        Gives the polygons, in reference pixel coordinates, clipped to the scene, and what was done to them.
+    facts : dict
+        What was found when the file was read, for the quality table.
     """
 
     scene: str
     inputs: dict[str, Any]
-    polygons: Callable[[], Polygons]
+    polygons: Callable[[], tuple[Polygons, Counts]]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-# Geometry, pure ----------------------------------------------------------------------------------------
+# The contest's tables -------------------------------------------------------------------------------------
 
 
 def dstl_matrix(xmax: float, ymin: float, width: int, height: int) -> Matrix:
@@ -147,145 +168,35 @@ def dstl_matrix(xmax: float, ymin: float, width: int, height: int) -> Matrix:
     return [[width * width / (width + 1) / xmax, 0.0, 0.0], [0.0, height * height / (height + 1) / ymin, 0.0]]
 
 
-def polygon_parts(geometries: Iterable[Any], where: str) -> Polygons:
-    """Valid single polygons of geometries, in their order.
-
-    Invalid ones are mended: a ring that crosses itself keeps all it encloses, and what has no area goes.
-
-    Parameters
-    ----------
-    geometries : iterable of shapely geometry or None
-        Polygons, multipolygons or collections of these; None, empty ones and third coordinates are left out.
-    where : str
-        Words for messages: file, scene, class.
-
-    Returns
-    -------
-    list of valid polygons, each with an area
-
-    Raises
-    ------
-    LabelError
-        For points and lines, and for coordinates that are not numbers.
-    """
-    import shapely
-
-    found = np.array([g for g in geometries if g is not None], dtype=object)
-    if found.size == 0:
-        return []
-    parts = shapely.get_parts(shapely.get_parts(shapely.force_2d(found)))
-    parts = parts[~shapely.is_empty(parts)]
-    wrong = np.flatnonzero(~np.isin(shapely.get_type_id(parts), [POLYGON, MULTIPOLYGON]))
-    if wrong.size:
-        raise LabelError(
-            f"{where}: it holds a {parts[wrong[0]].geom_type}, polygons or multipolygons are needed: "
-            "buffer lines and points to the width of the objects, or remove them"
-        )
-    parts = shapely.get_parts(parts)
-    if not np.isfinite(shapely.get_coordinates(parts)).all():
-        raise LabelError(f"{where}: a polygon has coordinates that are not numbers: mend the file")
-    broken = ~shapely.is_valid(parts)
-    if broken.any():
-        parts[broken] = shapely.make_valid(parts[broken], method="structure", keep_collapsed=False)
-    return _areal(parts)
-
-
-def _areal(geometries: NDArray[Any]) -> Polygons:
-    """The polygons, in order, among the parts of geometries."""
-    import shapely
-
-    parts = shapely.get_parts(shapely.get_parts(geometries))
-    keep = (shapely.get_type_id(parts) == POLYGON) & (shapely.area(parts) > LEAST_AREA)
-    return list(parts[keep])
-
-
-def clip(polygons: Sequence[Any], width: int, height: int) -> Polygons:
-    """Polygons, in reference pixel coordinates, cut at the edges of a scene of `width` x `height` pixels."""
-    import shapely
-
-    if not polygons:
-        return []
-    array = np.array(polygons, dtype=object)
-    bounds = shapely.bounds(array)
-    inside = (bounds[:, :2] >= 0).all(axis=1) & (bounds[:, 2:] <= [width, height]).all(axis=1)
-    array[~inside] = shapely.intersection(array[~inside], shapely.box(0, 0, width, height))
-    return _areal(array)
-
-
-def mask_polygons(mask: NDArray[np.bool_]) -> Polygons:
-    """Outlines, along pixel edges, of the positive pixels of a mask.
-
-    Parameters
-    ----------
-    mask : (H, W) bool array
-
-    Returns
-    -------
-    list of polygons
-        In the mask's pixel coordinates; pixels that touch at a corner alone are in different polygons. Their
-        area is exactly the number of positive pixels.
-
-    Notes
-    -----
-    Memory: the mask, a copy of one byte a pixel, and the outlines.
-    """
-    import shapely
-    from rasterio.features import shapes
-    from shapely.geometry import shape
-
-    if not mask.any():
-        return []
-    outlines = shapes(mask.astype(np.uint8), mask=mask, connectivity=4)
-    polygons = np.array([shape(geometry) for geometry, _ in outlines], dtype=object)
-    broken = ~shapely.is_valid(polygons)
-    if broken.any():
-        polygons[broken] = shapely.make_valid(polygons[broken], method="structure", keep_collapsed=False)
-    return _areal(polygons)
-
-
-def polygons_digest(scene: str, class_name: str, polygons: Sequence[Any]) -> str:
-    """Digest of a table of polygons: of scene, class and every vertex, in order."""
-    import shapely
-
-    array = np.array(polygons, dtype=object)
-    data = b"".join(shapely.to_wkb(array, byte_order=1, output_dimension=2)) if len(array) else b""
-    return digest([scene, class_name, len(polygons), digest(data)])
-
-
-def write_polygons(path: Path, scene: str, class_name: str, polygons: Sequence[Any]) -> str:
-    """Write polygons as GeoParquet (scene, class, geometry; a row a polygon, no CRS); gives their digest."""
-    import geopandas
-
-    frame = geopandas.GeoDataFrame(
-        {"scene": [scene] * len(polygons), "class": [class_name] * len(polygons)},
-        geometry=geopandas.GeoSeries(list(polygons), crs=None),
-    )
-    frame[["scene", "class"]] = frame[["scene", "class"]].astype("str")
-    frame.to_parquet(path, index=False, compression="zstd")
-    return polygons_digest(scene, class_name, polygons)
-
-
-# The contest's tables ----------------------------------------------------------------------------------
-
-
 def _dstl_labels(job: Job) -> Iterable[Label]:
     """The labels of every scene of a job, from the contest's tables."""
-    wanted = set(job.spec["scenes"])
     sizes = grid_sizes(Path(job.sources["grid"]["path"]))
     texts: dict[str, list[tuple[WktRow, Path, bytes]]] = {scene: [] for scene in job.spec["scenes"]}
+    numbers: dict[str, set[int]] = {scene: set() for scene in job.spec["scenes"]}
     for table in job.sources["tables"]:
         path = Path(table["path"])
         with table_bytes(path) as data:
             for row in wkt_rows(path, data):
-                if row.class_id == job.spec["id"] and row.scene in wanted:
-                    texts[row.scene].append((row, path, bytes(data[row.start : row.end]).strip()))
-    for scene, rows in texts.items():
+                if row.scene in texts:
+                    numbers[row.scene].add(row.class_id)
+                    if row.class_id == job.spec["id"]:
+                        texts[row.scene].append((row, path, bytes(data[row.start : row.end])))
+    for scene in job.spec["scenes"]:
+        rows = texts.pop(scene)
         if scene not in sizes:
             raise InputError(f"{job.sources['grid']['path']}: no row for scene {scene}; get the file again")
         width, height = tiff_size(Path(job.sources["reference"][scene]["path"]))
         grid = sizes[scene]
-        decided = {"wkt": [digest(text) for _, _, text in rows], "size": [width, height], "grid": list(grid)}
-        yield Label(scene, decided, _dstl_reader(job.spec["class"], rows, grid, width, height))
+        facts: dict[str, Any] = {"numbers": sorted(numbers[scene])}
+        if len(rows) > 1:
+            facts["duplicate-row"] = len(rows)
+        decided = {
+            "wkt": [digest(text.strip()) for _, _, text in rows],
+            "size": [width, height],
+            "grid": list(grid),
+            "facts": facts,
+        }
+        yield Label(scene, decided, _dstl_reader(job.spec["class"], rows, grid, width, height), facts)
 
 
 def _dstl_reader(
@@ -294,15 +205,16 @@ def _dstl_reader(
     grid: tuple[float, float],
     width: int,
     height: int,
-) -> Callable[[], Polygons]:
-    def read() -> Polygons:
+) -> Callable[[], tuple[Polygons, Counts]]:
+    def read() -> tuple[Polygons, Counts]:
         found: Polygons = []
+        counts = Counts()
         matrix = dstl_matrix(*grid, width, height)
         for row, path, text in rows:
             where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
-            geometry = parse_wkt(text.decode("utf-8", "replace"), where)
-            polygons = polygon_parts(transformed([geometry], matrix), where)
-            clipped = clip(polygons, width, height)
+            geometry = parse_wkt(_plain(text.decode("utf-8", "replace"), where), where)
+            polygons, made = polygon_parts(transformed([geometry], matrix), where)
+            clipped, cut = clip(polygons, width, height)
             if polygons and not clipped:
                 raise LabelError(
                     f"{where}: none of its {len(polygons)} polygons lies in the scene: x runs from 0 to Xmax "
@@ -310,28 +222,21 @@ def _dstl_reader(
                     "coordinates"
                 )
             found += clipped
-        return found
+            counts += made + cut
+        return found, counts
 
     return read
 
 
-def parse_wkt(text: str, where: str) -> Any:
-    """The geometry of a WKT text.
-
-    Raises
-    ------
-    LabelError
-        If it is not WKT; shows `where` and its first characters.
-    """
-    import shapely
-
-    try:
-        return shapely.from_wkt(text)
-    except shapely.errors.GEOSException as error:
+def _plain(text: str, where: str) -> str:
+    """A WKT text that names no coordinate system."""
+    srid, wkt = split_srid(text)
+    if srid:
         raise LabelError(
-            f"{where}: {text[:60]!r} is not a WKT geometry ({str(error).strip()[:120]}); it must read like "
-            "MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend the row, or get the file again"
-        ) from None
+            f"{where}: SRID {srid} given, but coordinates of the contest's tables are in the units of grid_sizes.csv: "
+            "convert them and remove it; for labels with a georeference use `dataset: {layout: sheet}`"
+        )
+    return wkt
 
 
 def tiff_size(path: Path) -> tuple[int, int]:
@@ -364,45 +269,96 @@ def _sheet_labels(job: Job) -> Iterable[Label]:
     # A file may serve many scenes (a city's buildings): kept until another one is read.
     vector = lru_cache(maxsize=1)(read_vector)
     order = sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene))
-    whole = set(job.spec["whole"])
     for scene in order:
-        file = job.sources["labels"][scene]
-        path, class_name = Path(file["path"]), job.spec["class"]
+        path, class_name = Path(job.sources["labels"][scene]["path"]), job.spec["class"]
         reference = read_reference(Path(job.sources["reference"][scene]["path"]))
         where = f"{path} (scene {scene}, class {class_name})"
-        size = [reference.width, reference.height]
         if path.suffix.lower() in RASTERS:
-            if scene not in whole:
-                raise LabelError(
-                    f"{where}: a raster mask shows one class: name it in the sheet's column "
-                    f"labels:{class_name}, and leave the column labels to vector files"
-                )
-            mask, matrix = read_mask(path, file["bands"], reference, where)
-            decided = {"mask": array_digest({"mask": mask}), "matrix": matrix, "size": size}
-            yield Label(scene, decided, _mask_reader(mask, matrix, reference))
+            yield _mask_label(job, scene, reference, where)
         else:
-            frame = chosen(vector(path), None if scene in whole else job.spec, scene, where)
-            polygons = placed(frame, reference, where, plain=path.suffix.lower() == ".csv")
-            if len(frame) and not polygons:
-                _check_shared(job, scene, f"{where}: none of its {len(frame)} features lies in the scene")
-            decided = {"polygons": polygons_digest(scene, class_name, polygons), "size": size}
-            yield Label(scene, decided, _vector_reader(polygons, reference, where))
+            yield _vector_label(job, scene, vector(path), reference, where)
 
 
-def _check_shared(job: Job, scene: str, found: str) -> None:
-    """A file of many scenes (a city's buildings) may have nothing in one of them; one of a single scene is astray."""
+def _mask_label(job: Job, scene: str, reference: Reference, where: str) -> Label:
+    if scene not in job.spec["whole"]:
+        column = f"labels:{job.spec['class']}"
+        raise LabelError(
+            f"{where}: a raster mask shows one class: name it in the sheet's column {column}, and leave the column "
+            "labels to vector files"
+        )
+    file = job.sources["labels"][scene]
+    mask = read_mask(Path(file["path"]), file["bands"], reference, where)
+    share = mask.share(reference, where)
+    facts: dict[str, Any] = {}
+    if not share > 0:
+        facts |= _nothing_there(job, scene, f"{where}: the mask shows another place than the image")
+    elif share < WHOLE:
+        facts["part"] = round(100 * share, 1)
+    decided = {
+        "mask": array_digest({"mask": mask.positive}),
+        "placement": asdict(mask.placement),
+        "size": [reference.width, reference.height],
+        "facts": facts,
+    }
+    return Label(scene, decided, _mask_reader(mask, reference, where), facts)
+
+
+def _vector_label(job: Job, scene: str, frame: Any, reference: Reference, where: str) -> Label:
+    path = Path(job.sources["labels"][scene]["path"])
+    picked = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
+    features = placed(picked.frame, reference, where, plain=path.suffix.lower() in TABLES)
+    facts: dict[str, Any] = {}
+    own = not _shared(job, scene) or "scene" in frame.columns
+    if not own:
+        facts["shared"] = True
+    if picked.unknown:
+        facts["unknown"] = picked.unknown
+    if features.empty:
+        facts["empty"] = features.empty
+    if features.outside and not features.geometries:
+        facts |= _nothing_there(job, scene, f"{where}: none of its {len(picked.frame)} features lies in the scene")
+    elif features.outside and own:
+        facts["elsewhere"] = features.outside
+    decided = {
+        "polygons": polygons_digest(scene, job.spec["class"], features.geometries),
+        "size": [reference.width, reference.height],
+        "facts": facts,
+    }
+    return Label(scene, decided, _vector_reader(features.geometries, reference, where), facts)
+
+
+def _shared(job: Job, scene: str) -> bool:
+    """Whether other scenes have the same file of labels."""
     files = [file["path"] for file in job.sources["labels"].values()]
-    if files.count(job.sources["labels"][scene]["path"]) == 1:
+    return files.count(job.sources["labels"][scene]["path"]) > 1
+
+
+def _nothing_there(job: Job, scene: str, found: str) -> dict[str, Any]:
+    """A file of many scenes (a city's buildings) may have nothing in one of them; one of a single scene is astray."""
+    if not _shared(job, scene):
         raise LabelError(
             f"{found}, and no other scene uses the file: give the scene's own file, correct the coordinate system "
             "that the file names, or give an empty file where nothing is to be found"
         )
     job.log(found)
+    return {"nowhere": True}
 
 
-def _mask_reader(mask: NDArray[np.bool_], matrix: Matrix, reference: Reference) -> Callable[[], Polygons]:
-    return lambda: clip(transformed(mask_polygons(mask), matrix), reference.width, reference.height)
+def _mask_reader(mask: Mask, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
+    def read() -> tuple[Polygons, Counts]:
+        outlines = mask.placement.place(mask_polygons(mask.positive), mask.positive.shape, where)
+        # An outline that was bent may touch itself.
+        polygons = outlines if mask.placement.systems is None else polygon_parts(outlines, where)[0]
+        clipped, counts = clip(polygons, reference.width, reference.height)
+        return clipped, Counts({name: n for name, n in counts.items() if name == "clipped"})
+
+    return read
 
 
-def _vector_reader(polygons: Polygons, reference: Reference, where: str) -> Callable[[], Polygons]:
-    return lambda: clip(polygon_parts(polygons, where), reference.width, reference.height)
+def _vector_reader(geometries: Polygons, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
+    def read() -> tuple[Polygons, Counts]:
+        polygons, counts = polygon_parts(geometries, where)
+        clipped, cut = clip(polygons, reference.width, reference.height)
+        return clipped, counts + cut
+
+    return read

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,13 @@ from rasterloom.dataset.archive import gdal_name
 from rasterloom.dataset.index import hint
 from rasterloom.errors import InputError, LabelError
 from rasterloom.grid import Matrix, compose, invert
+from rasterloom.label_tables import TABLES, read_wkt_table
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".bmp", ".gif", ".jp2", ".img", ".vrt"})
 """Endings of files that are read as raster masks; all others are vector files."""
+
+CURVATURE = 0.05
+"""Reference pixels by which an edge that is carried to another coordinate system may lie beside its place."""
 
 _IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
@@ -79,22 +83,97 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def read_mask(
-    path: Path, bands: Sequence[int] | None, reference: Reference, where: str
-) -> tuple[NDArray[np.bool_], Matrix]:
-    """A raster mask and the matrix from its pixels to the reference's.
+@dataclass(frozen=True)
+class Placement:
+    """The way from a mask's pixels to the reference's.
+
+    Attributes
+    ----------
+    matrix : 2 x 3 list of rows
+        To reference pixels; with another coordinate system only to map coordinates in that.
+    systems : (str, str) or None
+        WKT of the mask's coordinate system and of the reference's, where they differ.
+    back : 2 x 3 list of rows or None
+        Then: from the reference's map coordinates to its pixels.
+    """
+
+    matrix: Matrix
+    systems: tuple[str, str] | None = None
+    back: Matrix | None = None
+
+    def place(self, polygons: Sequence[Any], shape: tuple[int, ...], where: str) -> list[Any]:
+        """Polygons in a mask's pixel coordinates, the mask of a shape (H, W), in those of the reference.
+
+        Between coordinate systems edges are divided so that each lies within `CURVATURE` pixels of where it should.
+
+        Raises
+        ------
+        LabelError
+            If the reference's coordinate system cannot show the place.
+        """
+        import shapely
+
+        if self.systems is None or not polygons:
+            return transformed(polygons, self.matrix)
+        longest = self._longest_edge(shape, where)
+        divided = shapely.segmentize(np.array(polygons, dtype=object), longest)
+        return list(shapely.transform(divided, lambda points: self._points(points, where)))
+
+    def _longest_edge(self, shape: tuple[int, ...], where: str) -> float:
+        """Mask pixels that an edge may be long: the way's bend grows with the square of it."""
+        columns, rows = np.meshgrid(np.linspace(0, shape[1], 9), np.linspace(0, shape[0], 9))
+        grid = self._points(np.column_stack([columns.ravel(), rows.ravel()]), where).reshape(9, 9, 2)
+        bends = [np.abs(grid[:, :-2] + grid[:, 2:] - 2 * grid[:, 1:-1]), np.abs(grid[:-2] + grid[2:] - 2 * grid[1:-1])]
+        # Steps of a quarter of a side: the middle of such an edge is off by half a second difference.
+        limits = [
+            side / 4 * np.sqrt(CURVATURE / max(float(bend.max()) / 2, 1e-9))
+            for side, bend in zip((shape[1], shape[0]), bends, strict=True)
+        ]
+        return float(max(1.0, min(limits)))
+
+    def _points(self, points: NDArray[Any], where: str) -> NDArray[Any]:
+        from rasterio.warp import transform
+
+        assert self.systems is not None and self.back is not None
+        (a, b, c), (d, e, f) = self.matrix
+        x, y = points @ [a, b] + c, points @ [d, e] + f
+        moved = np.column_stack(transform(*self.systems, x, y)[:2])
+        if not np.isfinite(moved).all():
+            raise LabelError(
+                f"{where}: the image's coordinate system cannot show where the mask lies: check the one that the "
+                "mask names, or bring it to the image's (`rio warp mask.tif out.tif --like image.tif`)"
+            )
+        back = np.array(self.back)
+        return np.asarray(moved @ back[:, :2].T + back[:, 2])
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A raster mask: (H, W) bool array of the positive pixels, and where they lie on the reference."""
+
+    positive: NDArray[np.bool_]
+    placement: Placement
+
+    def share(self, reference: Reference, where: str) -> float:
+        """Share, 0..1, of the reference image that the mask shows."""
+        import shapely
+
+        height, width = self.positive.shape
+        (extent,) = self.placement.place([shapely.box(0, 0, width, height)], self.positive.shape, where)
+        scene = shapely.box(0, 0, reference.width, reference.height)
+        return float(shapely.area(shapely.intersection(shapely.make_valid(extent), scene)) / scene.area)
+
+
+def read_mask(path: Path, bands: Sequence[int] | None, reference: Reference, where: str) -> Mask:
+    """A raster mask.
 
     Positive is what is neither 0, nor the file's no-data value, nor NaN. With a georeference on both sides
-    the mask may have another grid; without, it must have the reference's size.
-
-    Returns
-    -------
-    (H, W) bool array, 2 x 3 matrix
+    the mask may have another grid and coordinate system; without, it must have the reference's size.
 
     Raises
     ------
     LabelError
-        For several bands with none chosen, another size without a georeference, another CRS.
+        If it cannot be read; for several bands with none chosen, or another size without a georeference.
     """
     import rasterio
 
@@ -107,13 +186,16 @@ def read_mask(
                 own = None if image.transform.is_identity else _rows(image.transform)
                 crs = image.crs
         except rasterio.errors.RasterioError as error:
-            raise LabelError(f"{where}: it cannot be read as a raster ({error}): check the file") from None
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise LabelError(
+                f"{where}: it cannot be read as a raster ({reason}): check the file, or get it again"
+            ) from None
     mask = values != 0
     if np.issubdtype(values.dtype, np.floating):
         mask &= ~np.isnan(values)
     if nodata is not None and not np.isnan(nodata):
         mask &= values != nodata
-    return mask, _mask_matrix(mask.shape, own, crs, reference, where)
+    return Mask(mask, _placement(mask.shape, own, crs, reference, where))
 
 
 def _one_band(count: int, bands: Sequence[int] | None, path: Path, where: str) -> int:
@@ -124,33 +206,29 @@ def _one_band(count: int, bands: Sequence[int] | None, path: Path, where: str) -
     return picked[0]
 
 
-def _mask_matrix(shape: tuple[int, ...], own: Matrix | None, crs: Any, reference: Reference, where: str) -> Matrix:
+def _placement(shape: tuple[int, ...], own: Matrix | None, crs: Any, reference: Reference, where: str) -> Placement:
     same_size = shape == (reference.height, reference.width)
     if own is None or reference.transform is None:
         if same_size:
-            return _IDENTITY
+            return Placement(_IDENTITY)
         raise LabelError(
             f"{where}: the mask has {shape[1]} x {shape[0]} pixels and the reference image "
             f"{reference.width} x {reference.height}: give it the same size, or a georeference to both"
         )
     if crs and reference.crs and crs != crs.from_wkt(reference.crs):
-        raise LabelError(
-            f"{where}: the mask is in {crs.to_string()[:60]} and the image in another coordinate system:"
-            " bring it to the image's, for example `rio warp mask.tif out.tif --like image.tif --resampling"
-            " nearest`"
-        )
+        return Placement(own, (crs.to_wkt(), reference.crs), invert(reference.transform))
     matrix = compose(invert(reference.transform), own)
     height, width = shape
     corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]], dtype=float)
     moved = np.abs(np.array(matrix) @ corners - corners[:2]).max()
     # Rounding of stored transforms moves a grid by far less than this; a real difference by more.
-    return _IDENTITY if same_size and moved < 0.01 else matrix
+    return Placement(_IDENTITY if same_size and moved < 0.01 else matrix)
 
 
 def read_vector(path: Path) -> Any:
     """The one layer of a vector file as a GeoDataFrame.
 
-    A GeoPackage, GeoJSON, Shapefile or whatever else GDAL reads, GeoParquet, or a CSV with a column ``WKT``.
+    A GeoPackage, GeoJSON, Shapefile or whatever else GDAL reads, GeoParquet, or a table of WKT.
 
     Raises
     ------
@@ -159,27 +237,63 @@ def read_vector(path: Path) -> Any:
     """
     import geopandas
     import pyogrio
+    import shapely
 
     suffix = path.suffix.lower()
+    if suffix in TABLES:
+        return read_wkt_table(path)
     try:
-        if suffix in {".parquet", ".geoparquet"}:
-            return geopandas.read_parquet(path)
-        plain = suffix == ".csv"
-        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None or plain]
-        if len(layers) != 1:
-            raise LabelError(f"{path} has {len(layers)} layers ({', '.join(layers)}): keep one")
-        extra = {"GEOM_POSSIBLE_NAMES": "WKT,geometry,geom", "MAX_LINE_SIZE": "-1"} if plain else {}
-        frame = geopandas.read_file(path, layer=layers[0], engine="pyogrio", **extra)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError, OSError) as error:
-        if isinstance(error, LabelError):
-            raise
-        raise LabelError(f"{path} cannot be read as a vector file ({error}): open it in QGIS to check") from None
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # What GDAL warns of (a geometry that it cannot read becomes none) is counted among the findings.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if suffix in {".parquet", ".geoparquet"}:
+                return geopandas.read_parquet(path)
+            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+            if len(layers) > 1:
+                raise _several_layers(path, layers)
+            frame = geopandas.read_file(path, layer=layers[0] if layers else 0, engine="pyogrio")
+    except LabelError:
+        raise
+    except (RuntimeError, ValueError, OSError, shapely.errors.ShapelyError) as error:
+        raise _unreadable(path, error) from None
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise LabelError(f"{path} has no geometry: give a vector file, or a .csv with a column WKT")
     return frame
 
 
-def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -> Any:
+def _several_layers(path: Path, layers: Sequence[str]) -> LabelError:
+    shown = ", ".join(layers)
+    return LabelError(
+        f"{path} has {len(layers)} layers ({shown}): put the one with the labels into a file of its own, for example "
+        f"`ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> LabelError:
+    """What to say of a vector file that cannot be read."""
+    missing = [e for e in (".shx", ".dbf") if path.suffix.lower() == ".shp" and not path.with_suffix(e).exists()]
+    if path.stat().st_size == 0:
+        reason, remedy = "it has no bytes", "get it again; where nothing is to be found, give a file of no features"
+    elif missing and ".shx" in missing:
+        reason = f"{path.with_suffix('.shx').name} is not beside it"
+        remedy = "a Shapefile is .shp, .shx and .dbf together, and .prj for its coordinate system: copy all of them"
+    elif "not recognized" in str(error):
+        reason, remedy = "no format of vectors has such a content", "open it in QGIS to check, and export it again"
+    else:
+        reason = " ".join(str(error).split())[:160]
+        remedy = "open it in QGIS to check, or get it again"
+    return LabelError(f"{path} cannot be read as a vector file ({reason}): {remedy}")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The features of a scene and class, a GeoDataFrame, and values of ``class`` that no class of ours has."""
+
+    frame: Any
+    unknown: list[str] = field(default_factory=list)
+
+
+def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -> Chosen:
     """The features of a scene and class.
 
     Parameters
@@ -199,14 +313,9 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
     if "scene" in frame.columns:
         frame = frame[frame["scene"].astype(str) == scene]
     if spec is None or len(frame) == 0:
-        return frame
+        return Chosen(frame)
     if "class" not in frame.columns:
-        columns = [name for name in frame.columns if name != "geometry"]
-        raise LabelError(
-            f"{where}: no property `class` says which class a feature is of (properties: "
-            f"{', '.join(columns) or 'none'}): add it, or name the file in the sheet's column "
-            f"labels:{spec['class']}"
-        )
+        raise LabelError(f"{where}: no property `class` says which class a feature is of {_instead(frame, spec)}")
     values = [_class_text(value) for value in frame["class"]]
     classes = spec["classes"]
     names = {str(number): name for name, number in classes.items()} | {name: name for name in classes}
@@ -218,7 +327,19 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
                 f"{where}: class {value!r} is not a class of the configuration; {hint(value, classes)}:"
                 " correct the property `class`, or add the class"
             )
-    return frame[[names.get(value) == spec["class"] for value in values]]
+    return Chosen(frame[[names.get(value) == spec["class"] for value in values]], unknown)
+
+
+def _instead(frame: Any, spec: Mapping[str, Any]) -> str:
+    """What a file without the property ``class`` has, and how to mend it."""
+    columns = [str(name) for name in frame.columns if name != frame.geometry.name]
+    near = [name for name in columns if name.lower() in {"class", "classes", "label", "labels", "type", "category"}]
+    more = "" if len(columns) <= 12 else f" and {len(columns) - 12} more"
+    rename = f"rename `{near[0]}` to `class`" if near else "add it"
+    return (
+        f"(properties: {', '.join(columns[:12]) or 'none'}{more}): {rename}, or name the file in the sheet's column "
+        f"labels:{spec['class']}"
+    )
 
 
 def misspelt(value: str, classes: Iterable[str]) -> bool:
@@ -228,27 +349,56 @@ def misspelt(value: str, classes: Iterable[str]) -> bool:
 
 
 def _class_text(value: Any) -> str:
+    if value is None or value != value:  # NaN, and what pandas calls missing
+        return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def placed(frame: Any, reference: Reference, where: str, plain: bool = False) -> list[Any]:
-    """Features as geometries in reference pixel coordinates, those alone whose bounds meet the scene.
+@dataclass(frozen=True)
+class Placed:
+    """Features in reference pixel coordinates, those alone whose bounds meet the scene.
+
+    Attributes
+    ----------
+    geometries : list of shapely geometry
+    empty : int
+        Features without a geometry, or with one of no coordinates.
+    outside : int
+        Features that lie elsewhere.
+    """
+
+    geometries: list[Any]
+    empty: int = 0
+    outside: int = 0
+
+
+def placed(frame: Any, reference: Reference, where: str, plain: bool = False) -> Placed:
+    """Features as geometries in reference pixel coordinates.
 
     With a georeferenced scene they are brought to its CRS (a GeoJSON that names none is in longitude and
-    latitude) and then to pixels. `plain`: a table of WKT, which has no CRS, is taken to be in the scene's.
+    latitude) and then to pixels. `plain`: a table of WKT; one that names no CRS is taken to be in the scene's.
     Without georeference coordinates are pixels, x right and y down.
 
     Raises
     ------
     LabelError
-        If the scene has a CRS and the file none; if a scene without georeference holds none of the features.
+        If the scene has a CRS and the file none; if there are features but no geometry; if a scene without
+        georeference holds none of the features.
     """
     import shapely
 
+    given = [g for g in frame.geometry if g is not None and not g.is_empty]
+    empty = len(frame) - len(given)
+    if not given and sum(g is None for g in frame.geometry):
+        raise LabelError(
+            f"{where}: none of its {len(frame)} features has a geometry that can be read: the file may be damaged; "
+            "open it in QGIS to check, or give a file of no features where nothing is to be found"
+        )
     geometries = frame.geometry
     if reference.transform is not None:
         if reference.crs is not None and frame.crs is not None:
-            geometries = geometries.to_crs(reference.crs)
+            with np.errstate(all="ignore"):
+                geometries = geometries.to_crs(reference.crs)
         elif reference.crs is not None and len(frame) and not plain:
             raise LabelError(
                 f"{where}: the file names no coordinate system and the image has one: set it, for example in "
@@ -258,14 +408,15 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
     if reference.transform is not None:
         found = transformed(found, invert(reference.transform))
     if not found:
-        return []
+        return Placed([], empty)
     bounds = shapely.bounds(np.array(found, dtype=object))
     size = np.array([reference.width, reference.height])
     meets = np.all(bounds[:, 2:] > 0, axis=1) & np.all(bounds[:, :2] < size, axis=1)
-    if reference.transform is None and not meets.any():
+    if reference.transform is None and not meets.any() and np.isfinite(bounds).all():
         raise _nowhere(bounds, reference, where)
     # NaN bounds meet nothing, but the check of coordinates must see them.
-    return [found[i] for i in np.flatnonzero(meets | np.isnan(bounds).any(axis=1))]
+    keep = meets | np.isnan(bounds).any(axis=1)
+    return Placed([found[i] for i in np.flatnonzero(keep)], empty, int((~keep).sum()))
 
 
 def _nowhere(bounds: NDArray[Any], reference: Reference, where: str) -> LabelError:

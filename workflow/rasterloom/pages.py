@@ -19,6 +19,8 @@ SHIFT_ROWS = 40
 """Rows of the table of registrations; the rest is counted."""
 LOW_CONFIDENCE = 0.5
 """Estimates of a shift below this confidence are marked."""
+FINDING_ROWS = 60
+"""Rows of the table of findings about the inputs; the rest is counted."""
 CURVE_ROWS = 150
 """With more checkpoints than this the table shows no curves, so that the page stays light."""
 
@@ -188,6 +190,7 @@ class Summary:
     shifts: list[ShiftRow]
     checkpoints_table: list[MemberRow]
     folds: list[tuple[str, str]]
+    findings: list[dict[str, str]]
     versions: list[tuple[str, str]]
     recipe: str
 
@@ -332,6 +335,7 @@ def index_html(summary: Summary) -> str:
         shifts=shifts[:SHIFT_ROWS],
         more_shifts=max(0, len(shifts) - SHIFT_ROWS),
         low_confidence=LOW_CONFIDENCE,
+        finding_rows=FINDING_ROWS,
         has_curves=len(checkpoints) <= CURVE_ROWS and any(row.curve for row in checkpoints),
         curve_size=CURVE_SIZE,
     )

@@ -27,7 +27,7 @@ from rasterloom.rasters import RasterInfo, SensorReader
 from rasterloom.scan import Scan, scan_sensor
 from rasterloom.store import Writing
 
-VERSION = 2
+VERSION = 3
 
 MINIMUM_CONFIDENCE = 0.3
 """An estimate below it is not used: images of different places reach 0.28."""
@@ -142,8 +142,8 @@ def register_scene(
     -------
     dict
         The registration: ``reference`` and, by sensor, ``matrix``, ``shift`` (reference pixels, so that
-        matrix(x) = nominal(x + shift)), ``confidence`` (0..1), ``method``, ``fallback``, ``moments`` and what the
-        file says.
+        matrix(x) = nominal(x + shift)), ``confidence`` (0..1), ``method``, ``fallback``, ``moments``, ``facts``
+        (`rasterloom.scan.BandFacts` of each band) and what the file says.
 
     Notes
     -----
@@ -195,6 +195,7 @@ def _entry(info: RasterInfo, scan: Scan, placed: Placed) -> dict[str, Any]:
         "method": placed.method,
         "fallback": placed.fallback,
         "moments": [asdict(band) for band in scan.moments],
+        "facts": [asdict(band) for band in scan.facts],
     }
 
 

@@ -25,10 +25,11 @@ from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.files import TEMPORARY, write_text
 from rasterloom.job import Job, batch_manifests, scene_manifests
 from rasterloom.pages import Figure, MemberRow, ScoreRow, ShiftRow, Summary
+from rasterloom.quality import read_table
 from rasterloom.score import HELD_OUT, OUT_OF_FOLD
 from rasterloom.store import Item
 
-VERSION = 1
+VERSION = 2
 
 MOST_FIGURES = 6
 """Scored scenes of a class that are shown."""
@@ -59,6 +60,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     stacks |= {f"stacks/{overview(spec)}/{scene}.json" for scene in scenery(spec)[0]}
     return [
         "score.tsv",
+        "quality/inputs.tsv",
         *scene_manifests("registration", spec["scenes"]),
         *sorted(stacks),
         *(f"labels/{name}.json" for name in spec["classes"]),
@@ -227,6 +229,7 @@ def run(job: Job) -> None:
         shifts=shift_rows(registrations),
         checkpoints_table=members,
         folds=[(group, str(divided["note"])) for group, divided in folds.items() if divided.get("note")],
+        findings=read_table(job.results / "quality/inputs.tsv"),
         versions=versions(),
         recipe=digest(job.spec),
     )

@@ -1,4 +1,4 @@
-"""One pass over a sensor's files: content digest, moments of each band, range of values."""
+"""One pass over a sensor's files: content digest, moments of each band, and what is odd about its values."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from rasterloom.errors import InputError, MissingInputError, concerning
 from rasterloom.files import write_json
 from rasterloom.rasters import Raster, SensorReader, missing_pixels, nodata_of, open_raster, picked_bands
 
-SCAN_VERSION = 3
+SCAN_VERSION = 4
 """Raised when the meaning of a scan changes: part of its digest, and of the name under which it is remembered."""
+
+LEAST_BITS = 8
+"""A largest value of 2^k - 1, with k from here on, is taken for the end of a sensor's range: 255, 2047, 16383, ..."""
 
 FRESH_NS = 2_000_000_000
 """A file changed more recently than this may change again within its time stamp: its scan is not remembered."""
@@ -68,6 +71,63 @@ def merge_moments(parts: Iterable[Moments]) -> Moments:
 
 
 @dataclass(frozen=True)
+class BandFacts:
+    """What is odd about the values of a band.
+
+    Attributes
+    ----------
+    low, high : float, int or None
+        Smallest and largest value of pixels with data; None if there is none.
+    missing : int
+        Pixels without data in the sensor's file, by any of its bands or its mask.
+    not_finite : int
+        Pixels that are NaN or infinite in this band, among those.
+    full : int
+        Pixels with data at `high`, if that is 2^k - 1 and so may be the end of the sensor's range; else 0.
+    """
+
+    low: float | None
+    high: float | None
+    missing: int
+    not_finite: int
+    full: int
+
+
+class _Facts:
+    """The facts of a band in the making."""
+
+    def __init__(self) -> None:
+        self.low: float | None = None
+        self.high: float | None = None
+        self.missing = self.not_finite = self.full = 0
+
+    def add(self, plane: NDArray[Any], good: NDArray[Any]) -> None:
+        """Add rows of the band, and those of its values that are data."""
+        self.missing += plane.size - good.size
+        if plane.dtype.kind == "f" and good.size < plane.size:
+            self.not_finite += int(plane.size - np.isfinite(plane).sum())
+        if not good.size:
+            return
+        low, high = good.min().item(), good.max().item()
+        self.low = low if self.low is None else min(low, self.low)
+        if self.high is None or high > self.high:
+            self.high, self.full = high, 0
+        if high == self.high and _ends_range(high):
+            self.full += int(np.count_nonzero(good == good.dtype.type(high)))
+
+    def done(self) -> BandFacts:
+        """The facts of all rows."""
+        return BandFacts(self.low, self.high, self.missing, self.not_finite, self.full)
+
+
+def _ends_range(value: float) -> bool:
+    """Whether a number is 2^k - 1 with at least `LEAST_BITS` bits."""
+    if value < 2**LEAST_BITS - 1 or value != int(value):
+        return False
+    return int(value) & (int(value) + 1) == 0
+
+
+@dataclass(frozen=True)
 class Scan:
     """What one pass over a sensor finds.
 
@@ -80,11 +140,14 @@ class Scan:
         ``uint16`` if all values are integers in 0..65535 (but for no-data), else ``float32``: how stacks hold them.
     moments : tuple of Moments
         A band each, over finite values that are not no-data.
+    facts : tuple of BandFacts
+        A band each.
     """
 
     digest: str
     dtype: str
     moments: tuple[Moments, ...]
+    facts: tuple[BandFacts, ...]
 
 
 def scan_sensor(
@@ -123,7 +186,8 @@ def scan_sensor(
     integers = all(part.dtype == "uint16" for part in parts)
     moments = tuple(m for part in parts for m in part.moments)
     total = parts[0].digest if len(parts) == 1 else digest([part.digest for part in parts])
-    return Scan(total, "uint16" if integers else "float32", moments)
+    facts = tuple(band for part in parts for band in part.facts)
+    return Scan(total, "uint16" if integers else "float32", moments, facts)
 
 
 def check_unchanged(file: Mapping[str, Any], label: str) -> SourceFile:
@@ -166,13 +230,14 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
 def _remembered(path: Path) -> Scan | None:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        return Scan(value["digest"], value["dtype"], tuple(Moments(**band) for band in value["moments"]))
+        moments = tuple(Moments(**band) for band in value["moments"])
+        return Scan(value["digest"], value["dtype"], moments, tuple(BandFacts(**band) for band in value["facts"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: float | None = None) -> Scan:
-    """Digest, moments and range of an open image in one pass; see `Scan` and `scan_sensor`.
+    """Digest, moments and facts of an open image in one pass; see `Scan` and `scan_sensor`.
 
     Parameters
     ----------
@@ -187,7 +252,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
     values = ArrayDigest("data", info.dtype, (len(picks), info.height, info.width))
     masks: ArrayDigest | None = None
     moments = [Moments() for _ in picks]
-    fits = np.dtype(info.dtype).kind in "iu"
+    facts = [_Facts() for _ in picks]
     for start in range(0, info.height, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, info.height)
         block = raster.read(start, stop, picks)
@@ -201,7 +266,8 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
         for band, plane in enumerate(block):
             good = plane if chosen is None else plane[chosen]
             moments[band] = moments[band] + Moments.of(good)
-            fits = fits and (not good.size or (int(good.min()) >= 0 and int(good.max()) <= 65535))
+            facts[band].add(plane, good)
+    found = tuple(band.done() for band in facts)
     content = {
         "scan": SCAN_VERSION,
         "data": values.hexdigest(),
@@ -210,7 +276,8 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
         "crs": info.crs,
         "nodata": number if info.band_nodata else info.nodata,
     }
-    return Scan(digest(content), "uint16" if fits else "float32", tuple(moments))
+    fits = np.dtype(info.dtype).kind in "iu" and all((f.low or 0) >= 0 and (f.high or 0) <= 65535 for f in found)
+    return Scan(digest(content), "uint16" if fits else "float32", tuple(moments), found)
 
 
 def _valid(own: NDArray[np.bool_] | None, missing: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

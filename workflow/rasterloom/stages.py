@@ -22,6 +22,7 @@ STAGES = (
     "score",
     "export",
     "measure",
+    "quality",
     "report",
 )
 

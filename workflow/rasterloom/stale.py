@@ -25,7 +25,7 @@ from rasterloom.reasons import NOTHING, PENDING, Change, KeyPaths, differences, 
 from rasterloom.stages import module_of
 from rasterloom.store import KEY_DIGITS, Item, Store, read_sidecar
 
-TABLES = ("wkt", "submission", "score", "export", "measure", "report")
+TABLES = ("wkt", "submission", "score", "export", "measure", "quality", "report")
 """Stages without artifacts: their tables and pages are written again by each of their jobs."""
 
 _KEYED = re.compile(rf"([0-9a-f]{{{KEY_DIGITS}}})(\.[a-z.]+)")

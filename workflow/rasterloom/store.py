@@ -65,12 +65,16 @@ class Item:
 
 @dataclass
 class Writing:
-    """An artifact in the making: write `path`, set `digest`; `item` is there when the block has ended."""
+    """An artifact in the making: write `path`, set `digest`; `item` is there when the block has ended.
+
+    `cost` and `facts` are kept beside the artifact, outside its digest: what it took, and what was noticed on the way.
+    """
 
     path: Path
     digest: str = ""
     parts: dict[str, str] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     item: Item | None = None
 
     def committed(self) -> Item:
@@ -161,6 +165,12 @@ class Store:
         record = read_sidecar((self.root / item.path).parent / f"{item.key}.json")
         return dict(record["cost"]) if record else {}
 
+    def facts(self, item: Item) -> dict[str, Any]:
+        """What was noticed when an artifact was made: a function of its key, as the artifact is."""
+        self.open_path(item)
+        record = read_sidecar((self.root / item.path).parent / f"{item.key}.json")
+        return dict(record.get("facts", {})) if record else {}
+
     @contextmanager
     def writing(
         self, stage: str, key: str, suffix: str, *, recipe: Any = None, inputs: Any = None, version: int | None = None
@@ -200,6 +210,7 @@ class Store:
                 "recipe": recipe,
                 "inputs": inputs,
                 "cost": {**_cost(started), **work.cost},
+                "facts": work.facts,
                 "made_by": {"rasterloom": __version__, "python": platform.python_version()},
             }
             with self._committing():
