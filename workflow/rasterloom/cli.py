@@ -41,6 +41,7 @@ _STAGE_HELP = {
 }
 
 _TOOL_HELP = {
+    "inspect": "print what is understood of a data set, and write a first sheet of a folder",
     "scenes": "generate scenes in the contest's formats",
     "verify": "check manifests against the store",
     "gc": "remove artifacts that nothing names",
