@@ -15,7 +15,7 @@ from rasterloom.guard import guarded
 from rasterloom.rules import Rules, prepare_jobs
 
 prepare_jobs()
-RULES = guarded(Rules.load)(config)
+RULES = guarded(Rules.load)(config, workflow.configfiles)
 RESULTS = RULES.results
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from conftest import ROOT
 from rasterloom.config import Config, Recipe, load_config, read_config_files, resolve
-from rasterloom.config.load import merge, nearest, without_nulls
+from rasterloom.config.explain import nearest, place
+from rasterloom.config.load import merge, without_nulls
 from rasterloom.config.model import DefaultsConfig, ExecutionConfig, ModelConfig, SensorConfig
 from rasterloom.config.recipe import scale_table
 from rasterloom.errors import ConfigError, MissingInputError
@@ -242,8 +243,7 @@ def test_every_key_of_the_model_is_described() -> None:
 )
 def test_unknown_key_names_the_nearest_valid_one(settings_table: Table, path: list[Any], name: str) -> None:
     told = mistake(settings_table, (path, 1))
-    place = ".".join(map(str, path))
-    assert told == f"the configuration has a mistake: unknown key `{place}`; did you mean `{name}`?"
+    assert told == f"the configuration has a mistake: unknown key `{place(path)}`; did you mean `{name}`?"
 
 
 def test_unknown_key_far_from_all_lists_the_valid_ones(settings_table: Table) -> None:
@@ -261,7 +261,7 @@ def test_several_mistakes_are_one_line_each(settings_table: Table) -> None:
     ("path", "value", "words"),
     [
         (["defaults", "prediction", "stride"], 257, "stride 257 is larger than window 256"),
-        (["classes", "trees", "prediction"], {"window": 32}, "classes.trees.prediction` with the defaults: stride 64"),
+        (["classes", "trees", "prediction"], {"stride": 300}, "`classes.trees.prediction`: stride 300 is larger"),
         (["classes", "trees", "members", 0, "prediction"], {"stride": 300}, "stride 300 is larger than window 256"),
         (["classes", "trees", "members", 0, "scale"], "s2049", "no scale is called `s2049`; did you mean `s2048`?"),
         (["classes", "trees", "members", 0, "input"], "all2", "no input is called `all2`; did you mean `all20`?"),
@@ -274,24 +274,24 @@ def test_several_mistakes_are_one_line_each(settings_table: Table) -> None:
         (["targets", "vehicles"], [], "`targets.vehicles`: each class once, and at least one"),
         (["targets", "trees"], ["crops"], "`targets.trees`: a class has this name"),
         (["classes", "trees", "id"], 1, "`classes.trees.id`: 1 is also the id of `buildings`"),
-        (["classes", "trees", "members"], [], "`classes.trees.members`: at least 1 is needed"),
+        (["classes", "trees", "members"], [], "`classes.trees.members`: at least 1 of them must be given, not 0"),
         (["sensors", "p", "reference"], True, "exactly one must have `reference: true`, not 2 (rgb, p)"),
         (["sensors", "rgb", "reference"], False, "exactly one must have `reference: true`, not 0"),
-        (["sensors", "m", "max_shift"], float("inf"), "`sensors.m.max_shift`: input should be a finite number"),
-        (["sensors", "m", "nodata"], float("nan"), "`sensors.m.nodata`: input should be a finite number"),
-        (["sensors", "m", "bands"], "8", "`sensors.m.bands`: input should be an integer, but '8' was given"),
+        (["sensors", "m", "max_shift"], float("inf"), "`sensors.m.max_shift`: a finite number is needed"),
+        (["sensors", "m", "nodata"], float("nan"), "`sensors.m.nodata`: a finite number is needed"),
+        (["sensors", "m", "bands"], "8", "`sensors.m.bands`: an integer is needed, but '8' was given"),
         (["sensors", "m-2"], {}, "'m-2' is not a name: use letters, digits and _"),
         (["scales", "s1024"], {"size": 64, "gsd": 1.0}, "`scales.s1024`: give only one of size, gsd and factor"),
-        (["defaults", "training", "steps"], True, "`defaults.training.steps`: input should be an integer"),
+        (["defaults", "training", "steps"], True, "`defaults.training.steps`: an integer is needed"),
         (["validation", "folds"], 5, "`validation`: give either `split` (a hold-out) or `folds`"),
         (["validation", "split"], None, "`validation`: give either `split` (a hold-out) or `folds`"),
         (["dataset", "root"], None, "layout dstl needs `root`"),
         (["dataset", "table"], "scenes.tsv", "`table` belongs to layout sheet"),
         (["dataset", "layout"], "sheet", "layout sheet needs `table`"),
         (["dataset"], None, "`dataset` is missing: add it"),
-        (["models", "unet64"], 64, "`models.unet64`: input should be a table of keys, but 64 was given"),
-        (["classes"], {}, "`classes`: at least 1 is needed"),
-        (["classes"], 3, "`classes`: input should be a table of keys, but 3 was given"),
+        (["models", "unet64"], 64, "`models.unet64`: a table of keys is needed, but 64 was given"),
+        (["classes"], {}, "`classes`: at least 1 of them must be given, not 0"),
+        (["classes"], 3, "`classes`: a table of keys is needed, but 3 was given"),
     ],
 )
 def test_mistake_says_where_what_and_the_remedy(settings_table: Table, path: list[Any], value: Any, words: str) -> None:
@@ -305,11 +305,11 @@ def test_mistake_says_where_what_and_the_remedy(settings_table: Table, path: lis
     ("path", "value", "words"),
     [
         (["sensors", "m", "registration"], {"shfit": [1, 2]}, "did you mean `shift`?"),
-        (["sensors", "m", "registration"], {"shift": [1]}, "at least 2 items"),
-        (["sensors", "m", "registration"], {"matrix": [[1, 0, 0]]}, "at least 2 items"),
+        (["sensors", "m", "registration"], {"shift": [1]}, "at least 2 of them must be given, not 1"),
+        (["sensors", "m", "registration"], {"matrix": [[1, 0, 0]]}, "at least 2 of them must be given, not 1"),
         (["sensors", "m", "registration"], "atuo", "'auto' or 'none'"),
         (["statistics"], "trian", "'all' or 'train'"),
-        (["defaults", "polygons", "threshold"], 1.5, "less than or equal to 1"),
+        (["defaults", "polygons", "threshold"], 1.5, "a number of at most 1 is needed, but 1.5 was given"),
         (["execution", "scenes_per_job"], 2, "2 was given"),
         (["dataset", "predict"], "scord", "'scored' or 'all'"),
     ],

@@ -423,6 +423,6 @@ def test_rules_start_takes_the_lock_and_writes_the_recipe(settings_table: Table,
         hold(results)
     written = json.loads((results / "config.json").read_text())
     assert written["results"] == str(results)
-    assert "folds" not in written["validation"], "nulls are taken out"
+    assert written["defaults"]["training"]["patch"] == 256, "defaults are filled in"
     assert rules._lock is not None
     rules._lock.close()

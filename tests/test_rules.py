@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import stand_in_dag
+from rasterloom.config import load_config
 from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
 
 
@@ -72,7 +73,8 @@ def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path
     rules.start()
     recipe = json.loads((tmp_path / "results/config.json").read_text())
     assert recipe["scales"]["s1024"] == {"size": 1024}
-    assert "table" not in recipe["dataset"], "nulls are gone"
+    assert list(recipe["sensors"]) == ["rgb", "p", "m", "a"], "their order is that of the channels"
+    assert load_config(recipe) == rules.dag.config
     assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.config import Config, Recipe, load_config, resolve
-from rasterloom.config.load import nearest
+from rasterloom.config.checks import data_checks
+from rasterloom.config.explain import joined, nearest
 from rasterloom.config.recipe import scale_table
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.archive import split_member
@@ -80,10 +81,14 @@ class Dag:
     def load(cls, merged: Mapping[str, Any]) -> Dag:
         """The graph of a merged configuration (what YAML gives)."""
         config = load_config(merged)
-        resolve(config)
+        recipe = resolve(config)
         sensors = {name: sensor.model_dump() for name, sensor in config.sensors.items()}
         ids = {name: entry.id for name, entry in config.classes.items()}
-        return cls(config, load_dataset(config.dataset.model_dump(), sensors, ids))
+        dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
+        problems = list(data_checks(config, recipe, dataset))
+        if problems:
+            raise ConfigError(joined(problems))
+        return cls(config, dataset)
 
     # What is asked for ------------------------------------------------------------------------------------
 
@@ -200,7 +205,7 @@ class Dag:
     def inputs(self, stage: str, **names: str) -> list[str]:
         """Paths of the manifests that a job reads, below the results folder."""
         spec = self.spec(stage, **names)
-        return [f"{self.config.results}/{path}" for path in module_of(stage).inputs(spec)]
+        return [f"{self.results}/{path}" for path in module_of(stage).inputs(spec)]
 
     def argument(self, value: Mapping[str, Any]) -> str:
         """A spec or sources as a command-line argument: canonical JSON, or ``@file`` where that is too long."""

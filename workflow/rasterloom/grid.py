@@ -72,7 +72,7 @@ def scale_grid(scale: Mapping[str, Any], width: int, height: int, gsd: float | N
         if gsd is None:
             raise ConfigError(
                 f"scale {name} gives gsd {given['gsd']} but the reference has no known ground sampling distance: "
-                "set dataset.gsd (metres a pixel), or use size or factor"
+                "give the scale `size` or `factor`, or the reference image a coordinate system"
             )
         columns, rows = _scaled(width, height, gsd / float(given["gsd"]))
     else:

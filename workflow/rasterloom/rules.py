@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -9,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rasterloom.config.load import without_nulls
+from rasterloom.config.files import check_config_files
+from rasterloom.config.load import recorded
 from rasterloom.dag import Dag
 from rasterloom.errors import RasterloomError
-from rasterloom.files import write_json
+from rasterloom.files import write_text
 from rasterloom.guard import guarded
 from rasterloom.lock import hold
 from rasterloom.store import Store
@@ -63,8 +65,16 @@ class Rules:
         self.targets = [f"{self.results}/{path}" for paths in outputs.values() for path in paths]
 
     @classmethod
-    def load(cls, merged: Mapping[str, Any]) -> Rules:
-        """From the merged configuration; what would stop the first job is refused at once as well."""
+    def load(cls, merged: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Rules:
+        """From the merged configuration; what would stop the first job is refused at once as well.
+
+        Parameters
+        ----------
+        merged : mapping
+            What Snakemake has read and merged.
+        files : paths of the files that it has read, which are looked at once more, with more care
+        """
+        check_config_files(map(Path, files))
         dag = Dag.load(merged)
         Store.of(dag.results)
         if dag.results.exists() and not dag.results.is_dir():
@@ -147,7 +157,8 @@ class Rules:
         lift_rate_limit(scheduler)
         try:
             self._lock = hold(self.results)
-            write_json(self.results / "config.json", without_nulls(self.merged))
+            recipe = recorded(self.dag.config, self.merged)  # not sorted: the order of sensors is that of channels
+            write_text(self.results / "config.json", json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             raise RasterloomError(
                 f"nothing can be written to the results folder {self.results} ({error.strerror}: {error.filename}): "

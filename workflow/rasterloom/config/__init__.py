@@ -1,6 +1,7 @@
 """The configuration: a typed model, its loading and checking, and the recipe that follows from it."""
 
-from rasterloom.config.load import load_config, read_config_files
+from rasterloom.config.files import read_config_files
+from rasterloom.config.load import load_config
 from rasterloom.config.model import Config
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, resolve
 

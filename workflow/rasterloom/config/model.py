@@ -1,13 +1,61 @@
-"""The typed model of config.yaml: names, types, ranges and defaults of every key."""
+"""The typed model of config.yaml: names, types, ranges, defaults and descriptions of every key.
+
+A field's description is what config.yaml, docs/configuration.md and the JSON schema say of it.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+SIZES: Mapping[str, tuple[str, ...]] = {
+    "unet": ("maps", "levels", "convolutions"),
+    "forest": ("trees", "depth", "samples"),
+    "linear": ("samples",),
+}
+"""The keys of a model that each kind has, besides ``kind``."""
+
+PIXEL_TRAINING = ("threads", "seed")
+PIXEL_PREDICTION = ("threads",)
+"""The settings that a model per pixel (forest, linear) has."""
+
+MOST_SEED = 2**63 - 1
+
+
+def _path(text: str) -> str:
+    """A path that means what it says; ValueError else."""
+    if not text.strip():
+        raise ValueError("a path is needed, but an empty text was given")
+    if text != text.strip() or not text.isprintable():
+        raise ValueError(f"{text!r} has blanks around it or control characters in it: write the bare path")
+    if text.startswith("~") or re.search(r"\$\{?[A-Za-z_]", text):
+        raise ValueError(f"{text!r}: `~` and `$` are not expanded; write the path in full")
+    return text
+
+
+def _results_path(text: str) -> str:
+    """A path that may be part of Snakemake's patterns; ValueError else."""
+    if re.search(r"[{}]|://", text):
+        raise ValueError(f"{text!r}: a folder of this machine, without braces in its path, is needed")
+    return text
+
+
+def _unique(ids: list[str]) -> list[str]:
+    """A list without repetitions; ValueError, naming the first, else."""
+    twice = next((scene for index, scene in enumerate(ids) if scene in ids[:index]), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is listed twice; remove one of them")
+    return ids
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PathText = Annotated[str, AfterValidator(_path)]
+ResultsPath = Annotated[str, AfterValidator(_path), AfterValidator(_results_path)]
+SceneIds = Annotated[list[str], AfterValidator(_unique)]
 
 
 class Table(BaseModel):
@@ -19,16 +67,22 @@ class Table(BaseModel):
 class DatasetConfig(Table):
     """Which imagery, in which layout."""
 
-    layout: Literal["dstl", "sheet"] = Field("dstl", description="dstl: the contest's files; sheet: a table of scenes")
-    root: str | None = Field(None, description="layout dstl: the folder that holds the contest's files")
-    table: str | None = Field(None, description="layout sheet: the tab-separated table of scenes")
-    predict: Literal["scored", "all"] | list[str] | None = Field(
-        None,
-        description="scenes to predict besides the labelled ones: all, a list of ids, or (dstl) scored: the "
-        "contest's 32 scored images",
+    layout: Literal["dstl", "sheet"] = Field(
+        "dstl", description="dstl: the contest's files; sheet: a table of your own scenes (docs/own-imagery.md)"
     )
-    truth: str | None = Field(
-        None, description="layout dstl: a table like train_wkt_v4.csv of scenes to score that no model trains on"
+    root: PathText | None = Field(
+        None, description="layout dstl: the folder of three_band, sixteen_band and the csv files"
+    )
+    table: PathText | None = Field(None, description="layout sheet: the tab-separated table of scenes")
+    predict: Literal["scored", "all"] | SceneIds | None = Field(
+        None,
+        description="scenes to predict besides the labelled ones: all, a list of ids (in quotes; [] for none), or "
+        "scored: the contest's 32. null: scored with layout dstl, all with layout sheet",
+    )
+    truth: PathText | None = Field(
+        None,
+        description="layout dstl: a table like train_wkt_v4.csv, below root or a path of its own, of scenes to score "
+        "that no model trains on",
     )
 
     @model_validator(mode="after")
@@ -48,7 +102,8 @@ class Shift(Table):
     """A known misalignment as a translation."""
 
     shift: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
-        description="[dx, dy] in reference pixels, x right, y down"
+        description="[dx, dy] in reference pixels, x to the right, y down: what the reference shows at x, the sensor "
+        "shows at x + shift"
     )
 
 
@@ -57,33 +112,54 @@ class Matrix(Table):
 
     matrix: Annotated[
         list[Annotated[list[float], Field(min_length=3, max_length=3)]], Field(min_length=2, max_length=2)
-    ] = Field(description="2 x 3, reference edge coordinates to sensor edge coordinates")
+    ] = Field(description="two rows of three numbers, from reference to sensor pixels (edges on integers)")
+
+    @model_validator(mode="after")
+    def _invertible(self) -> Matrix:
+        (a, b, _), (c, d, _) = self.matrix
+        if abs(a * d - b * c) < 1e-12:
+            raise ValueError("the matrix maps the image onto a line or a point; one that can be inverted is needed")
+        return self
 
 
 class SensorConfig(Table):
-    """One sensor: a file (or several) a scene."""
+    """One sensor: a file (or several) a scene. Every sensor is read and registered, whether a model sees it or not."""
 
-    reference: bool = Field(False, description="the sensor that labels and all others are registered to; exactly one")
-    bands: int | None = Field(None, ge=1, description="number of bands; null: as many as the file has")
+    reference: bool = Field(
+        False, description="true for exactly one: labels and all other sensors are registered to its pixels"
+    )
+    bands: int | None = Field(
+        None, ge=1, le=10_000, description="number of bands, an alpha band not counted; null: as many as the file has"
+    )
     nodata: float | None = Field(
         None, description="number of pixels without data (0: where all bands have it); null: as the file says"
     )
     registration: Literal["auto", "none"] | Shift | Matrix = Field(
-        "auto", description="auto: estimated; none: trust the files; {shift: [dx, dy]} or {matrix: 2 x 3}: given"
+        "auto",
+        description="auto: estimated; none: trust the files; or given: {shift: [dx, dy]} in reference pixels or "
+        "{matrix: 2 x 3}",
     )
     max_shift: float = Field(
         60.0,
         gt=0,
-        description="the largest plausible misalignment in reference pixels; beyond it the fall-back is used",
+        le=100_000,
+        description="auto: the largest plausible shift in reference pixels; beyond it the files are trusted",
     )
 
 
 class ScaleConfig(Table):
     """The grid that images are brought to: at most one of the keys; none of them means native resolution."""
 
-    size: int | None = Field(None, ge=16, description="size x size pixels exactly, whatever the scene's aspect")
-    gsd: float | None = Field(None, gt=0, description="ground sampling distance in metres, aspect kept")
-    factor: float | None = Field(None, gt=0, le=1, description="fraction of the native size, aspect kept")
+    size: int | None = Field(
+        None, ge=16, le=200_000, description="size x size pixels exactly, whatever the scene's aspect"
+    )
+    gsd: float | None = Field(
+        None,
+        ge=0.001,
+        le=100_000,
+        description="metres a pixel, aspect kept; needs a reference image with a coordinate system, or layout dstl",
+    )
+    factor: float | None = Field(None, ge=0.001, le=1, description="share of the native pixels a side, aspect kept")
 
     @model_validator(mode="after")
     def _one(self) -> ScaleConfig:
@@ -95,49 +171,90 @@ class ScaleConfig(Table):
 class ModelConfig(Table):
     """A kind of model and its size."""
 
-    kind: Literal["unet", "forest", "linear"] = Field(description="unet; or, per pixel, forest or linear")
-    maps: int = Field(64, ge=1, description="unet: feature maps at every level")
-    levels: int = Field(6, ge=1, le=8, description="unet: poolings")
-    convolutions: int = Field(3, ge=1, description="unet: 3 x 3 convolutions a block")
-    trees: int = Field(40, ge=1, description="forest: trees")
+    kind: Literal["unet", "forest", "linear"] = Field(
+        description="unet: a network; or, pixel by pixel, forest (random forest) or linear (linear regression)"
+    )
+    maps: int = Field(64, ge=1, le=4096, description="unet: feature maps at every level")
+    levels: int = Field(
+        6, ge=1, le=8, description="unet: poolings; a pixel of the deepest level is 2**levels pixels wide"
+    )
+    convolutions: int = Field(3, ge=1, le=16, description="unet: 3 x 3 convolutions a block")
+    trees: int = Field(40, ge=1, le=10_000, description="forest: number of trees")
     depth: int = Field(12, ge=1, le=30, description="forest: depth of a tree at most")
     samples: int = Field(
-        200_000, ge=100, description="forest, linear: pixels sampled for training, half of them positive"
+        200_000,
+        ge=100,
+        le=100_000_000,
+        description="forest, linear: pixels sampled for training, half of them positive",
     )
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> ModelConfig:
+        for key in sorted(self.model_fields_set - {"kind", *SIZES[self.kind]}):
+            kinds = " and ".join(kind for kind, keys in SIZES.items() if key in keys)
+            raise ValueError(f"`{key}` belongs to kind {kinds}, not {self.kind}: remove it (in an overlay: null)")
+        return self
 
 
 class AugmentConfig(Table):
     """Augmentation of training patches."""
 
-    flips: bool = Field(True, description="horizontal and vertical flips")
-    rotation: bool = Field(True, description="random rotation by any angle")
-    colour: float = Field(0.1, ge=0, description="colour jitter, in standard deviations of a channel; 0: none")
+    flips: bool = Field(True, description="horizontal and vertical flips, each of every second patch")
+    rotation: bool = Field(True, description="rotation of every patch by any angle")
+    colour: float = Field(
+        0.1, ge=0, le=10, description="jitter of brightness and contrast, in standard deviations of a channel; 0: none"
+    )
 
 
 class TrainingConfig(Table):
     """How a member is trained."""
 
-    steps: int = Field(40_000, ge=1, description="optimiser steps")
-    batch: int = Field(4, ge=1, description="patches a step")
-    patch: int = Field(256, ge=16, description="side of a patch in pixels of the member's scale")
-    positive_fraction: Fraction = Field(0.5, description="share of each batch that contains positive pixels")
-    learning_rate: float = Field(1e-3, gt=0, description="peak of the one-cycle schedule")
-    weight_decay: float = Field(1e-4, ge=0, description="AdamW's decoupled weight decay")
-    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="augmentation")
-    precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the forward pass (autocast)")
-    threads: int = Field(2, ge=1, description="compute threads; part of the recipe, since results depend on it")
-    seed: int = Field(0, ge=0, description="of every random draw")
+    steps: int = Field(40_000, ge=1, le=1_000_000_000, description="optimiser steps")
+    batch: int = Field(4, ge=1, le=10_000, description="patches a step")
+    patch: int = Field(
+        256,
+        ge=16,
+        le=16_384,
+        description="side of a patch in pixels of the member's scale; best a multiple of 2**levels, and not less",
+    )
+    positive_fraction: Fraction = Field(
+        0.5, description="share of the patches that must contain positive pixels; the others are drawn anywhere"
+    )
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="peak of the one-cycle schedule")
+    weight_decay: float = Field(1e-4, ge=0, le=10, description="AdamW's decoupled weight decay")
+    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="random changes of the patches")
+    precision: Literal["bfloat16", "float32"] = Field(
+        "bfloat16", description="of the forward pass: bfloat16 (faster) or float32"
+    )
+    threads: int = Field(
+        2, ge=1, le=1024, description="compute threads; part of the recipe, since results depend on their number"
+    )
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="of the first weights and of every random draw")
 
 
 class PredictionConfig(Table):
     """How a member predicts."""
 
-    window: int = Field(256, ge=16, description="side of the sliding window in pixels of the member's scale")
-    stride: int = Field(64, ge=1, description="step of the sliding window; every pixel is averaged over its windows")
+    window: int = Field(
+        256,
+        ge=16,
+        le=16_384,
+        description="side of the sliding window in pixels of the member's scale; not less than 2**levels",
+    )
+    stride: int = Field(
+        64,
+        ge=1,
+        le=16_384,
+        description="step of the sliding window, at most the window; every pixel is averaged over its windows",
+    )
     symmetries: bool = Field(True, description="average over the 8 flips and rotations of each window")
-    batch: int = Field(4, ge=1, description="windows a forward pass")
-    precision: Literal["bfloat16", "float32"] = Field("bfloat16", description="of the forward pass (autocast)")
-    threads: int = Field(2, ge=1, description="compute threads; part of the recipe, since results depend on it")
+    batch: int = Field(4, ge=1, le=10_000, description="windows a forward pass")
+    precision: Literal["bfloat16", "float32"] = Field(
+        "bfloat16", description="of the forward pass: bfloat16 (faster) or float32"
+    )
+    threads: int = Field(
+        2, ge=1, le=1024, description="compute threads; part of the recipe, since results depend on their number"
+    )
 
     @model_validator(mode="after")
     def _stride(self) -> PredictionConfig:
@@ -155,11 +272,13 @@ class PolygonsConfig(Table):
     threshold: Literal["auto"] | Fraction = Field(
         "auto", description="auto: the best on out-of-fold predictions; or a probability from 0 to 1"
     )
-    dilate: int = Field(0, ge=0, description="radius of a dilation of the probability, in pixels of its grid")
-    erode: int = Field(0, ge=0, description="radius of an erosion that follows it")
-    min_area: float = Field(0.0, ge=0, description="smaller objects are removed")
-    min_hole: float = Field(0.0, ge=0, description="smaller holes are filled")
-    simplify: float = Field(0.25, ge=0, description="tolerance of the outlines' simplification")
+    dilate: int = Field(
+        0, ge=0, le=1000, description="radius of a dilation of the probability, in pixels of the ensemble's grid"
+    )
+    erode: int = Field(0, ge=0, le=1000, description="radius of an erosion that follows it, likewise")
+    min_area: float = Field(0.0, ge=0, description="smaller objects are removed; square reference pixels")
+    min_hole: float = Field(0.0, ge=0, description="smaller holes are filled; square reference pixels")
+    simplify: float = Field(0.25, ge=0, description="how far a simplified outline may lie off, in reference pixels")
 
 
 class MemberConfig(Table):
@@ -168,45 +287,60 @@ class MemberConfig(Table):
     model: Name = Field(description="a name under `models`")
     input: Name = Field(description="a name under `inputs`")
     scale: Name = Field(description="a name under `scales`")
-    target: Name | None = Field(None, description="a class or a name under `targets`; null: the class itself")
-    training: TrainingConfig = Field(default_factory=TrainingConfig, description="keys that differ for this member")
+    target: Name | None = Field(
+        None, description="what it learns: a name under `targets` that contains the class; null: the class itself"
+    )
+    training: TrainingConfig = Field(
+        default_factory=TrainingConfig, description="keys of `defaults.training` that differ for this member"
+    )
     prediction: PredictionConfig = Field(
-        default_factory=PredictionConfig, description="keys that differ for this member"
+        default_factory=PredictionConfig, description="keys of `defaults.prediction` that differ for this member"
     )
 
 
 class ClassConfig(Table):
     """One class: its number in the tables and the members of its ensemble."""
 
-    id: int = Field(ge=0, description="ClassType in the contest's tables; unique")
-    members: list[MemberConfig] = Field(min_length=1, description="their probabilities are averaged")
-    training: TrainingConfig = Field(default_factory=TrainingConfig, description="keys that differ for this class")
-    prediction: PredictionConfig = Field(
-        default_factory=PredictionConfig, description="keys that differ for this class"
+    id: int = Field(ge=0, le=1_000_000, description="its number in tables of labels (the contest's ClassType); unique")
+    members: list[MemberConfig] = Field(
+        min_length=1, description="models whose probabilities are averaged, on the finest grid among them"
     )
-    polygons: PolygonsConfig = Field(default_factory=PolygonsConfig, description="keys that differ for this class")
+    training: TrainingConfig = Field(
+        default_factory=TrainingConfig, description="keys of `defaults.training` that differ for this class"
+    )
+    prediction: PredictionConfig = Field(
+        default_factory=PredictionConfig, description="keys of `defaults.prediction` that differ for this class"
+    )
+    polygons: PolygonsConfig = Field(
+        default_factory=PolygonsConfig, description="keys of `defaults.polygons` that differ for this class"
+    )
 
 
 class DefaultsConfig(Table):
     """What holds unless a class or a member says otherwise."""
 
-    training: TrainingConfig = Field(default_factory=TrainingConfig, description="training")
-    prediction: PredictionConfig = Field(default_factory=PredictionConfig, description="prediction")
-    polygons: PolygonsConfig = Field(default_factory=PolygonsConfig, description="polygons")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description="how a member is trained")
+    prediction: PredictionConfig = Field(default_factory=PredictionConfig, description="how a member predicts")
+    polygons: PolygonsConfig = Field(
+        default_factory=PolygonsConfig, description="how a class's probabilities become polygons"
+    )
 
 
 class ValidationConfig(Table):
-    """How labelled scenes are divided."""
+    """How labelled scenes are divided; a column `fold` of a sheet goes before `split` and `folds`."""
 
     split: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="hold-out: the share of the ground that trains"
+        None, description="hold-out: the share of the ground that trains; null if `folds` is given"
     )
-    folds: int | None = Field(None, ge=2, description="cross-validation: the number of folds")
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="cross-validation: the number of folds; null if `split` is given"
+    )
     final: Literal["holdout", "refit_all"] = Field(
         "holdout",
-        description="what predicts new scenes: the folds' models (their mean), or one trained once more on everything",
+        description="what predicts new scenes: holdout: the mean of the folds' models; refit_all: one trained once "
+        "more on everything",
     )
-    seed: int = Field(0, ge=0, description="of the division")
+    seed: int = Field(0, ge=0, le=MOST_SEED, description="of the division: decides between equally good ones")
 
     @model_validator(mode="after")
     def _one(self) -> ValidationConfig:
@@ -226,19 +360,28 @@ class ExecutionConfig(Table):
 class Config(Table):
     """Everything that config.yaml says."""
 
-    results: str = Field("results", description="the folder that everything is written to")
-    dataset: DatasetConfig = Field(description="the imagery")
-    sensors: dict[Name, SensorConfig] = Field(min_length=1, description="in the order of the channels")
-    inputs: dict[Name, list[Name]] = Field(min_length=1, description="lists of sensors that a model sees")
-    scales: dict[Name, ScaleConfig] = Field(min_length=1, description="grids that images are brought to")
-    models: dict[Name, ModelConfig] = Field(min_length=1, description="kinds of models")
+    results: ResultsPath = Field("results", description="the folder that everything is written to")
+    dataset: DatasetConfig = Field(description="which imagery")
+    sensors: dict[Name, SensorConfig] = Field(
+        min_length=1, description="by name, in the order of the channels; all are registered, used or not"
+    )
+    inputs: dict[Name, list[Name]] = Field(min_length=1, description="what a model sees, by name: lists of sensors")
+    scales: dict[Name, ScaleConfig] = Field(
+        min_length=1, description="grids that images are brought to, by name: {} (native) or one of size, gsd, factor"
+    )
+    models: dict[Name, ModelConfig] = Field(min_length=1, description="kinds and sizes of models, by name")
     targets: dict[Name, list[Name]] = Field(
-        default_factory=dict, description="unions of classes; every class is its own target"
+        default_factory=dict, description="unions of classes, by name; every class is a target of its own as well"
     )
-    classes: dict[Name, ClassConfig] = Field(min_length=1, description="what is looked for")
-    defaults: DefaultsConfig = Field(default_factory=DefaultsConfig, description="settings of all classes and members")
-    statistics: Literal["all", "train"] | list[str] = Field(
-        "all", description="scenes whose mean and deviation normalise the channels: all, train, or a list of ids"
+    classes: dict[Name, ClassConfig] = Field(min_length=1, description="what is looked for, by name")
+    defaults: DefaultsConfig = Field(
+        default_factory=DefaultsConfig, description="settings that a class or a member may override, key by key"
     )
-    validation: ValidationConfig = Field(description="hold-out or folds")
-    execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="division into jobs")
+    statistics: Literal["all", "train"] | Annotated[SceneIds, Field(min_length=1)] = Field(
+        "all",
+        description="scenes whose mean and deviation normalise the channels: all, train, or a list of ids (in quotes)",
+    )
+    validation: ValidationConfig = Field(description="how labelled scenes are divided into training and validation")
+    execution: ExecutionConfig = Field(
+        default_factory=ExecutionConfig, description="how the work is divided into jobs; changes no result"
+    )

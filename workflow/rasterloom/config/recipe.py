@@ -6,18 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from rasterloom.config.checks import name_checks, settings_checks
+from rasterloom.config.explain import joined
 from rasterloom.config.load import merge
-from rasterloom.config.model import Config, MemberConfig, PolygonsConfig, PredictionConfig, TrainingConfig
+from rasterloom.config.model import (
+    PIXEL_PREDICTION,
+    PIXEL_TRAINING,
+    SIZES,
+    Config,
+    MemberConfig,
+    PolygonsConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
 from rasterloom.errors import ConfigError
-
-_SIZES: Mapping[str, tuple[str, ...]] = {
-    "unet": ("maps", "levels", "convolutions"),
-    "forest": ("trees", "depth", "samples"),
-    "linear": ("samples",),
-}
-_PIXEL_TRAINING = ("threads", "seed")
 
 
 @dataclass(frozen=True)
@@ -70,22 +74,30 @@ def resolve(config: Config) -> Recipe:
     members: dict[str, MemberRecipe] = {}
     owners: dict[str, str] = {}
     names: dict[str, list[str]] = {}
+    problems: list[str] = []
+    differing: set[tuple[str, str]] = set()
     for class_name, entry in config.classes.items():
-        for member in entry.members:
+        for index, member in enumerate(entry.members):
             found = _member(config, class_name, member)
-            if members.setdefault(found.name, found) != found:
-                raise ConfigError(
-                    f"the configuration has a mistake: member {found.name} is shared by the classes "
-                    f"{owners[found.name]} and {class_name}, which give it different settings; "
-                    "give both the same `training` and `prediction`"
+            if found.model["kind"] == "unet":
+                problems += settings_checks(config, class_name, index, found)
+            owner = owners.setdefault(found.name, class_name)
+            same = members.setdefault(found.name, found) == found
+            if not same and owner != class_name and (owner, class_name) not in differing:
+                differing.add((owner, class_name))
+                problems.append(
+                    f"`classes.{class_name}.members[{index}]`: member {found.name} is shared by the classes "
+                    f"{owner} and {class_name}, which give it different settings; give both the same `training` and "
+                    "`prediction`"
                 )
-            owners.setdefault(found.name, class_name)
             if found.name in names.setdefault(class_name, []):
-                raise ConfigError(
-                    f"the configuration has a mistake: class {class_name} lists member {found.name} twice; "
+                problems.append(
+                    f"`classes.{class_name}.members[{index}]`: class {class_name} lists member {found.name} twice; "
                     "remove one of them"
                 )
             names[class_name].append(found.name)
+    if problems:
+        raise ConfigError(joined(problems))
     groups = _groups(names, members)
     classes = {
         name: ClassRecipe(
@@ -93,11 +105,15 @@ def resolve(config: Config) -> Recipe:
             entry.id,
             tuple(names[name]),
             next(g for g, targets in groups.items() if members[names[name][0]].target in targets),
-            _settings(PolygonsConfig, f"classes.{name}.polygons", config.defaults.polygons, entry.polygons),
+            _settings(PolygonsConfig, config.defaults.polygons, entry.polygons),
         )
         for name, entry in config.classes.items()
     }
-    return Recipe(members, classes, groups)
+    recipe = Recipe(members, classes, groups)
+    problems += name_checks(recipe)
+    if problems:
+        raise ConfigError(joined(problems))
+    return recipe
 
 
 def scale_table(config: Config, name: str) -> dict[str, Any]:
@@ -109,19 +125,16 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
     entry = config.classes[class_name]
     target = member.target or class_name
     model = config.models[member.model]
-    where = f"classes.{class_name}"
-    training = _settings(TrainingConfig, f"{where}.training", config.defaults.training, entry.training, member.training)
-    prediction = _settings(
-        PredictionConfig, f"{where}.prediction", config.defaults.prediction, entry.prediction, member.prediction
-    )
+    training = _settings(TrainingConfig, config.defaults.training, entry.training, member.training)
+    prediction = _settings(PredictionConfig, config.defaults.prediction, entry.prediction, member.prediction)
     if model.kind != "unet":
-        training = {key: training[key] for key in _PIXEL_TRAINING}
-        prediction = {"threads": prediction["threads"]}
+        training = {key: training[key] for key in PIXEL_TRAINING}
+        prediction = {key: prediction[key] for key in PIXEL_PREDICTION}
     return MemberRecipe(
         name=f"{target}-{member.model}-{member.input}-{member.scale}",
         target=target,
         classes=tuple(sorted(config.targets.get(target, [target]))),
-        model={"kind": model.kind, **{key: getattr(model, key) for key in _SIZES[model.kind]}},
+        model={"kind": model.kind, **{key: getattr(model, key) for key in SIZES[model.kind]}},
         sensors=tuple(config.inputs[member.input]),
         scale=scale_table(config, member.scale),
         training=training,
@@ -129,16 +142,12 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
     )
 
 
-def _settings(kind: type[BaseModel], where: str, *layers: BaseModel) -> dict[str, Any]:
+def _settings(kind: type[BaseModel], *layers: BaseModel) -> dict[str, Any]:
     """Settings laid over each other: of each layer only the keys that were written."""
     merged: dict[str, Any] = kind().model_dump()
     for layer in layers:
         merged = merge(merged, layer.model_dump(exclude_unset=True))
-    try:
-        return kind.model_validate(merged).model_dump()
-    except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"the configuration has a mistake: `{where}` with the defaults: {message}") from None
+    return merged
 
 
 def _groups(

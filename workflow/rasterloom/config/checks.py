@@ -1,0 +1,254 @@
+"""What the types of single keys cannot say: names that are referred to exist, settings fit together, and the data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rasterloom.config.explain import nearest
+from rasterloom.config.model import PIXEL_PREDICTION, PIXEL_TRAINING, Config, Matrix, MemberConfig, Shift
+
+if TYPE_CHECKING:
+    from rasterloom.config.recipe import MemberRecipe, Recipe
+    from rasterloom.dataset import Dataset
+
+MOST_NAME = 200
+"""Characters of a name that is made of several: it becomes part of file names, which end at 255."""
+
+DSTL_BANDS: Mapping[str, int] = {"rgb": 3, "p": 1, "m": 8, "a": 8}
+"""Bands of the contest's sensors."""
+
+SCORE_ROWS = ("all", "mean")
+"""What stands in score.tsv in the place of a class or scene."""
+
+
+def cross_checks(config: Config) -> Iterable[str]:
+    """Mistakes, one line each, that follow from the configuration alone."""
+    yield from _results_checks(config)
+    yield from _name_checks(config)
+    yield from _sensor_checks(config)
+    for name, classes in config.targets.items():
+        if name in config.classes:
+            yield f"`targets.{name}`: a class has this name and is its own target; choose another name"
+        yield from _list_checks(f"targets.{name}", "class", classes, config.classes)
+    ids: dict[int, str] = {}
+    for name, entry in config.classes.items():
+        if entry.id in ids:
+            yield f"`classes.{name}.id`: {entry.id} is also the id of `{ids[entry.id]}`; ids are unique"
+        ids[entry.id] = name
+        if name in SCORE_ROWS:
+            yield f"`classes.{name}`: rows of score.tsv that are no class are called so; choose another name"
+        for index, member in enumerate(entry.members):
+            yield from _member_checks(config, name, index, member)
+        yield from _idle_checks(config, name)
+
+
+def _results_checks(config: Config) -> Iterable[str]:
+    """The results folder is a folder of its own: not the working directory, nor around the data."""
+    results = Path(os.path.realpath(config.results))
+    here = Path.cwd()
+    if results == here or results in here.parents:
+        yield (
+            f"`results`: {config.results!r} is the folder that the workflow runs in, or above it; a folder of its "
+            "own is needed, for example `results`"
+        )
+    for key, text in (("root", config.dataset.root), ("table", config.dataset.table)):
+        data = Path(os.path.realpath(text)) if text else None
+        if data is not None and (data == results or results in data.parents):
+            yield (
+                f"`results`: {config.results!r} holds the data ({text!r}, `dataset.{key}`); results and data must lie "
+                "apart, as `rasterloom gc` tidies the results folder: name another folder"
+            )
+
+
+def _name_checks(config: Config) -> Iterable[str]:
+    """Names that become part of paths differ in more than case, which many file systems do not tell apart."""
+    kinds: dict[str, list[str]] = {
+        "classes": [*config.classes, *config.targets],
+        **{kind: list(getattr(config, kind)) for kind in ("sensors", "inputs", "scales", "models")},
+    }
+    for kind, names in kinds.items():
+        seen: dict[str, str] = {}
+        for name in names:
+            first = seen.setdefault(name.lower(), name)
+            if first != name:
+                section = "targets" if name in config.targets and name not in config.classes else kind
+                yield (
+                    f"`{section}.{name}`: it differs from `{first}` in case only, and both become names of files; "
+                    "rename one"
+                )
+
+
+def _sensor_checks(config: Config) -> Iterable[str]:
+    references = [name for name, sensor in config.sensors.items() if sensor.reference]
+    if len(references) != 1:
+        yield f"`sensors`: exactly one must have `reference: true`, not {len(references)} ({', '.join(references)})"
+    for name in references:
+        if isinstance(config.sensors[name].registration, Shift | Matrix):
+            yield (
+                f"`sensors.{name}.registration`: {name} is the reference, which stays where it is; give the other "
+                "sensors a shift or matrix, and remove this one"
+            )
+    if config.dataset.layout == "dstl":
+        for name, sensor in config.sensors.items():
+            bands = DSTL_BANDS.get(name)
+            if bands is None:
+                yield (
+                    f"`sensors.{name}`: layout dstl has no such sensor{nearest(name, DSTL_BANDS)}; for other imagery "
+                    "use `dataset.layout` sheet"
+                )
+            elif sensor.bands not in (None, bands):
+                yield f"`sensors.{name}.bands`: {sensor.bands} was given, but the contest's files have {bands}"
+    for name, sensors in config.inputs.items():
+        yield from _list_checks(f"inputs.{name}", "sensor", sensors, config.sensors)
+
+
+def _list_checks(path: str, kind: str, names: Sequence[str], known: Mapping[str, Any]) -> Iterable[str]:
+    """A list of names has at least one, each once, and all are known."""
+    if len(set(names)) != len(names) or not names:
+        yield f"`{path}`: each {kind} once, and at least one, is needed; {names} was given"
+    for name in names:
+        if name not in known:
+            yield f"`{path}`: no {kind} is called `{name}`{nearest(name, known)}"
+
+
+def _member_checks(config: Config, class_name: str, index: int, member: MemberConfig) -> Iterable[str]:
+    place = f"classes.{class_name}.members[{index}]"
+    target = member.target or class_name
+    for key, value, valid in (
+        ("model", member.model, config.models),
+        ("input", member.input, config.inputs),
+        ("scale", member.scale, config.scales),
+        ("target", target, [*config.classes, *config.targets]),
+    ):
+        if value not in valid:
+            yield f"`{place}.{key}`: no {key} is called `{value}`{nearest(value, valid)}"
+    classes = [target] if target in config.classes else config.targets.get(target, [])
+    if class_name not in classes and classes and set(classes) <= set(config.classes):
+        yield (
+            f"`{place}.target`: `{target}` does not contain {class_name} (it is {', '.join(classes)}), so it says "
+            f"nothing of it; name {class_name} or a union with it under `targets`"
+        )
+    model = config.models.get(member.model)
+    if model is not None and model.kind != "unet":
+        yield from _idle_settings(place, f"a model per pixel ({member.model})", member)
+
+
+def _idle_checks(config: Config, class_name: str) -> Iterable[str]:
+    """Settings of a class that none of its members has."""
+    entry = config.classes[class_name]
+    models = [config.models.get(member.model) for member in entry.members]
+    if all(model is not None and model.kind != "unet" for model in models):
+        yield from _idle_settings(f"classes.{class_name}", "models per pixel alone", entry)
+
+
+def _idle_settings(place: str, what: str, entry: Any) -> Iterable[str]:
+    for section, used in (("training", PIXEL_TRAINING), ("prediction", PIXEL_PREDICTION)):
+        idle = sorted(getattr(entry, section).model_fields_set - set(used))
+        if idle:
+            yield (
+                f"`{place}.{section}.{idle[0]}`: it has no effect on {what}, which has no settings of {section} but "
+                f"{' and '.join(used)}: remove it"
+            )
+
+
+def settings_checks(config: Config, class_name: str, index: int, recipe: MemberRecipe) -> Iterable[str]:
+    """Mistakes in the settings of a network that show when those of its class and the defaults are there too.
+
+    Parameters
+    ----------
+    config : Config
+    class_name, index : which member of which class
+    recipe : what it amounts to
+
+    Notes
+    -----
+    A network pads its input to a multiple of 2**levels by reflection, so that any size works; where even one pixel of
+    its deepest level is wider than the input, the rest of that is mirrored.
+    """
+    layers = _Layers(config, class_name, index)
+    levels, deepest = recipe.model["levels"], 2 ** int(recipe.model["levels"])
+    patch, batch = recipe.training["patch"], recipe.training["batch"]
+    window, stride = recipe.prediction["window"], recipe.prediction["stride"]
+    if stride > window:
+        yield (
+            f"`{layers.of('prediction', 'stride', 'window')}`: stride {stride} is larger than window {window}: pixels "
+            "between windows would never be predicted; set both, the stride at most the window"
+        )
+    for section, key, side in (("training", "patch", patch), ("prediction", "window", window)):
+        if side < deepest:
+            yield (
+                f"`{layers.of(section, key)}.{key}`: {side} was given, but a pixel of the deepest of {levels} levels "
+                f"is {deepest} pixels wide; make it {deepest} or more, or give the model fewer `levels`"
+            )
+    if patch == deepest and batch == 1:
+        yield (
+            f"`{layers.of('training', 'batch')}.batch`: 1 was given with a patch of {patch}, which is one pixel of the "
+            f"deepest of {levels} levels; batch normalisation needs two: make either larger"
+        )
+    size = recipe.scale.get("size")
+    if size is not None and patch > size:
+        yield (
+            f"`{layers.of('training', 'patch')}.patch`: {patch} was given, but scale {recipe.scale['name']} has {size} "
+            "pixels a side; make the patch that or less, or the scale's `size` larger"
+        )
+
+
+class _Layers:
+    """Where the settings of a member come from: itself, its class, or the defaults."""
+
+    def __init__(self, config: Config, class_name: str, index: int) -> None:
+        entry = config.classes[class_name]
+        self._layers = {
+            f"classes.{class_name}.members[{index}]": entry.members[index],
+            f"classes.{class_name}": entry,
+        }
+
+    def of(self, section: str, *keys: str) -> str:
+        """Path of the section that gives one of the keys."""
+        for path, layer in self._layers.items():
+            if getattr(layer, section).model_fields_set & set(keys):
+                return f"{path}.{section}"
+        return f"defaults.{section}"
+
+
+def name_checks(recipe: Recipe) -> Iterable[str]:
+    """Names that are made of several names must fit into the name of a file."""
+    for kind, names in (("member", recipe.members), ("group of targets", recipe.groups)):
+        for name in names:
+            if len(name) > MOST_NAME:
+                yield (
+                    f"the name of the {kind} {name[:60]}... has {len(name)} characters, and {MOST_NAME} at most fit "
+                    "into the name of a file; give shorter names under `targets`, `classes`, `models`, `inputs` or "
+                    "`scales`"
+                )
+
+
+def data_checks(config: Config, recipe: Recipe, dataset: Dataset) -> Iterable[str]:
+    """Mistakes that only show against the scenes; looks at names alone, opens no image."""
+    training = [dataset.scenes[scene] for scene in dataset.training()]
+    folds = {scene.fold for scene in training} - {None}
+    grounds = {scene.ground for scene in training}
+    wanted = config.validation.folds
+    if wanted is not None and not folds and training and wanted > len(grounds):
+        yield (
+            f"`validation.folds`: {wanted} was given, but the labelled scenes show {len(grounds)} different grounds, "
+            f"and a fold needs one: give 2 to {len(grounds)}"
+            if len(grounds) > 1
+            else f"`validation.folds`: {wanted} was given, but all labelled scenes show one ground, which cannot be "
+            "divided: set it to null and `validation.split` to 0.8; everything then trains"
+        )
+    if "all" in folds:
+        yield "a fold is called `all`, as is the model that is trained on everything: rename it in the column `fold`"
+    if "all" in dataset.scenes:
+        yield "a scene is called `all`, as are the sums over scenes in score.tsv: rename it"
+    for group, targets in recipe.groups.items():
+        classes = {name for names in targets.values() for name in names}
+        if not any(classes <= set(scene.labelled) for scene in training):
+            names = ", ".join(sorted(classes))
+            yield (
+                f"no training scene is labelled for {names}{' together' if len(classes) > 1 else ''}, so that "
+                f"{group} has nothing to learn from: label one, or set the class to null under `classes`"
+            )

@@ -1,0 +1,225 @@
+"""Mistakes in the words of somebody who writes YAML: where, what was given, what is needed, the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ValidationError
+
+from rasterloom.config.model import Config
+
+MOST_LINES = 20
+"""Mistakes that are told at once; of more only the number."""
+
+_OTHER_KIND = frozenset({"literal_error", "list_type", "model_type", "float_type", "int_type", "string_type"})
+"""Pydantic's errors that say that a value is of another kind altogether."""
+
+_NEEDED: Mapping[str, str] = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a table of keys",
+    "model_type": "a table of keys",
+    "literal_error": "{expected}",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "string_unicode": "text",
+    "string_too_long": "a name of at most {max_length} characters",
+}
+"""What pydantic's errors ask for."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """``; did you mean `x`?`` where a valid name is near, else the list of valid names."""
+    names = list(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean `{close[0]}`?" if close else f"; valid: {', '.join(names) or 'none'}"
+
+
+def joined(lines: Iterable[str]) -> str:
+    """One message of one or many mistakes, a line each."""
+    found = list(dict.fromkeys(lines))
+    if len(found) == 1:
+        return f"the configuration has a mistake: {found[0]}"
+    more = [f"and {len(found) - MOST_LINES} more"] if len(found) > MOST_LINES else []
+    return "\n  ".join([f"the configuration has {len(found)} mistakes:", *found[:MOST_LINES], *more])
+
+
+def explained(error: ValidationError) -> list[str]:
+    """The lines that a user is told instead of pydantic's message."""
+    errors = _meant([_Mistake(dict(entry)) for entry in error.errors(include_url=False)])
+    unknown = [found for found in errors if found.type == "extra_forbidden"]
+    misspelt = {(*found.keys[:-1], found.near) for found in unknown}
+    return [found.line() for found in errors if found.type != "missing" or found.keys not in misspelt]
+
+
+def place(keys: Iterable[Any]) -> str:
+    """The path of a key as it is written: ``classes.trees.members[0].model``."""
+    path = ""
+    for key in keys:
+        if isinstance(key, int):
+            path += f"[{key}]"
+        else:
+            path += f".{key}" if re.fullmatch(r"[\w+-]+", key) else f".{key!r}"
+    return path.removeprefix(".")
+
+
+def shown(value: Any) -> str:
+    """A value that was given, in at most one line."""
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple | set):
+        return "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value) if isinstance(value, str | int | float) else ascii(str(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class _Mistake:
+    """One of pydantic's errors, with the keys that lead to it."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        self.type: str = error["type"]
+        self.input = error["input"]
+        self.message: str = error["msg"].removeprefix("Value error, ")
+        self.keys, self.cut, self.branch, self.tables = _followed(error["loc"])
+        limits = {
+            key: f"{v:.0f}" if isinstance(v, float) and v % 1 == 0 else v for key, v in error.get("ctx", {}).items()
+        }
+        self.needed = _NEEDED[self.type].format(**limits) if self.type in _NEEDED else ""
+
+    @property
+    def other_kind(self) -> bool:
+        """Whether it says of a whole value, not of something in it, that it is of another kind."""
+        return self.type in _OTHER_KIND and len(self.keys) == self.cut
+
+    @property
+    def near(self) -> str | None:
+        """The valid key nearest to an unknown one, if one is near."""
+        close = difflib.get_close_matches(str(self.keys[-1]), self.tables, n=1, cutoff=0.5)
+        return close[0] if close else None
+
+    def line(self) -> str:
+        """The mistake in one line."""
+        where = f"`{place(self.keys)}`"
+        if self.type == "extra_forbidden":
+            return f"unknown key {where}{self._valid()}"
+        if self.type == "missing":
+            return f"{where} is missing: add it (an overlay that sets it to null takes it away)"
+        if self.type == "string_pattern_mismatch":
+            return f"{where}: {shown(self.input)} is not a name: use letters, digits and _, beginning with a letter"
+        if not self.needed:
+            return f"{where}: {self.message}"
+        if self.type in {"too_short", "too_long"}:
+            return f"{where}: {self.needed} must be given, not {len(self.input)}"
+        given = shown(self.input)
+        return f"{where}: {self.needed} is needed, but {given} was given{self._hint()}"
+
+    def _valid(self) -> str:
+        """What may stand in an unknown key's place."""
+        first, *others = str(self.keys[-1]).split(".")
+        if others and first in self.tables:
+            return f"; keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
+        return nearest(str(self.keys[-1]), self.tables)
+
+    def _hint(self) -> str:
+        """What YAML makes of some words, where that explains the mistake."""
+        value = self.input
+        if self.type in {"int_type", "float_type", "bool_type"} and isinstance(value, str):
+            if re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", value.strip()):
+                return "; YAML takes it for text: write a point and a sign, as in 1.0e-3"
+            if re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+|true|false", value.strip()):
+                return "; in quotes, or in a table given with --config, it is text: write it bare, in a file"
+        if self.type == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
+            return "; put it in quotes: YAML takes 6120_2 for the number 61202"
+        if self.type == "string_type" and not isinstance(value, list | tuple | Mapping):
+            return "; put it in quotes: YAML takes on, off, yes, no, null and dates for something else than text"
+        return ""
+
+
+def _meant(errors: Iterable[_Mistake]) -> list[_Mistake]:
+    """The errors, but for a value that may be of several kinds only those of the kind that it comes nearest to."""
+    values: dict[tuple[Any, ...], dict[Any, list[_Mistake]]] = {}
+    for error in errors:
+        values.setdefault(error.keys[: error.cut], {}).setdefault(error.branch, []).append(error)
+    meant: list[_Mistake] = []
+    for kinds in values.values():
+        closest = min(kinds.values(), key=lambda found: (found[0].other_kind, len(found)))
+        if len(kinds) > 1 and closest[0].other_kind:  # none comes near: say all that would do
+            first = [found[0] for found in kinds.values()]
+            closest = [next((error for error in first if error.type != "literal_error"), first[0])]
+            closest[0].needed = " or ".join(dict.fromkeys(error.needed for error in first))
+        meant += closest
+    return meant
+
+
+def _followed(loc: Sequence[Any]) -> tuple[tuple[Any, ...], int, Any, list[str]]:
+    """Follow one of pydantic's locations through the model, which tells keys from names of a union's branches.
+
+    Returns
+    -------
+    keys, how many of them lead to the first value of several kinds (all, if there is none), the branch that is
+    followed there, the keys that are valid where the last one stands.
+    """
+    keys: list[Any] = []
+    cut, branch = None, None
+    tables: list[str] = []
+    kind: Any = Config
+    for part in loc:
+        kinds = _kinds(kind)
+        if len(kinds) > 1:
+            kind = _branch(kinds, str(part))
+            if cut is None:
+                cut, branch = len(keys), part
+            continue
+        if part == "[key]" and keys:
+            break
+        kind = kinds[0] if kinds else None
+        tables = list(kind.model_fields) if _is_table(kind) else []
+        keys.append(part)
+        kind = _inner(kind, part)
+    return tuple(keys), len(keys) if cut is None else cut, branch, tables
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The kinds of value that an annotation allows, null left out."""
+    while typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if isinstance(annotation, UnionType) or typing.get_origin(annotation) is typing.Union:
+        return [kind for part in typing.get_args(annotation) for kind in _kinds(part)]
+    return [] if annotation in (None, type(None)) else [annotation]
+
+
+def _branch(kinds: Sequence[Any], label: str) -> Any:
+    """The kind that pydantic means by its label of a branch."""
+    for kind in kinds:
+        if (_is_table(kind) and kind.__name__ == label) or (typing.get_origin(kind) is list and "list[" in label):
+            return kind
+    return None
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _inner(kind: Any, part: Any) -> Any:
+    """The annotation of what lies below a key or an item of a value."""
+    if _is_table(kind):
+        return kind.model_fields[part].annotation if part in kind.model_fields else None
+    arguments = typing.get_args(kind)
+    return arguments[-1] if typing.get_origin(kind) in (dict, list) and arguments else None

@@ -1,0 +1,131 @@
+"""Configuration files: YAML or JSON, each read with more care than a YAML library takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rasterloom.config.load import merge
+from rasterloom.errors import ConfigError, MissingInputError
+
+_MALFORMED = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
+"""What PyYAML raises, besides its own errors, for a value whose text does not fit its kind (``2024-13-01``)."""
+
+
+def read_config_files(paths: Sequence[Path]) -> dict[str, Any]:
+    """Read YAML or JSON files and lay each over the ones before it.
+
+    Raises
+    ------
+    MissingInputError, ConfigError
+        If a file is not there, is neither YAML nor JSON, says a key twice, or is not a table.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        merged = merge(merged, _read(path))
+    return merged
+
+
+def check_config_files(paths: Iterable[Path]) -> None:
+    """Refuse what Snakemake, which reads its configuration files itself, lets pass, such as a key that stands twice.
+
+    Raises
+    ------
+    MissingInputError, ConfigError
+        As `read_config_files`.
+    """
+    for path in paths:
+        _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingInputError(f"configuration {path} is not there: check the path")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text in UTF-8 (byte {error.start}): save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): make it readable") from None
+    table = _parsed(path, text)
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError(f"{path} must hold a table of keys, not {type(table).__name__}")
+    return table or {}
+
+
+def _parsed(path: Path, text: str) -> Any:
+    """The value of a file: JSON if it is that, as Snakemake tries it first (1e-05 is a number there), else YAML."""
+    try:
+        return json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError):
+        pass  # no JSON
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_node(path, node, {})
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path} is not valid YAML{where}: {_problem(error)}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply for a configuration") from None
+    except _MALFORMED as error:
+        raise ConfigError(
+            f"{path} holds a value that is not of its kind, such as a date of month 13 ({error})"
+        ) from None
+    finally:
+        loader.dispose()
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    problem = " ".join(f"{error.problem or error.context}".split())
+    if "'\\t'" in problem:
+        return "a tab stands where only blanks may indent: replace it by blanks"
+    return problem
+
+
+def _once(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The table of a JSON object's pairs; ConfigError if a key stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for index, key in enumerate(keys) if key in keys[:index])
+        raise ConfigError(f"{path}: the key {twice!r} stands twice in one table: remove one of them")
+    return found
+
+
+def _check_node(path: Path, node: yaml.Node, open_: dict[int, bool]) -> None:
+    """Refuse a key that stands twice in one table, of which YAML lets the last count, and a value within itself."""
+    if open_.get(id(node)) is False:
+        return
+    line = node.start_mark.line + 1
+    if open_.get(id(node)):
+        raise ConfigError(f"{path}, line {line}: the value refers to itself (*): write it out")
+    open_[id(node)] = True
+    lines: dict[tuple[str, str], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            where = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and lines.setdefault((key.tag, key.value), id(key)) != id(key):
+                first = next(k.start_mark.line + 1 for k, _ in node.value if id(k) == lines[(key.tag, key.value)])
+                raise ConfigError(
+                    f"{path}, line {where}: the key {key.value!r} stands in line {first} already; of the two only one "
+                    "would count: merge them, or remove one"
+                )
+            _check_node(path, key, open_)
+            _check_node(path, value, open_)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check_node(path, value, open_)
+    open_[id(node)] = False
