@@ -54,6 +54,7 @@ def _results_checks(config: Config) -> Iterable[str]:
             f"`results`: {config.results!r} is the folder that the workflow runs in, or above it; a folder of its "
             "own is needed, for example `results`"
         )
+        return
     for key, text in (("root", config.dataset.root), ("table", config.dataset.table)):
         data = Path(os.path.realpath(text)) if text else None
         if data is not None and (data == results or results in data.parents):
