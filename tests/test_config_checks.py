@@ -13,6 +13,7 @@ from conftest import stand_in_dag
 from rasterloom.config import load_config, resolve
 from rasterloom.config.checks import DSTL_BANDS, data_checks
 from rasterloom.config.load import merge
+from rasterloom.dag import Dag
 from rasterloom.dataset import dstl
 from rasterloom.errors import ConfigError
 from test_config import Change, changed, mistake
@@ -201,55 +202,65 @@ def test_sensors_of_the_contest_are_those_of_the_layout() -> None:
 # Against the data ------------------------------------------------------------------------------------------
 
 
-def told_of_data(table: Table, train: Sequence[str] = TRAIN, predict: str = "x", **other: Any) -> list[str]:
-    """What is told of a configuration over scenes; `other` are fields of every training scene."""
+def stand_in(table: Table, train: Sequence[str] = TRAIN, predict: str = "x", **other: Any) -> Any:
+    """The graph of a configuration over scenes; `other` are fields of every training scene."""
     dag = stand_in_dag(table, train, [predict])
-    scenes = {
-        name: dataclasses.replace(scene, **(other if scene.role == "train" else {}))
-        for name, scene in dag.dataset.scenes.items()
-    }
-    return list(data_checks(dag.config, dag.recipe, dataclasses.replace(dag.dataset, scenes=scenes)))
+    for name in train:
+        dag.dataset.scenes[name] = dataclasses.replace(dag.dataset.scenes[name], **other)
+    return dag
 
 
-def test_data_checks_of_a_good_data_set(settings_table: Table) -> None:
-    assert told_of_data(settings_table) == []
+def refused(dag: Any, stage: str, **names: str) -> list[str]:
+    """The lines of mistakes that the graph tells when it is asked for a job."""
+    with pytest.raises(ConfigError) as caught:
+        dag.spec(stage, **names)
+    return str(caught.value).removeprefix("the configuration has a mistake: ").split("\n  ")
 
 
-def test_data_checks_more_folds_than_grounds(settings_table: Table) -> None:
-    def folds(number: int) -> Table:
-        return merge(settings_table, {"validation": {"split": None, "folds": number}})
+def with_folds(table: Table, number: int) -> Table:
+    return merge(table, {"validation": {"split": None, "folds": number}})
 
-    assert told_of_data(folds(5)) == []
-    (told,) = told_of_data(folds(6))
-    assert told.startswith("`validation.folds`: 6 was given, but the labelled scenes show 5 different grounds")
-    assert told.endswith("give 2 to 5")
-    (told,) = told_of_data(folds(2), ground="same")
-    assert "all labelled scenes show one ground" in told
-    assert told_of_data(settings_table, ground="same") == []
-    assert told_of_data(folds(6), fold="north") == [], "the user's own folds count"
+
+def test_graph_refuses_more_folds_than_grounds(settings_table: Table) -> None:
+    assert stand_in(with_folds(settings_table, 5)).spec("split", group="trees")["names"][-1] == "fold-4"
+    dag = stand_in(with_folds(settings_table, 6))
+    (told,) = refused(dag, "split", group="trees")
+    assert told.startswith("`validation.folds`: 6 was given, but each fold needs ground of its own, and that of the")
+    assert told.endswith("scenes is 5: give 2 to 5")
+    assert refused(dag, "train", member="trees-unet64-all20-s1024", fold="fold-0") == [told]
+    (told,) = refused(stand_in(with_folds(settings_table, 2), ground="same"), "split", group="trees")
+    assert told.endswith("scenes is 1: give `validation.split`: all of it trains")
+
+
+def test_graph_lets_a_split_of_one_ground_and_the_users_folds_be(settings_table: Table) -> None:
+    assert stand_in(settings_table, ground="same").spec("split", group="trees")["scenes"] == TRAIN
+    dag = stand_in(with_folds(settings_table, 6), fold="north")
+    assert dag.spec("split", group="trees")["folds"] == dict.fromkeys(TRAIN, "north")
+
+
+def test_graph_refuses_to_learn_without_labels(settings_table: Table) -> None:
+    labelled = tuple(name for name in settings_table["classes"] if name not in {"trees", "small_vehicle"})
+    dag = stand_in(settings_table, labelled=labelled)
+    told = refused(dag, "split", group="trees")
+    assert told[0] == "the configuration has 2 mistakes:"
+    assert told[1].startswith("no training scene is labelled for trees, so there is nothing to learn from")
+    assert told[2].startswith("no training scene is labelled for large_vehicle, small_vehicle together")
+    assert dag.spec("split", group="crops")["scenes"] == TRAIN, "what can be learned can be had"
+    assert dag.spec("stack", scale="s1024", scene="x")["scene"] == "x", "nor does a stack need labels"
 
 
 def test_data_checks_names_that_stand_for_something_else(settings_table: Table) -> None:
-    (told,) = told_of_data(settings_table, fold="all")
+    assert list(data_checks(stand_in(settings_table).dataset)) == []
+    (told,) = data_checks(stand_in(settings_table, fold="all").dataset)
     assert "a fold is called `all`" in told
-    (told,) = told_of_data(settings_table, predict="all")
+    (told,) = data_checks(stand_in(settings_table, predict="all").dataset)
     assert "a scene is called `all`" in told
 
 
-def test_data_checks_classes_without_labels(settings_table: Table) -> None:
-    labelled = tuple(name for name in settings_table["classes"] if name not in {"trees", "small_vehicle"})
-    told = told_of_data(settings_table, labelled=labelled)
-    assert len(told) == 2
-    assert told[0].startswith("no training scene is labelled for trees, so that trees has nothing to learn from")
-    assert "no training scene is labelled for large_vehicle, small_vehicle together" in told[1]
-    assert len(told_of_data(settings_table, train=[])) == 9
-
-
 def test_data_checks_stop_the_graph(settings_table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rasterloom.dag import Dag
-
-    found = stand_in_dag(settings_table, ["6010_1_2"], ["6080_4_4"]).dataset
-    monkeypatch.setattr("rasterloom.dag.load_dataset", lambda *_: found)
-    assert Dag.load(settings_table).training == ["6010_1_2"]
-    with pytest.raises(ConfigError, match=r"mistake: `validation\.folds`: 3 was given"):
-        Dag.load(merge(settings_table, {"validation": {"split": None, "folds": 3}}))
+    good, bad = (stand_in(settings_table, predict=name).dataset for name in ("x", "all"))
+    monkeypatch.setattr("rasterloom.dag.load_dataset", lambda *_: good)
+    assert Dag.load(settings_table).training == TRAIN
+    monkeypatch.setattr("rasterloom.dag.load_dataset", lambda *_: bad)
+    with pytest.raises(ConfigError, match=r"mistake: a scene is called `all`"):
+        Dag.load(settings_table)
