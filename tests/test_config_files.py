@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rasterloom.config import load_config, read_config_files, resolve
 from rasterloom.config.files import check_config_files
 from rasterloom.config.load import merge, recorded, without_nulls
 from rasterloom.config.model import DefaultsConfig
+from rasterloom.config.reference import reference
 from rasterloom.errors import ConfigError, MissingInputError
 
 Table = dict[str, Any]
@@ -174,6 +176,14 @@ def test_overlays_merge_as_the_reference_says(overlays: list[Table], together: T
     for overlay in overlays:
         merged = merge(merged, overlay)
     assert without_nulls(merged) == together
+
+
+def test_overlays_in_the_reference_merge_as_it_says() -> None:
+    rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \| `(.+?)` \|$", reference(), re.MULTILINE)
+    examples = [[yaml.safe_load(cell) for cell in row] for row in rows if all(": " in cell for cell in row)]
+    assert len(examples) == 3
+    for base, overlay, together in examples:
+        assert without_nulls(merge(base, overlay)) == together
 
 
 def test_overlay_keeps_the_order_of_sensors_and_puts_new_ones_last(settings_table: Table) -> None:
