@@ -10,7 +10,7 @@ from rasterloom.config.model import Config
 
 Schema = Mapping[str, Any]
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "templates" / "configuration.md"
+TEMPLATE = Path(__file__).with_suffix(".md")
 """The prose of docs/configuration.md, with a place for the tables."""
 
 _OVERRIDES = ("TrainingConfig", "PredictionConfig", "PolygonsConfig")
