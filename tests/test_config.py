@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import copy
 import re
-import typing
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import BaseModel
 
 from conftest import ROOT
-from rasterloom.config import Config, Recipe, load_config, read_config_files, resolve
+from rasterloom.config import Recipe, load_config, read_config_files, resolve
 from rasterloom.config.explain import nearest, place
-from rasterloom.config.load import merge, without_nulls
-from rasterloom.config.model import DefaultsConfig, ExecutionConfig, ModelConfig, SensorConfig
 from rasterloom.config.recipe import scale_table
-from rasterloom.errors import ConfigError, MissingInputError
-from rasterloom.schema import schema_text
+from rasterloom.errors import ConfigError
 
 Table = dict[str, Any]
 Change = tuple[Sequence[Any], Any]
@@ -118,99 +110,6 @@ def test_presets_are_valid_and_write_elsewhere(preset: str) -> None:
     config = load_config(read_config_files([ROOT / "config.yaml", ROOT / "presets" / preset]))
     assert resolve(config).members
     assert config.results == f"results-{preset.removesuffix('.yaml')}"
-
-
-# Drift -----------------------------------------------------------------------------------------------------
-
-SAID_IN_COMMENTS = {
-    "sensors.*.registration.shift",
-    "sensors.*.registration.matrix",
-    "scales.*.gsd",
-    "scales.*.factor",
-    "classes.*.training",
-    "classes.*.prediction",
-    "classes.*.members.*.training",
-    "classes.*.members.*.prediction",
-}
-"""Keys that config.yaml explains where they would stand, but does not set."""
-
-
-def models_in(annotation: Any) -> tuple[str, list[type[BaseModel]]]:
-    """The tables that a field may hold, and how their keys continue its path."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "", [annotation]
-    found, step = [], ".*" if typing.get_origin(annotation) in (dict, list) else ""
-    for part in typing.get_args(annotation):
-        deeper, models = models_in(part)
-        found += models
-        step += deeper if models else ""
-    return step, found
-
-
-def keys_of(model: type[BaseModel], place: str = "") -> Iterator[str]:
-    """Every key path of a model, ``*`` for names of the user's choice and items of lists.
-
-    What a class or a member may override is explained once, under `defaults`.
-    """
-    overridden = {found for field in DefaultsConfig.model_fields.values() for found in models_in(field.annotation)[1]}
-    for name, field in model.model_fields.items():
-        path = f"{place}.{name}".removeprefix(".")
-        yield path
-        step, models = models_in(field.annotation)
-        if path not in SAID_IN_COMMENTS:
-            for inner in models if path.startswith("defaults") else [m for m in models if m not in overridden]:
-                yield from keys_of(inner, path + step)
-
-
-def paths_in(value: Any, place: str = "") -> Iterator[str]:
-    """Every key path of a table, with ``*`` tried for each key and item."""
-    entries = value.items() if isinstance(value, dict) else [("*", v) for v in value] if isinstance(value, list) else []
-    for key, entry in entries:
-        for name in {key, "*"}:
-            path = f"{place}.{name}".removeprefix(".")
-            yield path
-            yield from paths_in(entry, path)
-
-
-def test_every_key_of_the_model_stands_in_config_yaml(settings_table: Table) -> None:
-    known, there = set(keys_of(Config)), set(paths_in(settings_table))
-    assert {"classes.*.members.*.scale", "defaults.training.augment.flips", "sensors.*.registration.shift"} <= known
-    assert known - there - SAID_IN_COMMENTS == set()
-    assert known >= SAID_IN_COMMENTS, "a key that no longer exists is exempted"
-    comments = " ".join(re.findall(r"#.*", (ROOT / "config.yaml").read_text()))
-    for path in SAID_IN_COMMENTS:
-        assert re.search(rf"\b{path.split('.')[-1]}\b", comments), path
-
-
-def test_defaults_in_config_yaml_are_those_of_the_model(settings_table: Table) -> None:
-    config = load_config(settings_table)
-    assert config.defaults == DefaultsConfig()
-    assert config.execution == ExecutionConfig()
-    fields = Config.model_fields
-    assert (config.results, config.statistics) == (fields["results"].default, fields["statistics"].default)
-    for section in ("validation", "dataset"):
-        found = getattr(config, section)
-        for name, field in type(found).model_fields.items():
-            if name not in {"split", "root", "predict"}:
-                assert getattr(found, name) == field.get_default(), f"{section}.{name}"
-    for name, model in config.models.items():
-        assert model == ModelConfig(kind=model.kind), name
-    assert config.sensors["rgb"].max_shift == SensorConfig().max_shift
-
-
-def test_schema_file_is_that_of_the_model() -> None:
-    """Remedy: python -m rasterloom schema > workflow/schemas/config.schema.json"""
-    assert (ROOT / "workflow/schemas/config.schema.json").read_text(encoding="utf-8") == schema_text()
-
-
-def test_every_key_of_the_model_is_described() -> None:
-    def models(model: type[BaseModel]) -> set[type[BaseModel]]:
-        inner = [found for field in model.model_fields.values() for found in models_in(field.annotation)[1]]
-        return {model}.union(*(models(found) for found in inner))
-
-    every = [(m.__name__, name, field) for m in models(Config) for name, field in m.model_fields.items()]
-    assert len(every) > 50
-    assert [f"{model}.{name}" for model, name, field in every if not field.description] == []
 
 
 # Mistakes --------------------------------------------------------------------------------------------------
@@ -389,87 +288,3 @@ def test_scale_table_holds_the_one_key_that_is_set(settings_table: Table) -> Non
 
 def test_nearest_of_nothing_valid() -> None:
     assert nearest("x", []) == "; valid: none"
-
-
-# Files and overlays ----------------------------------------------------------------------------------------
-
-
-def test_read_config_files_in_order(tmp_path: Path) -> None:
-    for name, text in {"a": "x: {p: 1, q: 2}\ny: [1, 2]\n", "b": "x: {p: 3}\ny: [4]\n", "c": "# nothing\n"}.items():
-        (tmp_path / name).write_text(text)
-    paths = [tmp_path / name for name in "abc"]
-    assert read_config_files(paths) == {"x": {"p": 3, "q": 2}, "y": [4]}
-    assert read_config_files([]) == {}
-
-
-@pytest.mark.parametrize(("text", "words"), [("a: [1\n", "not valid YAML"), ("- 1\n", "a table of keys, not list")])
-def test_read_config_files_that_hold_no_table(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=words) as caught:
-        read_config_files([tmp_path / "a.yaml"])
-    assert str(tmp_path / "a.yaml") in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_read_config_files_missing(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match=r"none\.yaml is not there"):
-        read_config_files([tmp_path / "none.yaml"])
-
-
-def test_null_in_an_overlay_removes_a_key(settings_table: Table) -> None:
-    overlay = {"classes": {"trees": None}, "defaults": {"training": {"steps": None}}}
-    config = load_config(merge(settings_table, overlay))
-    assert "trees" not in config.classes
-    assert config.defaults.training == DefaultsConfig().training
-    told = mistake(merge(settings_table, {"scales": {"s1024": None}}))
-    assert "no scale is called `s1024`" in told
-
-
-leaves = st.none() | st.integers(0, 3) | st.lists(st.integers(0, 3) | st.none(), max_size=2)
-trees = st.recursive(leaves, lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8)
-nested = st.dictionaries(st.sampled_from("abc"), trees, max_size=3)
-
-
-@given(nested, nested)
-def test_merge_is_that_of_snakemake(base: Table, overlay: Table) -> None:
-    from snakemake.utils import update_config
-
-    theirs = copy.deepcopy(base)
-    update_config(theirs, copy.deepcopy(overlay))
-    assert merge(base, overlay) == theirs
-
-
-@given(nested, nested)
-def test_merge_changes_neither_table(base: Table, overlay: Table) -> None:
-    before = copy.deepcopy((base, overlay))
-    merge(base, overlay)
-    assert (base, overlay) == before
-
-
-@given(nested, nested)
-def test_merge_lets_the_overlay_win_and_is_idempotent(base: Table, overlay: Table) -> None:
-    merged = merge(base, overlay)
-    assert merge(merged, overlay) == merged
-    assert merge(base, {}) == base
-    for path, value in _leaves(overlay):
-        place: Any = merged
-        for key in path:
-            place = place[key]
-        assert place == value
-
-
-def _leaves(table: Table, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
-
-
-@given(nested)
-def test_without_nulls_keeps_all_but_keys_that_are_null(table: Table) -> None:
-    before = copy.deepcopy(table)
-    found = without_nulls(table)
-    assert without_nulls(found) == found
-    assert list(_leaves(found)) == [(path, value) for path, value in _leaves(table) if value is not None]
-    assert table == before

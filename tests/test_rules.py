@@ -16,6 +16,7 @@ import pytest
 
 from conftest import stand_in_dag
 from rasterloom.config import load_config
+from rasterloom.errors import ConfigError
 from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
 
 
@@ -76,6 +77,12 @@ def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path
     assert list(recipe["sensors"]) == ["rgb", "p", "m", "a"], "their order is that of the channels"
     assert load_config(recipe) == rules.dag.config
     assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
+
+
+def test_load_looks_at_the_files_before_anything_else(settings_table: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("results: a\nresults: b\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml, line 2: the key 'results' stands in line 1 already"):
+        Rules.load(settings_table, [str(tmp_path / "a.yaml")])
 
 
 @pytest.mark.parametrize(("jobs", "seconds", "lifted"), [(100, 1, True), (100, 60, False), (7, 1, False)])

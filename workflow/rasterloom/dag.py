@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.config import Config, Recipe, load_config, resolve
-from rasterloom.config.checks import data_checks
+from rasterloom.config.checks import data_checks, learning_checks
 from rasterloom.config.explain import joined, nearest
 from rasterloom.config.recipe import scale_table
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
@@ -81,11 +81,11 @@ class Dag:
     def load(cls, merged: Mapping[str, Any]) -> Dag:
         """The graph of a merged configuration (what YAML gives)."""
         config = load_config(merged)
-        recipe = resolve(config)
+        resolve(config)
         sensors = {name: sensor.model_dump() for name, sensor in config.sensors.items()}
         ids = {name: entry.id for name, entry in config.classes.items()}
         dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
-        problems = list(data_checks(config, recipe, dataset))
+        problems = list(data_checks(dataset))
         if problems:
             raise ConfigError(joined(problems))
         return cls(config, dataset)
@@ -257,7 +257,14 @@ class Dag:
         classes = sorted(self.config.targets.get(target, [target]))
         return {"scene": scene, "scale": scale_table(self.config, scale), "target": target, "classes": classes}
 
+    def _check_learning(self, group: str) -> None:
+        """Refuse to plan what cannot be learned; what needs no labels, such as stacks, can be had all the same."""
+        problems = list(learning_checks(self.config, self.recipe, self.dataset, group))
+        if problems:
+            raise ConfigError(joined(problems))
+
     def _split(self, group: str) -> dict[str, Any]:
+        self._check_learning(group)
         scenes = self.labelled(group)
         folds = {s: f for s in scenes if (f := self.dataset.scenes[s].fold) is not None}
         return {
@@ -274,6 +281,7 @@ class Dag:
     def _train(self, member: str, fold: str) -> dict[str, Any]:
         found = self.recipe.members[member]
         group = self.recipe.group_of(member)
+        self._check_learning(group)
         return {
             "member": member,
             "fold": fold,

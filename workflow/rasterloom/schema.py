@@ -1,4 +1,7 @@
-"""Print the JSON schema of the configuration, for editors; it is generated from the typed model."""
+"""Print the JSON schema of the configuration, for editors, or its reference, for readers.
+
+Both are generated from the typed model: workflow/schemas/config.schema.json and docs/configuration.md.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from rasterloom.config import Config
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the subcommand: none."""
+    """Add the options of the subcommand."""
+    parser.add_argument("--markdown", action="store_true", help="print docs/configuration.md instead")
 
 
 def main(args: argparse.Namespace) -> None:
-    """Print the schema."""
-    print(schema_text(), end="")
+    """Print the schema or the reference."""
+    from rasterloom.config.reference import reference
+
+    print(reference() if args.markdown else schema_text(), end="")
 
 
 def schema_text() -> str:

@@ -54,6 +54,7 @@ def _results_checks(config: Config) -> Iterable[str]:
             f"`results`: {config.results!r} is the folder that the workflow runs in, or above it; a folder of its "
             "own is needed, for example `results`"
         )
+        return
     for key, text in (("root", config.dataset.root), ("table", config.dataset.table)):
         data = Path(os.path.realpath(text)) if text else None
         if data is not None and (data == results or results in data.parents):
@@ -226,29 +227,36 @@ def name_checks(recipe: Recipe) -> Iterable[str]:
                 )
 
 
-def data_checks(config: Config, recipe: Recipe, dataset: Dataset) -> Iterable[str]:
-    """Mistakes that only show against the scenes; looks at names alone, opens no image."""
-    training = [dataset.scenes[scene] for scene in dataset.training()]
-    folds = {scene.fold for scene in training} - {None}
-    grounds = {scene.ground for scene in training}
-    wanted = config.validation.folds
-    if wanted is not None and not folds and training and wanted > len(grounds):
-        yield (
-            f"`validation.folds`: {wanted} was given, but the labelled scenes show {len(grounds)} different grounds, "
-            f"and a fold needs one: give 2 to {len(grounds)}"
-            if len(grounds) > 1
-            else f"`validation.folds`: {wanted} was given, but all labelled scenes show one ground, which cannot be "
-            "divided: set it to null and `validation.split` to 0.8; everything then trains"
-        )
-    if "all" in folds:
+def data_checks(dataset: Dataset) -> Iterable[str]:
+    """Names in the data that stand for something else in the results."""
+    if "all" in {scene.fold for scene in dataset.scenes.values()}:
         yield "a fold is called `all`, as is the model that is trained on everything: rename it in the column `fold`"
     if "all" in dataset.scenes:
         yield "a scene is called `all`, as are the sums over scenes in score.tsv: rename it"
-    for group, targets in recipe.groups.items():
-        classes = {name for names in targets.values() for name in names}
-        if not any(classes <= set(scene.labelled) for scene in training):
-            names = ", ".join(sorted(classes))
-            yield (
-                f"no training scene is labelled for {names}{' together' if len(classes) > 1 else ''}, so that "
-                f"{group} has nothing to learn from: label one, or set the class to null under `classes`"
-            )
+
+
+def learning_checks(config: Config, recipe: Recipe, dataset: Dataset, group: str) -> Iterable[str]:
+    """What a group of targets lacks to be learned; if it lacks labels, the other groups that do are told as well."""
+    training = [dataset.scenes[scene] for scene in dataset.training()]
+    grounds = {scene.ground for scene in training}
+    wanted = config.validation.folds
+    if wanted is not None and wanted > len(grounds) > 0 and all(scene.fold is None for scene in training):
+        remedy = f"give 2 to {len(grounds)}" if len(grounds) > 1 else "give `validation.split`: all of it trains"
+        yield (
+            f"`validation.folds`: {wanted} was given, but each fold needs ground of its own, and that of the labelled "
+            f"scenes is {len(grounds)}: {remedy}"
+        )
+    lacking = {
+        name: sorted({class_ for classes in targets.values() for class_ in classes})
+        for name, targets in recipe.groups.items()
+    }
+    lacking = {
+        name: classes
+        for name, classes in lacking.items()
+        if not any(set(classes) <= set(scene.labelled) for scene in training)
+    }
+    for classes in lacking.values() if group in lacking else ():
+        yield (
+            f"no training scene is labelled for {', '.join(classes)}{' together' * (len(classes) > 1)}, so there is "
+            "nothing to learn from: label one, or set the class to null under `classes`"
+        )

@@ -97,7 +97,7 @@ class _Mistake:
         self.type: str = error["type"]
         self.input = error["input"]
         self.message: str = error["msg"].removeprefix("Value error, ")
-        self.keys, self.cut, self.branch, self.tables = _followed(error["loc"])
+        self.keys, self.cut, self.branch, self.valid = _followed(error["loc"])
         limits = {
             key: f"{v:.0f}" if isinstance(v, float) and v % 1 == 0 else v for key, v in error.get("ctx", {}).items()
         }
@@ -111,14 +111,14 @@ class _Mistake:
     @property
     def near(self) -> str | None:
         """The valid key nearest to an unknown one, if one is near."""
-        close = difflib.get_close_matches(str(self.keys[-1]), self.tables, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(str(self.keys[-1]), self.valid, n=1, cutoff=0.5)
         return close[0] if close else None
 
     def line(self) -> str:
         """The mistake in one line."""
         where = f"`{place(self.keys)}`"
         if self.type == "extra_forbidden":
-            return f"unknown key {where}{self._valid()}"
+            return f"unknown key {where}{self._instead()}"
         if self.type == "missing":
             return f"{where} is missing: add it (an overlay that sets it to null takes it away)"
         if self.type == "string_pattern_mismatch":
@@ -130,12 +130,12 @@ class _Mistake:
         given = shown(self.input)
         return f"{where}: {self.needed} is needed, but {given} was given{self._hint()}"
 
-    def _valid(self) -> str:
+    def _instead(self) -> str:
         """What may stand in an unknown key's place."""
         first, *others = str(self.keys[-1]).split(".")
-        if others and first in self.tables:
+        if others and first in self.valid:
             return f"; keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
-        return nearest(str(self.keys[-1]), self.tables)
+        return nearest(str(self.keys[-1]), self.valid)
 
     def _hint(self) -> str:
         """What YAML makes of some words, where that explains the mistake."""
@@ -178,7 +178,7 @@ def _followed(loc: Sequence[Any]) -> tuple[tuple[Any, ...], int, Any, list[str]]
     """
     keys: list[Any] = []
     cut, branch = None, None
-    tables: list[str] = []
+    valid: list[str] = []
     kind: Any = Config
     for part in loc:
         kinds = _kinds(kind)
@@ -189,11 +189,26 @@ def _followed(loc: Sequence[Any]) -> tuple[tuple[Any, ...], int, Any, list[str]]
             continue
         if part == "[key]" and keys:
             break
-        kind = kinds[0] if kinds else None
-        tables = list(kind.model_fields) if _is_table(kind) else []
+        valid = fields(kind)
         keys.append(part)
-        kind = _inner(kind, part)
-    return tuple(keys), len(keys) if cut is None else cut, branch, tables
+        kind = inner(kind, part)
+    return tuple(keys), len(keys) if cut is None else cut, branch, valid
+
+
+def fields(annotation: Any) -> list[str]:
+    """The keys that a table of this annotation may have; none where names are of the user's choice."""
+    return [key for kind in _kinds(annotation) if _is_table(kind) for key in kind.model_fields]
+
+
+def inner(annotation: Any, key: Any) -> Any:
+    """The annotation of what lies below a key, or an item, of a value; None where that is not known."""
+    for kind in _kinds(annotation):
+        arguments = typing.get_args(kind)
+        if _is_table(kind) and key in kind.model_fields:
+            return kind.model_fields[key].annotation
+        if typing.get_origin(kind) in (dict, list) and arguments:
+            return arguments[-1]
+    return None
 
 
 def _kinds(annotation: Any) -> list[Any]:
@@ -215,11 +230,3 @@ def _branch(kinds: Sequence[Any], label: str) -> Any:
 
 def _is_table(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _inner(kind: Any, part: Any) -> Any:
-    """The annotation of what lies below a key or an item of a value."""
-    if _is_table(kind):
-        return kind.model_fields[part].annotation if part in kind.model_fields else None
-    arguments = typing.get_args(kind)
-    return arguments[-1] if typing.get_origin(kind) in (dict, list) and arguments else None

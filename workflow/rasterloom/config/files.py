@@ -65,13 +65,8 @@ def _parsed(path: Path, text: str) -> Any:
         raise
     except (ValueError, RecursionError):
         pass  # no JSON
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _check_node(path, node, {})
-        return loader.construct_document(node)
+        return _yaml(path, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -80,19 +75,30 @@ def _parsed(path: Path, text: str) -> Any:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ConfigError(f"{path} is nested too deeply for a configuration") from None
-    except _MALFORMED as error:
-        raise ConfigError(
-            f"{path} holds a value that is not of its kind, such as a date of month 13 ({error})"
-        ) from None
+
+
+def _yaml(path: Path, text: str) -> Any:
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_node(path, node, {})
+        try:
+            return loader.construct_document(node)
+        except _MALFORMED as error:
+            said = f": {' '.join(str(error).split())}" if isinstance(error, ValueError) else ""
+            raise ConfigError(f"{path} holds a value that is none of its kind, as a date of month 13{said}") from None
     finally:
         loader.dispose()
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What PyYAML has found, in one line."""
     problem = " ".join(f"{error.problem or error.context}".split())
     if "'\\t'" in problem:
         return "a tab stands where only blanks may indent: replace it by blanks"
-    return problem
+    return f"{error.context}, {problem}" if problem.startswith("but ") else problem
 
 
 def _once(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rasterloom.config.checks import cross_checks
-from rasterloom.config.explain import explained, joined, place, shown
+from rasterloom.config.explain import explained, fields, inner, joined, place, shown
 from rasterloom.config.model import SIZES, Config
 from rasterloom.errors import ConfigError
 
@@ -54,13 +54,27 @@ def load_config(merged: Mapping[str, Any]) -> Config:
     if odd:
         raise ConfigError(joined(odd))
     try:
-        config = Config.model_validate(without_nulls(merged))
+        config = Config.model_validate(_pruned(merged, Config))
     except ValidationError as error:
         raise ConfigError(joined(explained(error))) from None
     problems = list(cross_checks(config))
     if problems:
         raise ConfigError(joined(problems))
     return config
+
+
+def _pruned(value: Any, annotation: Any) -> Any:
+    """What `without_nulls` gives, but for keys that no table of the model has, so that they are refused."""
+    if isinstance(value, list | tuple):
+        return [_pruned(entry, inner(annotation, 0)) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    known = fields(annotation)
+    return {
+        str(key): _pruned(entry, inner(annotation, str(key)))
+        for key, entry in value.items()
+        if entry is not None or (known and str(key) not in known)
+    }
 
 
 def recorded(config: Config, merged: Mapping[str, Any]) -> dict[str, Any]:

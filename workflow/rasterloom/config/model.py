@@ -199,7 +199,7 @@ class ModelConfig(Table):
 class AugmentConfig(Table):
     """Augmentation of training patches."""
 
-    flips: bool = Field(True, description="horizontal and vertical flips, each of every second patch")
+    flips: bool = Field(True, description="horizontal and vertical flips, each with probability 1/2")
     rotation: bool = Field(True, description="rotation of every patch by any angle")
     colour: float = Field(
         0.1, ge=0, le=10, description="jitter of brightness and contrast, in standard deviations of a channel; 0: none"
