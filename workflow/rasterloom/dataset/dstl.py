@@ -416,8 +416,8 @@ def _labelled(tables: Mapping[str, SourceFile], found: set[str], reference: str)
     if absent:
         raise MissingInputError(
             f"{len(absent)} of the {len(ids['train_wkt'])} scenes that {tables['train_wkt'].path} labels have"
-            f" no image, first {absent[0]}: unpack all of three_band and sixteen_band, or take their rows out"
-            " of the table"
+            f" no image, first {absent[0]!r}: get all of three_band and sixteen_band, or take their rows out of"
+            " the table"
         )
     return ids["train_wkt"], ids["truth"]
 
@@ -446,17 +446,17 @@ def _predicted(
         return predicted, notes
     if choice == "all":
         wanted = sorted({scene for scene, _ in sample_rows(Path(tables["sample_submission"].path))})
-        remedy = "unpack all of three_band and sixteen_band, or set `predict: scored`"
+        remedy = "get all of three_band, or set `predict: scored`"
     elif isinstance(choice, str):
         raise ConfigError(f"dataset.predict: {choice!r} given; {hint(choice, ['scored', 'all'])}, or a list of ids")
     else:
         wanted = [str(scene) for scene in choice]
-        remedy = "correct the ids, or unpack the images"
+        remedy = "correct the ids, or get the images"
     absent = [scene for scene in wanted if scene not in there]
     if absent:
         raise ConfigError(
             f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference][0]} image in"
-            f" {root}, first {absent[0]} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
+            f" {root}, first {absent[0]!r} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
             f" {remedy}"
         )
     return set(wanted), []
@@ -476,9 +476,10 @@ def _check_complete(
     if missing:
         shown = "".join(f"\n  {path}" for path in missing[:5])
         more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
+        many = "1 image file" if len(missing) == 1 else f"{len(missing)} image files"
         raise MissingInputError(
-            f"{len(missing)} image files of scenes that are used are not there, nor in an archive:{shown}{more}\nGet"
-            f" the archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
+            f"{many} of scenes that are used not found, neither unpacked nor in an archive:{shown}{more}\nGet the"
+            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
         )
     path = Path(tables["grid_sizes"].path)
     sizes = grid_sizes(path)

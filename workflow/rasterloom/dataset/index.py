@@ -353,8 +353,10 @@ def existing(
     if split_member(path) is not None:
         try:
             return SourceFile.of(path, bands, folders)
-        except RasterloomError as error:
-            raise type(error)(f"{what}: {error}; {remedy}") from None
+        except MissingInputError as error:
+            raise MissingInputError(f"{what}: {error}; {remedy}") from None
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from None
     try:
         _check_file(path, what, remedy)
         return SourceFile.of(path, bands, folders)
@@ -365,7 +367,7 @@ def existing(
         raise MissingInputError(f"{what}: {path} is {broken}: {remedy}") from None
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{what}: {str(path)[:120]!r} cannot be opened as a file ({words}): {remedy}") from None
+        raise InputError(f"{what}: {str(path)[-60:]!r} cannot be opened as a file ({words}): {remedy}") from None
 
 
 def _check_file(path: Path, what: str, remedy: str) -> None:

@@ -275,9 +275,10 @@ def _single(row: Row, column: str) -> SourceFile:
         raise InputError(f"{row.at(column)}: {len(files)} files given; one file of labels is needed: merge them")
     if files[0].crc is not None:
         raise InputError(f"{row.at(column)}: {files[0].path}: labels are not read from an archive: unpack it")
-    if any(isinstance(band, str) for band in files[0].bands or ()):
+    names = [band for band in files[0].bands or () if isinstance(band, str)]
+    if names:
         raise InputError(
-            f"{row.at(column)}: band {files[0].bands} given; the band of a mask is chosen by its number from 1"
+            f"{row.at(column)}: band {names[0]!r} given; the band of a mask is chosen by its number from 1"
         )
     return files[0]
 
