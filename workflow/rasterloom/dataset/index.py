@@ -340,6 +340,11 @@ def hint(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {lowered[near[0]]!r}?" if near else f"valid are {', '.join(names) or 'none'}"
 
 
+def brief(text: str, limit: int = 60) -> str:
+    """A text for a message, its end left out if it is long."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def existing(
     path: Path, what: str, remedy: str, bands: Bands | None = None, folders: Folders | None = None
 ) -> SourceFile:
