@@ -233,7 +233,8 @@ class _GdalRaster:
                 f"{self.path} has bands of types {kinds}: at least one band, all of one type, are needed; "
                 "convert them to one (gdal_translate -ot)"
             )
-        return np.dtype(kinds[0])
+        kind: np.dtype[Any] = np.dtype(kinds[0])
+        return kind
 
     def _not_opened(self, reason: str) -> _NotOpened:
         return _NotOpened(f"{self.path} cannot be opened as an image ({reason}): check what it is, or fetch it again")
