@@ -26,7 +26,7 @@ from rasterloom.job import Job
 from rasterloom.rasters import RasterInfo, SensorReader
 from rasterloom.scan import Scan, scan_sensor
 
-VERSION = 2
+VERSION = 3
 
 MINIMUM_CONFIDENCE = 0.3
 """An estimate below it is not used: images of different places reach 0.28."""
