@@ -87,7 +87,7 @@ def test_dstl_predict_all_and_ids(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"6170_0_1.*did you mean"):
         _load(tmp_path, ["6170_0_1"])
     (tmp_path / f"three_band/{OTHER}.tif").unlink()
-    with pytest.raises(ConfigError, match=f"first {OTHER}.*unpack"):
+    with pytest.raises(ConfigError, match=f"first '{OTHER}'.*get all of three_band"):
         _load(tmp_path, "all")
 
 

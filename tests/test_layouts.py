@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 import yaml
+from rasterio.transform import Affine
 
 from conftest import ROOT
 from rasterloom import label, register, scenes, stack
 from rasterloom.config.load import merge
 from rasterloom.dag import Dag
+from rasterloom.dataset import load_dataset
 from rasterloom.dataset.dstl import sample_rows
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.job import Job
@@ -179,3 +184,28 @@ def test_both_headers_of_the_table_of_sizes(data: Path, name: str, newline: str)
     path.write_bytes(newline.join([*lines, ""]).encode())
     dag = dag_of(data)
     assert run(dag, register, scene=scene) == plain
+
+
+def test_reference_of_a_sheet_in_an_archive_places_its_labels(tmp_path: Path) -> None:
+    """A georeferenced image in an archive, its labels in longitude and latitude: the same polygons as unpacked."""
+    path = tmp_path / "north.tif"
+    profile = {"driver": "GTiff", "count": 3, "height": 40, "width": 50, "dtype": "uint16", "crs": "EPSG:4326"}
+    with rasterio.open(path, "w", transform=Affine(1e-5, 0, 5, 0, -1e-5, 45), **profile) as file:
+        file.write(np.ones((3, 40, 50), np.uint16))
+    ring = [[5.0001, 44.9999], [5.0003, 44.9999], [5.0003, 44.9997], [5.0001, 44.9999]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (tmp_path / "houses.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, "2020/north.tif")
+    found = []
+    for cell in ("north.tif", "images.zip!2020/north.tif"):
+        table = tmp_path / "scenes.tsv"
+        table.write_text(f"scene\tsplit\trgb\tlabels:houses\na\ttrain\t{cell}\thouses.geojson\n")
+        dataset = load_dataset({"layout": "sheet", "table": str(table)}, {"rgb": {}}, {"houses": 1})
+        spec, sources = label.label_job(dataset, {}, "houses")
+        job = Job(
+            {"stage": "label", "version": 1, **spec}, sources, tmp_path / "results", Store.of(tmp_path / "results")
+        )
+        label.run(job)
+        found.append(Manifest.read(job.output).items["a"])
+    assert found[0] == found[1]

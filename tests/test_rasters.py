@@ -164,6 +164,27 @@ def test_files_of_a_sensor_must_agree(tmp_path: Path) -> None:
         SensorReader([one, moved], None, None, "s")
 
 
+def test_files_of_a_sensor_share_the_georeference_that_one_of_them_has(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "plain.tif", DATA[0])
+    placed = {"path": write_geotiff(tmp_path / "placed.tif", DATA)}
+    with SensorReader([{"path": tmp_path / "plain.tif"}, placed], 4, None, "s") as sensor:
+        assert sensor.info.transform == [[0.5, 0.0, 500_000.0], [0.0, -0.5, 5_000_000.0]]
+        assert sensor.info.crs is not None
+    zone = {"path": write_geotiff(tmp_path / "zone.tif", DATA, crs="EPSG:32632")}
+    with pytest.raises(InputError, match=r"^scene s: .*placed\.tif and .*zone\.tif name different coordinate systems"):
+        SensorReader([placed, zone], None, None, "scene s")
+
+
+def test_errors_of_a_sensor_begin_with_its_label(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match=r"^scene s, sensor m: .*none\.tif is not there"):
+        SensorReader([{"path": tmp_path / "none.tif"}], None, None, "scene s, sensor m")
+    path = write_geotiff(tmp_path / "g.tif", np.random.default_rng(0).integers(0, 9, (1, 90, 90)), compress="deflate")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    broken = pytest.raises(InputError, match=r"^scene s, sensor m: .*g\.tif cannot be read at rows")
+    with SensorReader([{"path": path}], None, None, "scene s, sensor m") as sensor, broken:
+        sensor.read(0, 90)
+
+
 def test_valid_pixels_by_nodata_nan_and_mask(tmp_path: Path) -> None:
     whole = write_geotiff(tmp_path / "n.tif", DATA, nodata=8)
     with SensorReader([{"path": whole}], None, None, "s") as sensor:

@@ -210,22 +210,34 @@ class _GdalRaster:
     """An image that rasterio reads."""
 
     def __init__(self, path: Path, packed: _Packed | None) -> None:
+        from rasterio._err import CPLE_BaseError
         from rasterio.enums import MaskFlags
 
         self.path = path
         self._stack = ExitStack()
         with self._stack:
-            data = self._dataset = self._opened(packed)
-            if data.count == 0 or len(set(data.dtypes)) != 1:
-                raise InputError(
-                    f"{path} has bands of types {list(data.dtypes)}: at least one band, all of one type, are needed; "
-                    "convert them to one (gdal_translate -ot)"
-                )
-            self._native = np.dtype(data.dtypes[0])
-            flags = data.mask_flag_enums[0]
-            self._masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-            self.info = self._described()
+            try:
+                data = self._dataset = self._opened(packed)
+                self._native = self._type_of_bands()
+                flags = data.mask_flag_enums[0]
+                self._masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+                self.info = self._described()
+            except CPLE_BaseError as error:  # rasterio raises it as it is where it asks for colours of bands
+                raise self._not_opened(str(error)) from None
             self._stack = self._stack.pop_all()
+
+    def _type_of_bands(self) -> np.dtype[Any]:
+        kinds = list(self._dataset.dtypes)
+        if len(set(kinds)) != 1:
+            raise InputError(
+                f"{self.path} has bands of types {kinds}: at least one band, all of one type, are needed; "
+                "convert them to one (gdal_translate -ot)"
+            )
+        kind: np.dtype[Any] = np.dtype(kinds[0])
+        return kind
+
+    def _not_opened(self, reason: str) -> _NotOpened:
+        return _NotOpened(f"{self.path} cannot be opened as an image ({reason}): check what it is, or fetch it again")
 
     def _opened(self, packed: _Packed | None) -> Any:
         import rasterio
@@ -247,9 +259,7 @@ class _GdalRaster:
                 return self._stack.enter_context(rasterio.open(Path(name) if packed is None else name))
         except (RasterioError, UnicodeDecodeError) as error:
             reason = str(error).replace(f"'{name}' ", "").replace(name, self.path.name).rstrip(".")
-            raise _NotOpened(
-                f"{self.path} cannot be opened as an image ({reason}): check what it is, or fetch it again"
-            ) from None
+            raise self._not_opened(reason) from None
 
     def _described(self) -> RasterInfo:
         from rasterio.enums import ColorInterp
@@ -369,6 +379,8 @@ class _PlanarRaster:
         array, axes = self._mapped(packed, other)
         self._array = self._bands_first(array, axes)
         bands, height, width = self._array.shape
+        if not self._array.size:
+            raise InputError(f"{path} holds an image of {width} x {height} pixels: it is damaged; fetch it again")
         info = RasterInfo(width, height, bands, _read_dtype(self._array.dtype, path).name, None, None, None)
         self.info = info if other is None or other.bands != bands else replace(info, names=other.names)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import calendar
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rasterloom.errors import InputError, MissingInputError
+from rasterloom.errors import InputError, MissingInputError, RasterloomError
 
 LARGEST_MEMBER = 2**30
 """Bytes, unpacked, of the largest member that is read: it is held in memory."""
@@ -79,7 +80,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         opened = zipfile.ZipFile(archive)
     except FileNotFoundError:
         raise MissingInputError(f"{archive} is not there: correct the path, or get the archive again") from None
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise InputError(
             f"{archive} is not a zip archive, or was cut off ({error}): get it again, or give the unpacked files"
         ) from None
@@ -168,7 +169,9 @@ def _unpacking(archive: Path, name: str) -> Iterator[None]:
     path = member_path(archive, name)
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error) as error:
+        if isinstance(error, RasterloomError):
+            raise
         raise InputError(f"{path} is damaged ({error}): get the archive again") from None
     except (NotImplementedError, RuntimeError) as error:
         raise InputError(

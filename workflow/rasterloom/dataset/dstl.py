@@ -18,6 +18,7 @@ from rasterloom.dataset.index import (
     Role,
     Scene,
     SourceFile,
+    brief,
     hint,
     reference_sensor,
     without_seen_truth,
@@ -180,8 +181,8 @@ def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> t
     number = bytes(data[first + 1 : max(second, first + 1)]).decode("utf-8", "replace").strip().strip('"')
     if second < 0 or not scene or not _is_number(number):
         raise InputError(
-            f"{path}, row {line}: scene {scene!r} and class {number!r} given; an id, a class number and a WKT"
-            " geometry are needed, separated by commas"
+            f"{path}, row {line}: scene {brief(scene)!r} and class {brief(number)!r} given; an id, a class number and"
+            " a WKT geometry are needed, separated by commas"
         )
     start, end = second + 1, newline
     if data[start : start + 1] == b'"':
@@ -189,7 +190,7 @@ def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> t
         end = data.find(b'"', start)
         if end < 0:
             raise InputError(
-                f"{path}, row {line} (scene {scene}, class {number}): its quoted geometry does not end: "
+                f"{path}, row {line} (scene {brief(scene)}, class {number}): its quoted geometry does not end: "
                 "the file was cut off; get it again"
             )
         newline = data.find(b"\n", end)
@@ -219,12 +220,12 @@ def grid_sizes(path: Path) -> dict[str, tuple[float, float]]:
             xmax = ymin = float("nan")
         if not (0 < xmax < float("inf") and float("-inf") < ymin < 0):
             raise InputError(
-                f"{path}, row {line} ({cells[0][:60]}): Xmax {cells[1][:60]!r} and Ymin {cells[2][:60]!r} given; "
+                f"{path}, row {line} ({brief(cells[0])}): Xmax {brief(cells[1])!r} and Ymin {brief(cells[2])!r} given; "
                 "a positive and a negative number are needed: get the file again"
             )
         if sizes.setdefault(cells[0], (xmax, ymin)) != (xmax, ymin):
             raise InputError(
-                f"{path}, row {line} ({cells[0][:60]}): Xmax {xmax:g} and Ymin {ymin:g} given, and others in a row"
+                f"{path}, row {line} ({brief(cells[0])}): Xmax {xmax:g} and Ymin {ymin:g} given, and others in a row"
                 " above: remove the wrong row, or get the file again"
             )
     return sizes
@@ -252,7 +253,7 @@ def sample_rows(path: Path) -> list[tuple[str, int]]:
     for line, cells in _rows(path, 3, "an image, a class number and a geometry"):
         if not cells[0] or not _is_number(cells[1]):
             raise InputError(
-                f"{path}, row {line}: image {cells[0][:60]!r} and class {cells[1][:60]!r} given; an id and a class"
+                f"{path}, row {line}: image {brief(cells[0])!r} and class {brief(cells[1])!r} given; an id and a class"
                 " number are needed: get the file again"
             )
         rows.append((cells[0], int(cells[1])))
@@ -416,8 +417,8 @@ def _labelled(tables: Mapping[str, SourceFile], found: set[str], reference: str)
     if absent:
         raise MissingInputError(
             f"{len(absent)} of the {len(ids['train_wkt'])} scenes that {tables['train_wkt'].path} labels have"
-            f" no image, first {absent[0]}: unpack all of three_band and sixteen_band, or take their rows out"
-            " of the table"
+            f" no image, first {brief(absent[0])!r}: get all of three_band and sixteen_band, or take their rows out of"
+            " the table"
         )
     return ids["train_wkt"], ids["truth"]
 
@@ -446,17 +447,17 @@ def _predicted(
         return predicted, notes
     if choice == "all":
         wanted = sorted({scene for scene, _ in sample_rows(Path(tables["sample_submission"].path))})
-        remedy = "unpack all of three_band and sixteen_band, or set `predict: scored`"
+        remedy = "get all of three_band, or set `predict: scored`"
     elif isinstance(choice, str):
         raise ConfigError(f"dataset.predict: {choice!r} given; {hint(choice, ['scored', 'all'])}, or a list of ids")
     else:
         wanted = [str(scene) for scene in choice]
-        remedy = "correct the ids, or unpack the images"
+        remedy = "correct the ids, or get the images"
     absent = [scene for scene in wanted if scene not in there]
     if absent:
         raise ConfigError(
             f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference][0]} image in"
-            f" {root}, first {absent[0]} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
+            f" {root}, first {brief(absent[0])!r} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
             f" {remedy}"
         )
     return set(wanted), []
@@ -476,9 +477,10 @@ def _check_complete(
     if missing:
         shown = "".join(f"\n  {path}" for path in missing[:5])
         more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
+        many = "1 image file" if len(missing) == 1 else f"{len(missing)} image files"
         raise MissingInputError(
-            f"{len(missing)} image files of scenes that are used are not there, nor in an archive:{shown}{more}\nGet"
-            f" the archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
+            f"{many} of scenes that are used not found, neither unpacked nor in an archive:{shown}{more}\nGet the"
+            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
         )
     path = Path(tables["grid_sizes"].path)
     sizes = grid_sizes(path)

@@ -340,6 +340,11 @@ def hint(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {lowered[near[0]]!r}?" if near else f"valid are {', '.join(names) or 'none'}"
 
 
+def brief(text: str, limit: int = 60) -> str:
+    """A text for a message, its end left out if it is long."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def existing(
     path: Path, what: str, remedy: str, bands: Bands | None = None, folders: Folders | None = None
 ) -> SourceFile:
@@ -353,8 +358,10 @@ def existing(
     if split_member(path) is not None:
         try:
             return SourceFile.of(path, bands, folders)
-        except RasterloomError as error:
-            raise type(error)(f"{what}: {error}; {remedy}") from None
+        except MissingInputError as error:
+            raise MissingInputError(f"{what}: {error}; {remedy}") from None
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from None
     try:
         _check_file(path, what, remedy)
         return SourceFile.of(path, bands, folders)
@@ -365,7 +372,7 @@ def existing(
         raise MissingInputError(f"{what}: {path} is {broken}: {remedy}") from None
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{what}: {str(path)[:120]!r} cannot be opened as a file ({words}): {remedy}") from None
+        raise InputError(f"{what}: {str(path)[-60:]!r} cannot be opened as a file ({words}): {remedy}") from None
 
 
 def _check_file(path: Path, what: str, remedy: str) -> None:

@@ -19,6 +19,7 @@ from rasterloom.dataset.index import (
     LabelFile,
     Scene,
     SourceFile,
+    brief,
     existing,
     hint,
     reference_sensor,
@@ -56,7 +57,7 @@ class Row:
     def at(self, column: str) -> str:
         """Words that say where a cell is."""
         scene = self.cells.get("scene")
-        return f"{self.table}, row {self.line}{f' (scene {scene})' if scene else ''}, column {column}"
+        return f"{self.table}, row {self.line}{f' (scene {brief(scene)})' if scene else ''}, column {column}"
 
     def get(self, column: str) -> str:
         """The cell, '' if it is empty or the column is not there."""
@@ -144,12 +145,14 @@ def _check_header(table: Path, header: Sequence[str], sensors: Sequence[str], cl
     for index, column in enumerate(header, 1):
         if column not in valid:
             raise InputError(
-                f"{table}, row 1, column {column or f'number {index}'!r}: unknown; {hint(column, valid)}"
+                f"{table}, row 1, column {brief(column) or f'number {index}'!r}: unknown; {hint(column, valid)}"
                 " (columns are scene, split, group, fold, classes, the sensors of the configuration, labels"
                 " and labels:<class>)"
             )
         if header.count(column) > 1:
-            raise InputError(f"{table}, row 1: column {column!r} is there {header.count(column)} times: remove one")
+            raise InputError(
+                f"{table}, row 1: column {brief(column)!r} is there {header.count(column)} times: remove one"
+            )
     for column in ("scene", "split", *sensors):
         if column not in header:
             sensor = column in sensors
@@ -162,7 +165,9 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
     name = _name(row, "scene")
     split = row.get("split")
     if split not in ("train", "predict"):
-        raise InputError(f"{row.at('split')}: {split!r} given; train (models learn from it) or predict is needed")
+        raise InputError(
+            f"{row.at('split')}: {brief(split)!r} given; train (models learn from it) or predict is needed"
+        )
     ground = _name(row, "group") if row.get("group") else name
     fold = _name(row, "fold") if row.get("fold") else None
     files = {sensor: _files(row, sensor) for sensor in sensors if row.get(sensor)}
@@ -194,7 +199,7 @@ def _name(row: Row, column: str) -> str:
     name = row.get(column)
     if not ID_PATTERN.fullmatch(name):
         raise InputError(
-            f"{row.at(column)}: {name[:ID_LENGTH]!r} given; it becomes part of file names: begin with a letter or"
+            f"{row.at(column)}: {brief(name)!r} given; it becomes part of file names: begin with a letter or"
             f" digit and use letters, digits, dot, underscore and hyphen only, {ID_LENGTH} at most"
         )
     return name
@@ -238,7 +243,7 @@ def _bands(row: Row, column: str, path: str, text: str) -> Bands:
             found.append(part)
         else:
             raise InputError(
-                f"{row.at(column)}: bands [{text[:60]}] given; numbers from 1 or names, each on its own and separated"
+                f"{row.at(column)}: bands [{brief(text)}] given; numbers from 1 or names, each on its own and separated"
                 f" by commas, are needed, for example {path[-60:]}[3,2,1]"
             )
     return tuple(found)
@@ -258,7 +263,7 @@ def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
     for name in limits:
         if name not in classes:
             raise InputError(
-                f"{row.at('classes')}: {name!r} is not a class of the configuration; {hint(name, classes)}"
+                f"{row.at('classes')}: {brief(name)!r} is not a class of the configuration; {hint(name, classes)}"
             )
         if name not in found:
             raise InputError(
@@ -275,9 +280,10 @@ def _single(row: Row, column: str) -> SourceFile:
         raise InputError(f"{row.at(column)}: {len(files)} files given; one file of labels is needed: merge them")
     if files[0].crc is not None:
         raise InputError(f"{row.at(column)}: {files[0].path}: labels are not read from an archive: unpack it")
-    if any(isinstance(band, str) for band in files[0].bands or ()):
+    names = [band for band in files[0].bands or () if isinstance(band, str)]
+    if names:
         raise InputError(
-            f"{row.at(column)}: band {files[0].bands} given; the band of a mask is chosen by its number from 1"
+            f"{row.at(column)}: band {names[0]!r} given; the band of a mask is chosen by its number from 1"
         )
     return files[0]
 
