@@ -131,12 +131,16 @@ class Placement:
         return float(max(1.0, min(limits)))
 
     def _points(self, points: NDArray[Any], where: str) -> NDArray[Any]:
-        from rasterio.warp import transform
+        from pyproj import Transformer
+        from pyproj.exceptions import ProjError
 
         assert self.systems is not None and self.back is not None
         (a, b, c), (d, e, f) = self.matrix
         x, y = points @ [a, b] + c, points @ [d, e] + f
-        moved = np.column_stack(transform(*self.systems, x, y)[:2])
+        try:
+            moved = np.column_stack(Transformer.from_crs(*self.systems, always_xy=True).transform(x, y))
+        except ProjError:  # systems of which one is tied to no place on the Earth
+            moved = np.full((len(points), 2), np.nan)
         if not np.isfinite(moved).all():
             raise LabelError(
                 f"{where}: the image's coordinate system cannot show where the mask lies: check the one that the "
