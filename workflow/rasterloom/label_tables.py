@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rasterloom.dataset.index import hint
 from rasterloom.errors import LabelError
 from rasterloom.label_polygons import parse_wkt, split_srid
 
@@ -133,10 +132,7 @@ def _geometry_column(path: Path, names: Sequence[str]) -> int:
         if name in lower:
             return lower.index(name)
     shown = ", ".join(names)[:80]
-    raise LabelError(
-        f"{path} has no geometry (its columns: {shown}); {hint(names[-1], ['WKT', 'geometry', 'geom'])}: call the "
-        "column of geometries WKT"
-    )
+    raise LabelError(f"{path} has no geometry (its columns: {shown}): call the column of geometries WKT")
 
 
 def _text(cell: bytes, where: str) -> str:
