@@ -208,7 +208,8 @@ def _areal(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if (shapely.get_type_id(parts) > POLYGON).any():
         parts, inner = shapely.get_parts(parts, return_index=True)
         owners = owners[inner]
-    keep = (shapely.get_type_id(parts) == POLYGON) & (shapely.area(parts) > LEAST_AREA)
+    with np.errstate(all="ignore"):  # numbers that are no coordinates overflow
+        keep = (shapely.get_type_id(parts) == POLYGON) & (shapely.area(parts) > LEAST_AREA)
     return parts[keep], owners[keep]
 
 
