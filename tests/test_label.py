@@ -24,7 +24,7 @@ from rasterloom.label import (
 from rasterloom.label_files import (
     transformed,
 )
-from small_labels import SIZE, UTM, image, mask_file, on_map, run_labels, sheet, vector_file
+from small_labels import SIZE, UTM, image, label_facts, mask_file, on_map, run_labels, sheet, vector_file
 
 TEST_DATA = os.environ.get("RASTERLOOM_TEST_DATA")
 
@@ -118,6 +118,33 @@ def test_run_dstl_reuses_what_is_in_the_store(tmp_path: Path, monkeypatch: pytes
     first = run_labels(dataset, "trees", tmp_path / "r")
     monkeypatch.setattr("rasterloom.label.parse_wkt", lambda *_: pytest.fail("computed again"))
     assert run_labels(dataset, "trees", tmp_path / "r")["a"].equals(first["a"])
+
+
+def test_run_dstl_rows_of_the_same_scene_and_class_are_united(tmp_path: Path) -> None:
+    dataset = _contest(tmp_path / "d", {"5": _wkt(box(1, 1, 3, 4))})
+    with (tmp_path / "d/train_wkt_v4.csv").open("a") as file:
+        file.write(f'a,05,"{_wkt(box(6, 1, 8, 4), box(15, 5, 25, 8))}"\n')
+    frame = run_labels(dataset, "trees", tmp_path / "r")["a"]
+    assert [g.bounds for g in frame.geometry] == [
+        pytest.approx(bounds) for bounds in ((1, 1, 3, 4), (6, 1, 8, 4), (15, 5, 20, 8))
+    ]
+    assert label_facts(dataset, "trees", tmp_path / "r")["a"] == {"duplicate-row": 2, "clipped": 1}
+
+
+def test_run_facts_stay_with_what_is_in_the_store(tmp_path: Path) -> None:
+    """A job that finds an artifact must not lose what was noticed when it was made, nor keep what is no longer so."""
+    image(tmp_path / "a.tif")
+    rows = [HEAD, "a|train|a.tif|l.gpkg|"]
+    shapes = on_map(box(1, 1, 3, 3), box(18, 1, 23, 3))
+    seen = []
+    for more in ([], on_map(box(90, 90, 91, 91)), []):
+        vector_file(tmp_path / "l.gpkg", [*shapes, *more])
+        dataset = sheet(tmp_path, *rows)
+        run_labels(dataset, "houses", tmp_path / "r")
+        item = json.loads((tmp_path / "r/labels/houses.json").read_text())["items"]["a"]
+        seen.append((label_facts(dataset, "houses", tmp_path / "r")["a"], item["digest"]))
+    assert [facts for facts, _ in seen] == [{"clipped": 1}, {"elsewhere": 1, "clipped": 1}, {"clipped": 1}]
+    assert len({digest for _, digest in seen}) == 1, "what follows is not computed again"
 
 
 @pytest.mark.parametrize(

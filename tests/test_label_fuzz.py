@@ -93,7 +93,7 @@ def or_error(function: Callable[..., Any], *arguments: Any) -> Any:
 # WKT ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(st.lists(GEOMETRIES, max_size=3))
 @example([MultiPolygon([box(0, 0, 5, 5), box(3, 0, 9, 5)])])
 @example([Polygon([(0, 0), (20, 10), (20, 0), (0, 10)])])
@@ -101,7 +101,7 @@ def test_polygons_of_any_shape(geometries: list[Any]) -> None:
     check(read(geometries))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(polygons())
 def test_valid_polygons_keep_their_area_and_broken_ones_stay_within_their_hull(polygon: Any) -> None:
     found = read([polygon])
@@ -115,7 +115,7 @@ def test_valid_polygons_keep_their_area_and_broken_ones_stay_within_their_hull(p
         assert inside <= hull.intersection(SCENE).area + 1e-5
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.one_of(st.text(max_size=40), st.text(ALPHABET, max_size=60), WKT, mutated(WKT)))
 @example("POLYGON ((0 0, 1e400 0, 1 1, 0 0))")
 @example("GEOMETRYCOLLECTION (" * 5000)
@@ -177,7 +177,7 @@ def tables(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-SLOW = {"max_examples": 150, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+SLOW = {"max_examples": 80, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 
 
 @settings(**SLOW)
