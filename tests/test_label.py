@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -19,19 +17,14 @@ from shapely.geometry import MultiPolygon, Point, box
 
 from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.errors import InputError, LabelError, MissingInputError
-from rasterloom.job import Job
 from rasterloom.label import (
     dstl_matrix,
-    inputs,
-    label_job,
-    run,
     tiff_size,
 )
 from rasterloom.label_files import (
     transformed,
 )
-from rasterloom.store import Store
-from small_labels import SIZE, UTM, image, mask_file, on_map, vector_file
+from small_labels import SIZE, UTM, image, label_facts, mask_file, on_map, run_labels, sheet, vector_file
 
 TEST_DATA = os.environ.get("RASTERLOOM_TEST_DATA")
 
@@ -94,17 +87,6 @@ def _contest(root: Path, rows: dict[str, str], truth: dict[str, str] | None = No
     return load_dataset(config, {"rgb": {"reference": True}}, {"trees": 5, "cars": 10})
 
 
-def _run(dataset: Dataset, class_name: str, results: Path) -> dict[str, Any]:
-    """Frames by scene of one label job, as downstream stages read them."""
-    spec, sources = label_job(dataset, {}, class_name)
-    spec = json.loads(json.dumps({"stage": "label", "version": 1, **spec}))
-    assert inputs(spec) == []
-    job = Job(spec, json.loads(json.dumps(sources)), results, Store(results / "store"))
-    run(job)
-    items = job.manifest(f"labels/{class_name}").items
-    return {s: geopandas.read_parquet(job.store.open_path(i)).set_index("scene", drop=False) for s, i in items.items()}
-
-
 def _keys(results: Path, class_name: str) -> dict[str, str]:
     manifest = json.loads((results / f"labels/{class_name}.json").read_text())
     return {scene: item["key"] for scene, item in manifest["items"].items()}
@@ -113,12 +95,12 @@ def _keys(results: Path, class_name: str) -> dict[str, str]:
 def test_run_dstl(tmp_path: Path) -> None:
     trees = (box(1, 1, 3, 4), box(18, 8, 20.2, 10.1))  # the second exceeds the tile a little
     dataset = _contest(tmp_path / "d", {"5": _wkt(*trees), "10": "MULTIPOLYGON EMPTY"}, {"5": _wkt(box(5, 5, 7, 7))})
-    frames = _run(dataset, "trees", tmp_path / "r")
+    frames = run_labels(dataset, "trees", tmp_path / "r")
     assert list(frames) == ["a", "b"]
     assert [g.bounds for g in frames["a"].geometry] == [pytest.approx((1, 1, 3, 4)), pytest.approx((18, 8, 20, 10))]
     assert list(frames["a"]["class"]) == ["trees", "trees"]
     assert frames["b"].geometry.iloc[0].bounds == pytest.approx((5, 5, 7, 7))
-    cars = _run(dataset, "cars", tmp_path / "r")
+    cars = run_labels(dataset, "cars", tmp_path / "r")
     assert {scene: len(frame) for scene, frame in cars.items()} == {"a": 0, "b": 0}  # absent, or no row at all
 
 
@@ -126,16 +108,43 @@ def test_run_dstl_key_is_the_row_and_not_the_file(tmp_path: Path) -> None:
     rows = {"5": _wkt(box(1, 1, 3, 4)), "10": "MULTIPOLYGON EMPTY"}
     keys = []
     for change in ({}, {"10": _wkt(box(0, 0, 1, 1))}, {"5": _wkt(box(1, 1, 3, 5))}):
-        _run(_contest(tmp_path / "d", {**rows, **change}), "trees", tmp_path / "r")
+        run_labels(_contest(tmp_path / "d", {**rows, **change}), "trees", tmp_path / "r")
         keys.append(_keys(tmp_path / "r", "trees")["a"])
     assert keys[0] == keys[1] != keys[2]
 
 
 def test_run_dstl_reuses_what_is_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = _contest(tmp_path / "d", {"5": _wkt(box(1, 1, 3, 4))})
-    first = _run(dataset, "trees", tmp_path / "r")
+    first = run_labels(dataset, "trees", tmp_path / "r")
     monkeypatch.setattr("rasterloom.label.parse_wkt", lambda *_: pytest.fail("computed again"))
-    assert _run(dataset, "trees", tmp_path / "r")["a"].equals(first["a"])
+    assert run_labels(dataset, "trees", tmp_path / "r")["a"].equals(first["a"])
+
+
+def test_run_dstl_rows_of_the_same_scene_and_class_are_united(tmp_path: Path) -> None:
+    dataset = _contest(tmp_path / "d", {"5": _wkt(box(1, 1, 3, 4))})
+    with (tmp_path / "d/train_wkt_v4.csv").open("a") as file:
+        file.write(f'a,05,"{_wkt(box(6, 1, 8, 4), box(15, 5, 25, 8))}"\n')
+    frame = run_labels(dataset, "trees", tmp_path / "r")["a"]
+    assert [g.bounds for g in frame.geometry] == [
+        pytest.approx(bounds) for bounds in ((1, 1, 3, 4), (6, 1, 8, 4), (15, 5, 20, 8))
+    ]
+    assert label_facts(dataset, "trees", tmp_path / "r")["a"] == {"duplicate-row": 2, "clipped": 1}
+
+
+def test_run_facts_stay_with_what_is_in_the_store(tmp_path: Path) -> None:
+    """A job that finds an artifact must not lose what was noticed when it was made, nor keep what is no longer so."""
+    image(tmp_path / "a.tif")
+    rows = [HEAD, "a|train|a.tif|l.gpkg|"]
+    shapes = on_map(box(1, 1, 3, 3), box(18, 1, 23, 3))
+    seen = []
+    for more in ([], on_map(box(90, 90, 91, 91)), []):
+        vector_file(tmp_path / "l.gpkg", [*shapes, *more])
+        dataset = sheet(tmp_path, *rows)
+        run_labels(dataset, "houses", tmp_path / "r")
+        item = json.loads((tmp_path / "r/labels/houses.json").read_text())["items"]["a"]
+        seen.append((label_facts(dataset, "houses", tmp_path / "r")["a"], item["digest"]))
+    assert [facts for facts, _ in seen] == [{"clipped": 1}, {"elsewhere": 1, "clipped": 1}, {"clipped": 1}]
+    assert len({digest for _, digest in seen}) == 1, "what follows is not computed again"
 
 
 @pytest.mark.parametrize(
@@ -149,17 +158,10 @@ def test_run_dstl_reuses_what_is_in_the_store(tmp_path: Path, monkeypatch: pytes
 def test_run_dstl_errors_name_class_scene_and_row(tmp_path: Path, text: str, words: str) -> None:
     dataset = _contest(tmp_path / "d", {"5": text})
     with pytest.raises(LabelError, match=words):
-        _run(dataset, "trees", tmp_path / "r")
+        run_labels(dataset, "trees", tmp_path / "r")
 
 
 # Sheets -------------------------------------------------------------------------------------------------------------
-
-
-def _sheet(root: Path, *rows: str, classes: Sequence[str] = ("houses",)) -> Dataset:
-    table = root / "scenes.tsv"
-    table.write_text("\n".join(row.replace("|", "\t") for row in rows) + "\n")
-    sensors = {"rgb": {"reference": True}}
-    return load_dataset({"layout": "sheet", "table": str(table)}, sensors, {c: i for i, c in enumerate(classes, 1)})
 
 
 HEAD = "scene|split|rgb|labels|labels:houses"
@@ -169,7 +171,7 @@ HEAD = "scene|split|rgb|labels|labels:houses"
 def test_run_sheet_vector_is_brought_to_pixels(tmp_path: Path, name: str, crs: str) -> None:
     image(tmp_path / "a.tif")
     vector_file(tmp_path / name, on_map(box(2, 1, 5, 4), box(18, 5, 25, 8), box(100, 100, 101, 101)), crs)
-    frame = _run(_sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|"), "houses", tmp_path / "r")["a"]
+    frame = run_labels(sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|"), "houses", tmp_path / "r")["a"]
     expected = [(2, 1, 5, 4), (18, 5, 20, 8)]
     assert len(frame) == 2
     assert np.allclose([g.bounds for g in frame.geometry], expected, atol=1e-2)
@@ -182,9 +184,9 @@ def test_run_sheet_class_property_by_name_and_number(tmp_path: Path) -> None:
         on_map(box(1, 1, 2, 2), box(3, 3, 5, 5), box(6, 6, 7, 7)),
         classes=["1", "roads", "pond"],
     )
-    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif|l.gpkg|", classes=["houses", "roads"])
-    houses = _run(dataset, "houses", tmp_path / "r")["a"]
-    roads = _run(dataset, "roads", tmp_path / "r")["a"]
+    dataset = sheet(tmp_path, HEAD, "a|train|a.tif|l.gpkg|", classes=["houses", "roads"])
+    houses = run_labels(dataset, "houses", tmp_path / "r")["a"]
+    roads = run_labels(dataset, "roads", tmp_path / "r")["a"]
     assert ([g.area for g in houses.geometry], [g.area for g in roads.geometry]) == ([1], [4])
 
 
@@ -195,7 +197,7 @@ def test_run_sheet_shared_file_key_sees_its_own_scene_only(tmp_path: Path) -> No
     keys = []
     for side in (1, 2):
         vector_file(tmp_path / "all.gpkg", on_map(box(2, 2, 4, 4), box(1002, 2, 1002 + side, 4)))
-        assert [len(f) for f in _run(_sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [1, 1]
+        assert [len(f) for f in run_labels(sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [1, 1]
         keys.append(_keys(tmp_path / "r", "houses"))
     assert keys[0]["a"] == keys[1]["a"]
     assert keys[0]["b"] != keys[1]["b"]
@@ -206,20 +208,22 @@ def test_run_sheet_file_that_lies_elsewhere_is_an_error_unless_scenes_share_it(t
     image(tmp_path / "b.tif", transform=Affine(0.5, 0, 500_500, 0, -0.5, 4_000_000))
     vector_file(tmp_path / "b.gpkg", on_map(box(1002, 2, 1003, 4)))
     rows = [HEAD, "a|train|a.tif|b.gpkg|", "b|train|b.tif|b.gpkg|"]
-    assert [len(f) for f in _run(_sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [0, 1]
+    assert [len(f) for f in run_labels(sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [0, 1]
     with pytest.raises(LabelError, match=r"b\.gpkg \(scene a, class houses\): none of its 1 features .*own file"):
-        _run(_sheet(tmp_path, *rows[:2]), "houses", tmp_path / "r")
+        run_labels(sheet(tmp_path, *rows[:2]), "houses", tmp_path / "r")
 
 
 def test_run_sheet_without_georeference_coordinates_are_pixels(tmp_path: Path) -> None:
     image(tmp_path / "a.tif", crs=None, transform=None)
     for name, crs in (("h.geojson", None), ("h.gpkg", None)):
         vector_file(tmp_path / name, [box(2, 1, 5, 4)], crs)
-        (geometry,) = _run(_sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|"), "houses", tmp_path / "r")["a"].geometry
+        (geometry,) = run_labels(sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|"), "houses", tmp_path / "r")[
+            "a"
+        ].geometry
         assert geometry.bounds == (2, 1, 5, 4)
     vector_file(tmp_path / "h.gpkg", [box(2, -4, 5, -1)], None)
     with pytest.raises(LabelError, match="change the sign of y"):
-        _run(_sheet(tmp_path, HEAD, "a|train|a.tif|h.gpkg|"), "houses", tmp_path / "r")
+        run_labels(sheet(tmp_path, HEAD, "a|train|a.tif|h.gpkg|"), "houses", tmp_path / "r")
 
 
 def test_run_sheet_wkt_table_with_scenes(tmp_path: Path) -> None:
@@ -227,8 +231,8 @@ def test_run_sheet_wkt_table_with_scenes(tmp_path: Path) -> None:
     rows = ["a,houses," + box(1, 1, 3, 3).wkt, "b,houses," + box(5, 5, 6, 6).wkt]
     lines = ["scene,class,WKT", *(r.replace(",POLY", ',"POLY') + '"' for r in rows)]
     (tmp_path / "w.csv").write_text("\n".join(lines) + "\n")
-    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif|w.csv|", classes=["houses", "roads"])
-    (geometry,) = _run(dataset, "houses", tmp_path / "r")["a"].geometry
+    dataset = sheet(tmp_path, HEAD, "a|train|a.tif|w.csv|", classes=["houses", "roads"])
+    (geometry,) = run_labels(dataset, "houses", tmp_path / "r")["a"].geometry
     assert geometry.bounds == (1, 1, 3, 3)
 
 
@@ -236,8 +240,8 @@ def test_run_sheet_wkt_table_with_scenes(tmp_path: Path) -> None:
 def test_run_sheet_empty_vector_file_means_absent(tmp_path: Path, name: str) -> None:
     image(tmp_path / "a.tif")
     vector_file(tmp_path / name, [])
-    dataset = _sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|", classes=["houses", "roads"])
-    assert len(_run(dataset, "roads", tmp_path / "r")["a"]) == 0
+    dataset = sheet(tmp_path, HEAD, f"a|train|a.tif|{name}|", classes=["houses", "roads"])
+    assert len(run_labels(dataset, "roads", tmp_path / "r")["a"]) == 0
 
 
 def test_run_sheet_mask(tmp_path: Path) -> None:
@@ -246,21 +250,21 @@ def test_run_sheet_mask(tmp_path: Path) -> None:
     mask[2:4, 3:7] = 255
     mask[8, 8] = 9
     mask_file(tmp_path / "m.tif", mask, nodata=9)
-    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif||m.tif")
-    (geometry,) = _run(dataset, "houses", tmp_path / "r")["a"].geometry
+    dataset = sheet(tmp_path, HEAD, "a|train|a.tif||m.tif")
+    (geometry,) = run_labels(dataset, "houses", tmp_path / "r")["a"].geometry
     assert geometry.equals(box(3, 2, 7, 4))
     before = _keys(tmp_path / "r", "houses")
     mask_file(tmp_path / "m.tif", (mask == 255).astype(np.uint8))  # another file, the same pixels
-    _run(dataset, "houses", tmp_path / "r")
+    run_labels(dataset, "houses", tmp_path / "r")
     assert _keys(tmp_path / "r", "houses") == before
 
 
 def test_run_sheet_raster_in_the_column_of_several_classes(tmp_path: Path) -> None:
     image(tmp_path / "a.tif")
     mask_file(tmp_path / "m.tif", np.ones((10, 20), np.uint8))
-    dataset = _sheet(tmp_path, HEAD, "a|train|a.tif|m.tif|", classes=["houses", "roads"])
+    dataset = sheet(tmp_path, HEAD, "a|train|a.tif|m.tif|", classes=["houses", "roads"])
     with pytest.raises(LabelError, match="labels:roads"):
-        _run(dataset, "roads", tmp_path / "r")
+        run_labels(dataset, "roads", tmp_path / "r")
 
 
 @pytest.mark.skipif(TEST_DATA is None, reason="RASTERLOOM_TEST_DATA does not name the folder of real imagery")
@@ -271,7 +275,7 @@ def test_real_masks_become_their_own_pixels(tmp_path: Path) -> None:
     rows = ["scene|split|rgb|labels:houses"]
     for name in ("rio_55", "rio_61"):  # a dense quarter; the sea
         rows.append(f"{name}|train|{folder}/images/{name}.tif|{folder}/masks/{name}.tif")
-    frames = _run(_sheet(tmp_path, *rows), "houses", tmp_path / "r")
+    frames = run_labels(sheet(tmp_path, *rows), "houses", tmp_path / "r")
     with rasterio.open(folder / "masks/rio_55.tif") as file:
         mask = file.read(1) > 0
     polygons = list(frames["rio_55"].geometry)
@@ -287,7 +291,7 @@ def test_real_vector_agrees_with_the_mask_that_another_tool_made(tmp_path: Path)
 
     folder = Path(str(TEST_DATA)) / "spacenet-atlanta"
     row = f"atlanta|train|{folder}/sample_geotiff.tif|{folder}/geotiff_labels.geojson"
-    frame = _run(_sheet(tmp_path, "scene|split|rgb|labels", row), "houses", tmp_path / "r")["atlanta"]
+    frame = run_labels(sheet(tmp_path, "scene|split|rgb|labels", row), "houses", tmp_path / "r")["atlanta"]
     with rasterio.open(folder / "sample_fp_mask_from_geojson.tif") as file:
         mask = file.read(1) > 0
     drawn = rasterize(list(frame.geometry), mask.shape, dtype="uint8").astype(bool)

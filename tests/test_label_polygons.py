@@ -16,16 +16,29 @@ from hypothesis.extra.numpy import arrays
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.label_polygons import clip, mask_polygons, parse_wkt, polygon_parts, polygons_digest, write_polygons
+from rasterloom.label_polygons import (
+    clip,
+    heights,
+    mask_polygons,
+    parse_wkt,
+    polygon_parts,
+    polygons_digest,
+    write_polygons,
+)
 
 
 def test_polygon_parts_are_single_valid_flat_and_in_order() -> None:
     solid = Polygon([(0, 0, 5), (2, 0, 5), (2, 2, 5), (0, 0, 5)])
     two = MultiPolygon([box(5, 5, 6, 6), box(7, 7, 9, 9)])
     parts, counts = polygon_parts([solid, None, Polygon(), shapely.GeometryCollection([two])], "here")
-    assert counts == {"third-coordinate": 1, "collection": 1}
+    assert counts == {"collection": 1}
     assert [part.area for part in parts] == [2, 1, 4]
     assert not any(part.has_z for part in parts)
+
+
+def test_heights_are_counted_by_geometry() -> None:
+    assert heights([Point(1, 1), Point(1, 1, 1), shapely.GeometryCollection([Point(0, 0, 1)])]) == 2
+    assert heights([]) == 0
 
 
 def test_polygon_parts_mends_bow_tie_and_drops_what_has_no_area() -> None:

@@ -15,7 +15,7 @@ from rasterio.transform import Affine
 
 from rasterloom import scan
 from rasterloom.errors import InputError, MissingInputError
-from rasterloom.scan import Moments, merge_moments, scan_sensor
+from rasterloom.scan import BandFacts, Moments, merge_moments, scan_sensor
 
 DATA = np.random.default_rng(3).integers(0, 2048, (2, 600, 40)).astype(np.uint16)
 
@@ -64,6 +64,39 @@ def test_scan_leaves_out_nodata_and_nan(tmp_path: Path) -> None:
     assert found.dtype == "float32"
     assert [moments.count for moments in found.moments] == [200 * 40] * len(DATA)
     assert found.moments[1].mean == pytest.approx(DATA[1, 300:500].mean(), rel=1e-9)
+
+
+def test_scan_facts_of_floats(tmp_path: Path) -> None:
+    values = DATA.astype(np.float32) + 0.5
+    values[0, :3] = np.nan
+    values[0, 599, 0] = np.inf
+    values[1, 500:502] = -9999
+    found = scan_sensor([write(tmp_path / "a.tif", values, nodata=-9999)], None, "s").facts
+    good = np.delete(values[1], [0, 1, 2, 500, 501], axis=0)
+    assert found[0].not_finite == 3 * 40 + 1 and found[1].not_finite == 0
+    assert [band.missing for band in found] == [5 * 40 + 1] * 2
+    assert found[1] == BandFacts(float(good.min()), float(good.max()), 5 * 40 + 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("top", "kind", "full"),
+    [(16383, "uint16", 5), (16382, "uint16", 0), (255, "uint8", 5), (127, "uint8", 0), (2047, "float32", 5)],
+)
+def test_scan_facts_count_values_at_the_end_of_the_range(tmp_path: Path, top: int, kind: str, full: int) -> None:
+    values = np.zeros((2, 600, 4), kind)
+    values[0, [0, 255, 256, 599], 0] = top
+    values[0, 300, 1] = top
+    values[0, 3] = 63  # the largest of the first block, before a larger one comes
+    values[1, 0, 0], values[1, 599, 3] = min(1023, top), top
+    found = scan_sensor([write(tmp_path / "a.tif", values)], None, "s").facts
+    assert found == (BandFacts(0, top, 0, 0, full), BandFacts(0, top, 0, 0, min(full, 2 if top in (127, 255) else 1)))
+
+
+def test_scan_facts_of_an_image_without_data_and_of_several_files(tmp_path: Path) -> None:
+    empty = write(tmp_path / "a.tif", np.zeros((2, 4, 5), np.uint16))
+    full = write(tmp_path / "b.tif", np.full((1, 4, 5), 7, np.uint16))
+    found = scan_sensor([empty, full], 0, "s").facts
+    assert found == (*[BandFacts(None, None, 20, 0, 0)] * 2, BandFacts(7, 7, 0, 0, 0))
 
 
 def test_scan_counts_a_single_band_at_zero_as_data(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_find_gives_what_was_committed(store: Store) -> None:
         work.digest = "d" * 64
         work.parts["rgb"] = "e" * 64
         work.cost["device"] = "cpu"
+        work.facts["odd"] = [1]
     item = Item(KEY, "d" * 64, f"stack/{KEY}.zarr.zip", {"rgb": "e" * 64})
     assert work.committed() == item == store.find("stack", KEY)
     assert store.open_path(item).read_bytes() == b"12345"
@@ -46,6 +47,7 @@ def test_find_gives_what_was_committed(store: Store) -> None:
     assert record["sha256"] == file_sha256(store.open_path(item))
     assert {"rasterloom", "python"} == set(record["made_by"])
     assert store.cost(item)["device"] == "cpu"
+    assert store.facts(item) == {"odd": [1]}
     assert {"seconds", "peak_memory_mb"} < set(store.cost(item))
 
 
@@ -59,8 +61,9 @@ def test_find_without_sidecar_is_none(store: Store, put: Put) -> None:
     item = put("stack", KEY)
     store.sidecar("stack", KEY).unlink()
     assert store.find("stack", KEY) is None
-    with pytest.raises(StoreError, match="verify --mend"):
-        store.open_path(item)
+    for read in (store.open_path, store.facts):
+        with pytest.raises(StoreError, match="verify --mend"):
+            read(item)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"key": "k", "digest": "d", "path": "p"}', "\udcff"])

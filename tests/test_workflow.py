@@ -86,7 +86,15 @@ def finished(project: Project) -> Project:
 
 def test_full_run_writes_every_output(finished: Project) -> None:
     results = finished.results
-    for path in ("wkt.csv", "wkt/buildings.csv", "submission.csv", "score.tsv", "summary.tsv", "report/index.html"):
+    for path in (
+        "wkt.csv",
+        "wkt/buildings.csv",
+        "submission.csv",
+        "score.tsv",
+        "summary.tsv",
+        "quality/inputs.tsv",
+        "report/index.html",
+    ):
         assert (results / path).stat().st_size > 0, path
     assert len(list((results / "vectors").glob("*.gpkg"))) == SCENES
     parts = {line.split("\t")[0] for line in (results / "score.tsv").read_text().splitlines()[1:]}

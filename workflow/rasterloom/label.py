@@ -43,6 +43,7 @@ from rasterloom.label_polygons import (
     Counts,
     Polygons,
     clip,
+    heights,
     mask_polygons,
     parse_wkt,
     polygon_parts,
@@ -213,6 +214,7 @@ def _dstl_reader(
         for row, path, text in rows:
             where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
             geometry = parse_wkt(_plain(text.decode("utf-8", "replace"), where), where)
+            counts["third-coordinate"] += heights([geometry])
             polygons, made = polygon_parts(transformed([geometry], matrix), where)
             clipped, cut = clip(polygons, width, height)
             if polygons and not clipped:
@@ -223,7 +225,7 @@ def _dstl_reader(
                 )
             found += clipped
             counts += made + cut
-        return found, counts
+        return found, +counts
 
     return read
 
@@ -315,6 +317,8 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: Reference, where:
         facts["unknown"] = picked.unknown
     if features.empty:
         facts["empty"] = features.empty
+    if features.heights:
+        facts["third-coordinate"] = features.heights
     if features.outside and not features.geometries:
         facts |= _nothing_there(job, scene, f"{where}: none of its {len(picked.frame)} features lies in the scene")
     elif features.outside and own:

@@ -54,7 +54,10 @@ def transformed(geometries: Sequence[Any], matrix: Matrix) -> list[Any]:
 
     linear, offset = np.array([row[:2] for row in matrix]), np.array([row[2] for row in matrix])
     array = np.array(geometries, dtype=object)
-    return list(shapely.transform(array, lambda points: points @ linear.T + offset)) if len(array) else []
+    if not len(array):
+        return []
+    with np.errstate(all="ignore"):  # infinite coordinates are looked for later
+        return list(shapely.transform(array, lambda points: points @ linear.T + offset))
 
 
 def read_reference(path: Path) -> Reference:
@@ -132,12 +135,16 @@ class Placement:
         return float(max(1.0, min(limits)))
 
     def _points(self, points: NDArray[Any], where: str) -> NDArray[Any]:
-        from rasterio.warp import transform
+        from pyproj import Transformer
+        from pyproj.exceptions import ProjError
 
         assert self.systems is not None and self.back is not None
         (a, b, c), (d, e, f) = self.matrix
         x, y = points @ [a, b] + c, points @ [d, e] + f
-        moved = np.column_stack(transform(*self.systems, x, y)[:2])
+        try:
+            moved = np.column_stack(Transformer.from_crs(*self.systems, always_xy=True).transform(x, y))
+        except ProjError:  # systems of which one is tied to no place on the Earth
+            moved = np.full((len(points), 2), np.nan)
         if not np.isfinite(moved).all():
             raise LabelError(
                 f"{where}: the image's coordinate system cannot show where the mask lies: check the one that the "
@@ -187,6 +194,7 @@ def read_mask(path: Path, bands: Sequence[int] | None, reference: Reference, whe
                 crs = image.crs
         except rasterio.errors.RasterioError as error:
             reason = " ".join(str(error.__cause__ or error).split())
+            reason = "no format of images has such a content" if "not recognized" in reason else reason[:160]
             raise LabelError(
                 f"{where}: it cannot be read as a raster ({reason}): check the file, or get it again"
             ) from None
@@ -277,10 +285,12 @@ def _unreadable(path: Path, error: Exception) -> LabelError:
     elif missing and ".shx" in missing:
         reason = f"{path.with_suffix('.shx').name} is not beside it"
         remedy = "a Shapefile is .shp, .shx and .dbf together, and .prj for its coordinate system: copy all of them"
+    elif "Missing geo metadata" in str(error):
+        reason, remedy = "a Parquet file without geometries", "give GeoParquet, as geopandas' `to_parquet` writes it"
     elif "not recognized" in str(error):
         reason, remedy = "no format of vectors has such a content", "open it in QGIS to check, and export it again"
     else:
-        reason = " ".join(str(error).split())[:160]
+        reason = re.sub(r"^\w+Exception: ", "", " ".join(str(error).split()))[:160]
         remedy = "open it in QGIS to check, or get it again"
     return LabelError(f"{path} cannot be read as a vector file ({reason}): {remedy}")
 
@@ -365,11 +375,14 @@ class Placed:
         Features without a geometry, or with one of no coordinates.
     outside : int
         Features that lie elsewhere.
+    heights : int
+        Geometries that had third coordinates.
     """
 
     geometries: list[Any]
     empty: int = 0
     outside: int = 0
+    heights: int = 0
 
 
 def placed(frame: Any, reference: Reference, where: str, plain: bool = False) -> Placed:
@@ -405,6 +418,7 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
                 "QGIS (Layer > Set CRS, then export)"
             )
     found = [g for g in geometries if g is not None and not g.is_empty]
+    solid = np.array([g.has_z for g in found], dtype=bool)
     if reference.transform is not None:
         found = transformed(found, invert(reference.transform))
     if not found:
@@ -416,7 +430,7 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
         raise _nowhere(bounds, reference, where)
     # NaN bounds meet nothing, but the check of coordinates must see them.
     keep = meets | np.isnan(bounds).any(axis=1)
-    return Placed([found[i] for i in np.flatnonzero(keep)], empty, int((~keep).sum()))
+    return Placed([found[i] for i in np.flatnonzero(keep)], empty, int((~keep).sum()), int(solid[keep].sum()))
 
 
 def _nowhere(bounds: NDArray[Any], reference: Reference, where: str) -> LabelError:

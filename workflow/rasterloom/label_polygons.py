@@ -1,8 +1,7 @@
 """Geometry of labels: any geometry becomes single valid polygons in a scene, and what was done to it is counted.
 
 Counts are named as the findings of the quality table (see `rasterloom.quality`): ``mended``, ``no-area``,
-``duplicate``, ``collection``, ``left-out``, ``third-coordinate``, ``clipped``, ``outside``, ``tiny``. A count of 0
-is not there.
+``duplicate``, ``collection``, ``left-out``, ``clipped``, ``outside``, ``tiny``. A count of 0 is not there.
 """
 
 from __future__ import annotations
@@ -92,11 +91,13 @@ def parse_wkt(text: str, where: str) -> Any:
             if _depth(wkt) > DEEPEST:
                 raise ValueError(f"nested more than {DEEPEST} levels deep")
         elif kind not in KINDS:
-            raise ValueError(f"{kind} is not a type of plain geometries" if kind else "no type of geometry in front")
+            raise ValueError(
+                f"{match[1]!r} is no type of geometry with straight edges" if match else "it names no type"
+            )
         with np.errstate(all="ignore"):  # NaN and infinite coordinates are looked for later
             return shapely.from_wkt(wkt)
     except (shapely.errors.ShapelyError, ValueError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = re.sub(r"^\w+Exception: ", "", " ".join(str(error).split()))[:120]
         raise LabelError(
             f"{where}: {text[:60]!r} is not a WKT geometry ({reason}); it must read like "
             "MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend the row, or get the file again"
@@ -108,6 +109,13 @@ def _depth(wkt: str) -> int:
     letters = np.frombuffer(wkt.encode("utf-8", "replace"), np.uint8)
     steps = (letters == ord("(")).astype(np.int8) - (letters == ord(")")).astype(np.int8)
     return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
+
+
+def heights(geometries: Sequence[Any]) -> int:
+    """How many geometries have third coordinates."""
+    import shapely
+
+    return int(shapely.has_z(np.array(geometries, dtype=object)).sum()) if len(geometries) else 0
 
 
 def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Counts]:
@@ -139,9 +147,6 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
     found = np.array([g for g in geometries if g is not None and not g.is_empty], dtype=object)
     if found.size == 0:
         return [], counts
-    solid = shapely.has_z(found)
-    if solid.any():
-        counts["third-coordinate"] = int(solid.sum())
     found = _without_collections(shapely.force_2d(found), counts, where)
     parts = shapely.get_parts(found)
     parts = parts[~shapely.is_empty(parts)]
@@ -203,7 +208,8 @@ def _areal(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if (shapely.get_type_id(parts) > POLYGON).any():
         parts, inner = shapely.get_parts(parts, return_index=True)
         owners = owners[inner]
-    keep = (shapely.get_type_id(parts) == POLYGON) & (shapely.area(parts) > LEAST_AREA)
+    with np.errstate(all="ignore"):  # numbers that are no coordinates overflow
+        keep = (shapely.get_type_id(parts) == POLYGON) & (shapely.area(parts) > LEAST_AREA)
     return parts[keep], owners[keep]
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rasterloom.dataset.index import hint
 from rasterloom.errors import LabelError
 from rasterloom.label_polygons import parse_wkt, split_srid
 
@@ -72,15 +71,19 @@ def read_wkt_table(path: Path) -> Any:
                 systems.setdefault(srid, where)
             geometries.append(parse_wkt(wkt, where) if wkt.strip() else None)
             cells.append([_text(cell, where).strip() for i, cell in enumerate(row) if i != column])
-    others = _columns([name for i, name in enumerate(names) if i != column])
+    others = _columns(path, [name for i, name in enumerate(names) if i != column])
     table = {name: [row[i] for row in cells] for i, name in enumerate(others)}
     return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(geometries, crs=None), crs=_crs(systems))
 
 
-def _columns(names: Sequence[str]) -> list[str]:
+def _columns(path: Path, names: Sequence[str]) -> list[str]:
     """Names of the columns beside the geometry; those of the contest's tables become ours."""
-    ours = [CONTEST.get(name.lower(), name) for name in names]
-    return [ours[i] if ours.count(ours[i]) == 1 else f"{name}.{i}" for i, name in enumerate(names)]
+    renamed = [CONTEST.get(name.lower(), name) for name in names]
+    ours = [new if new not in names else name for new, name in zip(renamed, names, strict=True)]
+    for name in ours:
+        if ours.count(name) > 1:
+            raise LabelError(f"{path}, row 1: column {name!r} is there {ours.count(name)} times: remove one")
+    return ours
 
 
 def _crs(systems: dict[int, str]) -> Any:
@@ -133,10 +136,7 @@ def _geometry_column(path: Path, names: Sequence[str]) -> int:
         if name in lower:
             return lower.index(name)
     shown = ", ".join(names)[:80]
-    raise LabelError(
-        f"{path} has no geometry (its columns: {shown}); {hint(names[-1], ['WKT', 'geometry', 'geom'])}: call the "
-        "column of geometries WKT"
-    )
+    raise LabelError(f"{path} has no geometry (its columns: {shown}): call the column of geometries WKT")
 
 
 def _text(cell: bytes, where: str) -> str:

@@ -90,7 +90,7 @@ def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mappin
     missing = max(band["missing"] for _, band in bands)
     found = {
         "all-no-data": [f"all {pixels} pixels"] if missing == pixels else [],
-        "no-data": [f"{_share(missing, pixels)} pixels"] if 0 < missing < pixels else [],
+        "no-data": [_share(missing, pixels)] if 0 < missing < pixels else [],
         "not-finite": [f"band {n}: {band['not_finite']} pixels" for n, band in bands if band["not_finite"]],
         "constant-band": [
             f"band {n}: {band['low']:g} everywhere"
@@ -98,7 +98,7 @@ def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mappin
             if band["low"] is not None and band["low"] == band["high"]
         ],
         "saturated": [
-            f"band {n}: {_share(band['full'], pixels - band['missing'])} pixels at {band['high']:g}"
+            f"band {n}: {_share(band['full'], pixels - band['missing'])} at {band['high']:g}"
             for n, band in bands
             if band["full"] > SATURATED_SHARE * (pixels - band["missing"]) and band["low"] != band["high"]
         ],
@@ -110,7 +110,7 @@ def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mappin
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part} of {whole} ({100 * part / whole:.2f} %)"
+    return f"{part} of {whole} pixels ({100 * part / whole:.3g} %)"
 
 
 def size_findings(
