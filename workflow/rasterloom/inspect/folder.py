@@ -93,7 +93,7 @@ class Guess:
                     self.infos[path] = raster.info
             except RasterloomError as error:
                 reason = str(error).replace(f"{self.root}{os.sep}", "")
-                self.odd("cannot be opened as an image", reason, stops=True)
+                self.odd("unreadable", reason, stops=True)
 
     # Images ------------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Guess:
         try:
             self.words[path] = class_values(self.root / path)
         except LabelError as error:
-            self.odd("cannot be read as labels", str(error).replace(f"{self.root}{os.sep}", ""), stops=True)
+            self.odd("unreadable labels", str(error).replace(f"{self.root}{os.sep}", ""), stops=True)
             return False
         return True
 
@@ -226,13 +226,15 @@ class Guess:
         order = [reference, *(name for name in names if name != reference)]
         words = [word for words in self.words.values() for word in words]
         classes = numbered([*(name for labels in self.labels.values() for name in labels), *words])
+        named = [name for name in classes if name in words or str(classes[name]) in words]
         grounds = same_ground(self._footprints(reference))
         scenes = {}
         for scene, files in sorted(self.sensors.items()):
             if reference not in files:
                 continue
+            # What no file with a property `class` names was not looked for in those files.
             labels = {
-                name: LabelFile(source(self.classed[scene]), whole=False) for name in classes if scene in self.classed
+                name: LabelFile(source(self.classed[scene]), whole=False) for name in named if scene in self.classed
             }
             labels |= {name: LabelFile(source(path), whole=True) for name, path in self.labels[scene].items()}
             scenes[scene] = Scene(
@@ -345,8 +347,9 @@ def from_folder(root: Path) -> Found:
             guess.odd("part of a product beside its bands (quality, preview), left aside", path)
     _odd_files(guess, files, images)
     dataset = guess.dataset(reference) if guess.sensors else Dataset("sheet", {}, "", {})
-    sensors: dict[str, dict[str, Any]] = {name: {} for name in _channel_order(guess, reference)}
-    if sensors:
+    used = {name for scene in dataset.scenes.values() for name in scene.sensors}
+    sensors: dict[str, dict[str, Any]] = {name: {} for name in _channel_order(guess, reference) if name in used}
+    if reference in sensors:
         sensors[reference]["reference"] = True
     left = sorted(scene for scene in guess.sensors if scene not in dataset.scenes)
     for scene in left:
@@ -368,6 +371,8 @@ def _how(guess: Guess, files: Files, dataset: Dataset) -> tuple[str, ...]:
 
 def _odd_files(guess: Guess, files: Files, images: Sequence[Placed]) -> None:
     """Note files that are nothing, archives, and ids that are not the names of their files."""
+    if not files.images:
+        guess.odd(f"no image: none of {' '.join(sorted(IMAGES))}", stops=True)
     for path in files.others:
         packed = path.suffix.lower() in {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
         guess.odd("still packed: not looked into" if packed else "understood as nothing", path)

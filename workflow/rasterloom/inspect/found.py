@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -95,21 +96,31 @@ def from_dstl(root: Path) -> Found | Oddity:
     }
     truth = next((str(path) for path in sorted(root.glob("truth*.csv"))), None)
     options: dict[str, Any] = {"layout": "dstl", "root": str(root), "truth": truth}
-    first: RasterloomError | None = None
-    for names in (["rgb", "p", "m", "a"], ["rgb"]):
+    why = ""
+    for names in _subsets(list(sensors)):
         chosen = {name: sensors[name] for name in names}
         choices: tuple[object, ...] = ("scored", "all", [])
         for predict in choices:
             try:
                 dataset = load_dataset({**options, "predict": predict}, chosen, CLASSES)
             except RasterloomError as error:
-                first = first or error
+                # Of all that was tried, all sensors and no scenes to predict asks for what is really missing.
+                why = " ".join(str(error).split("\nThey come")[0].split()) if len(names) == len(sensors) else why
                 continue
-            incomplete = [] if len(names) == 4 else [Oddity(f"not all of the contest's sensors: {first}", stops=True)]
+            left = [name for name in sensors if name not in names]
+            incomplete = (
+                [Oddity(f"without {', '.join(left)}, which not all scenes have: {why}", stops=True)] if left else []
+            )
             notes = [Oddity(note) for note in dataset.notes]
             how = f"the layout of the Dstl contest: {_signs(root)}; `dataset.predict: {predict}` is assumed"
-            return Found(root, (how,), dataset, chosen, _dstl_commands(root, predict, truth), (*notes, *incomplete))
-    return Oddity(f"the folder looks like the contest's, but a run would stop: {first}", stops=True)
+            return Found(root, (how,), dataset, chosen, _dstl_commands(root, predict, truth), (*incomplete, *notes))
+    return Oddity(f"the folder looks like the contest's, but a run would stop: {why}", stops=True)
+
+
+def _subsets(names: list[str]) -> list[tuple[str, ...]]:
+    """All of some sensors, then all but one, and so on; the first, the reference, is in each."""
+    first, *others = names
+    return [(first, *rest) for size in range(len(others), -1, -1) for rest in combinations(others, size)]
 
 
 def _signs(root: Path) -> str:

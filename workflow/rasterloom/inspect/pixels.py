@@ -271,7 +271,7 @@ def merged(bands: Sequence[Band], top: float) -> Values:
         nan = float("nan")
         return Values(nan, nan, nan, nan, nan, 0.0, 0.0)
     samples = np.concatenate([band.sample for band in filled if band.sample.size] or [np.zeros(1, np.float32)])
-    p2, p50, p98 = (float(value) for value in np.percentile(samples, [2, 50, 98]))
+    p2, p50, p98 = (float(value) for value in np.percentile(samples, [2, 50, 98], method="nearest"))
     tops = sum(band.tops for band in filled if band.high == top)
     zeros = sum(band.zeros for band in filled)
     low, high = min(band.low for band in filled), max(band.high for band in filled)

@@ -245,11 +245,11 @@ def _depth(seen: Mapping[str, Look], whole: bool, top: float) -> str:
     if isnan(top):
         return "no values at all"
     dtypes = {look.headers[0].dtype or look.info.dtype for look in seen.values()}
-    integer = all(np.dtype(dtype).kind in "iu" for dtype in dtypes)
+    real = all(np.dtype(dtype).kind == "f" for dtype in dtypes)
     lowest = min((band.low for look in seen.values() for band in look.bands if band.count), default=0.0)
     depth = bits(top) if whole and lowest >= 0 else None
     text = f"the values fit in {depth} bits" if depth else f"{'whole' if whole else 'real'} numbers"
-    if not integer and whole:
+    if real and whole:
         text += ", whole numbers stored as real ones"
     if depth and top + 1 == 2**depth:
         text += f"; the greatest value, {number(top)}, is the end of the range"
@@ -289,13 +289,14 @@ def report(
     found: Found, survey: Survey, classes: Mapping[str, Mapping[str, Labels]], odd: Sequence[str], all_: bool
 ) -> list[str]:
     """Every line of the inspection, but for what to do next."""
-    head = [line for how in found.how for line in wrapped(f"data      {how}", 10)]
+    starts = ["data", *[""] * len(found.how)]
+    head = [line for how, start in zip(found.how, starts, strict=False) for line in wrapped(f"{start:10}{how}", 10)]
     if not found.dataset.scenes:
-        return [*head, "scenes    none", *_oddity_lines(odd)]
+        return [*head, *(_oddity_lines(odd) if odd else [])]
     read = (
         "every pixel was read"
         if survey.share >= 1
-        else (f"values are those of {share(survey.share)} of the rows, in strips over each image; `--full` reads all")
+        else f"of {share(survey.share)} of the rows, in strips over each image; `--full` reads every pixel"
     )
     return [
         *head,
@@ -312,5 +313,6 @@ def _oddity_lines(odd: Sequence[str]) -> list[str]:
         return ["", "oddities  none"]
     lines = ["", "oddities  (! cannot be used in a run as it is)"]
     for line in odd:
-        lines += wrapped(f"  {line}" if line.startswith("!") else f"  - {line.strip()}", 6)
+        more = line.startswith("    ")
+        lines += wrapped(f"  {line}" if more or line.startswith("!") else f"  - {line.strip()}", 8 if more else 6)
     return lines
