@@ -30,6 +30,9 @@ BESIDE = frozenset(
 )
 """Endings of files that belong to another one."""
 
+ENOUGH = 0.75
+"""Share, of the scenes of the sensor that most have, that a reference must be there in; the others are left out."""
+
 OBJECTS = "objects"
 """The class of labels whose name says none."""
 
@@ -206,10 +209,10 @@ class Guess:
         return sorted(metres)[len(metres) // 2]
 
     def reference(self) -> str:
-        """The sensor of most scenes; among those the finest that shows colours or all light, else the finest."""
+        """Of the sensors that `ENOUGH` scenes have: the finest that shows colours or all light, else the finest."""
         names = self.sensor_names()
         counts = Counter(sensor for files in self.sensors.values() for sensor in files)
-        most = [name for name in names if counts[name] == counts[names[0]]]
+        most = [name for name in names if counts[name] >= ENOUGH * counts[names[0]]]
         finest = min(self._fineness(name) for name in most)
         likely = [name for name in most if self._fineness(name) < 1.5 * finest]
         return next((name for name in ("rgb", "ps_ms", "pan") if name in likely), likely[0])

@@ -134,13 +134,16 @@ def scene_lines(dataset: Dataset, looks: Mapping[str, Mapping[str, Look]], all_:
         classes = counted_classes(scene, dataset)
         kind = (_role(scene), " ".join(scene.sensors), classes)
         kinds[(*kind[:2], f"{kind[2]} {scene.id}") if all_ else kind].append(scene)
-    rows = [["", "role", "sensors", "size of the reference", "labels", ""]]
+    rows = [["", "role", "sensors", "size of the reference", "labels", "", *(["empty"] if all_ else [])]]
     for (role, sensors, _), group in sorted(kinds.items(), key=lambda entry: _ORDER.index(entry[0][0])):
-        sizes = [look.info for s in group if (look := looks[dataset.reference].get(s.id)) is not None]
-        size = f"{span([i.width for i in sizes])} x {span([i.height for i in sizes])}" if sizes else "unreadable"
+        seen = [look for scene in group if (look := looks[dataset.reference].get(scene.id)) is not None]
+        size = f"{span([s.info.width for s in seen])} x {span([s.info.height for s in seen])}" if seen else "unreadable"
         ids = group[0].id if len(group) == 1 else f"{group[0].id} ... {group[-1].id}"
-        rows.append([str(len(group)), role, sensors, size, counted_classes(group[0], dataset), ids])
-    return [*lines, *table([row[1:] for row in rows] if all_ else rows, right=[] if all_ else [0])]
+        row = [str(len(group)), role, sensors, size, counted_classes(group[0], dataset), ids]
+        # a look at each scene: how much of it is without data, or 0 in every band
+        empty = sum(look.missing + look.black for look in seen) / max(1, sum(look.pixels for look in seen))
+        rows.append([*row, share(empty) if seen else "-"] if all_ else row)
+    return [*lines, *table([row[1:] for row in rows] if all_ else rows, right=[5] if all_ else [0])]
 
 
 _ORDER = ["labelled", "held-out truth", "to predict", "other"]
@@ -223,7 +226,9 @@ def _no_data(seen: Mapping[str, Look]) -> str:
     pixels = sum(look.pixels for look in seen.values())
     missing = sum(look.missing for look in seen.values()) / pixels
     black = sum(look.black for look in seen.values()) / pixels
-    text = f"{marks}{', an alpha band' if alpha else ''}: {share(missing)} of the pixels without data"
+    masked = any(header.masked for look in seen.values() for header in look.headers)
+    others = f"{', an alpha band' if alpha else ''}{', a mask' if masked else ''}"
+    text = f"{marks}{others}: {share(missing)} of the pixels without data"
     return text + (f"; {share(black)} more are 0 in every band" if black else "")
 
 
