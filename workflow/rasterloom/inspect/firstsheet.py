@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,17 @@ from rasterloom.dataset import Scene, SourceFile
 from rasterloom.errors import InputError, RasterloomError
 from rasterloom.files import write_text
 from rasterloom.inspect.folder import OBJECTS
-from rasterloom.inspect.found import DSTL_SIGNS, Found
+from rasterloom.inspect.found import DSTL_SIGNS, Found, quoted
 from rasterloom.inspect.labels import LabelSurvey
+from rasterloom.inspect.names import usable
 from rasterloom.inspect.pixels import Look
 from rasterloom.inspect.survey import Survey
 from rasterloom.inspect.text import many
 
 BASE = "config.yaml"
+
+MODEL = "first_unet"
+"""What the one model of a first configuration is called."""
 
 
 def check_free(data: Path | None, sheet: Path) -> None:
@@ -83,7 +88,7 @@ def write_first(found: Found, seen: Survey, labels: LabelSurvey, sheet: Path) ->
     if problem:
         lines.append(f"before it runs: {problem}")
     where = "" if base_file.parent == Path() else f"in {base_file.parent}: "
-    lines.append(f"{where}snakemake --cores all --configfile {overlay_of(table)}")
+    lines.append(f"{where}snakemake --cores all --configfile {shlex.quote(str(overlay_of(table)))}")
     return tuple(lines)
 
 
@@ -209,44 +214,29 @@ def overlay_text(
     base : mapping
         What the overlay lies over: everything there that is not wanted is set to null.
     """
-    sensors = {
-        name: sensor_options(found, name, seen, (base.get("sensors") or {}).get(name) or {})
-        for name in kept_sensors(found, seen)
-    }
+    looks = seen.looks[found.dataset.reference].values()
+    side = min(min(look.info.width, look.info.height) for look in looks)
+    patch = next((size for size in (128, 64, 32) if size <= side), 16)
     numbers = {name: found.dataset.classes[name] for name in classes} or {OBJECTS: 1}
-    sides = [min(look.info.width, look.info.height) for look in seen.looks[found.dataset.reference].values()]
-    patch = next((side for side in (128, 64, 32) if side <= min(sides)), 16)
-    statistics = (
-        "train           # a new scene to predict then retrains nothing"
-        if grounds
-        else "all    # train, once there are labels"
-    )
-    model = "first_unet"
+    unnamed = "" if classes else "                    # no labels were found: name your classes here and in the sheet"
+    statistics = "train           # a new scene to predict then retrains nothing"
     lines = [
         "# A start, to be edited; lies over config.yaml. Made by",
         f"# rasterloom inspect {found.data} --sheet {table}",
-        f"results: results-{table.stem}",
-        f"dataset: {{layout: sheet, table: {_quoted(str(table))}, root: null, predict: null, truth: null}}",
+        f"results: results-{usable(table.stem)}",
+        f"dataset: {{layout: sheet, table: {quoted(str(table))}, root: null, predict: null, truth: null}}",
         "",
-        "sensors:                    # the reference gives the grid: take the sensor that labels were drawn on",
-        *(f"  {name}: {_flow(options)}" for name, options in sensors.items()),
-        *_nulls(base, "sensors", sensors),
-        "",
-        f"inputs: {_flow({'all': list(sensors), **_null_keys(base, 'inputs', ['all'])})}",
-        f"scales: {_flow({'native': {}, **_null_keys(base, 'scales', ['native'])})}",
-        f"targets: {_flow(_null_keys(base, 'targets', []))}" if base.get("targets") else "targets: {}",
+        *_channel_lines(found, seen, base),
         "",
         "models:",
-        f"  {model}: {{kind: unet, maps: 32, levels: {4 if patch >= 64 else 2}, convolutions: 2}}",
-        *_nulls(base, "models", [model]),
+        f"  {MODEL}: {{kind: unet, maps: 32, levels: {4 if patch >= 64 else 2}, convolutions: 2}}",
+        *_nulls(base, "models", [MODEL]),
         "",
-        "classes:"
-        if classes
-        else "classes:                    # no labels were found: name your classes here and in the sheet",
-        *(line for name, number in numbers.items() for line in _class_lines(name, number, model, base)),
+        f"classes:{unnamed}",
+        *(line for name, number in numbers.items() for line in _class_lines(name, number, base)),
         *_nulls(base, "classes", numbers),
         "",
-        f"statistics: {statistics}",
+        f"statistics: {statistics if grounds else 'all    # train, once there are labels'}",
         f"validation: {_validation(grounds)}",
         "",
         "defaults:                   # a short training, to see that all is connected; then 10 to 30 times the steps",
@@ -254,6 +244,21 @@ def overlay_text(
         f"  prediction: {{window: {patch}, stride: {patch // 2}, batch: 8}}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _channel_lines(found: Found, seen: Survey, base: Mapping[str, Any]) -> list[str]:
+    """Sensors, one input of them all, the native scale, no unions of classes."""
+    known = base.get("sensors") or {}
+    sensors = {name: sensor_options(found, name, seen, known.get(name) or {}) for name in kept_sensors(found, seen)}
+    return [
+        "sensors:                    # the reference gives the grid: take the sensor that labels were drawn on",
+        *(f"  {name}: {_flow(options)}" for name, options in sensors.items()),
+        *_nulls(base, "sensors", sensors),
+        "",
+        f"inputs: {_flow({'all': list(sensors), **_null_keys(base, 'inputs', ['all'])})}",
+        f"scales: {_flow({'native': {}, **_null_keys(base, 'scales', ['native'])})}",
+        f"targets: {_flow(_null_keys(base, 'targets', []))}",
+    ]
 
 
 def sensor_options(found: Found, name: str, seen: Survey, base: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,14 +292,14 @@ def _max_shift(seen: Survey, reference: str, name: str) -> int:
     return max(8, round(4 * max(ratios, default=1.0)))
 
 
-def _class_lines(name: str, number: int, model: str, base: Mapping[str, Any]) -> list[str]:
+def _class_lines(name: str, number: int, base: Mapping[str, Any]) -> list[str]:
     """A class; what the base says of one of the same name is taken away."""
     known = (base.get("classes") or {}).get(name) or {}
     extra = {key: dict.fromkeys(known[key]) for key in ("polygons", "training", "prediction") if key in known}
     return [
         f"  {name}:",
         f"    id: {number}",
-        f"    members: [{{model: {model}, input: all, scale: native}}]",
+        f"    members: [{{model: {MODEL}, input: all, scale: native}}]",
         *(f"    {key}: {_flow(value)}    # of the contest's class: taken away" for key, value in extra.items()),
     ]
 
@@ -319,10 +324,3 @@ def _flow(value: Any) -> str:
     import yaml
 
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
-
-
-def _quoted(text: str) -> str:
-    """A text as a YAML scalar."""
-    import json
-
-    return text if all(c.isalnum() or c in "/._-" for c in text) else json.dumps(text, ensure_ascii=False)

@@ -44,13 +44,18 @@ class Files:
     images: list[PurePath] = field(default_factory=list)
     vectors: list[PurePath] = field(default_factory=list)
     others: list[PurePath] = field(default_factory=list)
+    closed: list[OSError] = field(default_factory=list)
 
 
 def list_files(root: Path) -> Files:
     """Every file below a folder, hidden ones and those that belong to another file aside."""
-    found = Files()
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    found, seen = Files(), set[str]()
+    for place, folders, names in os.walk(root, onerror=found.closed.append, followlinks=True):
+        real = os.path.realpath(place)
+        # a link may lead back to a folder above it
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        names = [] if real in seen else names
+        seen.add(real)
         for name in sorted(names):
             path = PurePath(Path(place, name).relative_to(root))
             ending = path.suffix.lower()
@@ -376,6 +381,8 @@ def _odd_files(guess: Guess, files: Files, images: Sequence[Placed]) -> None:
     """Note files that are nothing, archives, and ids that are not the names of their files."""
     if not files.images:
         guess.odd(f"no image: none of {' '.join(sorted(IMAGES))}", stops=True)
+    for error in files.closed:
+        guess.odd("a folder that cannot be listed", f"{error.filename} ({error.strerror})", stops=True)
     for path in files.others:
         packed = path.suffix.lower() in {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
         guess.odd("still packed: not looked into" if packed else "understood as nothing", path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -75,7 +76,7 @@ def from_configuration(files: list[Path]) -> Found:
     ids = {name: entry.id for name, entry in config.classes.items()}
     dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
     place = config.dataset.root if config.dataset.layout == "dstl" else config.dataset.table
-    over = f" --configfile {' '.join(map(str, files))}" if files else ""
+    over = f" --configfile {' '.join(shlex.quote(str(file)) for file in files)}" if files else ""
     return Found(
         None,
         (f"the configuration's data set, layout {config.dataset.layout}, {place}",),
@@ -130,8 +131,8 @@ def _signs(root: Path) -> str:
 def _dstl_commands(root: Path, predict: object, truth: str | None) -> tuple[str, ...]:
     if str(root) == "data/dstl" and predict == "scored" and truth is None:
         return ("snakemake --cores all",)
-    keys = [f"root: {root}", *([f"predict: {predict}"] if predict != "scored" else [])]
-    keys += [f"truth: {truth}"] if truth else []
+    keys = [f"root: {quoted(str(root))}", *([f"predict: {predict}"] if predict != "scored" else [])]
+    keys += [f"truth: {quoted(truth)}"] if truth else []
     return (
         "write into a file mine.yaml, with the classes and sensors that you want to leave out set to null:",
         f"    dataset: {{{', '.join(keys)}}}",
@@ -215,6 +216,19 @@ def numbered(names: Any) -> dict[str, int]:
         (f"class_{int(name)}" if name.isdecimal() else name): int(name) if name.isdecimal() else next(free)
         for name in unique
     }
+
+
+def quoted(text: str) -> str:
+    """A text as a value in YAML: in quotes where it needs them.
+
+    Examples
+    --------
+    >>> print(quoted("data/a_1.tsv"), quoted("my data: new"))
+    data/a_1.tsv "my data: new"
+    """
+    import json
+
+    return text if all(c.isalnum() or c in "/._-" for c in text) else json.dumps(text, ensure_ascii=False)
 
 
 def as_mapping(files: Any) -> list[Mapping[str, Any]]:

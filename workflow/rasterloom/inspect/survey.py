@@ -263,8 +263,12 @@ def crs_name(info: RasterInfo) -> str:
     if info.crs is None:
         return "no coordinate system" if info.transform is not None else "no georeference"
     from pyproj import CRS
+    from pyproj.exceptions import CRSError
 
-    system = CRS.from_wkt(info.crs)
+    try:
+        system = CRS.from_wkt(info.crs)
+    except CRSError:
+        return f"a coordinate system that PROJ does not know, {info.crs[:40]!r}"
     code = system.to_epsg()
     return f"EPSG:{code} {system.name}" if code else system.name
 
