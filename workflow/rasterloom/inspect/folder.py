@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from rasterloom.dataset.index import Dataset, Folders, LabelFile, Scene, SourceFile
+from rasterloom.dataset.index import Dataset, Folders, LabelFile, Scene, SourceFile, existing
 from rasterloom.errors import LabelError, RasterloomError
 from rasterloom.georeference import ground_distance
 from rasterloom.inspect.found import Found, class_values, numbered
@@ -228,7 +228,7 @@ class Guess:
 
         def source(path: PurePath) -> SourceFile:
             full = self.root / path
-            return SourceFile.of(full, self._bands(path), folders.sidecars(full))
+            return existing(full, str(self.root), "put it back", self._bands(path), folders)
 
         names = self.sensor_names()
         order = [reference, *(name for name in names if name != reference)]
