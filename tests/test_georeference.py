@@ -83,6 +83,8 @@ def test_ground_distance() -> None:
     assert ground_distance(info(10, 10, north_up(0, 0, 0.5))) == pytest.approx(0.5)
     feet = CRS.from_epsg(2263).to_wkt()
     assert ground_distance(info(10, 10, north_up(0, 0, 1), feet)) == pytest.approx(0.3048, rel=1e-3)
+    site = 'LOCAL_CS["site",UNIT["metre",1]]'
+    assert ground_distance(info(10, 10, north_up(0, 0, 1), site)) is None
     wgs84 = CRS.from_epsg(4326).to_wkt()
     assert ground_distance(info(10, 10, north_up(5, 60, 1e-5), wgs84)) == pytest.approx(1.113 * 0.5**0.5, rel=1e-3)
 

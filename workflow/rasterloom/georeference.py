@@ -90,10 +90,14 @@ def _overlapping(matrix: Matrix, reference: RasterInfo, sensor: RasterInfo, labe
 
 
 def ground_distance(info: RasterInfo) -> float | None:
-    """Metres a pixel (the root of a pixel's area) by the georeference; None without a coordinate system."""
+    """Metres a pixel (the root of a pixel's area) by the georeference; None without a coordinate system.
+
+    None also for one that is neither geographic nor projected, such as that of a building site.
+    """
     if info.transform is None or info.crs is None:
         return None
     from rasterio.crs import CRS
+    from rasterio.errors import CRSError
 
     (a, b, _), (d, e, _) = info.transform
     area = abs(a * e - b * d)
@@ -102,7 +106,10 @@ def ground_distance(info: RasterInfo) -> float | None:
         latitude = d * info.width / 2 + e * info.height / 2 + info.transform[1][2]
         metres = 111_320.0
         return sqrt(area * cos(radians(latitude))) * metres
-    return sqrt(area) * float(crs.linear_units_factor[1])
+    try:
+        return sqrt(area) * float(crs.linear_units_factor[1])
+    except CRSError:
+        return None
 
 
 def grid_extent(path: Path, scene: str) -> tuple[float, float]:

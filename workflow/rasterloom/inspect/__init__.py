@@ -56,10 +56,10 @@ def main(args: argparse.Namespace) -> None:
     for line in report(found, seen, labels.classes, grouped(oddities, args.all), args.all):
         print(line)
     following = write_first(found, seen, labels, args.sheet) if args.sheet is not None else found.following
-    print("\nnext")
-    for line in following:
-        print(f"  {line}")
     stops = len({(oddity.what, oddity.where) for oddity in oddities if oddity.stops})
+    print("\nnext")
+    for line in [*(["mend what is marked with !, then"] if stops and args.sheet is None else []), *following]:
+        print(f"  {line}")
     if stops:
         sys.stdout.flush()
         raise InputError(
@@ -95,7 +95,8 @@ def understand(data: Path | None, configfiles: list[Path]) -> Found:
 def _with(found: Found, oddity: Oddity) -> Found:
     from dataclasses import replace
 
-    return replace(found, oddities=(oddity, *found.oddities))
+    following = (f"rasterloom inspect {found.data}   again",)
+    return replace(found, oddities=(oddity, *found.oddities), following=following)
 
 
 class _Progress:

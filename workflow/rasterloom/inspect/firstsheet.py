@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,17 @@ from rasterloom.dataset import Scene, SourceFile
 from rasterloom.errors import InputError, RasterloomError
 from rasterloom.files import write_text
 from rasterloom.inspect.folder import OBJECTS
-from rasterloom.inspect.found import DSTL_SIGNS, Found
+from rasterloom.inspect.found import DSTL_SIGNS, Found, quoted
 from rasterloom.inspect.labels import LabelSurvey
+from rasterloom.inspect.names import usable
 from rasterloom.inspect.pixels import Look
 from rasterloom.inspect.survey import Survey
+from rasterloom.inspect.text import many
 
 BASE = "config.yaml"
+
+MODEL = "first_unet"
+"""What the one model of a first configuration is called."""
 
 
 def check_free(data: Path | None, sheet: Path) -> None:
@@ -60,7 +66,7 @@ def write_first(found: Found, seen: Survey, labels: LabelSurvey, sheet: Path) ->
     scenes = usable_scenes(found, seen)
     if not scenes:
         raise InputError(f"inspect: {found.data} holds no image that a run could use: no sheet was written")
-    rows = sheet_rows(scenes, list(found.sensors), seen, labels, sheet.parent)
+    rows = sheet_rows(found, scenes, seen, labels, sheet.parent)
     base_file, base = _base()
     table = sheet if base_file.parent == Path() else sheet.resolve()
     classes = [name for name in found.dataset.classes if labels.classes.get(name)]
@@ -68,9 +74,11 @@ def write_first(found: Found, seen: Survey, labels: LabelSurvey, sheet: Path) ->
     write_text(sheet, rows_text(rows))
     write_text(overlay_of(sheet), overlay)
     counts = [row["split"] for row in rows]
-    lines = [f"{sheet}: {counts.count('train')} scenes to train on, {counts.count('predict')} to predict: check it"]
+    lines = [
+        f"{sheet}: {many(counts.count('train'), 'scene')} to train on, {counts.count('predict')} to predict: check it"
+    ]
     left = len(found.dataset.scenes) - len(scenes)
-    lines += [f"({left} scenes are not in it, as their images cannot be used)"] if left else []
+    lines += [f"({many(left, 'scene')} left out, as the reference image cannot be used)"] if left else []
     lines.append(f"{overlay_of(sheet)}: a first configuration: its comments say what to look at")
     if classes == [OBJECTS]:
         lines.append(f"no name says what the labels show, so their class is called {OBJECTS}: rename it in both files")
@@ -80,14 +88,32 @@ def write_first(found: Found, seen: Survey, labels: LabelSurvey, sheet: Path) ->
     if problem:
         lines.append(f"before it runs: {problem}")
     where = "" if base_file.parent == Path() else f"in {base_file.parent}: "
-    lines.append(f"{where}snakemake --cores all --configfile {overlay_of(table)}")
+    lines.append(f"{where}snakemake --cores all --configfile {shlex.quote(str(overlay_of(table)))}")
     return tuple(lines)
 
 
 def usable_scenes(found: Found, seen: Survey) -> list[Scene]:
-    """Scenes whose reference image could be read."""
-    reference = seen.looks.get(found.dataset.reference, {})
-    return [scene for scene in found.dataset.scenes.values() if scene.id in reference]
+    """Scenes whose reference image can be used."""
+    return [scene for scene in found.dataset.scenes.values() if fits(found, seen, scene.id, found.dataset.reference)]
+
+
+def fits(found: Found, seen: Survey, scene: str, sensor: str) -> bool:
+    """Whether a sensor of a scene could be read, has as many bands as elsewhere, and lies over the reference."""
+    looks = seen.looks.get(sensor, {})
+    placed = sensor == found.dataset.reference or scene in seen.covers[sensor]
+    return scene in looks and placed and looks[scene].info.bands == usual_bands(looks)
+
+
+def kept_sensors(found: Found, seen: Survey) -> list[str]:
+    """Sensors that can be used in some scene of the sheet."""
+    scenes = usable_scenes(found, seen)
+    return [name for name in found.sensors if any(fits(found, seen, scene.id, name) for scene in scenes)]
+
+
+def usual_bands(looks: Mapping[str, Look]) -> int:
+    """The number of bands that most images of a sensor have."""
+    bands = [look.info.bands for look in looks.values()]
+    return max(sorted(set(bands)), key=bands.count)
 
 
 def _base() -> tuple[Path, Mapping[str, Any]]:
@@ -115,18 +141,26 @@ def _problem(files: Sequence[Path]) -> str | None:
 
 
 def sheet_rows(
-    scenes: Sequence[Scene], sensors: Sequence[str], seen: Survey, labels: LabelSurvey, folder: Path
+    found: Found, scenes: Sequence[Scene], seen: Survey, labels: LabelSurvey, folder: Path
 ) -> list[dict[str, str]]:
     """Rows of a sheet by column: `train` where labels can be used, else `predict`; paths relative to `folder`."""
     rows = []
+    classes = [name for name, known in labels.classes.items() if known]
     for scene in scenes:
         good = [name for name in scene.labelled if scene.id in labels.classes.get(name, {})]
-        row = {"scene": scene.id, "split": "train" if good else "predict", "group": scene.ground}
-        for name in sensors:
-            files = scene.sensors.get(name, ()) if scene.id in seen.looks[name] else ()
+        shares = sum(other.ground == scene.ground for other in scenes) > 1
+        row = {
+            "scene": scene.id,
+            "split": "train" if good else "predict",
+            "group": scene.ground if shares else "",
+        }
+        for name in kept_sensors(found, seen):
+            files = scene.sensors.get(name, ()) if fits(found, seen, scene.id, name) else ()
             row[name] = ";".join(cell(file, folder) for file in files)
+        # A file in `labels` speaks for every class unless `classes` limits it.
         shared = [name for name in good if not scene.labels[name].whole]
         row["labels"] = cell(scene.labels[shared[0]].file, folder) if shared else ""
+        row["classes"] = ", ".join(good) if shared and len(good) < len(classes) else ""
         row |= {f"labels:{name}": cell(scene.labels[name].file, folder) for name in good if scene.labels[name].whole}
         rows.append(row)
     return rows
@@ -143,9 +177,9 @@ def cell(file: SourceFile, folder: Path) -> str:
 def rows_text(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as the text of a sheet; columns that hold nothing, but for a sensor's, are left out."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    if all(row["group"] == row["scene"] for row in rows):
-        columns.remove("group")
-    columns = [c for c in columns if not c.startswith("labels") or any(row.get(c) for row in rows)]
+    columns = [
+        c for c in columns if not c.startswith(("group", "labels", "classes")) or any(row.get(c) for row in rows)
+    ]
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(columns)
@@ -180,41 +214,29 @@ def overlay_text(
     base : mapping
         What the overlay lies over: everything there that is not wanted is set to null.
     """
-    sensors = {
-        name: sensor_options(found, name, seen, (base.get("sensors") or {}).get(name) or {})
-        for name in found.sensors
-        if seen.looks[name]
-    }
+    looks = seen.looks[found.dataset.reference].values()
+    side = min(min(look.info.width, look.info.height) for look in looks)
+    patch = next((size for size in (128, 64, 32) if size <= side), 16)
     numbers = {name: found.dataset.classes[name] for name in classes} or {OBJECTS: 1}
-    sides = [min(look.info.width, look.info.height) for look in seen.looks[found.dataset.reference].values()]
-    patch = next((side for side in (128, 64, 32) if side <= min(sides)), 16)
-    statistics = "train" if grounds else "all"
-    model = "first_unet"
+    unnamed = "" if classes else "                    # no labels were found: name your classes here and in the sheet"
+    statistics = "train           # a new scene to predict then retrains nothing"
     lines = [
         "# A start, to be edited; lies over config.yaml. Made by",
         f"# rasterloom inspect {found.data} --sheet {table}",
-        f"results: results-{table.stem}",
-        f"dataset: {{layout: sheet, table: {_quoted(str(table))}, root: null, predict: null, truth: null}}",
+        f"results: results-{usable(table.stem)}",
+        f"dataset: {{layout: sheet, table: {quoted(str(table))}, root: null, predict: null, truth: null}}",
         "",
-        "sensors:                    # the reference gives the grid: take the sensor that labels were drawn on",
-        *(f"  {name}: {_flow(options)}" for name, options in sensors.items()),
-        *_nulls(base, "sensors", sensors),
-        "",
-        f"inputs: {_flow({'all': list(sensors), **_null_keys(base, 'inputs', ['all'])})}",
-        f"scales: {_flow({'native': {}, **_null_keys(base, 'scales', ['native'])})}",
-        f"targets: {_flow(_null_keys(base, 'targets', []))}" if base.get("targets") else "targets: {}",
+        *_channel_lines(found, seen, base),
         "",
         "models:",
-        f"  {model}: {{kind: unet, maps: 32, levels: {4 if patch >= 64 else 2}, convolutions: 2}}",
-        *_nulls(base, "models", [model]),
+        f"  {MODEL}: {{kind: unet, maps: 32, levels: {4 if patch >= 64 else 2}, convolutions: 2}}",
+        *_nulls(base, "models", [MODEL]),
         "",
-        "classes:"
-        if classes
-        else "classes:                    # no labels were found: name your classes here and in the sheet",
-        *(line for name, number in numbers.items() for line in _class_lines(name, number, model, base)),
+        f"classes:{unnamed}",
+        *(line for name, number in numbers.items() for line in _class_lines(name, number, base)),
         *_nulls(base, "classes", numbers),
         "",
-        f"statistics: {statistics}           # train: a new scene to predict retrains nothing",
+        f"statistics: {statistics if grounds else 'all    # train, once there are labels'}",
         f"validation: {_validation(grounds)}",
         "",
         "defaults:                   # a short training, to see that all is connected; then 10 to 30 times the steps",
@@ -224,13 +246,27 @@ def overlay_text(
     return "\n".join(lines) + "\n"
 
 
+def _channel_lines(found: Found, seen: Survey, base: Mapping[str, Any]) -> list[str]:
+    """Sensors, one input of them all, the native scale, no unions of classes."""
+    known = base.get("sensors") or {}
+    sensors = {name: sensor_options(found, name, seen, known.get(name) or {}) for name in kept_sensors(found, seen)}
+    return [
+        "sensors:                    # the reference gives the grid: take the sensor that labels were drawn on",
+        *(f"  {name}: {_flow(options)}" for name, options in sensors.items()),
+        *_nulls(base, "sensors", sensors),
+        "",
+        f"inputs: {_flow({'all': list(sensors), **_null_keys(base, 'inputs', ['all'])})}",
+        f"scales: {_flow({'native': {}, **_null_keys(base, 'scales', ['native'])})}",
+        f"targets: {_flow(_null_keys(base, 'targets', []))}",
+    ]
+
+
 def sensor_options(found: Found, name: str, seen: Survey, base: Mapping[str, Any]) -> dict[str, Any]:
     """A sensor's options as far as the files tell them; what `base` says of one of its name is taken away."""
     looks = seen.looks[name]
     reference = name == found.dataset.reference
-    bands = [look.info.bands for look in looks.values()]
     options: dict[str, Any] = {"reference": True} if reference else {}
-    options["bands"] = max(set(bands), key=bands.count)
+    options["bands"] = usual_bands(looks)
     if _dark(looks):
         options["nodata"] = 0
     if not reference:
@@ -239,7 +275,9 @@ def sensor_options(found: Found, name: str, seen: Survey, base: Mapping[str, Any
         options["registration"] = "none" if one_product else "auto"
         if not one_product:
             options["max_shift"] = _max_shift(seen, found.dataset.reference, name)
-    return {**dict.fromkeys(base), **options}
+    idle = {"registration", "max_shift"} if reference else set()
+    taken = {key: None for key, value in base.items() if value is not None and key not in idle}
+    return {**taken, **options}
 
 
 def _dark(looks: Mapping[str, Look]) -> bool:
@@ -254,14 +292,14 @@ def _max_shift(seen: Survey, reference: str, name: str) -> int:
     return max(8, round(4 * max(ratios, default=1.0)))
 
 
-def _class_lines(name: str, number: int, model: str, base: Mapping[str, Any]) -> list[str]:
+def _class_lines(name: str, number: int, base: Mapping[str, Any]) -> list[str]:
     """A class; what the base says of one of the same name is taken away."""
     known = (base.get("classes") or {}).get(name) or {}
     extra = {key: dict.fromkeys(known[key]) for key in ("polygons", "training", "prediction") if key in known}
     return [
         f"  {name}:",
         f"    id: {number}",
-        f"    members: [{{model: {model}, input: all, scale: native}}]",
+        f"    members: [{{model: {MODEL}, input: all, scale: native}}]",
         *(f"    {key}: {_flow(value)}    # of the contest's class: taken away" for key, value in extra.items()),
     ]
 
@@ -286,10 +324,3 @@ def _flow(value: Any) -> str:
     import yaml
 
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
-
-
-def _quoted(text: str) -> str:
-    """A text as a YAML scalar."""
-    import json
-
-    return text if all(c.isalnum() or c in "/._-" for c in text) else json.dumps(text, ensure_ascii=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from rasterloom.dataset.index import Dataset, Folders, LabelFile, Scene, SourceFile
+from rasterloom.dataset.index import Dataset, Folders, LabelFile, Scene, SourceFile, existing
 from rasterloom.errors import LabelError, RasterloomError
 from rasterloom.georeference import ground_distance
 from rasterloom.inspect.found import Found, class_values, numbered
@@ -30,6 +30,9 @@ BESIDE = frozenset(
 )
 """Endings of files that belong to another one."""
 
+ENOUGH = 0.75
+"""Share, of the scenes of the sensor that most have, that a reference must be there in; the others are left out."""
+
 OBJECTS = "objects"
 """The class of labels whose name says none."""
 
@@ -41,13 +44,18 @@ class Files:
     images: list[PurePath] = field(default_factory=list)
     vectors: list[PurePath] = field(default_factory=list)
     others: list[PurePath] = field(default_factory=list)
+    closed: list[OSError] = field(default_factory=list)
 
 
 def list_files(root: Path) -> Files:
     """Every file below a folder, hidden ones and those that belong to another file aside."""
-    found = Files()
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    found, seen = Files(), set[str]()
+    for place, folders, names in os.walk(root, onerror=found.closed.append, followlinks=True):
+        real = os.path.realpath(place)
+        # a link may lead back to a folder above it
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        names = [] if real in seen else names
+        seen.add(real)
         for name in sorted(names):
             path = PurePath(Path(place, name).relative_to(root))
             ending = path.suffix.lower()
@@ -93,7 +101,7 @@ class Guess:
                     self.infos[path] = raster.info
             except RasterloomError as error:
                 reason = str(error).replace(f"{self.root}{os.sep}", "")
-                self.odd("cannot be opened as an image", reason, stops=True)
+                self.odd("unreadable", reason, stops=True)
 
     # Images ------------------------------------------------------------------------------------------------
 
@@ -165,7 +173,7 @@ class Guess:
         try:
             self.words[path] = class_values(self.root / path)
         except LabelError as error:
-            self.odd("cannot be read as labels", str(error).replace(f"{self.root}{os.sep}", ""), stops=True)
+            self.odd("unreadable labels", str(error).replace(f"{self.root}{os.sep}", ""), stops=True)
             return False
         return True
 
@@ -206,10 +214,10 @@ class Guess:
         return sorted(metres)[len(metres) // 2]
 
     def reference(self) -> str:
-        """The sensor of most scenes; among those the finest that shows colours or all light, else the finest."""
+        """Of the sensors that `ENOUGH` scenes have: the finest that shows colours or all light, else the finest."""
         names = self.sensor_names()
         counts = Counter(sensor for files in self.sensors.values() for sensor in files)
-        most = [name for name in names if counts[name] == counts[names[0]]]
+        most = [name for name in names if counts[name] >= ENOUGH * counts[names[0]]]
         finest = min(self._fineness(name) for name in most)
         likely = [name for name in most if self._fineness(name) < 1.5 * finest]
         return next((name for name in ("rgb", "ps_ms", "pan") if name in likely), likely[0])
@@ -220,19 +228,21 @@ class Guess:
 
         def source(path: PurePath) -> SourceFile:
             full = self.root / path
-            return SourceFile.of(full, self._bands(path), folders.sidecars(full))
+            return existing(full, str(self.root), "put it back", self._bands(path), folders)
 
         names = self.sensor_names()
         order = [reference, *(name for name in names if name != reference)]
         words = [word for words in self.words.values() for word in words]
         classes = numbered([*(name for labels in self.labels.values() for name in labels), *words])
+        named = [name for name in classes if name in words or str(classes[name]) in words]
         grounds = same_ground(self._footprints(reference))
         scenes = {}
         for scene, files in sorted(self.sensors.items()):
             if reference not in files:
                 continue
+            # What no file with a property `class` names was not looked for in those files.
             labels = {
-                name: LabelFile(source(self.classed[scene]), whole=False) for name in classes if scene in self.classed
+                name: LabelFile(source(self.classed[scene]), whole=False) for name in named if scene in self.classed
             }
             labels |= {name: LabelFile(source(path), whole=True) for name, path in self.labels[scene].items()}
             scenes[scene] = Scene(
@@ -345,8 +355,9 @@ def from_folder(root: Path) -> Found:
             guess.odd("part of a product beside its bands (quality, preview), left aside", path)
     _odd_files(guess, files, images)
     dataset = guess.dataset(reference) if guess.sensors else Dataset("sheet", {}, "", {})
-    sensors: dict[str, dict[str, Any]] = {name: {} for name in _channel_order(guess, reference)}
-    if sensors:
+    used = {name for scene in dataset.scenes.values() for name in scene.sensors}
+    sensors: dict[str, dict[str, Any]] = {name: {} for name in _channel_order(guess, reference) if name in used}
+    if reference in sensors:
         sensors[reference]["reference"] = True
     left = sorted(scene for scene in guess.sensors if scene not in dataset.scenes)
     for scene in left:
@@ -368,6 +379,10 @@ def _how(guess: Guess, files: Files, dataset: Dataset) -> tuple[str, ...]:
 
 def _odd_files(guess: Guess, files: Files, images: Sequence[Placed]) -> None:
     """Note files that are nothing, archives, and ids that are not the names of their files."""
+    if not files.images:
+        guess.odd(f"no image: none of {' '.join(sorted(IMAGES))}", stops=True)
+    for error in files.closed:
+        guess.odd("a folder that cannot be listed", f"{error.filename} ({error.strerror})", stops=True)
     for path in files.others:
         packed = path.suffix.lower() in {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
         guess.odd("still packed: not looked into" if packed else "understood as nothing", path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ def from_configuration(files: list[Path]) -> Found:
     ids = {name: entry.id for name, entry in config.classes.items()}
     dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
     place = config.dataset.root if config.dataset.layout == "dstl" else config.dataset.table
-    over = f" --configfile {' '.join(map(str, files))}" if files else ""
+    over = f" --configfile {' '.join(shlex.quote(str(file)) for file in files)}" if files else ""
     return Found(
         None,
         (f"the configuration's data set, layout {config.dataset.layout}, {place}",),
@@ -95,21 +97,31 @@ def from_dstl(root: Path) -> Found | Oddity:
     }
     truth = next((str(path) for path in sorted(root.glob("truth*.csv"))), None)
     options: dict[str, Any] = {"layout": "dstl", "root": str(root), "truth": truth}
-    first: RasterloomError | None = None
-    for names in (["rgb", "p", "m", "a"], ["rgb"]):
+    why = ""
+    for names in _subsets(list(sensors)):
         chosen = {name: sensors[name] for name in names}
         choices: tuple[object, ...] = ("scored", "all", [])
         for predict in choices:
             try:
                 dataset = load_dataset({**options, "predict": predict}, chosen, CLASSES)
             except RasterloomError as error:
-                first = first or error
+                # Of all that was tried, all sensors and no scenes to predict asks for what is really missing.
+                why = " ".join(str(error).split("\nThey come")[0].split()) if len(names) == len(sensors) else why
                 continue
-            incomplete = [] if len(names) == 4 else [Oddity(f"not all of the contest's sensors: {first}", stops=True)]
+            left = [name for name in sensors if name not in names]
+            incomplete = (
+                [Oddity(f"without {', '.join(left)}, which not all scenes have: {why}", stops=True)] if left else []
+            )
             notes = [Oddity(note) for note in dataset.notes]
             how = f"the layout of the Dstl contest: {_signs(root)}; `dataset.predict: {predict}` is assumed"
-            return Found(root, (how,), dataset, chosen, _dstl_commands(root, predict, truth), (*notes, *incomplete))
-    return Oddity(f"the folder looks like the contest's, but a run would stop: {first}", stops=True)
+            return Found(root, (how,), dataset, chosen, _dstl_commands(root, predict, truth), (*incomplete, *notes))
+    return Oddity(f"the folder looks like the contest's, but a run would stop: {why}", stops=True)
+
+
+def _subsets(names: list[str]) -> list[tuple[str, ...]]:
+    """All of some sensors, then all but one, and so on; the first, the reference, is in each."""
+    first, *others = names
+    return [(first, *rest) for size in range(len(others), -1, -1) for rest in combinations(others, size)]
 
 
 def _signs(root: Path) -> str:
@@ -119,8 +131,8 @@ def _signs(root: Path) -> str:
 def _dstl_commands(root: Path, predict: object, truth: str | None) -> tuple[str, ...]:
     if str(root) == "data/dstl" and predict == "scored" and truth is None:
         return ("snakemake --cores all",)
-    keys = [f"root: {root}", *([f"predict: {predict}"] if predict != "scored" else [])]
-    keys += [f"truth: {truth}"] if truth else []
+    keys = [f"root: {quoted(str(root))}", *([f"predict: {predict}"] if predict != "scored" else [])]
+    keys += [f"truth: {quoted(truth)}"] if truth else []
     return (
         "write into a file mine.yaml, with the classes and sensors that you want to leave out set to null:",
         f"    dataset: {{{', '.join(keys)}}}",
@@ -204,6 +216,19 @@ def numbered(names: Any) -> dict[str, int]:
         (f"class_{int(name)}" if name.isdecimal() else name): int(name) if name.isdecimal() else next(free)
         for name in unique
     }
+
+
+def quoted(text: str) -> str:
+    """A text as a value in YAML: in quotes where it needs them.
+
+    Examples
+    --------
+    >>> print(quoted("data/a_1.tsv"), quoted("my data: new"))
+    data/a_1.tsv "my data: new"
+    """
+    import json
+
+    return text if all(c.isalnum() or c in "/._-" for c in text) else json.dumps(text, ensure_ascii=False)
 
 
 def as_mapping(files: Any) -> list[Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.dataset import Dataset, Scene
+from rasterloom.dataset import Dataset, Scene, SourceFile
 from rasterloom.dataset.dstl import WktRow, grid_sizes, table_bytes, wkt_rows
 from rasterloom.errors import RasterloomError
 from rasterloom.inspect.oddities import Oddity
 from rasterloom.inspect.survey import Progress
-from rasterloom.label import clip, dstl_matrix, mask_polygons, parse_wkt, polygon_parts
-from rasterloom.label_files import RASTERS, chosen, placed, read_mask, read_reference, read_vector, transformed
+from rasterloom.label import Polygons, clip, dstl_matrix, mask_polygons, parse_wkt, polygon_parts
+from rasterloom.label_files import (
+    RASTERS,
+    Reference,
+    chosen,
+    placed,
+    read_mask,
+    read_reference,
+    read_vector,
+    transformed,
+)
 from rasterloom.rasters import open_raster
 
 
@@ -94,9 +103,34 @@ def measured(geometries: Sequence[Any], where: str, width: int, height: int) -> 
     invalid = int((~shapely.is_valid(parts)).sum()) if parts.size else 0
     bounds = shapely.bounds(parts).reshape(-1, 4)
     beyond = (bounds[:, 2:] <= 0).any(axis=1) | (bounds[:, :2] >= [width, height]).any(axis=1)
-    kept = clip(polygon_parts(geometries, where), width, height)
+    kept = _in_scene(geometries, where, width, height)
     areas = shapely.area(np.array(kept, dtype=object)) if kept else np.zeros(0)
     return Labels(np.asarray(areas, dtype=np.float64), invalid, int(beyond.sum()), width * height)
+
+
+# The readers of the stage `label` --------------------------------------------------------------------------
+
+
+def _in_scene(geometries: Sequence[Any], where: str, width: int, height: int) -> Polygons:
+    """Valid single polygons, cut at the scene's edges."""
+    return clip(polygon_parts(geometries, where), width, height)
+
+
+def _of_mask(file: SourceFile, reference: Reference, where: str) -> tuple[NDArray[np.bool_], Polygons]:
+    """A mask's positive pixels, and their outlines in reference pixel coordinates."""
+    mask, matrix = read_mask(Path(file.path), file.bands, reference, where)
+    return mask, transformed(mask_polygons(mask), matrix)
+
+
+def _of_features(
+    frame: Any, spec: Mapping[str, Any] | None, scene: str, reference: Reference, where: str, plain: bool
+) -> tuple[int, list[Any]]:
+    """How many features are of a class, and the geometries of those that meet the scene, in reference pixels."""
+    features = chosen(frame, spec, scene, where)
+    return len(features), placed(features, reference, where, plain=plain)
+
+
+# Files of a sheet -----------------------------------------------------------------------------------------
 
 
 def _sheet(
@@ -107,24 +141,24 @@ def _sheet(
     path = Path(labels.file.path)
     where = f"{path} (scene {scene.id}, class {name})"
     reference = read_reference(Path(scene.sensors[dataset.reference][0].path))
+    elsewhere = 0
     if path.suffix.lower() in RASTERS:
-        mask, matrix = read_mask(path, labels.file.bands, reference, where)
+        mask, polygons = _of_mask(labels.file, reference, where)
         _odd_mask(path, mask, scene.id, name, found)
-        polygons = transformed(mask_polygons(mask), matrix)
     else:
         frame = vector(path)
         spec = None if labels.whole else {"class": name, "classes": dataset.classes}
-        features = chosen(frame, spec, scene.id, where)
-        polygons = placed(features, reference, where, plain=path.suffix.lower() == ".csv")
-        if len(features) and not polygons and shared[str(path)] == 1:
+        count, polygons = _of_features(frame, spec, scene.id, reference, where, path.suffix.lower() == ".csv")
+        alone = shared[str(path)] == 1
+        if count and not polygons and alone:
             what = "labels of one scene, and none of them lies in it (another place, or a wrong coordinate system)"
             found.oddities.append(Oddity(what, where, stops=True))
             return
-        if labels.whole is False:
+        elsewhere = count - len(polygons) if alone else 0
+        if not labels.whole:
             _odd_values(frame, dataset, path, found)
     facts = measured(polygons, where, reference.width, reference.height)
-    missing = 0 if path.suffix.lower() in RASTERS or shared[str(path)] > 1 else len(features) - len(polygons)
-    found.classes[name][scene.id] = Labels(facts.areas, facts.invalid, facts.outside + max(missing, 0), facts.pixels)
+    found.classes[name][scene.id] = replace(facts, outside=facts.outside + elsewhere)
 
 
 def _odd_mask(path: Path, mask: NDArray[np.bool_], scene: str, name: str, found: LabelSurvey) -> None:

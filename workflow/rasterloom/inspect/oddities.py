@@ -8,6 +8,9 @@ from dataclasses import dataclass
 SHOWN = 4
 """Places that are named of an oddity unless all are asked for."""
 
+LONG = 60
+"""Characters beyond which a place has a line of its own."""
+
 
 @dataclass(frozen=True)
 class Oddity:
@@ -44,7 +47,10 @@ def grouped(found: Iterable[Oddity], all_: bool = False) -> list[str]:
     lines = []
     for (stops, what), places in sorted(kinds.items(), key=lambda entry: not entry[0][0]):
         shown = places if all_ else places[:SHOWN]
+        mark, tail = "!" if stops else " ", ["..."] if len(shown) < len(places) else []
+        if len(places) > 1 and max(map(len, shown)) > LONG:
+            lines += [f"{mark} {what} ({len(places)}):", *(f"    {text}" for text in [*shown, *tail])]
+            continue
         many = f" ({len(places)})" if len(places) > 1 else ""
-        tail = ", ..." if len(shown) < len(places) else ""
-        lines.append(f"{'!' if stops else ' '} {what}{many}{': ' if places else ''}{', '.join(shown)}{tail}")
+        lines.append(f"{mark} {what}{many}{': ' if places else ''}{', '.join([*shown, *tail])}")
     return lines

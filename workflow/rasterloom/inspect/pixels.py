@@ -38,11 +38,14 @@ class Header:
         GDAL's short name of the format.
     bands : tuple of str
         Description of each band, else the colour that it is said to be; '' where neither is said.
+    masked : bool
+        Whether a mask of its own, inside or beside it, says where there is data.
     """
 
     dtype: str = ""
     driver: str = ""
     bands: tuple[str, ...] = ()
+    masked: bool = False
 
 
 def read_header(path: Path) -> Header:
@@ -50,6 +53,7 @@ def read_header(path: Path) -> Header:
     import warnings
 
     import rasterio
+    from rasterio.enums import MaskFlags
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     try:
@@ -62,7 +66,9 @@ def read_header(path: Path) -> Header:
                     text or ("" if colour in ("gray", "grey", "undefined") else colour)
                     for text, colour in zip(data.descriptions, colours, strict=True)
                 ]
-                return Header(data.dtypes[0], data.driver, tuple(names))
+                flags = data.mask_flag_enums[0]
+                masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+                return Header(data.dtypes[0], data.driver, tuple(names), masked)
     except RasterioError:
         return Header()
 
@@ -271,7 +277,7 @@ def merged(bands: Sequence[Band], top: float) -> Values:
         nan = float("nan")
         return Values(nan, nan, nan, nan, nan, 0.0, 0.0)
     samples = np.concatenate([band.sample for band in filled if band.sample.size] or [np.zeros(1, np.float32)])
-    p2, p50, p98 = (float(value) for value in np.percentile(samples, [2, 50, 98]))
+    p2, p50, p98 = (float(value) for value in np.percentile(samples, [2, 50, 98], method="nearest"))
     tops = sum(band.tops for band in filled if band.high == top)
     zeros = sum(band.zeros for band in filled)
     low, high = min(band.low for band in filled), max(band.high for band in filled)

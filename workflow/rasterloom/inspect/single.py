@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rasterloom.dataset.index import Dataset, Folders, Scene, SourceFile
+from rasterloom.dataset.index import Dataset, Folders, Scene, existing
 from rasterloom.errors import InputError
 from rasterloom.inspect.folder import IMAGES, VECTORS
 from rasterloom.inspect.found import Found
@@ -31,7 +31,7 @@ def from_file(path: Path) -> Found:
         raise InputError(f"{path} is no file that can be inspected: give a folder, a sheet (.tsv), or one of {known}")
     with open_raster(path):
         pass  # an image that cannot be opened is all that there is to say
-    file = SourceFile.of(path, None, Folders().sidecars(path))
+    file = existing(path, "inspect", "check the path", folders=Folders())
     scene = usable(path.stem)
     dataset = Dataset("sheet", {scene: Scene(scene, scene, "predict", {"image": (file,)})}, "image", {})
     following = (f"rasterloom inspect {path.parent} --sheet scenes.tsv   writes a first sheet of the whole folder",)

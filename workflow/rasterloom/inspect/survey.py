@@ -74,9 +74,9 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
         files = as_mapping(scene.sensors[name])
         try:
             looks[name][scene.id] = look(files, found.sensors[name], label, share, sample)
-            _check_alpha(found, scene, name, label)
+            odd += _alpha(found, scene, name, label)
         except RasterloomError as error:
-            odd.append(Oddity("cannot be used as it is", str(error), stops=True))
+            odd.append(Oddity("unreadable, or not as the sensor should be", str(error), stops=True))
         progress(done, len(items), label)
     covers = {name: dict(_covers(found, looks, name, odd)) for name in found.sensors if name != dataset.reference}
     odd += _odd_scenes(found, looks)
@@ -100,11 +100,16 @@ def _share(found: Found, items: Sequence[tuple[Scene, str]]) -> float:
     return min(1.0, BUDGET / total) if total else 1.0
 
 
-def _check_alpha(found: Found, scene: Scene, name: str, label: str) -> None:
-    """With the number of bands given: a run refuses an alpha band that may be data."""
-    if found.sensors[name].get("bands") is None and found.data is None:
-        with SensorReader(as_mapping(scene.sensors[name]), None, None, label) as reader:
+def _alpha(found: Found, scene: Scene, name: str, label: str) -> Iterator[Oddity]:
+    """An alpha band that may be data, which a run refuses unless the number of bands is given."""
+    with_configuration, with_sheet = found.data is None, found.data is not None and found.data.is_file()
+    if found.sensors[name].get("bands") is not None or not (with_configuration or with_sheet):
+        return
+    with SensorReader(as_mapping(scene.sensors[name]), None, None, label) as reader:
+        try:
             reader.refuse_unclear_alpha()
+        except RasterloomError as error:
+            yield Oddity("a band called alpha", str(error), stops=with_configuration)
 
 
 def _covers(
@@ -121,6 +126,9 @@ def _covers(
         except RasterloomError as error:
             odd.append(Oddity("cannot be laid over the reference", str(error), stops=True))
             continue
+        if None not in (own.crs, seen.info.crs) and crs_name(own) != crs_name(seen.info):
+            what = f"sensor {name} is in another coordinate system than the reference: resampled into it"
+            odd.append(Oddity(what, f"{scene} ({crs_name(seen.info)}, reference {crs_name(own)})"))
         share = coverage(np.array(matrix), own, seen.info)
         if share < 0.99:
             odd.append(Oddity(f"sensor {name} covers only part of the reference", f"{scene} ({_percent(share)})"))
@@ -255,8 +263,12 @@ def crs_name(info: RasterInfo) -> str:
     if info.crs is None:
         return "no coordinate system" if info.transform is not None else "no georeference"
     from pyproj import CRS
+    from pyproj.exceptions import CRSError
 
-    system = CRS.from_wkt(info.crs)
+    try:
+        system = CRS.from_wkt(info.crs)
+    except CRSError:
+        return f"a coordinate system that PROJ does not know, {info.crs[:40]!r}"
     code = system.to_epsg()
     return f"EPSG:{code} {system.name}" if code else system.name
 

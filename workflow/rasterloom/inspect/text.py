@@ -134,13 +134,16 @@ def scene_lines(dataset: Dataset, looks: Mapping[str, Mapping[str, Look]], all_:
         classes = counted_classes(scene, dataset)
         kind = (_role(scene), " ".join(scene.sensors), classes)
         kinds[(*kind[:2], f"{kind[2]} {scene.id}") if all_ else kind].append(scene)
-    rows = [["", "role", "sensors", "size of the reference", "labels", ""]]
+    rows = [["", "role", "sensors", "size of the reference", "labels", "", *(["empty"] if all_ else [])]]
     for (role, sensors, _), group in sorted(kinds.items(), key=lambda entry: _ORDER.index(entry[0][0])):
-        sizes = [look.info for s in group if (look := looks[dataset.reference].get(s.id)) is not None]
-        size = f"{span([i.width for i in sizes])} x {span([i.height for i in sizes])}" if sizes else "unreadable"
+        seen = [look for scene in group if (look := looks[dataset.reference].get(scene.id)) is not None]
+        size = f"{span([s.info.width for s in seen])} x {span([s.info.height for s in seen])}" if seen else "unreadable"
         ids = group[0].id if len(group) == 1 else f"{group[0].id} ... {group[-1].id}"
-        rows.append([str(len(group)), role, sensors, size, counted_classes(group[0], dataset), ids])
-    return [*lines, *table([row[1:] for row in rows] if all_ else rows, right=[] if all_ else [0])]
+        row = [str(len(group)), role, sensors, size, counted_classes(group[0], dataset), ids]
+        # a look at each scene: how much of it is without data, or 0 in every band
+        empty = sum(look.missing + look.black for look in seen) / max(1, sum(look.pixels for look in seen))
+        rows.append([*row, share(empty) if seen else "-"] if all_ else row)
+    return [*lines, *table([row[1:] for row in rows] if all_ else rows, right=[5] if all_ else [0])]
 
 
 _ORDER = ["labelled", "held-out truth", "to predict", "other"]
@@ -223,7 +226,9 @@ def _no_data(seen: Mapping[str, Look]) -> str:
     pixels = sum(look.pixels for look in seen.values())
     missing = sum(look.missing for look in seen.values()) / pixels
     black = sum(look.black for look in seen.values()) / pixels
-    text = f"{marks}{', an alpha band' if alpha else ''}: {share(missing)} of the pixels without data"
+    masked = any(header.masked for look in seen.values() for header in look.headers)
+    others = f"{', an alpha band' if alpha else ''}{', a mask' if masked else ''}"
+    text = f"{marks}{others}: {share(missing)} of the pixels without data"
     return text + (f"; {share(black)} more are 0 in every band" if black else "")
 
 
@@ -245,11 +250,11 @@ def _depth(seen: Mapping[str, Look], whole: bool, top: float) -> str:
     if isnan(top):
         return "no values at all"
     dtypes = {look.headers[0].dtype or look.info.dtype for look in seen.values()}
-    integer = all(np.dtype(dtype).kind in "iu" for dtype in dtypes)
+    real = all(np.dtype(dtype).kind == "f" for dtype in dtypes)
     lowest = min((band.low for look in seen.values() for band in look.bands if band.count), default=0.0)
     depth = bits(top) if whole and lowest >= 0 else None
     text = f"the values fit in {depth} bits" if depth else f"{'whole' if whole else 'real'} numbers"
-    if not integer and whole:
+    if real and whole:
         text += ", whole numbers stored as real ones"
     if depth and top + 1 == 2**depth:
         text += f"; the greatest value, {number(top)}, is the end of the range"
@@ -289,13 +294,14 @@ def report(
     found: Found, survey: Survey, classes: Mapping[str, Mapping[str, Labels]], odd: Sequence[str], all_: bool
 ) -> list[str]:
     """Every line of the inspection, but for what to do next."""
-    head = [line for how in found.how for line in wrapped(f"data      {how}", 10)]
+    starts = ["data", *[""] * len(found.how)]
+    head = [line for how, start in zip(found.how, starts, strict=False) for line in wrapped(f"{start:10}{how}", 10)]
     if not found.dataset.scenes:
-        return [*head, "scenes    none", *_oddity_lines(odd)]
+        return [*head, *(_oddity_lines(odd) if odd else [])]
     read = (
         "every pixel was read"
         if survey.share >= 1
-        else (f"values are those of {share(survey.share)} of the rows, in strips over each image; `--full` reads all")
+        else f"of {share(survey.share)} of the rows, in strips over each image; `--full` reads every pixel"
     )
     return [
         *head,
@@ -312,5 +318,6 @@ def _oddity_lines(odd: Sequence[str]) -> list[str]:
         return ["", "oddities  none"]
     lines = ["", "oddities  (! cannot be used in a run as it is)"]
     for line in odd:
-        lines += wrapped(f"  {line}" if line.startswith("!") else f"  - {line.strip()}", 6)
+        more = line.startswith("    ")
+        lines += wrapped(f"  {line}" if more or line.startswith("!") else f"  - {line.strip()}", 8 if more else 6)
     return lines
