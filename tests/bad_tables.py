@@ -168,7 +168,8 @@ TABLES: list[BadInput] = [
         says=(
             "{root}/scenes.tsv, row 2 (scene aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…), column "
             "scene: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…' given; it becomes part of "
-            "file names: begin with a letter or digit and use letters, digits, dot, underscore and hyphen only, 128 at most"
+            "file names: begin with a letter or digit and use letters, digits, dot, underscore and hyphen only, "
+            "128 at most"
         ),
     ),
     BadInput(
