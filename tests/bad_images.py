@@ -63,6 +63,15 @@ IMAGES: list[BadInput] = [
         ),
     ),
     BadInput(
+        "path with braces",
+        given="an image called rgb{1}.tif",
+        stops=True,
+        says=(
+            "{root}/scenes.tsv, row 2 (scene a), column rgb: {root}/rgb{1}.tif: a path must not have braces, "
+            "which are wildcards to Snakemake: rename it"
+        ),
+    ),
+    BadInput(
         "image is empty",
         given="a file of 0 bytes",
         stops=True,

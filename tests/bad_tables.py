@@ -166,12 +166,10 @@ TABLES: list[BadInput] = [
         given="an id of 129 letters",
         stops=True,
         says=(
-            "{root}/scenes.tsv, row 2 (scene "
-            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa),"
-            " column scene: "
-            "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"
-            " given; it becomes part of file names: begin with a letter or digit and use letters, digits, dot, "
-            "underscore and hyphen only, 128 at most"
+            "{root}/scenes.tsv, row 2 (scene aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…), column "
+            "scene: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…' given; it becomes part of "
+            "file names: begin with a letter or digit and use letters, digits, dot, underscore and hyphen only, "
+            "128 at most"
         ),
     ),
     BadInput(

@@ -102,6 +102,12 @@ def path_is_too_long(root: Path) -> list[str]:
 
 
 @case
+def path_with_braces(root: Path) -> list[str]:
+    image(root / "rgb{1}.tif")
+    return run(root, "rgb{1}.tif")
+
+
+@case
 def image_is_empty(root: Path) -> list[str]:
     (root / "rgb.tif").touch()
     return run(root)

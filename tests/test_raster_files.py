@@ -427,3 +427,13 @@ def test_palette_is_refused_unless_it_is_of_greys(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "grey.tif"), data)
     with pytest.raises(InputError, match=r"palette, not brightness: expand it \(gdal_translate -expand rgb\)"):
         read(tmp_path / "colours.tif")
+
+
+def test_header_of_rows_that_no_memory_holds(tmp_path: Path) -> None:
+    path = tmp_path / "x.vrt"
+    path.write_text(
+        '<VRTDataset rasterXSize="2000000000" rasterYSize="2000000">'
+        '<VRTRasterBand dataType="Float64" band="1"/></VRTDataset>'
+    )
+    with open_raster(path) as raster, pytest.raises(InputError, match=r"cannot be read at rows 0\.\.1000000 .*damaged"):
+        raster.read(0, 1_000_000)

@@ -60,7 +60,19 @@ def test_bands_that_are_neither_numbers_nor_names(tmp_path: Path, bands: str) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["a b.tif", "a[1].tif", "a'b.tif", 'a"b.tif', "a;b.tif", "a[1,2]", "[1].tif", "x.zip.tif", "é#.tif", "..tif"],
+    [
+        "a b.tif",
+        "a[1].tif",
+        "a'b.tif",
+        'a"b.tif',
+        "a;b.tif",
+        "a[1,2]",
+        "[1].tif",
+        "x.zip.tif",
+        "é#.tif",
+        "..tif",
+        "$HOME`id`*?%s\\n.tif",
+    ],
 )
 def test_names_with_odd_characters(tmp_path: Path, name: str) -> None:
     touch(tmp_path / "in ner" / name)

@@ -345,7 +345,7 @@ class _GdalRaster:
             with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
                 data = self._dataset
                 return np.asarray(data.read(indexes, window=window) if indexes else data.dataset_mask(window=window))
-        except RasterioError as error:
+        except (RasterioError, MemoryError) as error:  # a header that lies may ask for rows of terabytes
             raise _damaged(self.path, start, stop, error) from None
 
     def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:

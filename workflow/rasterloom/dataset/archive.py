@@ -169,9 +169,9 @@ def _unpacking(archive: Path, name: str) -> Iterator[None]:
     path = member_path(archive, name)
     try:
         yield
+    except RasterloomError:
+        raise
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error) as error:
-        if isinstance(error, RasterloomError):
-            raise
         raise InputError(f"{path} is damaged ({error}): get the archive again") from None
     except (NotImplementedError, RuntimeError) as error:
         raise InputError(

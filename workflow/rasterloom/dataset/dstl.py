@@ -21,6 +21,7 @@ from rasterloom.dataset.index import (
     brief,
     hint,
     reference_sensor,
+    refuse_braces,
     without_seen_truth,
 )
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
@@ -288,6 +289,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     whatever it says.
     """
     root = Path(str(dataset.get("root") or "data/dstl"))
+    refuse_braces(root, "dataset.root")
     for sensor in sensors:
         if sensor not in SENSORS:
             raise ConfigError(

@@ -375,7 +375,14 @@ def existing(
         raise InputError(f"{what}: {str(path)[-60:]!r} cannot be opened as a file ({words}): {remedy}") from None
 
 
+def refuse_braces(path: Path, what: str) -> None:
+    """InputError for a path with braces: Snakemake takes what stands between them for a wildcard, and has no escape."""
+    if "{" in str(path) and "}" in str(path):
+        raise InputError(f"{what}: {path}: a path must not have braces, which are wildcards to Snakemake: rename it")
+
+
 def _check_file(path: Path, what: str, remedy: str) -> None:
+    refuse_braces(path, what)
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise MissingInputError(f"{what}: {path} is a folder, a file is needed: {remedy}")
