@@ -97,6 +97,7 @@ def test_chosen_by_name_number_and_scene() -> None:
     assert len(chosen(_frame(1.0, 2.0), SPEC, "a", "here").frame) == 1
     assert len(chosen(_frame("houses", "houses", scene=["a", "b"]), SPEC, "a", "here").frame) == 1
     assert len(chosen(_frame("houses", "x"), None, "a", "here").frame) == 2
+    assert chosen(_frame("houses", np.array([1, 2])), SPEC, "a", "here").unknown == ["[1 2]"]
     assert chosen(_frame("houses", "lake", None, 7.0, np.nan), SPEC, "a", "here").unknown == ["", "7", "lake"]
 
 

@@ -254,6 +254,7 @@ def read_vector(path: Path) -> Any:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             # What GDAL warns of (a geometry that it cannot read becomes none) is counted among the findings.
             warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.simplefilter("ignore", UserWarning)
             if suffix in {".parquet", ".geoparquet"}:
                 return geopandas.read_parquet(path)
             layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -326,7 +327,8 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
         return Chosen(frame)
     if "class" not in frame.columns:
         raise LabelError(f"{where}: no property `class` says which class a feature is of {_instead(frame, spec)}")
-    values = [_class_text(value) for value in frame["class"]]
+    column = frame["class"]
+    values = ["" if absent else _class_text(value) for value, absent in zip(column, column.isna(), strict=True)]
     classes = spec["classes"]
     names = {str(number): name for name, number in classes.items()} | {name: name for name in classes}
     unknown = sorted({value for value in values if value not in names})
@@ -359,8 +361,6 @@ def misspelt(value: str, classes: Iterable[str]) -> bool:
 
 
 def _class_text(value: Any) -> str:
-    if value is None or value != value:  # NaN, and what pandas calls missing
-        return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
