@@ -40,12 +40,15 @@ class Header:
         Description of each band, else the colour that it is said to be; '' where neither is said.
     masked : bool
         Whether a mask of its own, inside or beside it, says where there is data.
+    values : int
+        Pixels times bands; 0 where GDAL does not open the file.
     """
 
     dtype: str = ""
     driver: str = ""
     bands: tuple[str, ...] = ()
     masked: bool = False
+    values: int = 0
 
 
 def read_header(path: Path) -> Header:
@@ -68,7 +71,7 @@ def read_header(path: Path) -> Header:
                 ]
                 flags = data.mask_flag_enums[0]
                 masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-                return Header(data.dtypes[0], data.driver, tuple(names), masked)
+                return Header(data.dtypes[0], data.driver, tuple(names), masked, data.width * data.height * data.count)
     except RasterioError:
         return Header()
 
@@ -157,13 +160,22 @@ def strips(height: int, share: float) -> list[tuple[int, int]]:
     return [(low, min(low + ROWS, stop)) for start, stop in cut for low in range(start, stop, ROWS)]
 
 
-def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: str, share: float, sample: int) -> Look:
+def look(
+    files: Sequence[Mapping[str, Any]],
+    headers: Sequence[Header],
+    options: Mapping[str, Any],
+    label: str,
+    share: float,
+    sample: int,
+) -> Look:
     """Look at one sensor of one scene.
 
     Parameters
     ----------
     files : sequence of mappings
         As `SensorReader` takes them.
+    headers : sequence of Header
+        Of each file.
     options : mapping
         The sensor in the configuration: ``bands`` and ``nodata`` count.
     label : str
@@ -182,7 +194,6 @@ def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: 
     -----
     Memory: `ROWS` rows at a time.
     """
-    headers = tuple(read_header(Path(str(file["path"]))) for file in files)
     nodata = options.get("nodata")
     with SensorReader(files, options.get("bands"), nodata, label) as reader:
         info = reader.info
@@ -202,7 +213,7 @@ def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: 
     rows = sum(stop - start for start, stop in pieces)
     known = info.nodata if nodata is None else float(nodata)
     name = "" if constant else f"{info.width}x{info.height}:{prints.hexdigest()}"
-    return Look(info, headers, known, rows, missing, black, tuple(band.done() for band in gather), name)
+    return Look(info, tuple(headers), known, rows, missing, black, tuple(band.done() for band in gather), name)
 
 
 def _blocks(
