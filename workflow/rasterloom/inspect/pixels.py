@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,7 @@ def look(
     label: str,
     share: float,
     sample: int,
+    tell: Callable[[float], None] = lambda done: None,
 ) -> Look:
     """Look at one sensor of one scene.
 
@@ -184,6 +185,8 @@ def look(
         Share of the rows to read; at least `LEAST_ROWS` are.
     sample : int
         Values to keep of each band.
+    tell : callable
+        Told, block by block, the share that was read.
 
     Raises
     ------
@@ -201,7 +204,9 @@ def look(
         gather = [_Gather() for _ in range(info.bands)]
         step = max(1, sum(stop - start for start, stop in pieces) * info.width // max(1, sample))
         prints, missing, black, constant = hashlib.sha256(), 0, 0, True
-        for block, valid in _blocks(reader, pieces):
+        for number, (start, stop) in enumerate(pieces, 1):
+            block, valid = reader.read(start, stop)
+            tell(number / len(pieces))
             prints.update(np.ascontiguousarray(block).tobytes())
             constant = constant and bool((block == block[:, :1, :1]).all())
             there = np.ones(block.shape[1:], dtype=bool) if valid is None else valid
@@ -214,13 +219,6 @@ def look(
     known = info.nodata if nodata is None else float(nodata)
     name = "" if constant else f"{info.width}x{info.height}:{prints.hexdigest()}"
     return Look(info, tuple(headers), known, rows, missing, black, tuple(band.done() for band in gather), name)
-
-
-def _blocks(
-    reader: SensorReader, pieces: Sequence[tuple[int, int]]
-) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-    for start, stop in pieces:
-        yield reader.read(start, stop)
 
 
 class _Gather:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import atan2, degrees, hypot
 from pathlib import Path
 from statistics import median
@@ -74,20 +75,23 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
     for done, (scene, name) in enumerate(items, 1):
         label = f"{scene.id}, sensor {name}"
         files = as_mapping(scene.sensors[name])
+        own = [headers[file.path] for file in scene.sensors[name]]
+        tell = partial(_tell, progress, done, len(items), label)
         try:
-            looks[name][scene.id] = look(
-                files, [headers[file.path] for file in scene.sensors[name]], found.sensors[name], label, share, sample
-            )
+            looks[name][scene.id] = look(files, own, found.sensors[name], label, share, sample, tell)
             odd += _alpha(found, scene, name, label)
         except RasterloomError as error:
             odd.append(Oddity("unreadable, or not as the sensor should be", str(error), stops=True))
-        progress(done, len(items), label)
     covers = {name: dict(_covers(found, looks, name, odd)) for name in found.sensors if name != dataset.reference}
     odd += _odd_scenes(found, looks)
     odd += [oddity for name, seen in looks.items() for oddity in (*_odd_values(name, seen), *_odd_headers(name, seen))]
     odd += _duplicates(looks)
     odd += _same_grounds(dataset, looks.get(dataset.reference, {}))
     return Survey(looks, covers, share, tuple(odd))
+
+
+def _tell(progress: Progress, done: int, total: int, label: str, share: float) -> None:
+    progress(done, total, f"{label}: {share:.0%}")
 
 
 def _paths(items: Sequence[tuple[Scene, str]]) -> list[str]:
