@@ -194,11 +194,13 @@ def _odd_values(frame: Any, dataset: Dataset, path: Path, found: LabelSurvey) ->
 def _dstl(dataset: Dataset, found: LabelSurvey, progress: Progress) -> None:
     """Read every row of the contest's tables of labels."""
     sizes = grid_sizes(Path(dataset.tables["grid_sizes"].path))
-    images = {
-        scene.id: tiff_size(Path(scene.sensors[dataset.reference][0].path))
-        for scene in dataset.scenes.values()
-        if scene.labelled and dataset.reference in scene.sensors
-    }
+    images: dict[str, tuple[int, int]] = {}
+    for entry in dataset.scenes.values():
+        if entry.labelled and dataset.reference in entry.sensors:
+            try:
+                images[entry.id] = tiff_size(Path(entry.sensors[dataset.reference][0].path))
+            except RasterloomError as error:
+                found.oddities.append(Oddity("labels that cannot be placed", str(error), stops=True))
     for scene in sorted(images.keys() - sizes.keys()):
         found.oddities.append(Oddity("scenes without a row in grid_sizes.csv", scene, stops=True))
     for key in ("train_wkt", "truth"):
