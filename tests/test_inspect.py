@@ -277,15 +277,18 @@ def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture
     assert "scenes 3: 3 to predict" in text
 
 
-def test_inspect_rows_of_the_contest_that_cannot_be_read(tmp_path: Path, capsys: Capture) -> None:
+def test_inspect_goes_on_over_damaged_rows_and_images_of_the_contest(tmp_path: Path, capsys: Capture) -> None:
     write_scenes(tmp_path, 2, 1, (256, 256), 1, False)
     table = tmp_path / "train_wkt_v4.csv"
     scene = table.read_text().splitlines()[1].split(",")[0]
     table.write_text(table.read_text() + f'{scene},1,"MULTIPOLYGON (((0 0"\n{scene},77,"MULTIPOLYGON EMPTY"\n')
+    images = sorted((tmp_path / "three_band").iterdir())
+    next(path for path in images if scene not in path.name).write_bytes(b"no image")
     text = printed(capsys, tmp_path, code=1)
     assert "is not a WKT geometry" in text
     assert "of a class that the configuration has not: 77" in text
-    assert "trees 3 3" in text
+    assert "labels that cannot be placed" in text
+    assert "trees 2 2" in text
 
 
 def test_inspect_sheet_takes_sensors_and_classes_from_its_header(tmp_path: Path, capsys: Capture) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rasterloom.errors import InputError
 from rasterloom.inspect import found, grounds, oddities, pixels, text
 from rasterloom.inspect.oddities import Oddity, grouped
-from rasterloom.inspect.pixels import STRIPS, look, merged, strips
+from rasterloom.inspect.pixels import STRIPS, Look, merged, read_header, strips
 from rasterloom.inspect.survey import coverage
 from rasterloom.inspect.text import WIDTH, table, wrapped
 from rasterloom.rasters import RasterInfo
@@ -43,6 +43,11 @@ def put(path: Path, values: Any, **options: Any) -> list[dict[str, Any]]:
     return [{"path": str(path)}]
 
 
+def look(files: list[dict[str, Any]], options: dict[str, Any], share: float = 1.0) -> Look:
+    headers = [read_header(Path(file["path"])) for file in files]
+    return pixels.look(files, headers, options, "x", share, 10_000)
+
+
 @given(st.integers(1, 30_000), st.floats(0.0001, 1))
 def test_strips_are_rows_in_order_and_never_twice(height: int, share: float) -> None:
     pieces = strips(height, share)
@@ -61,7 +66,7 @@ def test_look_counts_what_is_missing_black_and_not_a_number(tmp_path: Path) -> N
     values[0, 1] = np.nan
     values[:, 2] = -1
     values[1, 3] = 0
-    seen = look(put(tmp_path / "x.tif", values, nodata=-1), {}, "x", 1.0, 100)
+    seen = look(put(tmp_path / "x.tif", values, nodata=-1), {})
     assert (seen.pixels, seen.missing, seen.black, seen.nodata) == (32, 16, 8, -1)
     first, second = seen.bands
     assert (first.count, first.zeros, first.nans, first.low, first.high, first.tops) == (16, 8, 8, 0, 5, 8)
@@ -71,15 +76,15 @@ def test_look_counts_what_is_missing_black_and_not_a_number(tmp_path: Path) -> N
 
 def test_look_heeds_the_configuration(tmp_path: Path) -> None:
     files = put(tmp_path / "x.tif", np.arange(32, dtype="uint8").reshape(2, 4, 4) % 16)
-    seen = look(files, {"nodata": 0, "bands": 2}, "x", 1.0, 100)
+    seen = look(files, {"nodata": 0, "bands": 2})
     assert (seen.missing, seen.black, seen.nodata) == (1, 0, 0)
     with pytest.raises(InputError, match="but 3 are needed"):
-        look(files, {"bands": 3}, "x", 1.0, 100)
+        look(files, {"bands": 3})
 
 
 def test_look_at_a_share_reads_strips_from_top_to_bottom(tmp_path: Path) -> None:
     rows = np.repeat(np.arange(1000, dtype="uint16")[None, :, None], 4, axis=2)
-    seen = look(put(tmp_path / "x.tif", rows), {}, "x", 0.1, 10_000)
+    seen = look(put(tmp_path / "x.tif", rows), {}, 0.1)
     assert seen.rows == 104
     assert seen.pixels == 416
     assert (seen.bands[0].low, seen.bands[0].high) == (0, 999)
@@ -89,18 +94,14 @@ def test_look_at_a_share_reads_strips_from_top_to_bottom(tmp_path: Path) -> None
 def test_look_knows_the_same_pixels_but_not_a_constant(tmp_path: Path) -> None:
     values = np.arange(16, dtype="uint16").reshape(1, 4, 4)
     one, two, other = (
-        look(put(tmp_path / f"{n}.tif", array), {}, "x", 1.0, 100)
-        for n, array in enumerate((values, values, values[:, ::-1]))
+        look(put(tmp_path / f"{n}.tif", array), {}) for n, array in enumerate((values, values, values[:, ::-1]))
     )
     assert one.fingerprint == two.fingerprint != other.fingerprint
-    assert look(put(tmp_path / "c.tif", values * 0 + 3), {}, "x", 1.0, 100).fingerprint == ""
+    assert look(put(tmp_path / "c.tif", values * 0 + 3), {}).fingerprint == ""
 
 
 def test_merged_is_the_range_of_all_scenes(tmp_path: Path) -> None:
-    looks = [
-        look(put(tmp_path / f"{n}.tif", np.full((1, 2, 2), n, "uint16"), nodata=9), {}, "x", 1.0, 100)
-        for n in (0, 4, 8, 9)
-    ]
+    looks = [look(put(tmp_path / f"{n}.tif", np.full((1, 2, 2), n, "uint16"), nodata=9), {}) for n in (0, 4, 8, 9)]
     values = merged([seen.bands[0] for seen in looks], 8)
     assert (values.low, values.p50, values.high) == (0, 4, 8)
     assert (values.zeros, values.tops) == (pytest.approx(1 / 3), pytest.approx(1 / 3))

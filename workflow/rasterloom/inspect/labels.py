@@ -17,7 +17,7 @@ from rasterloom.dataset.dstl import WktRow, grid_sizes, table_bytes, wkt_rows
 from rasterloom.errors import RasterloomError
 from rasterloom.inspect.oddities import Oddity
 from rasterloom.inspect.survey import Progress
-from rasterloom.label import Polygons, clip, dstl_matrix, mask_polygons, parse_wkt, polygon_parts
+from rasterloom.label import Polygons, clip, dstl_matrix, mask_polygons, parse_wkt, polygon_parts, tiff_size
 from rasterloom.label_files import (
     RASTERS,
     Reference,
@@ -194,11 +194,13 @@ def _odd_values(frame: Any, dataset: Dataset, path: Path, found: LabelSurvey) ->
 def _dstl(dataset: Dataset, found: LabelSurvey, progress: Progress) -> None:
     """Read every row of the contest's tables of labels."""
     sizes = grid_sizes(Path(dataset.tables["grid_sizes"].path))
-    images = {
-        scene.id: reference_size(scene.sensors[dataset.reference][0].path)
-        for scene in dataset.scenes.values()
-        if scene.labelled and dataset.reference in scene.sensors
-    }
+    images: dict[str, tuple[int, int]] = {}
+    for entry in dataset.scenes.values():
+        if entry.labelled and dataset.reference in entry.sensors:
+            try:
+                images[entry.id] = tiff_size(Path(entry.sensors[dataset.reference][0].path))
+            except RasterloomError as error:
+                found.oddities.append(Oddity("labels that cannot be placed", str(error), stops=True))
     for scene in sorted(images.keys() - sizes.keys()):
         found.oddities.append(Oddity("scenes without a row in grid_sizes.csv", scene, stops=True))
     for key in ("train_wkt", "truth"):
@@ -244,9 +246,3 @@ def _rows_of(path: Path, data: Any, dataset: Dataset, found: LabelSurvey) -> dic
     for number in sorted(unknown):
         found.oddities.append(Oddity(f"rows of {path.name} of a class that the configuration has not", str(number)))
     return dict(rows)
-
-
-def reference_size(path: str) -> tuple[int, int]:
-    """Width and height of an image."""
-    with open_raster(path) as raster:
-        return raster.info.width, raster.info.height

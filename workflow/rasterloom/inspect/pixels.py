@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,15 @@ class Header:
         Description of each band, else the colour that it is said to be; '' where neither is said.
     masked : bool
         Whether a mask of its own, inside or beside it, says where there is data.
+    values : int
+        Pixels times bands; 0 where GDAL does not open the file.
     """
 
     dtype: str = ""
     driver: str = ""
     bands: tuple[str, ...] = ()
     masked: bool = False
+    values: int = 0
 
 
 def read_header(path: Path) -> Header:
@@ -68,7 +71,7 @@ def read_header(path: Path) -> Header:
                 ]
                 flags = data.mask_flag_enums[0]
                 masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-                return Header(data.dtypes[0], data.driver, tuple(names), masked)
+                return Header(data.dtypes[0], data.driver, tuple(names), masked, data.width * data.height * data.count)
     except RasterioError:
         return Header()
 
@@ -157,13 +160,23 @@ def strips(height: int, share: float) -> list[tuple[int, int]]:
     return [(low, min(low + ROWS, stop)) for start, stop in cut for low in range(start, stop, ROWS)]
 
 
-def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: str, share: float, sample: int) -> Look:
+def look(
+    files: Sequence[Mapping[str, Any]],
+    headers: Sequence[Header],
+    options: Mapping[str, Any],
+    label: str,
+    share: float,
+    sample: int,
+    tell: Callable[[float], None] = lambda done: None,
+) -> Look:
     """Look at one sensor of one scene.
 
     Parameters
     ----------
     files : sequence of mappings
         As `SensorReader` takes them.
+    headers : sequence of Header
+        Of each file.
     options : mapping
         The sensor in the configuration: ``bands`` and ``nodata`` count.
     label : str
@@ -172,6 +185,8 @@ def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: 
         Share of the rows to read; at least `LEAST_ROWS` are.
     sample : int
         Values to keep of each band.
+    tell : callable
+        Told, block by block, the share that was read.
 
     Raises
     ------
@@ -182,7 +197,6 @@ def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: 
     -----
     Memory: `ROWS` rows at a time.
     """
-    headers = tuple(read_header(Path(str(file["path"]))) for file in files)
     nodata = options.get("nodata")
     with SensorReader(files, options.get("bands"), nodata, label) as reader:
         info = reader.info
@@ -190,7 +204,9 @@ def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: 
         gather = [_Gather() for _ in range(info.bands)]
         step = max(1, sum(stop - start for start, stop in pieces) * info.width // max(1, sample))
         prints, missing, black, constant = hashlib.sha256(), 0, 0, True
-        for block, valid in _blocks(reader, pieces):
+        for number, (start, stop) in enumerate(pieces, 1):
+            block, valid = reader.read(start, stop)
+            tell(number / len(pieces))
             prints.update(np.ascontiguousarray(block).tobytes())
             constant = constant and bool((block == block[:, :1, :1]).all())
             there = np.ones(block.shape[1:], dtype=bool) if valid is None else valid
@@ -202,14 +218,7 @@ def look(files: Sequence[Mapping[str, Any]], options: Mapping[str, Any], label: 
     rows = sum(stop - start for start, stop in pieces)
     known = info.nodata if nodata is None else float(nodata)
     name = "" if constant else f"{info.width}x{info.height}:{prints.hexdigest()}"
-    return Look(info, headers, known, rows, missing, black, tuple(band.done() for band in gather), name)
-
-
-def _blocks(
-    reader: SensorReader, pieces: Sequence[tuple[int, int]]
-) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-    for start, stop in pieces:
-        yield reader.read(start, stop)
+    return Look(info, tuple(headers), known, rows, missing, black, tuple(band.done() for band in gather), name)
 
 
 class _Gather:

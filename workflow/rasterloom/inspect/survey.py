@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import atan2, degrees, hypot
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,8 +19,8 @@ from rasterloom.georeference import nominal_matrix
 from rasterloom.inspect.found import BANDS, Found, as_mapping
 from rasterloom.inspect.grounds import footprint, same_ground
 from rasterloom.inspect.oddities import Oddity
-from rasterloom.inspect.pixels import BUDGET, Look, look, merged
-from rasterloom.rasters import RasterInfo, SensorReader, open_raster
+from rasterloom.inspect.pixels import BUDGET, Header, Look, look, merged, read_header
+from rasterloom.rasters import RasterInfo, SensorReader
 
 SAMPLES = 400_000
 """Values of a band, over all scenes, that its percentiles are taken from."""
@@ -66,18 +68,20 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
     """
     dataset, odd = found.dataset, list[Oddity]()
     items = [(scene, name) for scene in dataset.scenes.values() for name in scene.sensors]
-    share = 1.0 if full else _share(found, items)
+    headers = {path: read_header(Path(path)) for path in _paths(items)}
+    share = 1.0 if full else _share(items, headers)
     looks: dict[str, dict[str, Look]] = {name: {} for name in found.sensors}
     sample = max(300, SAMPLES // max(1, len(dataset.scenes)))
     for done, (scene, name) in enumerate(items, 1):
         label = f"{scene.id}, sensor {name}"
         files = as_mapping(scene.sensors[name])
+        own = [headers[file.path] for file in scene.sensors[name]]
+        tell = partial(_tell, progress, done, len(items), label)
         try:
-            looks[name][scene.id] = look(files, found.sensors[name], label, share, sample)
+            looks[name][scene.id] = look(files, own, found.sensors[name], label, share, sample, tell)
             odd += _alpha(found, scene, name, label)
         except RasterloomError as error:
             odd.append(Oddity("unreadable, or not as the sensor should be", str(error), stops=True))
-        progress(done, len(items), label)
     covers = {name: dict(_covers(found, looks, name, odd)) for name in found.sensors if name != dataset.reference}
     odd += _odd_scenes(found, looks)
     odd += [oddity for name, seen in looks.items() for oddity in (*_odd_values(name, seen), *_odd_headers(name, seen))]
@@ -86,17 +90,18 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
     return Survey(looks, covers, share, tuple(odd))
 
 
-def _share(found: Found, items: Sequence[tuple[Scene, str]]) -> float:
-    """The share of rows that keeps to the budget; an image that cannot be opened counts nothing here."""
-    total = 0
-    for scene, name in items:
-        for file in scene.sensors[name]:
-            try:
-                with open_raster(file.path) as raster:
-                    info = raster.info
-            except RasterloomError:
-                continue  # said when it is looked at
-            total += info.width * info.height * (info.bands if file.bands is None else len(file.bands))
+def _tell(progress: Progress, done: int, total: int, label: str, share: float) -> None:
+    progress(done, total, f"{label}: {share:.0%}")
+
+
+def _paths(items: Sequence[tuple[Scene, str]]) -> list[str]:
+    return list(dict.fromkeys(file.path for scene, name in items for file in scene.sensors[name]))
+
+
+def _share(items: Sequence[tuple[Scene, str]], headers: Mapping[str, Header]) -> float:
+    """The share of rows that keeps to the budget; what GDAL does not open is taken for plain images of 16 bits."""
+    files = [file for scene, name in items for file in scene.sensors[name]]
+    total = sum(headers[file.path].values or file.size // 2 for file in files)
     return min(1.0, BUDGET / total) if total else 1.0
 
 
