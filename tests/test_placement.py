@@ -206,6 +206,7 @@ def test_sensor_elsewhere_is_refused_with_its_name(tmp_path: Path) -> None:
         scene.stacked()
 
 
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning:rasterio")  # rasterio's own code
 @pytest.mark.parametrize("chip", ["rio_52", "rio_54"])
 def test_real_chip_in_another_system_comes_out_on_itself(tmp_path: Path, test_data: Path, chip: str) -> None:
     """A chip of Rio in degrees, and the same brought to UTM by GDAL: back on the chip's grid they agree."""

@@ -17,7 +17,7 @@ from rasterloom.dataset.dstl import WktRow, grid_sizes, table_bytes, wkt_rows
 from rasterloom.errors import RasterloomError
 from rasterloom.inspect.oddities import Oddity
 from rasterloom.inspect.survey import Progress
-from rasterloom.label import Polygons, clip, dstl_matrix, mask_polygons, parse_wkt, polygon_parts, tiff_size
+from rasterloom.label import dstl_matrix, tiff_size
 from rasterloom.label_files import (
     RASTERS,
     Reference,
@@ -28,6 +28,8 @@ from rasterloom.label_files import (
     read_vector,
     transformed,
 )
+from rasterloom.label_polygons import Polygons, clip, mask_polygons, parse_wkt, polygon_parts
+from rasterloom.label_tables import TABLES
 from rasterloom.rasters import open_raster
 
 
@@ -113,21 +115,23 @@ def measured(geometries: Sequence[Any], where: str, width: int, height: int) -> 
 
 def _in_scene(geometries: Sequence[Any], where: str, width: int, height: int) -> Polygons:
     """Valid single polygons, cut at the scene's edges."""
-    return clip(polygon_parts(geometries, where), width, height)
+    polygons, _ = polygon_parts(geometries, where)
+    return clip(polygons, width, height)[0]
 
 
 def _of_mask(file: SourceFile, reference: Reference, where: str) -> tuple[NDArray[np.bool_], Polygons]:
     """A mask's positive pixels, and their outlines in reference pixel coordinates."""
-    mask, matrix = read_mask(Path(file.path), file.bands, reference, where)
-    return mask, transformed(mask_polygons(mask), matrix)
+    mask = read_mask(Path(file.path), file.to_json()["bands"], reference, where)
+    outlines = mask_polygons(mask.positive)
+    return mask.positive, mask.placement.place(outlines, mask.positive.shape, where)
 
 
 def _of_features(
     frame: Any, spec: Mapping[str, Any] | None, scene: str, reference: Reference, where: str, plain: bool
 ) -> tuple[int, list[Any]]:
     """How many features are of a class, and the geometries of those that meet the scene, in reference pixels."""
-    features = chosen(frame, spec, scene, where)
-    return len(features), placed(features, reference, where, plain=plain)
+    features = chosen(frame, spec, scene, where).frame
+    return len(features), placed(features, reference, where, plain=plain).geometries
 
 
 # Files of a sheet -----------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ def _sheet(
     else:
         frame = vector(path)
         spec = None if labels.whole else {"class": name, "classes": dataset.classes}
-        count, polygons = _of_features(frame, spec, scene.id, reference, where, path.suffix.lower() == ".csv")
+        count, polygons = _of_features(frame, spec, scene.id, reference, where, path.suffix.lower() in TABLES)
         alone = shared[str(path)] == 1
         if count and not polygons and alone:
             what = "labels of one scene, and none of them lies in it (another place, or a wrong coordinate system)"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.archive import gdal_name
 from rasterloom.rasters import RasterInfo, SensorReader, missing_pixels
 
 BUDGET = 2**28
@@ -62,7 +63,7 @@ def read_header(path: Path) -> Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as data:
+            with rasterio.open(gdal_name(path)) as data:
                 # Of many bands the first three are called red, green and blue by default, whatever they are.
                 colours = [c.name if data.count <= 4 else "" for c in data.colorinterp]
                 names = [

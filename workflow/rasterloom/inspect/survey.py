@@ -313,7 +313,7 @@ def band_names(found: Found, name: str, seen: Mapping[str, Look]) -> list[str]:
     called: list[str] = []
     for file, header in zip(found.dataset.scenes[scene].sensors[name], seen[scene].headers, strict=True):
         own = list(header.bands) or [""] * seen[scene].info.bands
-        picked = [own[band - 1] for band in file.bands if band <= len(own)] if file.bands else own
+        picked = [b if isinstance(b, str) else own[b - 1] for b in file.bands] if file.bands else own
         named = parse(PurePath(PurePath(file.path).name))
         if named is not None and named.band and len(picked) == 1 and not picked[0]:
             picked = [named.band]
