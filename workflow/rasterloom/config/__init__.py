@@ -1,7 +1,16 @@
 """The configuration: a typed model, its loading and checking, and the recipe that follows from it."""
 
-from rasterloom.config.load import load_config, read_config_files
+from rasterloom.config.load import load_config, read_config_files, read_configuration
 from rasterloom.config.model import Config
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, resolve
 
-__all__ = ["ClassRecipe", "Config", "MemberRecipe", "Recipe", "load_config", "read_config_files", "resolve"]
+__all__ = [
+    "ClassRecipe",
+    "Config",
+    "MemberRecipe",
+    "Recipe",
+    "load_config",
+    "read_config_files",
+    "read_configuration",
+    "resolve",
+]

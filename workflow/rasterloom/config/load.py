@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rasterloom.config.model import Config
-from rasterloom.errors import ConfigError, MissingInputError
+from rasterloom.errors import ConfigError, InputError, MissingInputError
 
 _OTHER_KIND = frozenset({"literal_error", "list_type", "model_type", "float_type", "int_type", "string_type"})
 """Pydantic's errors that say that a value is of another kind altogether."""
@@ -73,6 +73,20 @@ def read_config_files(paths: Sequence[Path]) -> dict[str, Any]:
             raise ConfigError(f"{path} must hold a table of keys, not {type(table).__name__}")
         merged = merge(merged, table or {})
     return merged
+
+
+def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:
+    """What a command run by hand goes by: ``config.yaml`` where it stands, with files laid over it.
+
+    Raises
+    ------
+    InputError, MissingInputError, ConfigError
+        If there is neither, or as `read_config_files`.
+    """
+    base = [Path("config.yaml")] if Path("config.yaml").is_file() else []
+    if not base and not overlays:
+        raise InputError("no configuration: run this beside config.yaml, or give one with --configfile")
+    return read_config_files([*base, *overlays])
 
 
 def load_config(merged: Mapping[str, Any]) -> Config:
