@@ -28,7 +28,7 @@ class Sensor:
     Attributes
     ----------
     bands : channels.
-    dtype : of the values, as numpy calls it.
+    dtype : of the values in the files, as numpy calls it.
     pixels : pixels of the sensor per pixel of the reference, along an axis.
     """
 
@@ -117,7 +117,7 @@ def _sensors(dag: Dag, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Sens
             continue
         own = sum(info.width * info.height for info, _ in infos)
         reference = sum(info.width * info.height for _, info in infos)
-        sensors[name] = Sensor(infos[0][0].bands, infos[0][0].dtype, math.sqrt(own / reference))
+        sensors[name] = Sensor(infos[0][0].bands, infos[0][0].native, math.sqrt(own / reference))
     return sensors
 
 

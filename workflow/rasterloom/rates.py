@@ -12,7 +12,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,7 +71,7 @@ def speed_of(
 ) -> Speed:
     """The speed of a network that took `seconds` for `n` images of `side` x `side` pixels."""
     total = float(n) * multiply_adds(model, channels, side, side)
-    return Speed(work, hardware, precision, round(seconds, 3), total, float(n) * side * side)
+    return Speed(work, hardware, precision, round(seconds, 6), total, float(n) * side * side)
 
 
 BUILT_IN_NAME = "2 CPU cores (server, AMD EPYC)"
@@ -258,9 +258,8 @@ def _measured_training(member: MemberRecipe, channels: int, device: str, hardwar
 
     from rasterloom.training import Batch, Trainer, TrainingRecipe
 
-    recipe = TrainingRecipe.of(member.training)
+    recipe = replace(TrainingRecipe.of(member.training), steps=1)
     trainer = Trainer(recipe, member.model, channels, device)
-    trainer.history = torch.zeros((1, 4), device=trainer.device)
     shape = (recipe.batch, recipe.patch, recipe.patch)
     rng = np.random.default_rng(0)
     images = rng.standard_normal((recipe.batch, channels, *shape[1:]), dtype=np.float32)
