@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from conftest import ROOT
-from rasterloom.config import Config, Recipe, load_config, read_config_files, resolve
+from rasterloom.config import Config, Recipe, load_config, read_config_files, read_configuration, resolve
 from rasterloom.config.load import merge, nearest, without_nulls
 from rasterloom.config.model import DefaultsConfig, ExecutionConfig, ModelConfig, SensorConfig
 from rasterloom.config.recipe import scale_table
-from rasterloom.errors import ConfigError, MissingInputError
+from rasterloom.errors import ConfigError, InputError, MissingInputError
 from rasterloom.schema import schema_text
 
 Table = dict[str, Any]
@@ -409,6 +409,17 @@ def test_read_config_files_that_hold_no_table(tmp_path: Path, text: str, words: 
         read_config_files([tmp_path / "a.yaml"])
     assert str(tmp_path / "a.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_read_configuration_lays_files_over_config_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"run this beside config\.yaml, or give one with --configfile"):
+        read_configuration([])
+    Path("mine.yaml").write_text("x: {q: 2}", encoding="utf-8")
+    assert read_configuration([Path("mine.yaml")]) == {"x": {"q": 2}}
+    Path("config.yaml").write_text("x: {p: 1, q: 1}", encoding="utf-8")
+    assert read_configuration([Path("mine.yaml")]) == {"x": {"p": 1, "q": 2}}
+    assert read_configuration([]) == {"x": {"p": 1, "q": 1}}
 
 
 def test_read_config_files_missing(tmp_path: Path) -> None:

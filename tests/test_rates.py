@@ -121,11 +121,10 @@ def test_measure_times_a_network_and_keeps_the_rates(store: Store, monkeypatch: 
 
 
 def test_records_of_training_and_prediction_tell_their_speed(tmp_path: Path) -> None:
-    from small_training import MODEL as SMALL
-    from small_training import TRAINING, small_tree
-
     from rasterloom import predict, train
     from rasterloom.estimate import multiply_adds
+    from small_training import MODEL as SMALL
+    from small_training import TRAINING, small_tree
 
     tree = small_tree(tmp_path)
     for fold in ("fold-0", "fold-1"):
