@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 HEADERS = 12
 """Scenes whose headers are read at most."""
+EIGHT_BITS = 1.2
+"""Bytes of a value in the files up to which a sensor compresses like one of 8 bits, whatever it is read as."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Sensor:
     Attributes
     ----------
     bands : channels.
-    dtype : of the values in the files, as numpy calls it.
+    dtype : of the values, as numpy calls it; uint8 if the files hold about a byte for each.
     pixels : pixels of the sensor per pixel of the reference, along an axis.
     """
 
@@ -111,13 +113,16 @@ def _bytes(dag: Dag, scene: str) -> int:
 def _sensors(dag: Dag, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Sensor]:
     sensors: dict[str, Sensor] = {}
     for name, entry in dag.config.sensors.items():
-        infos = [(infos[name], infos[dag.reference]) for infos in found.values() if name in infos]
+        infos = {scene: infos for scene, infos in found.items() if name in infos}
         if not infos:  # no scene that was looked at has it
             sensors[name] = Sensor(entry.bands or 1, "uint16", 1.0)
             continue
-        own = sum(info.width * info.height for info, _ in infos)
-        reference = sum(info.width * info.height for _, info in infos)
-        sensors[name] = Sensor(infos[0][0].bands, infos[0][0].native, math.sqrt(own / reference))
+        first = next(iter(infos.values()))[name]
+        own = sum(info[name].width * info[name].height for info in infos.values())
+        reference = sum(info[dag.reference].width * info[dag.reference].height for info in infos.values())
+        size = sum(file.size for scene in infos for file in dag.dataset.scenes[scene].sensors[name])
+        small = first.dtype == "uint16" and size <= EIGHT_BITS * own * first.bands
+        sensors[name] = Sensor(first.bands, "uint8" if small else first.dtype, math.sqrt(own / reference))
     return sensors
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -44,8 +44,6 @@ class RasterInfo:
         Digital number of pixels without data.
     alpha : int or None
         Number, from 0, of the band that the file calls alpha, beside others: 0 in it means no data.
-    native : str
-        numpy's name of the values in the file, such as ``uint8``, which is read as ``uint16``.
     """
 
     width: int
@@ -56,7 +54,6 @@ class RasterInfo:
     transform: Matrix | None
     nodata: float | None
     alpha: int | None = None
-    native: str = ""
 
     @property
     def data_bands(self) -> list[int]:
@@ -195,7 +192,6 @@ class _GdalRaster:
             transform=transform,
             nodata=None if data.nodata is None or np.isnan(data.nodata) else float(data.nodata),
             alpha=alpha[-1] if alpha and data.count > 1 else None,
-            native=self._native.name,
         )
 
     def _window(self, start: int, stop: int) -> Any:
@@ -268,7 +264,7 @@ class _PlanarRaster:
         self._array = self._bands_first(np.asarray(array), axes)
         bands, height, width = self._array.shape
         dtype = _read_dtype(self._array.dtype, path)
-        self.info = RasterInfo(width, height, bands, dtype.name, None, None, None, native=self._array.dtype.name)
+        self.info = RasterInfo(width, height, bands, dtype.name, None, None, None)
 
     def _bands_first(self, array: NDArray[Any], axes: str) -> NDArray[Any]:
         if len(axes) != array.ndim:
@@ -348,7 +344,7 @@ class SensorReader:
         dtype = np.result_type(*(np.dtype(raster.info.dtype) for raster in self._rasters))
         if dtype == np.float64:
             dtype = np.dtype(np.float32)
-        return replace(first, bands=count, dtype=dtype.name, nodata=self._nodata[0], alpha=None)
+        return RasterInfo(first.width, first.height, count, dtype.name, first.crs, first.transform, self._nodata[0])
 
     def refuse_unclear_alpha(self) -> None:
         """Raise InputError if a file has an alpha band of which nobody has said whether it is validity or data.
