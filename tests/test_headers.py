@@ -16,7 +16,7 @@ from rasterloom.dataset import Dataset, Scene, SourceFile
 from rasterloom.errors import InputError
 from rasterloom.headers import read_sizes
 
-SIZES = {f"s{i}": (40 + 2 * i, 60 + i) for i in range(6)}
+SIZES = {f"s{i}": (160 + 8 * i, 240 + 4 * i) for i in range(6)}
 """(H, W) of the reference by scene."""
 
 
@@ -27,7 +27,7 @@ def dag(tmp_path: Path) -> Dag:
     for name, (height, width) in SIZES.items():
         paths = {"rgb": tmp_path / f"{name}_rgb.tif", "m": tmp_path / f"{name}_m.tif"}
         tifffile.imwrite(paths["rgb"], np.zeros((3, height, width), np.uint16), photometric="minisblack")
-        tifffile.imwrite(paths["m"], np.zeros((50, height // 2, width // 2), np.uint8), photometric="minisblack")
+        tifffile.imwrite(paths["m"], np.zeros((5, height // 2, width // 2), np.uint8), photometric="minisblack")
         own = {sensor: (SourceFile.of(path),) for sensor, path in paths.items() if (name, sensor) != ("s5", "m")}
         scenes[name] = Scene(name, name, "predict", own)
     config = load_config(
@@ -51,10 +51,10 @@ def test_read_sizes_of_few_scenes_are_those_of_their_headers(dag: Dag) -> None:
     assert sizes.reference == SIZES
     assert [(name, sensor.bands, sensor.dtype) for name, sensor in sizes.sensors.items()] == [
         ("rgb", 3, "uint16"),
-        ("m", 50, "uint8"),
+        ("m", 5, "uint8"),
     ]
     assert sizes.sensors["m"].pixels == pytest.approx(0.5, rel=0.02)
-    assert sizes.channels(("rgb", "m")) == 53
+    assert sizes.channels(("rgb", "m")) == 8
 
 
 def test_read_sizes_of_many_scenes_follow_from_their_bytes(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_sizes_on_the_grids_of_scales(dag: Dag) -> None:
     sizes = read_sizes(dag)
     assert sizes.shape({"name": "s32", "size": 32}, "s1") == (32, 32)
     assert sizes.shape({"name": "native"}, "s1") == SIZES["s1"]
-    assert sizes.shape({"name": "half", "factor": 0.5}, "s1") == (21, 30)
+    assert sizes.shape({"name": "half", "factor": 0.5}, "s1") == (84, 122)
     assert sizes.magnification({"name": "native"}, "s1", "rgb") == pytest.approx(1.0)
     assert sizes.magnification({"name": "native"}, "s1", "m") == pytest.approx(2.0, rel=0.03)
     assert sizes.magnification({"name": "half", "factor": 0.5}, "s1", "rgb") == pytest.approx(0.5, rel=0.03)
