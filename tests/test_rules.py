@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import stand_in_dag
+from rasterloom.registry import asked_outputs
 from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
 
 
@@ -74,6 +75,7 @@ def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path
     assert recipe["scales"]["s1024"] == {"size": 1024}
     assert "table" not in recipe["dataset"], "nulls are gone"
     assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
+    assert asked_outputs(tmp_path / "results") == rules.dag.outputs(), "for `gc`, in this folder or another"
 
 
 @pytest.mark.parametrize(("jobs", "seconds", "lifted"), [(100, 1, True), (100, 60, False), (7, 1, False)])

@@ -15,6 +15,7 @@ from rasterloom.errors import RasterloomError
 from rasterloom.files import write_json
 from rasterloom.guard import guarded
 from rasterloom.lock import hold
+from rasterloom.registry import OUTPUTS_NOTE
 from rasterloom.store import Store
 
 Wildcards = Mapping[str, str]
@@ -148,6 +149,7 @@ class Rules:
         try:
             self._lock = hold(self.results)
             write_json(self.results / "config.json", without_nulls(self.merged))
+            write_json(self.results / OUTPUTS_NOTE, self.dag.outputs())
         except OSError as error:
             raise RasterloomError(
                 f"nothing can be written to the results folder {self.results} ({error.strerror}: {error.filename}): "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -152,6 +153,8 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
     remembered = None if memory is None else memory / f"{name}.json"
     stable = time.time_ns() - max([status.st_mtime_ns, *(changed for _, _, changed in beside)]) > FRESH_NS
     if remembered is not None and stable and (known := _remembered(remembered)) is not None:
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            os.utime(remembered)  # `gc` forgets what nobody has asked for in a month
         return known
     with open_raster(path) as raster:
         found = scan_raster(raster, picked, nodata)
