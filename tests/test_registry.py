@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from garbage import age, ask, collect, name_it, there, verify_all
 from rasterloom.errors import StoreError
 from rasterloom.files import link, write_json
-from rasterloom.manifest import Manifest
 from rasterloom.registry import (
     OUTPUTS_NOTE,
     Claim,
@@ -27,12 +31,7 @@ from rasterloom.stages import STAGES
 from rasterloom.store import Item, Store, User
 
 Put = Callable[..., Item]
-
-
-def name_it(results: Path, item: Item, place: str) -> Path:
-    path = results / f"{place}.json"
-    Manifest("stack", {path.stem: item}).write(path)
-    return path
+Python = Callable[..., "subprocess.Popen[str]"]
 
 
 def refuse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +146,211 @@ def test_other_store_of_links(results: Path, tmp_path: Path, store: Store, put: 
 def test_other_store_that_is_no_longer_there(results: Path, tmp_path: Path, store: Store) -> None:
     link(tmp_path / "gone/stack/x.bin", results / "stacks/s1/a.bin")
     assert other_store(results, store) is None
+
+
+# Several folders, one store ---------------------------------------------------------------------------------
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from rasterloom.lock import hold
+lock = hold(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A store that two results folders share."""
+
+    store: Store
+    other: Path
+
+    def put(self, key: str, stage: str = "train") -> Item:
+        with self.store.writing(stage, key * 32, ".bin") as work:
+            work.path.write_bytes(b"x")
+            work.digest = "d"
+        return work.committed()
+
+
+@pytest.fixture
+def shared(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
+    """A store of two results folders, `results` and ``other``."""
+    other = tmp_path / "other"
+    other.mkdir()
+    store = Store(tmp_path / "shared")
+    monkeypatch.setenv("RASTERLOOM_STORE", str(store.root))
+    for folder in (results, other):
+        store.register(folder)
+    return Shared(store, other)
+
+
+def test_gc_spares_what_other_results_folders_name(results: Path, shared: Shared) -> None:
+    for key in "abc":
+        item = shared.put(key)
+        if key != "c":
+            name_it(results if key == "a" else shared.other, item)
+    age(shared.store.root)
+    collect(results)
+    assert there(shared.store) == ["a" * 32, "b" * 32]
+    assert sorted(user.results for user in shared.store.users()) == [shared.other, results]
+
+
+def test_gc_spares_a_stage_that_another_folder_s_latest_run_has_not_finished(
+    results: Path, shared: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared.put("a")
+    shared.put("b", "stack")
+    ask(shared.other, train="models/m/fold-0.json")
+    age(shared.store.root)
+    collect(results)
+    assert there(shared.store) == ["a" * 32]
+    assert f"kept everything of stage train: the latest run in {shared.other}" in capsys.readouterr().out
+
+
+def test_gc_spares_what_a_run_under_way_elsewhere_may_want(
+    results: Path, shared: Shared, python: Python, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its manifest is there, but may be about to name an earlier artifact instead."""
+    shared.put("a")
+    name_it(shared.other, shared.put("b"), "models/m/fold-0")
+    shared.put("c", "mask")
+    ask(shared.other, train="models/m/fold-0.json")
+    age(shared.store.root)
+    run = python(HOLDER, shared.other)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "held\n"
+    collect(results)
+    assert there(shared.store) == ["a" * 32, "b" * 32]
+    assert f"a run (process {run.pid}) is under way in {shared.other}" in capsys.readouterr().out
+    run.kill()
+    run.wait()
+    collect(results)
+    assert there(shared.store) == ["b" * 32]
+
+
+def test_gc_spares_all_stages_for_a_run_that_has_not_said_what_it_asks_for(
+    results: Path, shared: Shared, python: Python
+) -> None:
+    shared.put("a")
+    shared.put("b", "stack")
+    age(shared.store.root)
+    run = python(HOLDER, shared.other)
+    assert run.stdout is not None
+    run.stdout.readline()
+    collect(results)
+    assert there(shared.store) == ["a" * 32, "b" * 32]
+
+
+def test_gc_spares_all_stages_of_a_folder_of_an_earlier_version(
+    results: Path, shared: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared.put("a")
+    write_json(shared.other / "config.json", {})
+    age(shared.store.root)
+    collect(results)
+    assert there(shared.store) == ["a" * 32]
+    assert "earlier version" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["stacks/s1/a.json", OUTPUTS_NOTE])
+@pytest.mark.parametrize("own", [True, False])
+def test_gc_removes_nothing_if_a_file_that_it_goes_by_is_damaged(
+    results: Path, shared: Shared, place: str, own: bool
+) -> None:
+    folder = results if own else shared.other
+    item = shared.put("a")
+    name_it(folder, item)
+    (folder / place).write_text('{"stage"', encoding="utf-8")
+    age(shared.store.root)
+    with pytest.raises(StoreError, match=re.escape(str(folder / place))):
+        collect(results)
+    assert there(shared.store) == ["a" * 32]
+
+
+def test_gc_forgets_a_folder_that_is_gone(results: Path, shared: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    name_it(shared.other, shared.put("a"))
+    age(shared.store.root)
+    shutil.rmtree(shared.other)
+    collect(results, dry_run=True)
+    assert len(shared.store.users()) == 2
+    collect(results)
+    assert f"forgot that {shared.other} uses this store: it is gone" in capsys.readouterr().out
+    assert [user.results for user in shared.store.users()] == [results]
+    assert there(shared.store) == []
+
+
+@pytest.mark.parametrize("above", ["empty", "not there"])
+def test_gc_removes_nothing_if_a_disk_may_not_be_mounted(
+    results: Path, tmp_path: Path, shared: Shared, above: str
+) -> None:
+    disk = tmp_path / "disk"
+    (disk / "results").mkdir(parents=True)
+    shared.store.register(disk / "results")
+    shutil.rmtree(disk)
+    if above == "empty":
+        disk.mkdir()
+    shared.put("a")
+    age(shared.store.root)
+    with pytest.raises(StoreError, match=rf"{disk} is {above}\): mount its disk, or, .* delete .*/shared/results/"):
+        collect(results)
+    assert there(shared.store) == ["a" * 32]
+
+
+def test_gc_of_a_copy_and_of_the_original_leave_the_other_alone(
+    results: Path, tmp_path: Path, store: Store, put: Put
+) -> None:
+    """``cp -r``: the copy's links lead to the copy's store."""
+    kept, dropped = put("stack", "a" * 32), put("stack", "b" * 32)
+    for name, item in (("a", kept), ("b", dropped)):
+        link(store.root / item.path, results / f"stacks/s1/{name}.bin")
+        name_it(results, item, f"stacks/s1/{name}")
+    store.register(results)
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", results, copy], check=True)
+    verify_all(copy)
+    (copy / "stacks/s1/b.json").unlink()
+    for folder in (results, copy):
+        age(folder)
+    collect(copy)
+    assert there(Store.of(copy)) == ["a" * 32]
+    assert Store.of(copy).users() == [], "the note in the copy is of the original, which uses its own store"
+    assert there(store) == ["a" * 32, "b" * 32]
+    verify_all(results)
+    collect(results)
+    assert there(store) == ["a" * 32, "b" * 32]
+    verify_all(copy)
+
+
+def test_gc_after_a_project_has_moved(results: Path, tmp_path: Path, store: Store, put: Put) -> None:
+    item = put("stack", "a" * 32)
+    name_it(results, item)
+    store.register(results)
+    (tmp_path / "moved").mkdir()
+    moved = results.rename(tmp_path / "moved/results")
+    age(moved)
+    collect(moved)
+    assert Store.of(moved).find("stack", item.key) == item
+    assert Store.of(moved).users() == []
+
+
+def test_gc_refuses_a_store_that_is_not_the_folder_s(
+    results: Path, tmp_path: Path, store: Store, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Store(tmp_path / "shared")
+    with shared.writing("stack", "a" * 32, ".bin") as work:
+        work.path.write_bytes(b"x")
+        work.digest = "d"
+    item = work.committed()
+    name_it(results, item)
+    link(shared.root / item.path, results / "stacks/s1/a.bin")
+    put("stack", "b" * 32)
+    age(store.root)
+    with pytest.raises(StoreError, match=r"lie in .*/shared, not in .*: set RASTERLOOM_STORE=.*/shared"):
+        collect(results)
+    assert there(store) == ["b" * 32]
+    monkeypatch.setenv("RASTERLOOM_STORE", str(shared.root))
+    collect(results)
+    assert there(shared) == ["a" * 32]
