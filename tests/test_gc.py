@@ -17,6 +17,7 @@ from rasterloom.errors import RasterloomError, StoreError
 from rasterloom.files import TEMPORARY, link, write_json
 from rasterloom.lock import hold
 from rasterloom.registry import manifests_of
+from rasterloom.stages import STAGES
 from rasterloom.store import Item, Store
 
 Put = Callable[..., Item]
@@ -237,6 +238,14 @@ def test_gc_keeps_out_of_a_folder_that_is_in_use(results: Path, store: Store, pu
         collect(results)
     lock.close()
     assert there(store) == ["a" * 32]
+
+
+def test_kept_lines_are_one_a_reason() -> None:
+    assert list(gc.kept_lines({"train": "x", "stack": "x", "mask": "y"})) == [
+        "kept everything of stages stack, train: x",
+        "kept everything of stage mask: y",
+    ]
+    assert list(gc.kept_lines(dict.fromkeys(STAGES, "x"))) == ["kept everything of all stages: x"]
 
 
 def test_gc_of_no_folder(tmp_path: Path) -> None:

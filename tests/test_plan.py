@@ -223,7 +223,8 @@ def test_largest_of_no_network(contest: Callable[..., Dag], settings_table: dict
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(30.0, "0.5 min"), (5400.0, "1.5 h"), (36_000.0, "10 h"), (3.6e7, "10,000 h")]
+    ("seconds", "words"),
+    [(3.04, "3.0 s"), (90.0, "1.5 min"), (5400.0, "1.5 h"), (36_000.0, "10 h"), (3.6e7, "10,000 h")],
 )
 def test_duration(seconds: float, words: str) -> None:
     assert plan.duration(seconds) == words

@@ -10,13 +10,14 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rasterloom.errors import StoreError
 from rasterloom.files import TEMPORARY
 from rasterloom.lock import hold
 from rasterloom.registry import Claim, asked_outputs, claim, claims, manifests_of, require_own_store, walk
+from rasterloom.stages import STAGES
 from rasterloom.store import Store
 
 DAY = 86_400.0
@@ -80,8 +81,8 @@ def _collect(results: Path, store: Store, dry_run: bool) -> None:
                     for path in group:
                         _remove(path)
         _remove_dangling_links(results)
-    for stage, why in spared(found).items():
-        print(f"kept everything of stage {stage}: {why}")
+    for line in kept_lines(spared(found)):
+        print(line)
     verb = "would remove" if dry_run else "removed"
     print(f"{verb} {len(stale)} manifests and {count} files or folders, {size / 1e6:.1f} MB")
 
@@ -98,6 +99,14 @@ def stale_manifests(results: Path) -> list[Path]:
 def spared(found: Iterable[Claim]) -> dict[str, str]:
     """Stages of which nothing is removed, each with the reason."""
     return {stage: entry.why for entry in found for stage in sorted(entry.wanted)}
+
+
+def kept_lines(stages: Mapping[str, str]) -> Iterator[str]:
+    """What was spared, a line a reason."""
+    for why in dict.fromkeys(stages.values()):
+        names = [stage for stage in STAGES if stages.get(stage) == why]
+        which = "all stages" if len(names) == len(STAGES) else f"stage{'s' * (len(names) > 1)} {', '.join(names)}"
+        yield f"kept everything of {which}: {why}"
 
 
 def removable(store: Store, found: Collection[Claim], before: float) -> Iterator[list[Path]]:

@@ -95,9 +95,11 @@ def gigabytes(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in hours, or minutes where it is short."""
+    """A time in hours, or in minutes or seconds where it is short."""
     hours = seconds / 3600
-    return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h" if hours >= 1 else f"{seconds / 60:.1f} min"
+    if hours >= 1:
+        return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def table(rows: Sequence[Sequence[str]], left: int = 1) -> Iterator[str]:
