@@ -117,6 +117,19 @@ def test_plan_says_what_is_wrong_with_the_configuration(say: Say) -> None:
     assert "Traceback" not in message
 
 
+def test_plan_stale_lists_what_a_run_would_compute(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rasterloom.stale")
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "--stale", "--configfile", "presets/tiny.yaml"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0
+    assert sum(line.startswith("stack\t") for line in lines) == 10
+    assert not any(line.startswith("Data:") for line in lines)
+
+
 def test_plan_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,15 @@ def test_known_rates_take_a_measurement_where_no_record_tells(store: Store) -> N
     assert "--measure" in rates.origin
 
 
-def test_measure_times_a_network_and_keeps_the_rates(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("load", [0.0, 1e6])
+def test_measure_times_a_network_and_keeps_the_rates(
+    store: Store, monkeypatch: pytest.MonkeyPatch, load: float
+) -> None:
     from rasterloom.device import Device
 
     monkeypatch.setattr("rasterloom.device.pick_device", lambda **_: Device("cpu"))
     monkeypatch.setattr("rasterloom.rates.MEASURE_SECONDS", 0.0)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
     training = {"steps": 10**9, "batch": 2, "patch": 16, "precision": "float32", "threads": 1}
     prediction = {
         "window": 16, "stride": 8, "symmetries": True, "batch": 3, "precision": "bfloat16", "threads": 1,
@@ -114,7 +119,8 @@ def test_measure_times_a_network_and_keeps_the_rates(store: Store, monkeypatch: 
     ]
     assert all(entry.seconds > 0 for entry in found)
     assert found[0].hardware.startswith("1 thread of ")
-    assert said == [f"measuring the network of m on {found[0].hardware}"]
+    assert said[0] == f"measuring the network of m on {found[0].hardware}"
+    assert [line.split(" (")[0] for line in said[1:]] == ["this machine is busy"] * (load > 0)
     (rates,) = known_rates(store)
     total = found[0].multiply_adds
     assert rates.seconds("training", "float32", found[0].intensity, total) == pytest.approx(found[0].seconds)

@@ -154,6 +154,23 @@ def test_damaged_artifact_is_named_mended_and_made_again(finished: Project) -> N
     finished.rasterloom("verify", "--results", "results-tiny")
 
 
+def test_recompute_makes_artifacts_again_and_they_are_the_same(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = finished.artifacts()
+    records = list((finished.results / "store/mask").glob("*.json"))
+    for record in records:
+        os.utime(record, (1, 1))
+    monkeypatch.setenv("RASTERLOOM_RECOMPUTE", "mask")
+    output = finished.snakemake("--forcerun", "mask", "--until", "mask")
+    assert finished.artifacts() == before
+    assert all(record.stat().st_mtime > 1 for record in records)
+    logs = [log.read_text() for log in (finished.results / "logs").rglob("*mask*")]
+    assert not any("WARNING" in text for text in [output, *logs])
+    monkeypatch.delenv("RASTERLOOM_RECOMPUTE")
+    finished.rasterloom("verify", "--results", "results-tiny")
+
+
 def test_stage_by_hand_reuses_the_artifact(finished: Project) -> None:
     before = finished.artifacts()
     scene = next((finished.results / "stacks/s128").glob("*.json")).stem

@@ -81,7 +81,7 @@ def _collect(results: Path, store: Store, dry_run: bool) -> None:
                     for path in group:
                         _remove(path)
         _remove_dangling_links(results)
-    for line in kept_lines(spared(found)):
+    for line in kept_lines({stage: why for stage, why in spared(found).items() if (store.root / stage).is_dir()}):
         print(line)
     verb = "would remove" if dry_run else "removed"
     print(f"{verb} {len(stale)} manifests and {count} files or folders, {size / 1e6:.1f} MB")
@@ -105,8 +105,7 @@ def kept_lines(stages: Mapping[str, str]) -> Iterator[str]:
     """What was spared, a line a reason."""
     for why in dict.fromkeys(stages.values()):
         names = [stage for stage in STAGES if stages.get(stage) == why]
-        which = "all stages" if len(names) == len(STAGES) else f"stage{'s' * (len(names) > 1)} {', '.join(names)}"
-        yield f"kept everything of {which}: {why}"
+        yield f"kept everything of stage{'s' * (len(names) > 1)} {', '.join(names)}: {why}"
 
 
 def removable(store: Store, found: Collection[Claim], before: float) -> Iterator[list[Path]]:

@@ -41,14 +41,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="first time the largest network on this machine's GPU or cores (a minute at most), and keep the rate "
         "in the store",
     )
+    parser.add_argument(
+        "--stale", action="store_true", help="instead list the artifacts that a run would compute, and why"
+    )
 
 
 def main(args: argparse.Namespace) -> None:
     """Print the plan."""
     from rasterloom.headers import read_sizes
 
-    dag = Dag.load(read_configuration(args.configfile))
+    merged = read_configuration(args.configfile)
+    dag = Dag.load(merged)
     store = Store.of(dag.results)
+    if args.stale:
+        from rasterloom.stale import main_stale
+
+        main_stale(dag, store, merged)
+        return
     sizes = read_sizes(dag)
     if args.measure:
         member = largest(dag, sizes)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -214,6 +214,9 @@ def measure(store: Store, member: MemberRecipe, channels: int, say: Callable[[st
         threads = int(member.training["threads"])
         name = hardware_name(device.name, threads)
         say(f"measuring the network of {member.name} on {name}")
+        busy, cores = os.getloadavg()[0], os.cpu_count() or 1
+        if not device.is_cuda and busy > cores / 2:
+            say(f"this machine is busy (load {busy:.1f} on {cores} cores): hours will be too many; measure again later")
         with computing(threads):
             found = [_measured_training(member, channels, device.name, name)]
         threads = int(member.prediction["threads"])
@@ -239,7 +242,7 @@ def _waiting(say: Callable[[str], None]) -> Callable[[], None]:
 
 
 def _timed(step: Callable[[], None]) -> float:
-    """Median of the seconds that a step takes, after one that warms up."""
+    """Seconds of the fastest of several steps, after one that warms up: what others do meanwhile counts least."""
     step()
     times: list[float] = []
     began = time.monotonic()
@@ -249,7 +252,7 @@ def _timed(step: Callable[[], None]) -> float:
         times.append(time.monotonic() - started)
         if time.monotonic() - began > MEASURE_SECONDS:
             break
-    return statistics.median(times)
+    return min(times)
 
 
 def _measured_training(member: MemberRecipe, channels: int, device: str, hardware: str) -> Speed:
