@@ -165,7 +165,8 @@ def test_recompute_makes_artifacts_again_and_they_are_the_same(
     output = finished.snakemake("--forcerun", "mask", "--until", "mask")
     assert finished.artifacts() == before
     assert all(record.stat().st_mtime > 1 for record in records)
-    logs = [log.read_text() for log in (finished.results / "logs").rglob("*mask*")]
+    logs = [log.read_text() for log in (finished.results / "logs/mask").rglob("*.log")]
+    assert len(logs) == len(records)
     assert not any("WARNING" in text for text in [output, *logs])
     monkeypatch.delenv("RASTERLOOM_RECOMPUTE")
     finished.rasterloom("verify", "--results", "results-tiny")
