@@ -15,12 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from rasterloom.config import load_config, read_config_files, resolve
+from rasterloom.config import load_config, read_config_files, read_configuration, resolve
 from rasterloom.config.files import check_config_files
 from rasterloom.config.load import merge, recorded, without_nulls
 from rasterloom.config.model import DefaultsConfig
 from rasterloom.config.reference import reference
-from rasterloom.errors import ConfigError, MissingInputError
+from rasterloom.errors import ConfigError, InputError, MissingInputError
 
 Table = dict[str, Any]
 PRESETS = sorted(path.name for path in (ROOT / "presets").glob("*.yaml"))
@@ -282,3 +282,14 @@ def test_recorded_has_every_default_and_what_is_removed(settings_table: Table) -
     over = load_config(merge(settings_table, json.loads(json.dumps(full))))
     assert (over.model_dump(), resolve(over)) == (config.model_dump(), resolve(config))
     assert list(over.sensors) == list(config.sensors)
+
+
+def test_read_configuration_lays_files_over_config_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"run this beside config\.yaml, or give one with --configfile"):
+        read_configuration([])
+    Path("mine.yaml").write_text("x: {q: 2}", encoding="utf-8")
+    assert read_configuration([Path("mine.yaml")]) == {"x": {"q": 2}}
+    Path("config.yaml").write_text("x: {p: 1, q: 1}", encoding="utf-8")
+    assert read_configuration([Path("mine.yaml")]) == {"x": {"p": 1, "q": 2}}
+    assert read_configuration([]) == {"x": {"p": 1, "q": 1}}

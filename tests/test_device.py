@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rasterloom.device import Device, computing, lease_one, pick_device, scheduled, visible_gpus
+from rasterloom.device import Device, computing, hardware_name, lease_one, pick_device, scheduled, visible_gpus
 from rasterloom.errors import InputError
 
 
@@ -159,3 +159,15 @@ def test_keep_memory_leaves_allocation_working() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1] == "50000000.0"
+
+
+def test_hardware_name_of_cores_says_threads_and_processor() -> None:
+    one, two = hardware_name("cpu", 1), hardware_name("cpu", 2)
+    assert one.startswith("1 thread of ")
+    assert two.startswith("2 threads of ")
+    assert one.removeprefix("1 thread of ") == two.removeprefix("2 threads of ") != ""
+
+
+def test_hardware_name_of_a_gpu_is_the_card_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA X {device}")
+    assert hardware_name("cuda:1", 2) == "NVIDIA X cuda:1"

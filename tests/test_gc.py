@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from garbage import age, ask, collect, name_it, there
 from rasterloom import gc
 from rasterloom.errors import RasterloomError, StoreError
 from rasterloom.files import TEMPORARY, link, write_json
 from rasterloom.lock import hold
-from rasterloom.manifest import Manifest
+from rasterloom.registry import manifests_of
 from rasterloom.store import Item, Store
-from rasterloom.verify import manifests_of
 
 Put = Callable[..., Item]
+Python = Callable[..., "subprocess.Popen[str]"]
 
-
-def collect(results: Path, dry_run: bool = False) -> None:
-    gc.main(argparse.Namespace(results=results, dry_run=dry_run))
-
-
-def age(folder: Path) -> None:
-    """Make everything below a folder two days old."""
-    then = time.time() - 2 * gc.DAY
-    for path in folder.rglob("*"):
-        os.utime(path, (then, then), follow_symlinks=False)
-
-
-def name_it(results: Path, item: Item, name: str = "stacks/s1/a") -> Path:
-    path = results / f"{name}.json"
-    Manifest("stack", {path.stem: item}).write(path)
-    return path
-
-
-def there(store: Store) -> list[str]:
-    """Keys in the store, whatever of them is left."""
-    found = [p for p in store.root.glob("*/*") if p.parent.name not in {"results", "sources"}]
-    return sorted({path.name.split(".")[0] for path in found})
-
-
-@pytest.fixture
-def asked(results: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Paths that the latest run's configuration asks for."""
-    paths: list[str] = []
-
-    def load(merged: Any) -> Any:
-        assert merged == {"results": "x"}
-        return SimpleNamespace(outputs=lambda: {"stack": paths})
-
-    write_json(results / "config.json", {"results": "x"})
-    monkeypatch.setattr("rasterloom.gc.Dag.load", load)
-    return paths
+FINDER = """
+import sys
+from pathlib import Path
+from rasterloom.store import Store
+print("looking", flush=True)
+item = Store(Path(sys.argv[1])).find("stack", sys.argv[2])
+print(item and item.key)
+"""
 
 
 def test_gc_removes_old_unnamed_with_its_record(results: Path, store: Store, put: Put) -> None:
@@ -81,10 +53,9 @@ def test_gc_spares_the_young(results: Path, store: Store, put: Put) -> None:
     assert store.find("stack", old.key) is None
 
 
-def test_gc_dry_run_removes_nothing(
-    results: Path, store: Store, put: Put, asked: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_gc_dry_run_removes_nothing(results: Path, store: Store, put: Put, capsys: pytest.CaptureFixture[str]) -> None:
     stale = name_it(results, put("stack", "a" * 32))
+    ask(results)
     age(store.root)
     collect(results, dry_run=True)
     assert there(store) == ["a" * 32]
@@ -92,14 +63,12 @@ def test_gc_dry_run_removes_nothing(
     assert "would remove 1 manifests and 2 files" in capsys.readouterr().out
 
 
-def test_gc_removes_stale_manifests_and_what_they_named(
-    results: Path, store: Store, put: Put, asked: list[str]
-) -> None:
+def test_gc_removes_stale_manifests_and_what_they_named(results: Path, store: Store, put: Put) -> None:
     kept, dropped = put("stack", "a" * 32), put("stack", "b" * 32)
     for name, item in (("a", kept), ("b", dropped)):
         name_it(results, item, f"stacks/s1/{name}")
         link(store.root / item.path, results / f"stacks/s1/{name}.bin")
-    asked.append("stacks/s1/a.json")
+    ask(results, "stacks/s1/a.json")
     age(store.root)
     collect(results)
     assert [path.name for path in manifests_of(results)] == ["a.json"]
@@ -107,13 +76,11 @@ def test_gc_removes_stale_manifests_and_what_they_named(
     assert sorted(path.name for path in (results / "stacks/s1").iterdir()) == ["a.bin", "a.json"]
 
 
-def test_gc_stale_manifest_does_not_doom_what_another_names(
-    results: Path, store: Store, put: Put, asked: list[str]
-) -> None:
+def test_gc_stale_manifest_does_not_doom_what_another_names(results: Path, store: Store, put: Put) -> None:
     item = put("stack", "a" * 32)
     name_it(results, item, "stacks/old/a")
     name_it(results, item, "stacks/new/a")
-    asked.append("stacks/new/a.json")
+    ask(results, "stacks/new/a.json")
     age(store.root)
     collect(results)
     assert store.find("stack", item.key) == item
@@ -128,25 +95,82 @@ def test_gc_without_a_record_of_a_run_keeps_every_manifest(results: Path, store:
     assert there(store) == ["a" * 32]
 
 
-def test_gc_spares_what_other_results_folders_name(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_gc_spares_what_begins_to_be_used_while_it_works(
+    results: Path, store: Store, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path / "shared")
-    monkeypatch.setenv("RASTERLOOM_STORE", str(store.root))
-    other = tmp_path / "other"
-    other.mkdir()
-    store.register(other)
-    store.register(results)
-    for key in "abc":
-        with store.writing("train", key * 32, ".bin") as work:
-            work.path.write_bytes(b"x")
-            work.digest = "d"
-        if key != "c":
-            name_it(results if key == "a" else other, work.committed())
+    """Another process finds an artifact after `gc` has listed it, and before `gc` removes it."""
+    item = put("stack", "a" * 32)
+    put("stack", "b" * 32)
+    age(store.root)
+    listed = gc.removable
+
+    def late(*arguments: Any) -> Any:
+        found = list(listed(*arguments))
+        assert len(found) == 2
+        assert store.find("stack", item.key) == item
+        return found
+
+    monkeypatch.setattr(gc, "removable", late)
+    collect(results)
+    assert there(store) == ["a" * 32]
+    assert store.open_path(item).is_file()
+
+
+def test_find_waits_while_something_is_removed(results: Path, store: Store, put: Put, python: Python) -> None:
+    """Nothing can be found and then be gone: a finder waits for who removes, and then finds nothing."""
+    item = put("stack", "a" * 32)
+    with store.committing():
+        finder = python(FINDER, store.root, item.key)
+        assert finder.stdout is not None
+        assert finder.stdout.readline() == "looking\n"
+        gc._remove(store.sidecar("stack", item.key))
+        gc._remove(store.root / item.path)
+    assert finder.communicate(timeout=60)[0] == "None\n"
+
+
+def test_finders_do_not_wait_for_each_other(store: Store, put: Put, python: Python) -> None:
+    item = put("stack", "a" * 32)
+    with store._looking():
+        finder = python(FINDER, store.root, item.key)
+        assert finder.communicate(timeout=60)[0] == f"looking\n{item.key}\n"
+
+
+def test_gc_forgets_scans_that_nobody_has_asked_for_in_a_month(results: Path, store: Store) -> None:
+    (store.root / "sources").mkdir(parents=True)
+    for name, days in (("old", 31), ("used", 29)):
+        path = store.root / f"sources/{name}.json"
+        path.write_text("{}")
+        then = time.time() - days * gc.DAY
+        os.utime(path, (then, then))
+    collect(results)
+    assert [path.name for path in (store.root / "sources").iterdir()] == ["used.json"]
+
+
+def test_gc_removes_arguments_of_earlier_runs(results: Path, store: Store) -> None:
+    (results / ".arguments").mkdir()
+    for name in ("old", "new"):
+        (results / f".arguments/{name}.json").write_text("{}")
+        if name == "old":
+            age(results)
+    collect(results)
+    assert [path.name for path in (results / ".arguments").iterdir()] == ["new.json"]
+
+
+def test_gc_leaves_measured_rates(results: Path, store: Store) -> None:
+    write_json(store.root / "rates/x.json", {})
     age(store.root)
     collect(results)
-    assert there(store) == ["a" * 32, "b" * 32]
-    assert sorted(store.registered()) == [other, results]
+    assert (store.root / "rates/x.json").exists()
+
+
+def test_gc_state_that_a_training_takes_over_meanwhile(results: Path, store: Store) -> None:
+    state = store.root / "train" / ("a" * 32)
+    state.mkdir(parents=True)
+    (state / "lock").write_bytes(b"")
+    age(store.root)
+    os.utime(state)
+    collect(results)
+    assert state.exists()
 
 
 def test_gc_of_an_own_store_spares_its_own_results_named_by_a_link(
@@ -215,6 +239,13 @@ def test_gc_keeps_out_of_a_folder_that_is_in_use(results: Path, store: Store, pu
     assert there(store) == ["a" * 32]
 
 
+def test_kept_lines_are_one_a_reason() -> None:
+    assert list(gc.kept_lines({"train": "x", "stack": "x", "mask": "y"})) == [
+        "kept everything of stages stack, train: x",
+        "kept everything of stage mask: y",
+    ]
+
+
 def test_gc_of_no_folder(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not a folder"):
         collect(tmp_path / "none")
@@ -222,12 +253,12 @@ def test_gc_of_no_folder(tmp_path: Path) -> None:
 
 
 def test_gc_spares_a_stage_that_the_latest_run_has_not_finished(
-    results: Path, store: Store, put: Put, asked: list[str], capsys: pytest.CaptureFixture[str]
+    results: Path, store: Store, put: Put, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Snakemake deleted the manifest of a model before it was killed: nothing names the model, yet it is wanted."""
     put("train", "a" * 32)
     put("stack", "b" * 32)
-    asked.append("models/m/fold-0.json")
+    ask(results, train="models/m/fold-0.json")
     age(store.root)
     collect(results)
     assert there(store) == ["a" * 32]

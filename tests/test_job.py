@@ -130,7 +130,7 @@ def test_finish_writes_the_manifest_links_and_registers(results: Path, put: Put)
     link = results / "polygons/trees/6010_1.2.tuned.parquet"
     assert link.is_symlink()
     assert link.read_bytes() == b"polygons"
-    assert job.store.registered() == [results]
+    assert [user.results for user in job.store.users()] == [results]
 
 
 def test_finish_links_of_two_classes_do_not_replace_each_other(results: Path, put: Put) -> None:

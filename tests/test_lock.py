@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rasterloom.errors import RasterloomError
-from rasterloom.lock import hold
+from rasterloom.lock import hold, holder
 
 Python = Callable[..., "subprocess.Popen[str]"]
 
@@ -69,6 +69,18 @@ def test_hold_is_freed_by_any_end_of_the_holder(results: Path, python: Python, h
     lock = hold(results)
     assert (results / ".lock").read_text() == str(os.getpid()), "the earlier holder's number is gone"
     lock.close()
+
+
+def test_holder_names_the_living_process_and_takes_nothing(results: Path, python: Python) -> None:
+    assert holder(results) is None
+    assert not (results / ".lock").exists()
+    process = python(HOLDER, results)
+    assert line_of(process) == "held\n"
+    assert holder(results) == str(process.pid)
+    process.kill()
+    process.wait()
+    assert holder(results) is None
+    hold(results).close()
 
 
 def test_hold_again_after_close(results: Path) -> None:

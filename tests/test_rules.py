@@ -17,6 +17,7 @@ import pytest
 from conftest import stand_in_dag
 from rasterloom.config import load_config
 from rasterloom.errors import ConfigError
+from rasterloom.registry import asked_outputs
 from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
 
 
@@ -77,6 +78,7 @@ def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path
     assert list(recipe["sensors"]) == ["rgb", "p", "m", "a"], "their order is that of the channels"
     assert load_config(recipe) == rules.dag.config
     assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
+    assert asked_outputs(tmp_path / "results") == rules.dag.outputs(), "for `gc`, in this folder or another"
 
 
 def test_load_looks_at_the_files_before_anything_else(settings_table: dict[str, Any], tmp_path: Path) -> None:

@@ -176,6 +176,17 @@ def test_scans_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert scan_sensor([file], None, "s", memory) == first
 
 
+def test_remembered_scan_is_marked_as_used(tmp_path: Path) -> None:
+    """`gc` forgets what nobody has asked for in a month."""
+    tifffile.imwrite(tmp_path / "p.tif", DATA[0])
+    file, memory = _aged(tmp_path / "p.tif"), tmp_path / "sources"
+    scan_sensor([file], None, "s", memory)
+    (record,) = memory.iterdir()
+    os.utime(record, (1, 1))
+    scan_sensor([file], None, "s", memory)
+    assert record.stat().st_mtime > 1
+
+
 def test_fresh_files_are_not_remembered(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "p.tif", DATA[0])
     scan_sensor([{"path": str(tmp_path / "p.tif")}], None, "s", tmp_path / "sources")

@@ -115,6 +115,72 @@ def test_writing_again_replaces(store: Store, put: Put) -> None:
     assert store.find("stack", KEY) == item
 
 
+def write(store: Store, content: bytes, digest: str) -> Item:
+    with store.writing("train", KEY, ".bin") as work:
+        work.path.write_bytes(content)
+        work.digest = digest * 64
+    return work.committed()
+
+
+def test_writing_again_with_another_content_is_said_loudly(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    write(store, b"one", "1")
+    write(store, b"one", "1")
+    assert capsys.readouterr().err == ""
+    write(store, b"two", "2")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"WARNING: {store.root}/train/{KEY}.bin was made again")
+    assert "111111111111 before, 222222222222 now" in line
+    assert "Stage train is not deterministic" in line
+
+
+def test_open_path_refuses_what_was_made_again_with_another_content(store: Store) -> None:
+    old = write(store, b"one", "1")
+    new = write(store, b"two", "2")
+    assert store.open_path(new).read_bytes() == b"two"
+    with pytest.raises(StoreError, match=r"made again with another content .*verify --mend"):
+        store.open_path(old)
+
+
+def test_recomputed_artifact_is_kept_until_the_new_one_is_complete(
+    results: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = put("train", KEY)
+    monkeypatch.setenv("RASTERLOOM_RECOMPUTE", "train")
+    store = Store.of(results)
+    assert store.find("train", KEY) is None
+    with store.writing("train", KEY, ".bin") as work:
+        work.path.write_bytes(b"half")
+        assert store.open_path(item).read_bytes() == b"content"
+        work.path.write_bytes(b"new content")
+        work.digest = "d" * 64
+    assert store.open_path(item).read_bytes() == b"new content"
+
+
+def test_find_in_a_store_that_somebody_else_owns(store: Store, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its lock nor its times are ours: what is there is found all the same."""
+    item = put("stack", KEY)
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == ".commit":
+            raise PermissionError
+        return opened(path, *arguments, **options)  # type: ignore[call-overload]
+
+    def utime(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "utime", utime)
+    assert store.find("stack", KEY) == item
+
+
+def test_lookup_leaves_no_trace(store: Store, put: Put) -> None:
+    item = put("stack", KEY)
+    os.utime(store.root / item.path, (1, 1))
+    assert store.lookup("stack", KEY) == item
+    assert (store.root / item.path).stat().st_mtime == 1
+
+
 KILLED_WHILE_WRITING = """
 import sys, time
 from pathlib import Path
@@ -180,20 +246,39 @@ def test_recompute_denies_the_named_stages_alone(
     assert store.open_path(item).is_file(), "what is there can still be read"
 
 
-def test_registered_gives_each_results_folder_once(tmp_path: Path) -> None:
+def test_users_are_each_results_folder_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "shared")
     for name in ("one", "two", "one"):
         (tmp_path / name).mkdir(exist_ok=True)
         store.register(tmp_path / name)
-    assert sorted(store.registered()) == [tmp_path / "one", tmp_path / "two"]
+    assert sorted(user.results for user in store.users()) == [tmp_path / "one", tmp_path / "two"]
 
 
-def test_registered_folder_is_resolved(tmp_path: Path) -> None:
+def test_user_has_moved_if_its_own_store_lies_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    Store.of(tmp_path / "results").register(tmp_path / "results")
+    assert [user.moved for user in Store.of(tmp_path / "results").users()] == [False]
+    (tmp_path / "results").rename(tmp_path / "moved")
+    assert [user.moved for user in Store.of(tmp_path / "moved").users()] == [True]
+
+
+def test_register_mends_a_damaged_note(tmp_path: Path) -> None:
+    store = Store(tmp_path / "shared")
+    store.register(tmp_path)
+    (user,) = store.users()
+    user.note.write_text("{")
+    with pytest.raises(StoreError, match=user.note.name):
+        store.users()
+    store.register(tmp_path)
+    assert [user.results for user in store.users()] == [tmp_path]
+
+
+def test_user_is_the_folder_that_a_link_leads_to(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     store = Store(tmp_path / "shared")
     store.register(tmp_path / "link")
-    assert store.registered() == [tmp_path / "real"]
+    assert [user.results for user in store.users()] == [tmp_path / "real"]
 
 
 def test_item_json_round_trip() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rasterloom.errors import StoreError
+from rasterloom.errors import RasterloomError, StoreError
 from rasterloom.files import link
+from rasterloom.lock import hold
 from rasterloom.manifest import Manifest
-from rasterloom.store import Item, Store
-from rasterloom.verify import find_faults, main, manifests_of
+from rasterloom.registry import manifests_of
+from rasterloom.store import Item, Store, file_sha256
+from rasterloom.verify import find_faults, main, mend
 
 Put = Callable[..., Item]
 KEYS = {name: name * 32 for name in "abc"}
@@ -102,6 +104,8 @@ def test_mend_removes_every_manifest_that_names_the_artifact(
     results: Path, store: Store, items: dict[str, Item]
 ) -> None:
     Manifest("ensemble", {"b": items["b"], "c": items["c"]}).write(results / "ensembles/x/bucket-00.json")
+    for name in "bc":
+        link(store.root / items[name].path, results / f"ensembles/x/{name}.bin")
     damage(store, items["b"])
     faults = find_faults(store, list(manifests_of(results)))
     assert [fault.manifest.name for fault in faults] == ["bucket-00.json", "b.json"]
@@ -138,10 +142,122 @@ def test_verify_in_a_store_elsewhere(
 ) -> None:
     (results / "store").rename(tmp_path / "shared")
     monkeypatch.setenv("RASTERLOOM_STORE", str(tmp_path / "shared"))
+    with pytest.raises(StoreError, match="3 links are"):
+        verify(results)
+    verify(results, mend=True)
     verify(results)
     lose_file(Store(tmp_path / "shared"), items["a"])
     with pytest.raises(StoreError, match="1 artifact is"):
         verify(results)
+
+
+def test_verify_refuses_a_store_that_is_not_the_folder_s(
+    results: Path, tmp_path: Path, items: dict[str, Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --mend every manifest would go: nothing that they name is in the other store."""
+    monkeypatch.setenv("RASTERLOOM_STORE", str(tmp_path / "shared"))
+    with pytest.raises(StoreError, match=r"lie in .*/results/store, not in .*/shared: unset RASTERLOOM_STORE"):
+        verify(results, mend=True)
+    assert len(list(manifests_of(results))) == 3
+    monkeypatch.delenv("RASTERLOOM_STORE")
+    verify(results)
+
+
+def test_verify_of_a_shared_store_without_its_name(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Store(tmp_path / "shared")
+    with shared.writing("stack", "a" * 32, ".bin") as work:
+        work.path.write_bytes(b"x")
+        work.digest = "d"
+    Manifest("stack", {"a": work.committed()}).write(results / "stacks/s1/a.json")
+    link(shared.root / work.committed().path, results / "stacks/s1/a.bin")
+    with pytest.raises(StoreError, match=r"set RASTERLOOM_STORE=.*/shared"):
+        verify(results, mend=True)
+    monkeypatch.setenv("RASTERLOOM_STORE", str(shared.root))
+    verify(results)
+
+
+def test_verify_names_a_damaged_manifest_and_mend_removes_it(
+    results: Path, items: dict[str, Item], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = results / "stacks/s1/b.json"
+    path.write_text('{"stage": "stack", "items": {"b"')
+    with pytest.raises(StoreError, match="1 manifest is missing or damaged"):
+        verify(results)
+    assert f"{path}: is not a manifest" in capsys.readouterr().err
+    verify(results, mend=True)
+    assert [path.name for path in manifests_of(results)] == ["a.json", "c.json"]
+    verify(results)
+
+
+@pytest.mark.parametrize("how", ["gone", "elsewhere", "file"])
+def test_mend_makes_links_again_and_removes_nothing(
+    results: Path, store: Store, items: dict[str, Item], capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    place = results / "stacks/s1/b.bin"
+    place.unlink()
+    if how == "elsewhere":
+        place.symlink_to(store.root / items["a"].path)
+    elif how == "file":
+        place.write_bytes(b"a copy")
+    with pytest.raises(StoreError, match="1 link is missing or damaged"):
+        verify(results)
+    assert str(place) in capsys.readouterr().err
+    verify(results, mend=True)
+    assert place.resolve() == (store.root / items["b"].path).resolve()
+    assert len(list(manifests_of(results))) == 3
+    verify(results)
+
+
+def test_links_of_labels_lie_in_a_folder_of_their_class(results: Path, store: Store, put: Put) -> None:
+    """As `Job.finish` makes them."""
+    from rasterloom.job import Job
+
+    item = put("label", "e" * 32, suffix=".parquet")
+    Job({"stage": "label", "class": "roads", "version": 1}, {}, results, store).finish({"6010_1_1": item})
+    verify(results)
+    (results / "labels/roads/6010_1_1.parquet").unlink()
+    with pytest.raises(StoreError, match="1 link is"):
+        verify(results)
+
+
+def test_mend_while_a_run_is_under_way_is_refused(results: Path, store: Store, items: dict[str, Item]) -> None:
+    lose_file(store, items["a"])
+    lock = hold(results)
+    with pytest.raises(RasterloomError, match="another run"):
+        verify(results, mend=True)
+    with pytest.raises(StoreError, match="1 artifact is"):
+        verify(results)
+    lock.close()
+    assert len(list(manifests_of(results))) == 3
+
+
+def test_mend_spares_what_another_run_has_made_again_meanwhile(results: Path, store: Store, put: Put) -> None:
+    item = put("stack", "f" * 32)
+    Manifest("stack", {"f": item}).write(results / "stacks/s1/f.json")
+    damage(store, item)
+    (fault,) = find_faults(store, [results / "stacks/s1/f.json"])
+    put("stack", "f" * 32)
+    mend(store, fault)
+    assert store.find("stack", "f" * 32) == item
+
+
+def test_find_faults_reads_an_artifact_once_and_says_how_far_it_is(
+    results: Path, store: Store, items: dict[str, Item], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Manifest("ensemble", dict(items)).write(results / "ensembles/x/bucket-00.json")
+    read: list[Path] = []
+    whole = file_sha256
+    monkeypatch.setattr("rasterloom.verify.file_sha256", lambda path: read.append(path) or whole(path))
+    said: list[tuple[int, int]] = []
+    list(find_faults(store, list(manifests_of(results)), lambda done, total: said.append((done, total))))
+    assert len(read) == 3
+    assert said == [(100, 300), (200, 300), (300, 300)]
+
+
+def test_find_faults_passes_over_a_manifest_that_a_run_makes_again(results: Path, store: Store) -> None:
+    assert list(find_faults(store, [results / "stacks/s1/gone.json"])) == []
 
 
 def test_verify_of_a_folder_without_manifests_says_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

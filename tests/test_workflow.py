@@ -162,6 +162,24 @@ def test_damaged_artifact_is_named_mended_and_made_again(finished: Project) -> N
     finished.rasterloom("verify", "--results", "results-tiny")
 
 
+def test_recompute_makes_artifacts_again_and_they_are_the_same(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = finished.artifacts()
+    records = list((finished.results / "store/mask").glob("*.json"))
+    for record in records:
+        os.utime(record, (1, 1))
+    monkeypatch.setenv("RASTERLOOM_RECOMPUTE", "mask")
+    output = finished.snakemake("--forcerun", "mask", "--until", "mask")
+    assert finished.artifacts() == before
+    assert all(record.stat().st_mtime > 1 for record in records)
+    logs = [log.read_text() for log in (finished.results / "logs/mask").rglob("*.log")]
+    assert len(logs) == len(records)
+    assert not any("WARNING" in text for text in [output, *logs])
+    monkeypatch.delenv("RASTERLOOM_RECOMPUTE")
+    finished.rasterloom("verify", "--results", "results-tiny")
+
+
 def test_stage_by_hand_reuses_the_artifact(finished: Project) -> None:
     before = finished.artifacts()
     scene = next((finished.results / "stacks/s128").glob("*.json")).stem
@@ -208,7 +226,8 @@ def test_reason_of_a_failed_job_is_among_the_last_lines(tmp_path: Path, project:
     image.write_bytes(image.read_bytes()[:5000])
     lines = failing.snakemake(f"results-tiny/registration/{image.stem.removesuffix('_M')}.json", code=1).splitlines()
     place = lines.index("What stopped the run:") + 1
-    assert lines[place].startswith(f"rasterloom: data/tiny/sixteen_band/{image.name} ")
+    assert f"sensor m: data/tiny/sixteen_band/{image.name} cannot be read" in lines[place]
+    assert lines[place].startswith("rasterloom: scene ")
     assert len(lines) - place < 8
 
 

@@ -42,6 +42,7 @@ _STAGE_HELP = {
 
 _TOOL_HELP = {
     "inspect": "print what is understood of a data set, and write a first sheet of a folder",
+    "plan": "say what the configuration amounts to: models, jobs, disk, hours; and what is stale",
     "scenes": "generate scenes in the contest's formats",
     "verify": "check manifests against the store",
     "gc": "remove artifacts that nothing names",
@@ -155,7 +156,7 @@ def _argument(text: str) -> dict[str, Any]:
 
 def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], Path]:
     """Spec, sources and results folder from the configuration and the names on the command line."""
-    from rasterloom.config import read_config_files
+    from rasterloom.config import read_configuration
     from rasterloom.dag import Dag
 
     names = {field: getattr(args, field) for field in args.fields}
@@ -163,10 +164,7 @@ def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     wanted = OUTPUTS[args.stage]
     if missing:
         raise InputError(f"`rasterloom {args.stage}` needs --{' and --'.join(missing)}: it writes {wanted}")
-    base = [Path("config.yaml")] if Path("config.yaml").is_file() else []
-    if not base and not args.configfile:
-        raise InputError("no configuration: run this beside config.yaml, or give one with --configfile")
-    dag = Dag.load(read_config_files([*base, *args.configfile]))
+    dag = Dag.load(read_configuration(args.configfile))
     known = dag.outputs()[args.stage]
     if wanted.format(**names) not in known:
         nearest = difflib.get_close_matches(wanted.format(**names), known, n=4, cutoff=0)

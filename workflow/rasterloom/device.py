@@ -209,3 +209,32 @@ def keep_memory() -> bool:
         return False
     library = ctypes.CDLL(None)
     return bool(library.mallopt(_M_MMAP_MAX, 0)) and bool(library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def hardware_name(device: str, threads: int) -> str:
+    """What computes, in words that a measured rate holds for.
+
+    Parameters
+    ----------
+    device : torch's name, ``cpu`` or ``cuda:0``.
+    threads : compute threads, which say how fast cores are, but not how fast a GPU is.
+
+    Returns
+    -------
+    ``NVIDIA H100 80GB HBM3``, or ``2 threads of AMD EPYC 7763``.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return f"{threads} thread{'s' * (threads != 1)} of {_processor()}"
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -14,7 +14,8 @@ TEMPORARY = ".tmp-"
 """What the name of an unfinished file begins with."""
 
 
-def _fsync(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -38,9 +39,9 @@ def temporary_path(path: Path) -> Iterator[Path]:
 
 def rename(temporary: Path, path: Path) -> None:
     """Flush a finished file to disk and give it its final name, in one step."""
-    _fsync(temporary)
+    flush(temporary)
     temporary.replace(path)
-    _fsync(path.parent)
+    flush(path.parent)
 
 
 @contextmanager

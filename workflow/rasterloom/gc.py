@@ -1,28 +1,31 @@
 """Remove artifacts that no manifest names, in any results folder that uses the store.
 
 Spared: anything used within a day, what any registered results folder names, and everything of a stage that the
-latest run has not finished.
+latest run of any of them has not finished, or that a run which is under way may want.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from rasterloom.dag import Dag
 from rasterloom.errors import StoreError
 from rasterloom.files import TEMPORARY
-from rasterloom.job import OUTPUTS
 from rasterloom.lock import hold
-from rasterloom.manifest import Manifest
+from rasterloom.registry import Claim, asked_outputs, claim, claims, manifests_of, require_own_store, walk
+from rasterloom.stages import STAGES
 from rasterloom.store import Store
-from rasterloom.verify import manifests_of
 
 DAY = 86_400.0
+REMEMBERED = 30 * DAY
+"""Scans of source files that were not used for so long are forgotten: such a file is read once more."""
+
+_NO_ARTIFACTS = {"results", "sources", "rates"}
+"""Folders of a store that hold something else."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,100 +35,135 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Remove stale manifests of this results folder, then what nothing names in its store."""
-    if not args.results.is_dir():
-        raise StoreError(f"{args.results} is not a folder: name the results folder with --results")
-    lock = hold(args.results)
-    store = Store.of(args.results)
-    asked = asked_manifests(args.results)
-    stale = [] if asked is None else [path for path in manifests_of(args.results) if path not in asked]
-    spared = unfinished_stages(args.results, asked or set())
-    before = time.time() - DAY
-    removed = [*removable(store, args.results, frozenset(stale), before, spared), *leftovers(args.results, before)]
-    size = sum(_size(path) for path in removed)
-    for path in [*stale, *removed]:
-        if args.dry_run:
-            print(path)
-        else:
-            _remove(path)
-    if not args.dry_run:
-        _remove_dangling_links(args.results)
-    lock.close()
-    for stage in sorted(spared):
-        print(f"kept everything of stage {stage}: the latest run has not finished it")
-    verb = "would remove" if args.dry_run else "removed"
-    print(f"{verb} {len(stale)} manifests and {len(removed)} files or folders, {size / 1e6:.1f} MB")
+    """Remove stale manifests of this results folder, then what nothing names in its store.
 
-
-def asked_manifests(results: Path) -> set[Path] | None:
-    """Manifests that the configuration of the latest run (``config.json``) asks for; None without such a record."""
-    record = results / "config.json"
-    if not record.is_file():
-        return None
-    outputs = Dag.load(json.loads(record.read_text(encoding="utf-8"))).outputs()
-    return {results / path for paths in outputs.values() for path in paths if path.endswith(".json")}
-
-
-def unfinished_stages(results: Path, asked: set[Path]) -> set[str]:
-    """Stages of which a manifest that is asked for is not there: their artifacts may be wanted without being named.
-
-    Snakemake deletes a manifest before it runs the job again, so a killed run leaves models that nothing names.
+    Raises
+    ------
+    StoreError
+        If anything is in doubt: a folder that uses the store cannot be read, a manifest is damaged. Nothing is
+        removed then.
+    RasterloomError
+        If a run is under way in this folder.
     """
-    missing = {path.relative_to(results).parts[0] for path in asked if not path.exists()}
-    return {stage for stage, path in OUTPUTS.items() if path.split("/")[0] in missing}
+    results, store = args.results, Store.of(args.results)
+    if not results.is_dir():
+        raise StoreError(f"{results} is not a folder: name the results folder with --results")
+    lock = hold(results)
+    try:
+        _collect(results, store, args.dry_run)
+    finally:
+        lock.close()
 
 
-def removable(
-    store: Store,
-    results: Path,
-    stale: frozenset[Path],
-    before: float,
-    spared: Collection[str] = (),
-) -> Iterator[Path]:
-    """Files and folders of the store that nothing names.
+def _collect(results: Path, store: Store, dry_run: bool) -> None:
+    require_own_store(results, store)
+    now = time.time()
+    stale = stale_manifests(results)
+    found, gone = claims(store, claim(results, dropped=stale))
+    garbage = list(removable(store, found, now - DAY))
+    files = [*leftovers(results, now - DAY), *forgotten(store, now - REMEMBERED)]
+    for path in [*stale, *(path for group in garbage for path in group), *files]:
+        if dry_run:
+            print(path)
+    for user in gone:
+        why = "the store was moved or copied since" if user.moved else "it is gone"
+        print(f"{'would forget' if dry_run else 'forgot'} that {user.results} uses this store: {why}")
+    size, count = sum(map(_size, files)), len(files)
+    if dry_run:
+        size, count = size + sum(_size(p) for group in garbage for p in group), count + sum(map(len, garbage))
+    else:
+        for path in [*(user.note for user in gone), *stale, *files]:
+            _remove(path)
+        for group in garbage:
+            with store.committing():
+                if _newest_of(group) < now - DAY:  # else somebody has begun to use it
+                    size, count = size + sum(map(_size, group)), count + len(group)
+                    for path in group:
+                        _remove(path)
+        _remove_dangling_links(results)
+    for line in kept_lines({stage: why for stage, why in spared(found).items() if (store.root / stage).is_dir()}):
+        print(line)
+    verb = "would remove" if dry_run else "removed"
+    print(f"{verb} {len(stale)} manifests and {count} files or folders, {size / 1e6:.1f} MB")
+
+
+def stale_manifests(results: Path) -> list[Path]:
+    """Manifests that the latest run does not ask for; none if no run has said what it asks for."""
+    asked = asked_outputs(results)
+    if asked is None:
+        return []
+    wanted = {results / path for paths in asked.values() for path in paths}
+    return [path for path in manifests_of(results) if path not in wanted]
+
+
+def spared(found: Iterable[Claim]) -> dict[str, str]:
+    """Stages of which nothing is removed, each with the reason."""
+    return {stage: entry.why for entry in found for stage in sorted(entry.wanted)}
+
+
+def kept_lines(stages: Mapping[str, str]) -> Iterator[str]:
+    """What was spared, a line a reason."""
+    for why in dict.fromkeys(stages.values()):
+        names = [stage for stage in STAGES if stages.get(stage) == why]
+        yield f"kept everything of stage{'s' * (len(names) > 1)} {', '.join(names)}: {why}"
+
+
+def removable(store: Store, found: Collection[Claim], before: float) -> Iterator[list[Path]]:
+    """Files and folders of the store that nobody has a claim to, together those of one key.
 
     Parameters
     ----------
     store : Store
-    results : Path
-        The results folder that is cleaned; others that use the store are known to it.
-    stale : paths
-        Manifests whose items do not count.
+    found : claims of all results folders that use it
     before : float
         Seconds since 1970: of a key whose files were all used last before it, everything goes.
-    spared : stages that nothing is removed of
     """
-    named: set[str] = set()
-    for folder in {*store.registered(), results.resolve()}:
-        for path in manifests_of(folder):
-            if folder != results.resolve() or results / path.relative_to(folder) not in stale:
-                named.update(item.key for item in Manifest.read(path).items.values())
+    named = frozenset[str]().union(*(entry.named for entry in found))
+    skipped = {*_NO_ARTIFACTS, *spared(found)}
     for stage in sorted(store.root.glob("*")):
-        if stage.name in {"results", "sources", *spared} or not stage.is_dir():
+        if stage.name in skipped or not stage.is_dir():
             continue
-        files: dict[str, list[Path]] = {}
-        for path in sorted(stage.iterdir()):
-            files.setdefault(path.name.split(".")[0] or path.name, []).append(path)
-        for key, group in files.items():
-            if key not in named and max(_newest(path) for path in group) < before:
-                yield from group
+        groups: dict[str, list[Path]] = {}
+        for path in sorted(stage.iterdir(), key=lambda path: (path.suffix != ".json", path.name)):  # the record first
+            groups.setdefault(path.name.split(".")[0] or path.name, []).append(path)
+        for key, group in groups.items():
+            if key not in named and _newest_of(group) < before:
+                yield group
 
 
 def leftovers(results: Path, before: float) -> Iterator[Path]:
-    """Temporary files that killed jobs left in the results tree."""
-    for path in sorted(results.glob(f"**/{TEMPORARY}*")):
-        if path.relative_to(results).parts[0] != "store" and _newest(path) < before:
+    """Temporary files that killed jobs left in the results tree, and arguments of earlier runs."""
+    for path in walk(results, skip="store"):
+        argument = path.relative_to(results).parts[0] == ".arguments"
+        if (argument or path.name.startswith(TEMPORARY)) and _newest(path) < before:
             yield path
 
 
+def forgotten(store: Store, before: float) -> Iterator[Path]:
+    """Scans of source files that were used last before a time, in seconds since 1970."""
+    for path in sorted((store.root / "sources").glob("*.json")):
+        if _newest(path) < before:
+            yield path
+
+
+def _newest_of(group: Iterable[Path]) -> float:
+    return max(_newest(path) for path in group)
+
+
 def _newest(path: Path) -> float:
-    """Time of the latest change of a file, or of anything in a folder."""
-    times = [p.lstat().st_mtime for p in [path, *(path.rglob("*") if path.is_dir() else [])]]
+    """Time of the latest change of a file, or of anything in a folder; 0 if it is gone."""
+    times = [0.0]
+    for found in [path, *(path.rglob("*") if path.is_dir() else [])]:
+        try:
+            times.append(found.lstat().st_mtime)
+        except FileNotFoundError:  # a training renames its state when it takes it over
+            times.append(time.time() if found != path else 0.0)
     return max(times)
 
 
 def _size(path: Path) -> int:
-    return sum(p.lstat().st_size for p in [path, *(path.rglob("*") if path.is_dir() else [])] if not p.is_dir())
+    found = [p for p in [path, *(path.rglob("*") if path.is_dir() else [])] if not p.is_dir() and os.path.lexists(p)]
+    return sum(p.lstat().st_size for p in found)
 
 
 def _remove(path: Path) -> None:
@@ -136,6 +174,6 @@ def _remove(path: Path) -> None:
 
 
 def _remove_dangling_links(results: Path) -> None:
-    for path in results.glob("*/**/*"):
+    for path in walk(results, skip="store"):
         if path.is_symlink() and not path.exists():
             path.unlink()

@@ -52,6 +52,26 @@ def hold(results: Path) -> IO[str]:
     return file
 
 
+def holder(results: Path) -> str | None:
+    """The process that holds the lock of a results folder, or None if no living one does; takes nothing.
+
+    Raises
+    ------
+    PermissionError
+        If the lock cannot be looked at.
+    """
+    try:
+        file = (results / ".lock").open("r", encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "unknown"
+    return None
+
+
 def end_with_parent() -> None:
     """Ask the kernel (Linux only) to end this process when its parent dies, so that a killed run leaves no job."""
     if sys.platform != "linux":

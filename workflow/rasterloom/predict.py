@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,21 +131,38 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
     models = {fold: item for want in missing for fold, item in want.work.models.items()}
     found: dict[str, Item] = {}
     with ExitStack() as stack:
-        predictor = _predictor(job, stack, {fold: job.store.open_path(models[fold]) for fold in sorted(models)})
+        paths = {fold: job.store.open_path(models[fold]) for fold in sorted(models)}
+        predictor, hardware = _predictor(job, stack, paths)
 
         def make(want: Wanted, work: Writing) -> None:
-            path = job.store.open_path(want.work.stack)
+            path, chosen = job.store.open_path(want.work.stack), list(want.work.models)
             with StackReader(path, spec["sensors"], spec["reference"]) as reader:
                 started = time.monotonic()
-                blocks = predictor(reader, list(want.work.models), partial(_say, job, want.name))
+                blocks = predictor(reader, chosen, partial(_say, job, want.name))
                 work.digest = write_plane(work.path, "probability", reader.shape, encoded(blocks, reader))
-                megapixels = reader.shape[0] * reader.shape[1] / 1e6
-                work.cost.update(megapixels=round(megapixels, 3), prediction=round(time.monotonic() - started, 3))
+                seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
+                work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
+                if hardware:
+                    work.cost["network"] = _speed(spec, hardware, seconds, reader, len(chosen))
 
         for done, want in enumerate(missing, 1):
             found[want.name] = job.made(want, ".zarr.zip", make)
             job.progress(done, len(missing), f"{spec['member']}: {want.name}")
     return found
+
+
+def _speed(
+    spec: Mapping[str, Any], hardware: str, seconds: float, reader: StackReader, checkpoints: int
+) -> dict[str, Any]:
+    """What a scene says of the speed of the device."""
+    from rasterloom.estimate import forward_passes
+    from rasterloom.rates import speed_of
+
+    prediction = spec["prediction"]
+    passes = checkpoints * forward_passes(prediction, *reader.shape)
+    window, precision = int(prediction["window"]), prediction["precision"]
+    channels = len(reader.planes)
+    return asdict(speed_of("prediction", hardware, precision, seconds, spec["model"], channels, window, passes))
 
 
 def _say(job: Job, scene: str, text: str) -> None:
@@ -156,14 +173,17 @@ Predictor = Callable[[StackReader, Sequence[str], Callable[[str], None]], Iterat
 """Blocks of rows of the mean probability of some checkpoints in a scene."""
 
 
-def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> Predictor:
-    """The function that predicts a scene, with the checkpoints loaded; `stack` holds the device."""
+def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> tuple[Predictor, str | None]:
+    """The function that predicts a scene, with the checkpoints loaded, and the network's hardware.
+
+    `stack` holds the device.
+    """
     spec = job.spec
     checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
     if spec["model"]["kind"] != "unet":
         threads = int(spec["prediction"].get("threads", 1))
-        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], threads)
-    from rasterloom.device import computing, keep_memory, pick_device
+        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], threads), None
+    from rasterloom.device import computing, hardware_name, keep_memory, pick_device
 
     keep_memory()
     device = stack.enter_context(pick_device())
@@ -176,7 +196,7 @@ def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> Predict
         normalisation = normalisation_of(checkpoints[chosen[0]], reader)
         return network_rows(reader, normalisation, forward, spec["prediction"], say)
 
-    return predict
+    return predict, hardware_name(device.name, int(spec["prediction"]["threads"]))
 
 
 def normalisation_of(checkpoint: Arrays, reader: StackReader) -> Normalisation:

@@ -14,9 +14,10 @@ from rasterloom.config.files import check_config_files
 from rasterloom.config.load import recorded
 from rasterloom.dag import Dag
 from rasterloom.errors import RasterloomError
-from rasterloom.files import write_text
+from rasterloom.files import write_json, write_text
 from rasterloom.guard import guarded
 from rasterloom.lock import hold
+from rasterloom.registry import OUTPUTS_NOTE
 from rasterloom.store import Store
 
 Wildcards = Mapping[str, str]
@@ -159,6 +160,7 @@ class Rules:
             self._lock = hold(self.results)
             recipe = recorded(self.dag.config, self.merged)  # not sorted: the order of sensors is that of channels
             write_text(self.results / "config.json", json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
+            write_json(self.results / OUTPUTS_NOTE, self.dag.outputs())
         except OSError as error:
             raise RasterloomError(
                 f"nothing can be written to the results folder {self.results} ({error.strerror}: {error.filename}): "

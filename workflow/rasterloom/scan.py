@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -218,6 +220,8 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
     changed = 0 if now.crc is not None else max([now.mtime_ns, *(seen for _, _, seen in now.sidecars)])
     stable = time.time_ns() - changed > FRESH_NS
     if remembered is not None and stable and (known := _remembered(remembered)) is not None:
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            os.utime(remembered)  # `gc` forgets what nobody has asked for in a month
         return known
     with concerning(label), open_raster(path) as raster:
         found = scan_raster(raster, picked_bands(raster, bands), nodata)

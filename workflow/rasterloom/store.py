@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from typing import Any
 from rasterloom import __version__
 from rasterloom.digest import digest
 from rasterloom.errors import ConfigError, StoreError
-from rasterloom.files import rename, temporary_path, write_json
+from rasterloom.files import flush, rename, temporary_path, write_json
 from rasterloom.stages import STAGES
 
 KEY_DIGITS = 32
@@ -84,6 +85,24 @@ class Writing:
         return self.item
 
 
+@dataclass(frozen=True)
+class User:
+    """A results folder that has used a store.
+
+    Attributes
+    ----------
+    note : Path
+        The file that says so.
+    results : Path
+    moved : bool
+        Whether it had the store within itself where the store no longer is: both were moved or copied since.
+    """
+
+    note: Path
+    results: Path
+    moved: bool
+
+
 class Store:
     """Artifacts below one folder.
 
@@ -111,15 +130,37 @@ class Store:
 
     def register(self, results: Path) -> None:
         """Note that a results folder uses this store, so that `gc` spares what it names."""
-        path = str(results.resolve())
-        note = self.root / "results" / f"{digest(path)[:KEY_DIGITS]}.json"
-        if not note.exists():
-            write_json(note, {"results": path})
+        path = results.resolve()
+        note = self.root / "results" / f"{digest(str(path))[:KEY_DIGITS]}.json"
+        value = {"results": str(path), "own": self.root.resolve() == path / "store"}
+        try:
+            known = json.loads(note.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            known = None
+        if known != value:
+            write_json(note, value)
 
-    def registered(self) -> list[Path]:
-        """The results folders that have used this store."""
-        notes = sorted((self.root / "results").glob("[0-9a-f]*.json"))
-        return [Path(json.loads(note.read_text(encoding="utf-8"))["results"]) for note in notes]
+    def users(self) -> list[User]:
+        """The results folders that have used this store.
+
+        Raises
+        ------
+        StoreError
+            If a note cannot be read; names it.
+        """
+        return [self._user(note) for note in sorted((self.root / "results").glob("[0-9a-f]*.json"))]
+
+    def _user(self, note: Path) -> User:
+        try:
+            value = json.loads(note.read_text(encoding="utf-8"))
+            results = Path(value["results"])
+            moved = bool(value.get("own")) and self.root.resolve() != results / "store"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{note}, which names a results folder that uses the store, cannot be read ({error}): delete it and "
+                "run the workflow in each results folder that uses the store"
+            ) from None
+        return User(note, results, moved)
 
     def sidecar(self, stage: str, key: str) -> Path:
         """Where the provenance of an artifact lies."""
@@ -127,11 +168,12 @@ class Store:
 
     def find(self, stage: str, key: str) -> Item | None:
         """The artifact of a key, marked as used, or None if there is none whose file has the recorded size."""
-        item = self.lookup(stage, key)
-        if item is not None:
-            with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
-                os.utime(self.root / item.path)  # `gc` spares what is young, also before a manifest names it
-                os.utime(self.sidecar(stage, key))
+        with self._looking():
+            item = self.lookup(stage, key)
+            if item is not None:
+                with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
+                    os.utime(self.root / item.path)  # `gc` spares what is young, also before a manifest names it
+                    os.utime(self.sidecar(stage, key))
         return item
 
     def lookup(self, stage: str, key: str) -> Item | None:
@@ -145,18 +187,19 @@ class Store:
         return Item.from_json(record) if path.is_file() and path.stat().st_size == record["bytes"] else None
 
     def open_path(self, item: Item) -> Path:
-        """The file of an item; StoreError, naming the item and the remedy, if it is not there in full."""
+        """The file of an item; StoreError, naming the item and the remedy, if it is not there as it was made."""
         path = self.root / item.path
-        record = read_sidecar(path.parent / f"{item.key}.json")
-        if record is None or not path.is_file():
+        with self._looking():
+            record = read_sidecar(path.parent / f"{item.key}.json")
+            size = path.stat().st_size if path.is_file() else None
+        remedy = "run `rasterloom verify --mend` and then the workflow again"
+        if record is None or size is None:
+            raise StoreError(f"{path} is named by a manifest but is not in the store: {remedy}")
+        if size != record["bytes"]:
+            raise StoreError(f"{path} has {size} bytes instead of {record['bytes']}: it was damaged; {remedy}")
+        if record["digest"] != item.digest:
             raise StoreError(
-                f"{path} is named by a manifest but is not in the store: "
-                "run `rasterloom verify --mend` and then the workflow again"
-            )
-        if path.stat().st_size != record["bytes"]:
-            raise StoreError(
-                f"{path} has {path.stat().st_size} bytes instead of {record['bytes']}: it was damaged; "
-                "run `rasterloom verify --mend` and then the workflow again"
+                f"{path} was made again with another content than a manifest of this folder says: {remedy}"
             )
         return path
 
@@ -213,18 +256,53 @@ class Store:
                 "facts": work.facts,
                 "made_by": {"rasterloom": __version__, "python": platform.python_version()},
             }
-            with self._committing():
+            flush(temporary)  # which may take long, so before the lock
+            with self.committing():
+                self._say_if_different(stage, key, record)
                 self.sidecar(stage, key).unlink(missing_ok=True)
                 rename(temporary, final)
                 write_json(self.sidecar(stage, key), record)
         work.item = item
 
+    def _say_if_different(self, stage: str, key: str, record: Mapping[str, Any]) -> None:
+        """Say loudly that an artifact came out differently from the same inputs: keys promise that it does not."""
+        earlier = read_sidecar(self.sidecar(stage, key))
+        if earlier is not None and earlier["digest"] != record["digest"]:
+            print(
+                f"WARNING: {self.root / record['path']} was made again from the same inputs, and its content differs "
+                f"(digest {earlier['digest'][:12]} before, {record['digest'][:12]} now; made by "
+                f"{_makers(earlier)} before, {_makers(record)} now). Stage {stage} is not deterministic here, or the "
+                "earlier one is from another processor or other libraries. What was made from it is made again by the "
+                "next run.",
+                file=sys.stderr,
+                flush=True,
+            )
+
     @contextmanager
-    def _committing(self) -> Iterator[None]:
-        """Keep file and record of one artifact together when two runs that share the store write the same key."""
+    def committing(self) -> Iterator[None]:
+        """Alone among all processes that use the store: for a writer, and for who removes something.
+
+        Keeps file and record of one artifact together when two runs that share the store write the same key.
+        """
         with (self.root / COMMIT_LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Together with other readers, but without a writer, or `gc`, that changes what is looked at."""
+        try:
+            lock = (self.root / COMMIT_LOCK).open("rb", buffering=0)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # nothing was written, or it is not for us
+            yield
+            return
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+
+def _makers(record: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(record.get("made_by", {}).items()))
 
 
 def _cost(started: float) -> dict[str, float]:

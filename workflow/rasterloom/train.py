@@ -12,9 +12,10 @@ import os
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -172,10 +173,10 @@ def _compute(
     spec = job.spec
     constants = {"normalisation.mean": normalisation.mean, "normalisation.sd": normalisation.sd}
     if state is not None:
-        trained, device = _train_network(job, state, scenes, normalisation)
+        trained, device, speed = _train_network(job, state, scenes, normalisation)
         weights = {f"network.{name}": value for name, value in trained.weights.items()}
         tensors = {**weights, **constants, **learning_curve(trained.history)}
-        work.cost.update(device=device, network_share=round(trained.busy, 3))
+        work.cost.update(device=device, network_share=round(trained.busy, 3), network=speed)
     else:
         from rasterloom.pixelmodels import PixelRecipe, fit, sample_pixels
 
@@ -189,22 +190,25 @@ def _compute(
 
 def _train_network(
     job: Job, state: Path, scenes: Sequence[TrainingScene], normalisation: Normalisation
-) -> tuple[Trained, str]:
-    """Train a network, going on from the state of an interrupted run."""
-    from rasterloom.device import computing, keep_memory, pick_device
+) -> tuple[Trained, str, dict[str, Any]]:
+    """Train a network, going on from the state of an interrupted run; with the device, and the speed of this run."""
+    from rasterloom.device import computing, hardware_name, keep_memory, pick_device
+    from rasterloom.rates import speed_of
 
     keep_memory()
+    model, channels = job.spec["model"], len(normalisation.mean)
     recipe = TrainingRecipe.of(job.spec["training"])
 
     def report(progress: Progress) -> None:
         job.progress(progress.step, progress.steps, f"{job.spec['member']} {job.spec['fold']}: {progress}")
 
     with pick_device() as device, computing(recipe.threads):
-        trainer = Trainer(recipe, job.spec["model"], len(normalisation.mean), device.name)
+        trainer = Trainer(recipe, model, channels, device.name)
         saved = read_state(state / STATE)
         if saved is not None:
             trainer.restore(saved)
             job.log(f"train: {job.spec['member']} goes on at step {trainer.step} of {recipe.steps}")
+        first, started = trainer.step, time.monotonic()
         trained = train(
             trainer,
             lambda step: make_batch(scenes, recipe, normalisation, step),
@@ -212,8 +216,11 @@ def _train_network(
             report=report,
             workers=min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device.is_cuda else 1,
         )
+        seconds, images = time.monotonic() - started, (trainer.step - first) * recipe.batch
         write_state(state / STATE, trainer.state())
-    return trained, device.name
+        hardware = hardware_name(device.name, recipe.threads)
+    speed = speed_of("training", hardware, recipe.precision, seconds, model, channels, recipe.patch, images)
+    return trained, device.name, asdict(speed)
 
 
 # Training state ---------------------------------------------------------------------------------------------

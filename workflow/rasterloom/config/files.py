@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from rasterloom.config.load import merge
-from rasterloom.errors import ConfigError, MissingInputError
+from rasterloom.errors import ConfigError, InputError, MissingInputError
 
 _MALFORMED = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 """What PyYAML raises, besides its own errors, for a value whose text does not fit its kind (``2024-13-01``)."""
@@ -28,6 +28,20 @@ def read_config_files(paths: Sequence[Path]) -> dict[str, Any]:
     for path in paths:
         merged = merge(merged, _read(path))
     return merged
+
+
+def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:
+    """What a command run by hand goes by: ``config.yaml`` where it stands, with files laid over it.
+
+    Raises
+    ------
+    InputError, MissingInputError, ConfigError
+        If there is neither, or as `read_config_files`.
+    """
+    base = [Path("config.yaml")] if Path("config.yaml").is_file() else []
+    if not base and not overlays:
+        raise InputError("no configuration: run this beside config.yaml, or give one with --configfile")
+    return read_config_files([*base, *overlays])
 
 
 def check_config_files(paths: Iterable[Path]) -> None:
