@@ -3,7 +3,7 @@
 # make demo-full     ten classes on generated scenes, up to 90 minutes on two cores
 # make rio           real imagery: the SpaceNet Rio chips below RASTERLOOM_TEST_DATA
 # make check         formatters, linters, types
-# make schema        the configuration's JSON schema and docs/configuration.md, from its typed model
+# make docs        the configuration's JSON schema and docs/configuration.md, from its typed model
 # TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
 
 VENV ?= .venv
@@ -19,7 +19,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full rio test check schema fingerprints lock clean-demo
+.PHONY: demo demo-full rio test check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -45,9 +45,10 @@ check: $(INSTALLED)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
 
-schema: $(INSTALLED)
+docs: $(INSTALLED)
 	$(PY) -m rasterloom schema > workflow/schemas/config.schema.json
 	$(PY) -m rasterloom schema --markdown > docs/configuration.md
+	$(PY) tests/troubleshooting.py --write
 
 fingerprints: $(INSTALLED)
 	$(PY) tests/fingerprints.py --confirm

@@ -50,7 +50,7 @@ MEMBER = ["classes", "trees", "members", 0]
             {"steps": 5},
             "waterway.training.steps`: it has no effect on models",
         ),
-        (["classes", "waterway", "prediction"], {"stride": 5}, "which has no settings of prediction but threads"),
+        (["classes", "waterway", "prediction"], {"stride": 5}, "no settings of prediction count there but threads"),
         (["classes", "waterway", "members", 0, "training"], {"batch": 2}, "no effect on a model per pixel (forest)"),
         (
             ["sensors", "rgb", "registration"],

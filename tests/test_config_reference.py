@@ -134,12 +134,12 @@ def test_defaults_in_config_yaml_are_those_of_the_model(settings_table: Table) -
 
 
 def test_schema_file_is_that_of_the_model() -> None:
-    """Remedy: make schema"""
+    """Remedy: make docs"""
     assert (ROOT / "workflow/schemas/config.schema.json").read_text(encoding="utf-8") == schema_text()
 
 
 def test_reference_file_is_that_of_the_model() -> None:
-    """Remedy: make schema"""
+    """Remedy: make docs"""
     assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == reference()
 
 

@@ -150,7 +150,7 @@ def _idle_settings(place: str, what: str, entry: Any) -> Iterable[str]:
         idle = sorted(getattr(entry, section).model_fields_set - set(used))
         if idle:
             yield (
-                f"`{place}.{section}.{idle[0]}`: it has no effect on {what}, which has no settings of {section} but "
+                f"`{place}.{section}.{idle[0]}`: it has no effect on {what}: no settings of {section} count there but "
                 f"{' and '.join(used)}: remove it"
             )
 
