@@ -12,7 +12,7 @@ def test_page_is_made_of_the_cases() -> None:
 
 
 def test_chapter_escapes_what_would_break_a_table() -> None:
-    odd = BadInput("a bar", given="a | b", True, "{root}/x `y` | z")
+    odd = BadInput("a bar", given="a | b", stops=True, says="{root}/x `y` | z")
     assert chapter("Odd", [odd]).splitlines()[4] == "| a bar | `a \\| b` | `DATA/x 'y' \\| z` |"
 
 
