@@ -138,6 +138,7 @@ def _run_stage(args: argparse.Namespace) -> None:
         spec, sources, results = _by_hand(args)
     job = Job(spec, sources, results, Store.of(results))
     module_of(args.stage).run(job)
+    job.remember()
     job.log(f"{args.stage}: wrote {job.output}")
 
 
