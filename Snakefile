@@ -1,6 +1,7 @@
 """rasterloom: raw multi-resolution images in, scored polygons out. This file is the table of contents."""
 
 import sys
+from snakemake.io import IOFile
 
 
 configfile: "config.yaml"
@@ -15,7 +16,7 @@ from rasterloom.guard import guarded
 from rasterloom.rules import Rules, prepare_jobs
 
 prepare_jobs()
-RULES = guarded(Rules.load)(config, workflow.configfiles)
+RULES = guarded(Rules.load)(config, workflow.configfiles).watching(workflow, IOFile)
 RESULTS = RULES.results
 
 

@@ -152,6 +152,13 @@ def test_stage_by_hand_takes_the_spec_of_the_configuration(jobs: list[Job], conf
     assert job.results == Path("other")
 
 
+def test_stage_by_hand_has_the_order_of_keys_that_the_workflow_gives(jobs: list[Job], configured: Path) -> None:
+    """A table's rows come in the order of the classes of the spec, whatever that of the configuration is."""
+    assert code_of("score") == 0
+    classes = list(jobs[0].spec["classes"])
+    assert classes == sorted(classes)
+
+
 @pytest.mark.parametrize("stage", ["label", "tune"])
 def test_stage_by_hand_knows_the_option_class(jobs: list[Job], configured: Path, stage: str) -> None:
     assert code_of(stage, "--class", "trees") == 0

@@ -10,10 +10,20 @@ from typing import Any
 import pytest
 
 from rasterloom.errors import MissingInputError, StoreError
-from rasterloom.job import OUTPUTS, Job, batch_manifests, batches_of, output_of, scene_manifests
+from rasterloom.job import (
+    OUTPUTS,
+    Job,
+    asked_digest,
+    asked_path,
+    batch_manifests,
+    batches_of,
+    output_of,
+    scene_manifests,
+)
 from rasterloom.manifest import Manifest
 from rasterloom.stages import STAGES
 from rasterloom.store import Item, Store
+from rasterloom.verify import manifests_of
 
 SCALE = {"name": "s1024", "size": 1024}
 Put = Callable[..., Item]
@@ -174,6 +184,20 @@ def test_write_output_is_atomic(results: Path) -> None:
     assert list(results.iterdir()) == []
     job.write_output(lambda path: path.touch())
     assert [path.name for path in results.iterdir()] == ["score.tsv"]
+
+
+def test_remember_writes_down_what_was_asked(results: Path) -> None:
+    job = job_of(results, {"class": "trees", "batch": "b0", "scenes": []})
+    record = asked_path(results, "polygons/trees/b0.json")
+    job.remember()
+    assert not record.exists(), "nothing was written"
+    job.finish({})
+    job.remember()
+    assert record.read_text(encoding="utf-8") == asked_digest(job.spec, {})
+    assert list(manifests_of(results)) == [job.output], "a record is no manifest"
+    assert (
+        asked_digest(job.spec, {"a": 1}) != asked_digest(job.spec, {}) != asked_digest({**job.spec, "version": 2}, {})
+    )
 
 
 def test_progress_says_the_first_and_the_last(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

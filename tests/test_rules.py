@@ -17,6 +17,8 @@ import pytest
 from conftest import stand_in_dag
 from rasterloom.config import load_config
 from rasterloom.errors import ConfigError
+from rasterloom.files import write_text
+from rasterloom.job import asked_digest, asked_path
 from rasterloom.registry import asked_outputs
 from rasterloom.rules import Rules, lift_rate_limit, prepare_jobs
 
@@ -117,3 +119,46 @@ def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytes
     library, other = os.environ["PYTHONPATH"].split(os.pathsep)
     assert (Path(library) / "rasterloom/rules.py").is_file()
     assert other == "/else"
+
+
+class _Workflow:
+    """What the rules ask of Snakemake's workflow: its records, by output, and a place for what is to be forced."""
+
+    def __init__(self, records: dict[str, list[str]]) -> None:
+        self.persistence = SimpleNamespace(params=lambda file: records.get(str(file)))
+        self.dag = SimpleNamespace(forcefiles=set())
+
+
+@pytest.mark.parametrize(
+    ("written", "recorded", "forced"),
+    [
+        ("now", None, False),  # copied results: Snakemake knows nothing of them, and need not
+        (None, None, True),
+        ("other", None, True),
+        ("other", "now", True),  # Snakemake remembers what was there before they were put back
+        ("other", "other", False),  # Snakemake sees it by itself, and says what has changed
+        ("now", "other", False),
+    ],
+)
+def test_manifests_force_an_output_that_was_made_for_something_else(
+    written: str | None, recorded: str | None, forced: bool, rules: Rules
+) -> None:
+    names = {"scale": "s1024", "scene": "6010_1_2"}
+    asked = {"now": rules.dag.spec("stack", **names), "other": {"stage": "stack", "scale": "s99"}}
+    sources = rules.dag.sources("stack", **names)
+    path = rules.results / "stacks/s1024/6010_1_2.json"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    if written:
+        write_text(asked_path(rules.results, "stacks/s1024/6010_1_2.json"), asked_digest(asked[written], sources))
+    params = [repr(rules.dag.argument(value)) for value in (asked[recorded], sources)] if recorded else None
+    workflow = _Workflow({} if params is None else {str(path): params})
+    read = rules.watching(workflow, str).manifests("stack")(names)
+    assert read == [f"{rules.results}/registration/6010_1_2.json"]
+    assert workflow.dag.forcefiles == ({str(path)} if forced else set())
+
+
+def test_manifests_force_nothing_that_is_not_there(rules: Rules) -> None:
+    workflow = _Workflow({})
+    rules.watching(workflow, str).manifests("stack")({"scale": "s1024", "scene": "6010_1_2"})
+    assert workflow.dag.forcefiles == set()

@@ -141,6 +141,7 @@ def _run_stage(args: argparse.Namespace) -> None:
         spec, sources, results = _by_hand(args)
     job = Job(spec, sources, results, Store.of(results))
     module_of(args.stage).run(job)
+    job.remember()
     job.log(f"{args.stage}: wrote {job.output}")
 
 
@@ -172,4 +173,6 @@ def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
             f"the configuration has no {wanted.format(**names)}; it has {', '.join(nearest)}"
             + (f" and {len(known) - len(nearest)} more" if len(known) > len(nearest) else "")
         )
-    return dag.spec(args.stage, **names), dag.sources(args.stage, **names), dag.results
+    # As text and back, as the workflow gives them: the order of keys in the configuration must not reach a table.
+    spec, sources = dag.spec(args.stage, **names), dag.sources(args.stage, **names)
+    return _argument(dag.argument(spec)), _argument(dag.argument(sources)), dag.results

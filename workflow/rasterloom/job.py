@@ -11,7 +11,7 @@ from typing import Any
 
 from rasterloom.digest import digest
 from rasterloom.errors import StoreError
-from rasterloom.files import atomic_path, link
+from rasterloom.files import atomic_path, link, write_text
 from rasterloom.manifest import Manifest
 from rasterloom.store import KEY_DIGITS, Item, Store, Writing
 
@@ -37,6 +37,9 @@ OUTPUTS: Mapping[str, str] = {
 }
 """What each stage writes, relative to the results folder; the fields are keys of the stage's spec."""
 
+ASKED = ".asked"
+"""Folder, in the results, of what each output was asked with."""
+
 BATCHED = frozenset({"predictions", "ensembles", "polygons"})
 """Folders whose manifests hold a batch of scenes; elsewhere a manifest holds one scene."""
 
@@ -50,6 +53,16 @@ def wildcards(spec: Mapping[str, Any]) -> dict[str, str]:
 def output_of(spec: Mapping[str, Any]) -> str:
     """The path, relative to the results folder, of what the job of a spec writes."""
     return OUTPUTS[spec["stage"]].format(**wildcards(spec))
+
+
+def asked_path(results: Path, output: str) -> Path:
+    """Where a digest of what an output was asked with lies; `output` is relative to the results folder."""
+    return results / ASKED / f"{output}.txt"
+
+
+def asked_digest(spec: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+    """Digest of what a job is asked with: its slice of the recipe, and paths, sizes and times of its source files."""
+    return digest([dict(spec), dict(sources)])[:KEY_DIGITS]
 
 
 def scene_manifests(folder: str, scenes: Iterable[str]) -> list[str]:
@@ -216,3 +229,11 @@ class Job:
         """Write the job's final file atomically: `write` gets the temporary path."""
         with atomic_path(self.output) as temporary:
             write(temporary)
+
+    def remember(self) -> None:
+        """Write down, beside the results, what the output was asked with, if it is there.
+
+        Snakemake's own records stay where they are when results are copied, restored from a backup, or made by hand.
+        """
+        if self.output.exists():
+            write_text(asked_path(self.results, output_of(self.spec)), asked_digest(self.spec, self.sources))

@@ -16,6 +16,7 @@ from rasterloom.dag import Dag
 from rasterloom.errors import RasterloomError
 from rasterloom.files import write_json, write_text
 from rasterloom.guard import guarded
+from rasterloom.job import OUTPUTS, asked_digest, asked_path
 from rasterloom.lock import hold
 from rasterloom.registry import OUTPUTS_NOTE
 from rasterloom.store import Store
@@ -56,6 +57,9 @@ class Rules:
 
     Every function that Snakemake may call while it builds the graph is guarded: an error in it ends the run.
     """
+
+    workflow: Any = None
+    as_file: Callable[[str], Any] = str
 
     def __init__(self, dag: Dag, merged: Mapping[str, Any]) -> None:
         self.dag = dag
@@ -106,7 +110,43 @@ class Rules:
 
     def manifests(self, stage: str) -> Callable[[Wildcards], list[str]]:
         """Input function: the manifests that a job of the stage reads."""
-        return self._function(lambda names: self.dag.inputs(stage, **names))
+
+        def answer(names: dict[str, str]) -> list[str]:
+            self._force_if_unknown(stage, names)
+            return self.dag.inputs(stage, **names)
+
+        return self._function(answer)
+
+    def watching(self, workflow: Any, as_file: Callable[[str], Any]) -> Rules:
+        """These rules, which from now on force outputs that Snakemake would wrongly take for what is wanted.
+
+        Parameters
+        ----------
+        workflow : Snakemake's workflow
+        as_file : callable
+            Makes of a path what Snakemake's records are asked by.
+        """
+        self.workflow, self.as_file = workflow, as_file
+        return self
+
+    def _force_if_unknown(self, stage: str, names: dict[str, str]) -> None:
+        """Have a job run whose output was made for something else, though Snakemake's records do not show it.
+
+        They lie in ``.snakemake``, not with the results: without a record, or with that of other results, Snakemake
+        takes what is there for what is wanted.
+        """
+        output = OUTPUTS[stage].format(**names)
+        path = self.results / output
+        if self.workflow is None or self.workflow.dag is None or not path.exists():
+            return
+        spec, sources = self.dag.spec(stage, **names), self.dag.sources(stage, **names)
+        record = asked_path(self.results, output)
+        if record.is_file() and record.read_text(encoding="utf-8") == asked_digest(spec, sources):
+            return
+        asked = {repr(self.dag.argument(value)) for value in (spec, sources) if value}
+        recorded = self.workflow.persistence.params(self.as_file(str(path)))
+        if recorded is None or asked <= set(recorded):  # else Snakemake sees it, and says what has changed
+            self.workflow.dag.forcefiles.add(str(path))
 
     def sources(self, stage: str) -> Callable[[Wildcards], list[str]]:
         """Input function: the source files that a job of the stage reads."""
