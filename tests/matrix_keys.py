@@ -1,0 +1,240 @@
+"""Keys of the configuration that behave as those of the matrix: each with the jobs and items that follow it.
+
+They are not run by Snakemake. The jobs are read off the graph (those whose spec has changed, and what reads their
+outputs), the items are counted in the store of one process that goes through them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from matrix import AFTER_REGISTRATION, OF_CLASS, OF_TWO
+from rasterloom.config.model import AugmentConfig, Config, PredictionConfig, TrainingConfig
+
+RETRAINED = f"train F, predict S, {OF_CLASS}"
+REPREDICTED = f"predict S, {OF_CLASS}"
+ALL_RETRAINED = "train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key, a value for it in a finished project, and what must follow.
+
+    Attributes
+    ----------
+    key : str
+        As in the model, ``*`` standing for any name.
+    path : str
+        Where it is set.
+    value : Any
+    jobs, items : str
+        Expectations, as `matrix.counts` reads them.
+    start : str
+        The row whose finished project is changed.
+    alone : str
+        The stage whose items alone are expected; empty: all stages'. With other compute threads, or windows in other
+        batches, numbers may differ in their last bits or not, by the processor, and so what follows.
+    wrong : str
+        Why the product does not do this yet; empty: it does.
+    """
+
+    key: str
+    path: str
+    value: Any
+    jobs: str
+    items: str
+    start: str = "network"
+    alone: str = ""
+    wrong: str = ""
+
+
+TRAINING: dict[str, Any] = {
+    "steps": 3,
+    "batch": 3,
+    "patch": 24,
+    "positive_fraction": 1.0,
+    "learning_rate": 0.01,
+    "weight_decay": 0.9,
+    "augment.flips": False,
+    "augment.rotation": False,
+    "augment.colour": 1.0,
+    "precision": "bfloat16",
+    "threads": 2,
+    "seed": 1,
+}
+PREDICTION: dict[str, Any] = {
+    "window": 24,
+    "stride": 8,
+    "symmetries": True,
+    "batch": 3,
+    "precision": "bfloat16",
+    "threads": 2,
+}
+LEVELS = {
+    "defaults": "defaults",
+    "classes.*": "classes.trees",
+    "classes.*.members": "classes.trees.members.0",
+}
+"""Where training and prediction are set: in the model, and in a recipe whose class `trees` has one network."""
+
+
+def _settings() -> list[Key]:
+    found = []
+    for level, place in LEVELS.items():
+        for name, value in TRAINING.items():
+            jobs, items = f"{RETRAINED}, tables(1)", RETRAINED
+            if level == "defaults" and name == "seed":
+                jobs, items = f"{ALL_RETRAINED}, tables(C)", ALL_RETRAINED
+            if level == "defaults" and name == "threads":  # a forest is the same on any number of threads
+                jobs = f"{ALL_RETRAINED}, tables(C)"
+                items = "train 2*F"
+            alone = "train" if name == "threads" else ""
+            key, path = f"{level}.training.{name}", f"{place}.training.{name}"
+            found.append(Key(key, path, value, jobs, items, alone=alone))
+        for name, value in PREDICTION.items():
+            jobs = f"{REPREDICTED}, tables(1)"
+            if level == "defaults" and name == "threads":
+                jobs = "predict M*S, ensemble C*S, tune C, vectorise C*S, tables(C)"
+            alone = "predict" if name in {"threads", "batch"} else ""
+            key, path = f"{level}.prediction.{name}", f"{place}.prediction.{name}"
+            found.append(Key(key, path, value, jobs, REPREDICTED, alone=alone))
+    return found
+
+
+def _polygons() -> list[Key]:
+    found = []
+    for name, value in {
+        "threshold": 0.8,
+        "dilate": 1,
+        "erode": 1,
+        "min_area": 30,
+        "min_hole": 5,
+        "simplify": 0.5,
+    }.items():
+        tuned = name in {"threshold", "dilate", "erode"}
+        for level, place, classes in (("defaults", "defaults", "C"), ("classes.*", "classes.trees", "1")):
+            items = f"{f'tune {classes}, ' if tuned else ''}vectorise {classes}*S"
+            key, path, jobs = f"{level}.polygons.{name}", f"{place}.polygons.{name}", f"{items}, tables({classes})"
+            if name == "threshold":  # classes with one fixed threshold share its item
+                items = f"tune 1, vectorise {classes}*S"
+            found.append(Key(key, path, value, jobs, items, start=""))
+    return found
+
+
+def _model(name: str, path: str, value: int, start: str = "") -> Key:
+    return Key(f"models.*.{name}", path, value, f"{RETRAINED}, tables(1)", RETRAINED, start)
+
+
+def _sensor(name: str, value: Any, items: str) -> Key:
+    return Key(f"sensors.*.{name}", f"sensors.m.{name}", value, f"register S, {AFTER_REGISTRATION}", items, start="")
+
+
+KEYS = [
+    *_settings(),
+    *_polygons(),
+    _model("depth", "models.forest.depth", 2),
+    _model("trees", "models.forest.trees", 5),
+    _model("samples", "models.forest.samples", 100),
+    _model("maps", "models.unet.maps", 6, "network"),
+    _model("levels", "models.unet.levels", 2, "network"),
+    _model("convolutions", "models.unet.convolutions", 2, "network"),
+    Key(
+        "models.*.samples",
+        "models.linear.samples",
+        100,
+        "train 2*F, predict 2*S, ensemble C*S, tune C, vectorise C*S, tables(C)",
+        "train 2*F, predict 2*S, ensemble C*S, tune C, vectorise C*S",
+        start="",
+    ),
+    *(
+        Key(
+            f"scales.*.{name}",
+            "scales.coarse",
+            {name: value},
+            f"stack S, mask 2*T, {OF_TWO}, tables(C)",
+            f"stack S, mask 2*T, {OF_TWO}",
+            start="",
+        )
+        for name, value in {"size": 40, "gsd": 0.5, "factor": 0.6}.items()
+    ),
+    Key(
+        "scales.*.factor",
+        "scales.coarse",
+        {"factor": 0.5},  # half of 64 pixels: the same grid as size 32
+        f"stack S, mask 2*T, {OF_TWO}, tables(C)",
+        "none",
+        start="",
+        wrong="the key of a stack holds how its scale is written, not only the grid",
+    ),
+    Key(
+        "classes.*.members.training.seed",
+        "classes.buildings.members.0.training.seed",
+        1,
+        f"{RETRAINED}, tables(1)",
+        RETRAINED,
+        start="",
+    ),
+    Key(
+        "classes.*.members.input",
+        "classes.buildings.members.1.input",
+        "both",
+        f"stack S, {RETRAINED}, tables(1)",
+        f"stack S, {RETRAINED}",
+        start="",
+    ),
+    Key(
+        "defaults.prediction.threads",  # without a network, whose results alone may depend on it
+        "defaults.prediction.threads",
+        2,
+        "predict M*S, ensemble C*S, tune C, vectorise C*S, tables(C)",
+        "none",
+        start="",
+    ),
+    _sensor("max_shift", 9, "register S"),  # where no scene reaches it
+    _sensor("bands", None, "register S"),  # as many as the files have
+    _sensor("nodata", 0, "register S, stack S"),  # which no pixel is
+    Key(
+        "validation.seed",  # where the best division is the same
+        "validation.seed",
+        7,
+        "split C, from(train)",
+        "split C",
+        start="",
+    ),
+    Key("dataset.truth", "dataset.truth", None, "label C, from(mask)", "none", start=""),
+]
+
+ELSEWHERE = {
+    "dataset.layout": "another kind of data set: other files, and nothing is shared but by chance",
+    "dataset.table": "of the layout `sheet`, which the project of the matrix does not have",
+}
+"""Keys that no change of one project is about."""
+
+
+def leaves(model: Any = Config, path: str = "") -> set[str]:
+    """Every key of the typed model that holds a value and not a table, ``*`` standing for any name."""
+    import types
+    import typing
+
+    found: set[str] = set()
+    for name, entry in model.model_fields.items():
+        place, kind = f"{path}{name}", entry.annotation
+        if typing.get_origin(kind) is dict:
+            place, kind = f"{place}.*", typing.get_args(kind)[1]
+        if typing.get_origin(kind) is list and hasattr(typing.get_args(kind)[0], "model_fields"):
+            found.add(place)
+            kind = typing.get_args(kind)[0]
+        if hasattr(kind, "model_fields"):
+            found |= leaves(kind, f"{place}.")
+        else:
+            assert typing.get_origin(kind) is not dict, place
+            assert not isinstance(kind, types.FunctionType), place
+            found.add(place)
+    return found
+
+
+assert set(TRAINING) == {n for n in TrainingConfig.model_fields if n != "augment"} | {
+    f"augment.{name}" for name in AugmentConfig.model_fields
+}
+assert set(PREDICTION) == set(PredictionConfig.model_fields)
