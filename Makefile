@@ -49,6 +49,7 @@ docs: $(INSTALLED)
 	$(PY) -m rasterloom schema > workflow/schemas/config.schema.json
 	$(PY) -m rasterloom schema --markdown > docs/configuration.md
 	$(PY) tests/troubleshooting.py --write
+	$(PY) tests/matrix.py --write
 
 fingerprints: $(INSTALLED)
 	$(PY) tests/fingerprints.py --confirm

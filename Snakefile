@@ -13,9 +13,8 @@ report: "workflow/report/workflow.rst"
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from rasterloom.guard import guarded
-from rasterloom.rules import Rules, prepare_jobs
+from rasterloom.rules import Rules
 
-prepare_jobs()
 RULES = guarded(Rules.load)(config, workflow.configfiles).watching(workflow, IOFile)
 RESULTS = RULES.results
 

@@ -287,8 +287,6 @@ class Row:
         Numbers of the project that the change has altered.
     arguments : tuple of str
         Of Snakemake.
-    wrong : str
-        Why the product does not do this yet; empty: it does.
     """
 
     name: str
@@ -300,7 +298,6 @@ class Row:
     keys: tuple[str, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
-    wrong: str = ""
 
     @property
     def expected_jobs(self) -> Counter[str]:
@@ -432,7 +429,7 @@ def nothing(project: Project) -> None:
 
 # The table in the docs ------------------------------------------------------------------------------------
 
-BEGIN = "<!-- The table is made by `python tests/matrix.py --write`. -->"
+BEGIN = "<!-- The table is made by `make docs`. -->"
 END = "<!-- Here the table ends. -->"
 
 
@@ -446,8 +443,7 @@ def table(chapters: Mapping[str, Sequence[Row]]) -> str:
             after = f" (after: {words[row.start]})" if row.start else ""
             after += f" ({', '.join(f'{name} = {n}' for name, n in row.numbers.items())})" if row.numbers else ""
             sums = sum(row.expected_jobs.values()), sum(row.expected_items.values())
-            wrong = f" (not yet: {row.wrong})" if row.wrong else ""
-            lines.append(f"| {row.words}{after} | {_cell(row.jobs, sums[0])} | {_cell(row.items, sums[1])}{wrong} |")
+            lines.append(f"| {row.words}{after} | {_cell(row.jobs, sums[0])} | {_cell(row.items, sums[1])} |")
     return "\n".join(lines)
 
 

@@ -40,7 +40,7 @@ def reversed_keys(project: Project) -> None:
 
 
 def defaults_written(project: Project) -> None:
-    """Every default of the model written out."""
+    """The defaults written out of every table that holds any (a model has keys of its own kind alone)."""
     from rasterloom.config import load_config
     from rasterloom.config.load import recorded
 

@@ -149,7 +149,7 @@ INPUTS = [
         "new-scene-removed",
         "that scene removed",
         on_data(remove_scene, SPARE[0]),
-        "wkt C + 1, submission 1, measure 1, report 1",
+        "wkt C + 1, submission 1, measure 1, quality 1, report 1",
         "none",
         start="new-scene-added",
     ),
@@ -192,6 +192,5 @@ INPUTS = [
         on_data(rename_scene, TRAINS, "6005_0_0"),
         "from(register)",
         "label C, mask M, split C, vectorise C",
-        wrong="the key of statistics holds the moments of scenes in the order of their names",
     ),
 ]

@@ -35,8 +35,6 @@ class Key:
     alone : str
         The stage whose items alone are expected; empty: all stages'. With other compute threads, or windows in other
         batches, numbers may differ in their last bits or not, by the processor, and so what follows.
-    wrong : str
-        Why the product does not do this yet; empty: it does.
     """
 
     key: str
@@ -46,7 +44,6 @@ class Key:
     items: str
     start: str = "network"
     alone: str = ""
-    wrong: str = ""
 
 
 TRAINING: dict[str, Any] = {
@@ -165,7 +162,6 @@ KEYS = [
         f"stack S, mask 2*T, {OF_TWO}, tables(C)",
         "none",
         start="",
-        wrong="the key of a stack holds how its scale is written, not only the grid",
     ),
     Key(
         "classes.*.members.training.seed",

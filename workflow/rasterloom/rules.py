@@ -118,7 +118,9 @@ class Rules:
         return self._function(answer)
 
     def watching(self, workflow: Any, as_file: Callable[[str], Any]) -> Rules:
-        """These rules, which from now on force outputs that Snakemake would wrongly take for what is wanted.
+        """These rules, made known to the workflow whose jobs they are.
+
+        From now on they force outputs that Snakemake would wrongly take for what is wanted; jobs find the library.
 
         Parameters
         ----------
@@ -126,6 +128,7 @@ class Rules:
         as_file : callable
             Makes of a path what Snakemake's records are asked by.
         """
+        prepare_jobs()
         self.workflow, self.as_file = workflow, as_file
         return self
 

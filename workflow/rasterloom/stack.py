@@ -21,7 +21,7 @@ from rasterloom.resample import BAND_ROWS, resample_bands
 from rasterloom.scan import check_unchanged
 from rasterloom.store import Writing
 
-VERSION = 2
+VERSION = 3
 
 CHUNK = 128
 """Side of a chunk; it holds all channels, since a patch needs all of them."""
@@ -61,7 +61,8 @@ def wanted(job: Job) -> Iterator[Wanted]:
             for name in names
         },
     }
-    yield Wanted(scene, job.key(recipe, origin), recipe, origin, (places, counts, grid))
+    key = job.key({"sensors": names}, origin)  # the grid decides, not how the scale is written
+    yield Wanted(scene, key, recipe, origin, (places, counts, grid))
 
 
 def _band_count(spec: Mapping[str, Any], places: Mapping[str, Any], name: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from rasterloom.digest import digest
@@ -14,7 +14,7 @@ from rasterloom.register import read_registration
 from rasterloom.scan import Moments, merge_moments
 from rasterloom.store import Writing
 
-VERSION = 1
+VERSION = 2
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
@@ -44,8 +44,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
                 moments[name][scene] = [Moments(**band) for band in places[name]["moments"]]
         job.progress(done, len(scenes), scene)
     for name in names:
-        inputs = {"moments": digest([[asdict(band) for band in bands] for bands in moments[name].values()])}
-        yield Wanted(name, job.key({}, inputs), {}, inputs, moments[name])
+        # by content, so that a scene's name decides neither the key nor the last bit of a sum
+        ordered = dict(sorted(moments[name].items(), key=lambda entry: [astuple(band) for band in entry[1]]))
+        inputs = {"moments": digest([[asdict(band) for band in bands] for bands in ordered.values()])}
+        yield Wanted(name, job.key({}, inputs), {}, inputs, ordered)
 
 
 def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[str, list[Any]]:
