@@ -3,7 +3,7 @@
 # make demo-full     ten classes on generated scenes, up to 90 minutes on two cores
 # make rio           real imagery: the SpaceNet Rio chips below RASTERLOOM_TEST_DATA
 # make check         formatters, linters, types
-# make docs        the configuration's JSON schema and docs/configuration.md, from its typed model
+# make docs          what is made of code and tests: the JSON schema, docs/configuration.md, troubleshooting.md, caching.md
 # TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
 
 VENV ?= .venv
@@ -37,7 +37,7 @@ rio: $(INSTALLED)
 	$(call summary,results-rio)
 
 test: $(INSTALLED)
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check .

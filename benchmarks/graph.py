@@ -1,8 +1,8 @@
 """What it costs to find that nothing is to be done: a finished run of the full recipe over many scenes.
 
-Stand-in data (the names of a contest's files, empty images) and a finished state that nobody has computed: manifests
-and tables as every stage leaves them, which `snakemake --touch` enters into its records. Then each command is run
-once to warm the file system's cache and once to be measured: seconds, those of the processor, and peak memory.
+Stand-in data (the names of a contest's files, images of 8 pixels) and a finished state that nobody has computed:
+manifests and tables as every stage leaves them, which `snakemake --touch` enters into its records. Then each command
+is run once to warm the file system's cache and once to be measured: seconds, those of the processor, and peak memory.
 
     python benchmarks/graph.py [SCENES ...]       57 and 450 scenes, if none are given; the first 25 are labelled
 """
@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import tifffile
 import yaml
 
 from rasterloom.config import read_config_files
@@ -25,14 +29,20 @@ from rasterloom.dag import Dag
 from rasterloom.digest import digest
 from rasterloom.files import write_json
 from rasterloom.job import OUTPUTS, asked_digest, asked_path
+from rasterloom.stale import TABLES, names_of
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELLED = 25
 COMMANDS = {
     "snakemake": ["-m", "snakemake", "--cores", "1"],
     "snakemake -n": ["-m", "snakemake", "-n"],
+    "rasterloom plan": ["-m", "rasterloom", "plan"],
 }
-NAMES = ("three_band/{}.tif", *(f"sixteen_band/{{}}_{sensor}.tif" for sensor in "PMA"))
+NAMES = {
+    "three_band/{}.tif": 3,
+    **{f"sixteen_band/{{}}_{sensor}.tif": n for sensor, n in (("P", 1), ("M", 8), ("A", 8))},
+}
+"""Files of a scene, and their bands."""
 
 
 def write_data(folder: Path, scenes: int) -> None:
@@ -41,9 +51,13 @@ def write_data(folder: Path, scenes: int) -> None:
         (folder / name).symlink_to(ROOT / name)
     ids = [f"{6010 + 10 * (n // 25)}_{n % 25 // 5}_{n % 5}" for n in range(scenes)]
     root = folder / "data/dstl"
-    for path in (root / name.format(scene) for scene in ids for name in NAMES):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    for name, bands in NAMES.items():
+        buffer = io.BytesIO()
+        planes = {"planarconfig": "separate"} if bands > 1 else {}
+        tifffile.imwrite(buffer, np.zeros((bands, 8, 8), np.uint16), photometric="minisblack", **planes)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        for scene in ids:
+            (root / name.format(scene)).write_bytes(buffer.getvalue())
     tables = {
         "train_wkt_v4.csv": [(s, number, "MULTIPOLYGON EMPTY") for s in ids[:LABELLED] for number in range(1, 11)],
         "sample_submission.csv": [(s, number, "POLYGON EMPTY") for s in ids[LABELLED:] for number in range(1, 11)],
@@ -63,13 +77,13 @@ def write_results(folder: Path) -> int:
     os.chdir(folder)
     dag = Dag.load(read_config_files([Path("config.yaml")]))
     count = 0
-    for stage, jobs in jobs_of(dag).items():
+    for stage, jobs in dag.jobs().items():
         for names in jobs:
             output = OUTPUTS[stage].format(**names)
             spec, sources = dag.spec(stage, **names), dag.sources(stage, **names)
             path = dag.results / output
             if path.suffix == ".json":
-                write_json(path, {"stage": stage, "items": {name: item(stage, name) for name in items_of(spec)}})
+                write_json(path, {"stage": stage, "items": {name: item(stage, name) for name in items_of(stage, spec)}})
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("a table\n", encoding="utf-8")
@@ -81,26 +95,9 @@ def write_results(folder: Path) -> int:
     return count
 
 
-def jobs_of(dag: Dag) -> dict[str, list[dict[str, str]]]:
-    """The wildcards of every job, by stage: those that the rules' functions are asked with."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for stage, paths in dag.outputs().items():
-        for path in paths:
-            parts = [path] if stage == "wkt" else path.split("/")
-            fields = [OUTPUTS[stage]] if stage == "wkt" else OUTPUTS[stage].split("/")
-            names = {}
-            for field, part in zip(fields, parts, strict=True):
-                if "{" in field:
-                    name, ending = field.removeprefix("{").split("}")
-                    names[name] = part.removesuffix(ending)
-            found.setdefault(stage, []).append(names)
-    return found
-
-
-def items_of(spec: dict[str, object]) -> list[str]:
-    """Names of the items in the manifest of a job, about as its stage gives them."""
-    scenes = spec.get("scenes") if spec["stage"] in {"label", "predict", "ensemble", "vectorise"} else None
-    return [str(name) for name in scenes] if isinstance(scenes, list) else ["item"]
+def items_of(stage: str, spec: dict[str, Any]) -> list[str]:
+    """Names of the items in the manifest of a job; nothing reads those of a table."""
+    return [] if stage in TABLES else names_of(spec)
 
 
 def item(stage: str, name: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from rasterloom.inspect.found import BANDS, Found, as_mapping
 from rasterloom.inspect.grounds import footprint, same_ground
 from rasterloom.inspect.oddities import Oddity
 from rasterloom.inspect.pixels import BUDGET, Header, Look, look, merged, read_header
+from rasterloom.quality import SATURATED_SHARE
 from rasterloom.rasters import RasterInfo, SensorReader
 
 SAMPLES = 400_000
@@ -27,9 +28,6 @@ SAMPLES = 400_000
 
 MOSTLY = 0.5
 """Share of pixels without data, or black, beyond which a scene is odd."""
-
-SATURATED = 0.005
-"""Share of a band's values at the greatest value of its type beyond which it is odd."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -209,7 +207,7 @@ def _odd_values(name: str, seen: Mapping[str, Look]) -> Iterator[Oddity]:
             where = f"{scene} band {number}"
             if band.count and band.low == band.high:
                 yield Oddity(f"sensor {name} has a constant band", f"{where} ({band.low:g})")
-            elif full and band.high == top and band.tops > SATURATED * band.count:
+            elif full and band.high == top and band.tops > SATURATED_SHARE * band.count:
                 yield Oddity(f"sensor {name} is saturated at {top:g}", f"{where} ({_percent(band.tops / band.count)})")
             if band.nans:
                 yield Oddity(
