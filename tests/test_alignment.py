@@ -1,107 +1,66 @@
-"""Estimating shifts: sign, precision, inverted contrast, no-data, and knowing when not to."""
+"""Signals of edges, peaks of their correlation, and ECC: sign, precision, inverted contrast, no-data, failures."""
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from rasterloom import alignment
-from rasterloom.alignment import View, confidence, correlation_peak, estimate_shift, gradient_signal, spectra
+from grounds import ground, moved
+from rasterloom.alignment import (
+    BEYOND,
+    NotRefined,
+    Peak,
+    best_pair,
+    combined_signal,
+    correlation_peak,
+    gradient_signal,
+    gradient_signals,
+    lags,
+    refine,
+    spectra,
+)
+from rasterloom.views import Floats, View
 
-
-def ground(seed: int = 0, side: int = 400) -> NDArray[np.float32]:
-    """Fields and houses: rectangles of one brightness each, smoothed."""
-    rng = np.random.default_rng(seed)
-    image = np.full((side, side), 100, np.float32)
-    for _ in range(side * 2):
-        x, y, w, h = rng.integers(0, side, 2).tolist() + rng.integers(4, 40, 2).tolist()
-        image[y : y + h, x : x + w] = rng.integers(20, 250)
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.5), dtype=np.float32)
-
-
-def moved(image: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.float32]:
-    """What is at x in `image` is at x + dx."""
-    matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-    return np.asarray(cv2.warpAffine(image, matrix, image.shape[::-1], borderMode=cv2.BORDER_REFLECT))
+ALL = np.ones((400, 400), np.bool_)
 
 
-def view(*bands: NDArray[np.float32], valid: NDArray[np.bool_] | None = None) -> View:
-    return View(np.stack(bands), np.ones(bands[0].shape, np.bool_) if valid is None else valid)
+def peak_of(one: Floats, other: Floats, reach: float = 20.0, width: float = 3.0) -> Peak:
+    return correlation_peak(spectra([one], reach), spectra([other], reach), (0, 0), width)
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.4, -0.3), (-3.25, 7.5), (17.0, 12.0)])
 @pytest.mark.parametrize("contrast", [1.0, -0.5])
-def test_estimate_shift(shift: tuple[float, float], contrast: float) -> None:
-    rng = np.random.default_rng(1)
+def test_correlation_peak_of_edges(shift: tuple[float, float], contrast: float) -> None:
     one = ground()
-    other = 300 + contrast * moved(one, *shift) + rng.normal(0, 2, one.shape).astype(np.float32)
-    found = estimate_shift([view(one)], view(other), 1.0, 20.0)
-    np.testing.assert_allclose(found.shift, shift, atol=0.06)
-    assert found.method == "ecc" and found.note is None and found.confidence > 0.6
-
-
-def test_the_best_matching_band_is_used() -> None:
-    one, noise = ground(0), ground(5)
-    found = estimate_shift([view(noise), view(noise, one)], view(noise[::-1], moved(one, 4, -2)), 1.0, 20.0)
-    np.testing.assert_allclose(found.shift, (4, -2), atol=0.06)
-
-
-def test_nodata_does_not_decide() -> None:
-    """Both images have no data in the same fixed corner, which must not pull the shift to zero."""
-    one = ground()
-    valid = np.ones(one.shape, np.bool_)
-    valid[:150, :250] = False
-    first, second = one.copy(), moved(one, 6, -5)
-    first[~valid], second[~valid] = 0, 0
-    found = estimate_shift([view(first, valid=valid)], view(second, valid=valid), 1.0, 20.0)
-    np.testing.assert_allclose(found.shift, (6, -5), atol=0.1)
-    assert found.confidence > 0.5
-
-
-def test_different_ground_has_no_confidence() -> None:
-    scores = [estimate_shift([view(ground(i))], view(ground(i + 50)), 1.0, 20.0).confidence for i in range(6)]
-    assert max(scores) < 0.3
-
-
-def test_a_shift_beyond_the_range_has_no_confidence() -> None:
-    one = ground()
-    assert estimate_shift([view(one)], view(moved(one, 30, 0)), 1.0, 20.0).confidence < 0.3
-
-
-@pytest.mark.parametrize("usable", [True, False])
-def test_flat_or_empty_images_have_no_confidence(usable: bool) -> None:
-    flat = np.full((64, 64), 7, np.float32)
-    found = estimate_shift([view(ground(side=64))], view(flat, valid=np.full(flat.shape, usable)), 1.0, 10.0)
-    assert (found.shift, found.confidence, found.method) == ((0.0, 0.0), 0.0, "phase")
-    assert found.note is not None
-
-
-def test_ecc_that_fails_leaves_the_correlation_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = ground()
-
-    def fails(*_: object) -> None:
-        raise ValueError("ECC did not converge")
-
-    monkeypatch.setattr(alignment, "refine", fails)
-    found = estimate_shift([view(one)], view(moved(one, 3.3, -2.2)), 1.0, 20.0)
-    np.testing.assert_allclose(found.shift, (3.3, -2.2), atol=0.15)
-    assert (found.method, found.note) == ("phase", "ECC did not converge")
-
-
-def test_ecc_that_runs_away_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = ground()
-    monkeypatch.setattr(alignment, "refine", lambda *_: ((80.0, 0.0), 0.9))
-    found = estimate_shift([view(one)], view(moved(one, 3, 0)), 1.0, 20.0)
-    np.testing.assert_allclose(found.shift, (3, 0), atol=0.15)
-    assert found.method == "phase" and found.note is not None and "ECC ended" in found.note
+    other = 300 + contrast * moved(one, *shift) + np.random.default_rng(1).normal(0, 2, one.shape)
+    peak = peak_of(*(gradient_signal(image, ALL, 1.0) for image in (one, other)))
+    np.testing.assert_allclose(peak.shift, shift, atol=0.1)
+    assert peak.height > 0.8 and peak.second < 0.3
 
 
 def test_correlation_peak_of_a_dot() -> None:
     one, other = np.zeros((40, 50), np.float32), np.zeros((40, 50), np.float32)
     one[20, 20], other[17, 26] = 1, 1
-    peak = correlation_peak(spectra([one], 8), spectra([other], 8), (0, 0), 1.0)
+    peak = peak_of(one, other, 8, 1.0)
     assert peak.shift == pytest.approx((6, -3))
     assert peak.height == pytest.approx(1.0, abs=1e-5)
+    assert peak.second == pytest.approx(0.0, abs=1e-5)
+
+
+def test_correlation_peak_lies_within_the_range_and_rivals_beyond_it() -> None:
+    one, other = np.zeros((60, 60), np.float32), np.zeros((60, 60), np.float32)
+    one[30, 30] = 1
+    other[30, 32], other[30, 41] = 1, 2
+    peak = peak_of(one, other, 3, 1.0)
+    assert peak.shift == pytest.approx((2, 0), abs=0.05)
+    assert peak.second == pytest.approx(2 * peak.height, rel=1e-4)
+
+
+def test_correlation_peak_of_nothing() -> None:
+    assert peak_of(np.zeros((20, 20), np.float32), ground(side=20)) == Peak((0.0, 0.0), 0.0, 0.0)
+
+
+def test_lags_reach_well_beyond_a_narrow_search() -> None:
+    assert lags(30)[-1] == 60 and lags(1)[-1] == 1 + BEYOND
 
 
 def test_gradient_signal_is_normalised_over_usable_pixels() -> None:
@@ -115,9 +74,58 @@ def test_gradient_signal_is_normalised_over_usable_pixels() -> None:
     assert abs(used.mean()) < 0.02 and used.std() == pytest.approx(1, abs=0.02)
 
 
-def test_confidence_grows_with_height_and_prominence() -> None:
-    assert confidence(0.5, 0.0, 1e6) == 1.0
-    assert confidence(0.1, 0.0, 1e6) == pytest.approx(0.5)
-    assert confidence(0.5, 0.25, 1e6) == pytest.approx(0.5)
-    assert confidence(0.5, 0.0, 16) == pytest.approx(0.5)
-    assert confidence(-0.1, -0.2, 1e6) == confidence(0.1, 0.2, 1e6) == 0.0
+@pytest.mark.parametrize("usable", [True, False])
+def test_gradient_signal_of_a_flat_or_empty_image_is_zero(usable: bool) -> None:
+    flat = np.full((64, 64), 7, np.float32)
+    assert not gradient_signal(flat, np.full(flat.shape, usable), 1.0).any()
+
+
+def test_nodata_does_not_decide() -> None:
+    """Both images have no data in the same fixed corner, which must not pull the shift to zero."""
+    one, valid = ground(), ALL.copy()
+    valid[:150, :250] = False
+    first, second = one.copy(), moved(one, 6, -5)
+    first[~valid], second[~valid] = 0, 0
+    signals = [gradient_signal(image, valid, 1.0) for image in (first, second)]
+    np.testing.assert_allclose(peak_of(*signals).shift, (6, -5), atol=0.1)
+    found = refine(*signals, [[1, 0, 5.5], [0, 1, -4.5]], valid)
+    np.testing.assert_allclose([found[0][2], found[1][2]], (6, -5), atol=0.1)
+
+
+def test_combined_signal_is_the_last_of_all() -> None:
+    shown = View(np.stack([ground(0, 64), ground(1, 64)]), np.ones((64, 64), np.bool_))
+    signals = gradient_signals(shown, 1.0)
+    assert len(signals) == 3
+    np.testing.assert_allclose(combined_signal(shown, 1.0), signals[2], atol=1e-5)
+    single = View(shown.bands[:1], shown.valid)
+    assert len(gradient_signals(single, 1.0)) == 1
+    np.testing.assert_allclose(combined_signal(single, 1.0), gradient_signals(single, 1.0)[0], atol=1e-5)
+
+
+def test_best_pair() -> None:
+    signals = [gradient_signal(ground(seed), ALL, 1.0) for seed in range(4)]
+    other = gradient_signal(moved(ground(2), 4, -2), ALL, 1.0)
+    assert best_pair(signals[:3], [signals[3], other], 10, 3.0) == (2, 1)
+    assert best_pair(signals[:1], [other], 10, 3.0) == (0, 0)
+
+
+def test_refine_translation() -> None:
+    signals = [gradient_signal(image, ALL, 1.0) for image in (ground(), moved(ground(), -3.3, 2.2))]
+    found = refine(*signals, [[1, 0, -3], [0, 1, 2]], ALL)
+    np.testing.assert_allclose(found, [[1, 0, -3.3], [0, 1, 2.2]], atol=0.05)
+
+
+def test_refine_euclidean() -> None:
+    one = ground()
+    there = cv2.getRotationMatrix2D((200, 200), -0.8, 1.0) + np.array([[0, 0, 1.5], [0, 0, -0.5]])
+    other = np.asarray(cv2.warpAffine(one, there, one.shape, borderMode=cv2.BORDER_REFLECT), dtype=np.float32)
+    signals = [gradient_signal(image, ALL, 1.0) for image in (one, other)]
+    found = refine(*signals, [[1, 0, 1], [0, 1, 0]], ALL, "euclidean")
+    corners = np.array([[20, 380, 20], [20, 20, 380], [1, 1, 1]])
+    np.testing.assert_allclose(np.array(found) @ corners, there @ corners, atol=0.1)
+
+
+def test_refine_says_that_it_failed() -> None:
+    flat = np.zeros((64, 64), np.float32)
+    with pytest.raises(NotRefined, match="ECC did not converge"):
+        refine(flat, flat, [[1, 0, 0], [0, 1, 0]], np.ones(flat.shape, np.bool_))

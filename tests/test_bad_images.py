@@ -54,7 +54,13 @@ def run(
     if before is not None:
         before()
     sensors = {
-        name: {"registration": "none", "bands": bands if name == "rgb" else None, "nodata": None, "max_shift": 9.0}
+        name: {
+            "registration": "none",
+            "motion": "translation",
+            "bands": bands if name == "rgb" else None,
+            "nodata": None,
+            "max_shift": 9.0,
+        }
         for name in scene.sensors
     }
     spec = {"stage": "register", "scene": "a", "version": 1, "reference": "rgb", "sensors": sensors}

@@ -145,7 +145,7 @@ class Scene:
         self.files[name] = [{"path": str(path)}]
 
     def stacked(self, method: Any = "none", **scale: Any) -> tuple[NDArray[Any], NDArray[np.uint8], dict[str, Any]]:
-        options = {"registration": method, "bands": None, "nodata": None, "max_shift": 20.0}
+        options = {"registration": method, "motion": "translation", "bands": None, "nodata": None, "max_shift": 20.0}
         sensors = dict.fromkeys(self.files, options)
         first = next(iter(self.files))
         spec = {"stage": "register", "scene": "s", "version": 1, "reference": first, "sensors": sensors}

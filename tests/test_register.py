@@ -15,11 +15,14 @@ from rasterloom import register
 from rasterloom.errors import InputError, StoreError
 from rasterloom.georeference import apply
 from rasterloom.job import Job
+from rasterloom.locate import rotation
 from rasterloom.manifest import Manifest
-from rasterloom.register import given, read_registration, register_scene, shifted
+from rasterloom.register import read_registration, register_scene
+from rasterloom.resample import resample
 from rasterloom.scan import scan_sensor
 from rasterloom.scenes import Scene, generate_scene
 from rasterloom.store import Item, Store
+from rasterloom.trust import ACCEPTED
 
 BANDS = {"rgb": 3, "p": 1, "m": 8, "a": 8}
 
@@ -30,7 +33,13 @@ def source(path: Path) -> dict[str, Any]:
 
 
 def sensor(method: Any = "auto", bands: int | None = None, max_shift: float = 60.0) -> dict[str, Any]:
-    return {"registration": method, "bands": bands, "nodata": None, "max_shift": max_shift}
+    return {
+        "registration": method,
+        "motion": "translation",
+        "bands": bands,
+        "nodata": None,
+        "max_shift": max_shift,
+    }
 
 
 def scene_spec(scene: str, layout: str = "dstl") -> dict[str, Any]:
@@ -71,14 +80,20 @@ def test_generated_scene(scene: Scene, files: dict[str, Any]) -> None:
     for name, limit in (("p", 0.15), ("m", 0.3), ("a", 4.0)):
         entry = found["sensors"][name]
         assert np.hypot(*np.subtract(entry["shift"], scene.shifts[name])) < limit, name
-        assert entry["method"] == "ecc" and entry["fallback"] is None and entry["confidence"] > 0.4
+        assert entry["method"] == "ecc" and entry["fallback"] is None and entry["confidence"] >= ACCEPTED
+        assert entry["accepted"] and entry["origin"] == "size" and entry["motion"] == "translation"
         width, height = scene.size
+        assert entry["pixel"] == pytest.approx(np.sqrt(width * height / entry["width"] / entry["height"]), abs=1e-3)
+        assert apply(entry["nominal"], scene.size) == pytest.approx((entry["width"], entry["height"]))
+        assert [attempt["method"] for attempt in entry["attempts"]] == ["ecc", "regression"]
+        assert entry["attempts"][0]["shift"] == entry["shift"] and entry["attempts"][0]["refused"] is None
+        assert entry["against"] == entry["attempts"][0]["against"]
         x, y = apply(entry["matrix"], (100.0, 50.0))
         dx, dy = entry["shift"]
         assert (x, y) == pytest.approx(((100 + dx) * entry["width"] / width, (50 + dy) * entry["height"] / height))
     rgb = found["sensors"]["rgb"]
     assert (rgb["matrix"], rgb["method"], rgb["confidence"]) == ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], "identity", 1.0)
-    assert rgb["dtype"] == "uint16" and rgb["bands"] == 3
+    assert rgb["dtype"] == "uint16" and rgb["bands"] == 3 and rgb["accepted"] and rgb["attempts"] == []
     assert rgb["moments"][0]["mean"] == pytest.approx(scene.sensors["rgb"][0].mean())
     reference = found["reference"]
     assert (reference["sensor"], reference["gsd"], reference["crs"]) == ("rgb", 0.31, None)
@@ -120,8 +135,10 @@ def test_wrong_image_falls_back_to_the_files_own_place(scene: Scene, files: dict
     mixed = {"rgb": files["rgb"], "m": [source(tmp_path / "m.tif")]}
     spec = {**scene_spec("s"), "sensors": {name: sensor(bands=BANDS[name]) for name in mixed}}
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["m"]
-    assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["confidence"] < 0.3
-    assert "no shift was found with confidence" in entry["fallback"]
+    assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["confidence"] < ACCEPTED
+    assert not entry["accepted"] and entry["matrix"] == entry["nominal"]
+    assert entry["fallback"].startswith("ecc: its confidence is")
+    assert entry["fallback"].endswith("the image is laid over the reference's as it is")
 
 
 def test_a_shift_beyond_the_bound_is_not_used(scene: Scene, files: dict[str, Any]) -> None:
@@ -130,16 +147,6 @@ def test_a_shift_beyond_the_bound_is_not_used(scene: Scene, files: dict[str, Any
     spec = {**scene_spec("s"), "sensors": {"rgb": sensor(bands=3), "a": sensor(bands=8, max_shift=2.0)}}
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["a"]
     assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["fallback"]
-
-
-def test_given_places() -> None:
-    nominal = [[0.25, 0.0, 0.0], [0.0, 0.5, 0.0]]
-    assert given("none", nominal, (100, 80)).matrix == nominal
-    place = given({"shift": [4.0, -2.0]}, nominal, (100, 80))
-    assert (place.matrix, place.method) == ([[0.25, 0.0, 1.0], [0.0, 0.5, -1.0]], "given")
-    same = given({"matrix": place.matrix}, nominal, (100, 80))
-    assert (same.matrix, same.shift) == (place.matrix, (4.0, -2.0))
-    assert shifted(nominal, (4.0, -2.0)) == place.matrix
 
 
 def test_scene_without_the_reference(files: dict[str, Any]) -> None:
@@ -180,7 +187,9 @@ def test_real_pair_with_a_shift_in_its_georeference(
         sensors = {"pan": {**sensor(), "nodata": 0.0}, "ms": {**sensor(max_shift=30.0), "nodata": 0.0}}
         spec = {"scene": pair, "reference": "pan", "sensors": sensors, "gsd": None}
         found = register_scene(spec, files, {n: scan_sensor(parts, 0.0, n) for n, parts in files.items()})
-        assert found["sensors"]["ms"]["method"] == "ecc" and found["sensors"]["ms"]["confidence"] > 0.5
+        entry = found["sensors"]["ms"]
+        assert (entry["method"], entry["origin"], entry["against"]) == ("ecc", "georeference", "pan")
+        assert entry["confidence"] >= ACCEPTED
         assert found["reference"]["gsd"] == pytest.approx(0.5, abs=0.001)
         shifts.append(found["sensors"]["ms"]["shift"])
     np.testing.assert_allclose(np.subtract(shifts[1], shifts[0]), moved, atol=0.1)
@@ -195,5 +204,36 @@ def test_real_bands_of_three_resolutions(test_data: Path) -> None:
     spec = {"scene": "s", "reference": "rgb", "sensors": {name: sensor() for name in names}, "gsd": None}
     found = register_scene(spec, files, scans(files))["sensors"]
     for name, pixels in (("edge", 2), ("swir", 2), ("coast", 6)):
-        assert found[name]["method"] == "ecc" and found[name]["confidence"] > 0.6, name
+        assert found[name]["method"] == "ecc" and found[name]["confidence"] >= ACCEPTED, name
         assert np.abs(found[name]["shift"]).max() < pixels, name
+
+
+def test_a_georeferenced_sensor_without_a_shift_lies_where_its_files_say(tmp_path: Path) -> None:
+    """Images of nothing in common, and of grids that differ: the georeference decides."""
+    rng, files = np.random.default_rng(0), {}
+    for name, pixel, side in (("rgb", 1.0, 120), ("ir", 4.0, 40)):
+        options: dict[str, Any] = {"driver": "GTiff", "count": 1, "dtype": "uint16", "crs": "EPSG:32631"}
+        transform = Affine(pixel, 0, 500_000 - 10 * (pixel - 1), 0, -pixel, 5_000_000)
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", width=side, height=side, transform=transform, **options
+        ) as out:
+            out.write(rng.integers(0, 2000, (1, side, side)).astype(np.uint16))
+        files[name] = [source(tmp_path / f"{name}.tif")]
+    spec = {"scene": "s", "reference": "rgb", "sensors": {name: sensor() for name in files}, "gsd": None}
+    entry = register_scene(spec, files, scans(files))["sensors"]["ir"]
+    assert (entry["method"], entry["accepted"], entry["shift"]) == ("georeference", False, [0.0, 0.0])
+    assert entry["matrix"] == [[0.25, 0.0, 7.5], [0.0, 0.25, 0.0]]
+    assert entry["fallback"].endswith("the georeference of the files is used")
+
+
+def test_a_turned_sensor(scene: Scene, files: dict[str, Any], tmp_path: Path) -> None:
+    image = scene.sensors["m"]
+    height, width = image.shape[1:]
+    turned, _ = resample(image, rotation(1.5, (width, height)), (height, width))
+    tifffile.imwrite(tmp_path / "m.tif", np.rint(turned).astype(np.uint16), photometric="rgb", planarconfig="separate")
+    mixed = {"rgb": files["rgb"], "m": [source(tmp_path / "m.tif")]}
+    spec = {**scene_spec("s"), "sensors": {"rgb": sensor(bands=3), "m": {**sensor(bands=8), "motion": "euclidean"}}}
+    entry = register_scene(spec, mixed, scans(mixed))["sensors"]["m"]
+    assert entry["accepted"] and entry["motion"] == "euclidean"
+    angle = np.degrees(np.arctan2(entry["matrix"][1][0], entry["matrix"][0][0]))
+    assert angle == pytest.approx(-1.5, abs=0.05)

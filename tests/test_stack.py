@@ -53,7 +53,7 @@ class Project:
 
     def register(self) -> None:
         sensors = {
-            name: {"registration": method, "bands": None, "nodata": None, "max_shift": 60.0}
+            name: {"registration": method, "motion": "translation", "bands": None, "nodata": None, "max_shift": 60.0}
             for name, method in self.methods.items()
         }
         job = self.job("register", version=1, reference="rgb", sensors=sensors, layout="sheet", gsd=None)

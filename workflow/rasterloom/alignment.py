@@ -14,14 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from rasterloom.grid import Matrix
+from rasterloom.views import Floats, Mask, View
 
 DETAIL = 8.0
 """Deviation, in pixels, of the Gaussian mean that is taken off a signal: what varies slowly has a blunt peak."""
 
-COARSE_SIDE = 512
-"""Side, in pixels, at which pairs of bands are compared."""
+FINE_STEPS = np.arange(-15, 16) / 20
+"""Shifts around a whole one at which a correlation is evaluated, pixels."""
+
+BEYOND = 12
+"""Pixels beyond the range of shifts, at least, in which rivals of a peak are looked for."""
+
+PATCH = 6
+"""Whole shifts either way from which it is interpolated."""
+
+
+class NotRefined(Exception):
+    """A place could not be refined; says why."""
 
 
 @dataclass(frozen=True)
@@ -43,58 +53,6 @@ class Peak:
     second: float
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """An estimated shift.
-
-    Attributes
-    ----------
-    shift : (dx, dy)
-        In pixels of the images that were compared.
-    confidence : float
-        0..1, see `confidence`.
-    method : str
-        ``ecc``, or ``phase`` where ECC failed or disagreed.
-    note : str or None
-        Why ECC was not used.
-    """
-
-    shift: tuple[float, float]
-    confidence: float
-    method: str
-    note: str | None = None
-
-
-def confidence(height: float, second: float, samples: float) -> float:
-    """Confidence, 0..1, in a peak of gradient correlation.
-
-    Parameters
-    ----------
-    height : float
-        The correlation at the peak.
-    second : float
-        The highest correlation elsewhere.
-    samples : float
-        Independent samples in the overlap: its area over that of a correlation peak.
-
-    Returns
-    -------
-    float
-        ``(1 - second / height) * min(1, height / needed)``: how far the peak stands above its rival, times its
-        height against what is needed, 0.2 or four standard deviations of chance (1 / sqrt(samples)).
-
-    Notes
-    -----
-    Measured on generated scenes of 512 pixels and more and on WorldView-3 and Sentinel-2 pairs: true peaks 0.55 to 1,
-    images of different places 0 to 0.28. Where the coarser image has some ten pixels a side, true peaks are 0.28 to
-    0.53, and may be off by half a pixel of it.
-    """
-    if height <= 0:
-        return 0.0
-    needed = max(0.2, 4.0 / float(np.sqrt(max(samples, 1.0))))
-    return min(1.0, 1.0 - max(second, 0.0) / height if second < height else 0.0) * min(1.0, height / needed)
-
-
 def gradient_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
     """Edges of a band: the root of the gradient's magnitude (few strong edges do not decide), less its local mean.
 
@@ -112,22 +70,30 @@ def gradient_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
     """
     import cv2
 
-    image = np.where(valid, band, 0).astype(np.float32)
-    usable = _eroded(valid, blur)
+    usable, image = eroded(valid, blur), band.astype(np.float32)
     if not valid.all():
-        mean = float(image[valid].mean()) if valid.any() else 0.0
-        image[~valid] = mean
+        image = np.where(valid, image, image[valid].mean() if valid.any() else np.float32(0))
     if blur > 0:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur), dtype=np.float32)
     across = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3)
     down = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3)
     signal = np.sqrt(cv2.magnitude(across, down)) * usable
-    share = cv2.GaussianBlur(usable.astype(np.float32), (0, 0), DETAIL)
-    local = cv2.GaussianBlur(signal, (0, 0), DETAIL) / np.maximum(share, np.float32(1e-3))
-    return normalised(signal - local, usable)
+    return normalised(signal - local_mean(signal, usable, DETAIL), usable)
 
 
-def _eroded(valid: Mask, blur: float) -> Mask:
+def local_mean(signal: Floats, usable: Mask, deviation: float) -> Floats:
+    """The Gaussian mean of a signal, 0 where it is not usable, over usable pixels around each."""
+    import cv2
+
+    total = np.asarray(cv2.GaussianBlur(signal, (0, 0), deviation), dtype=np.float32)
+    if usable.all():
+        return total
+    share = cv2.GaussianBlur(usable.astype(np.float32), (0, 0), deviation)
+    return np.asarray(total / np.maximum(share, np.float32(1e-3)))
+
+
+def eroded(valid: Mask, blur: float) -> Mask:
+    """Valid pixels that a blur and a gradient do not mix with others; the border of the image is not one of them."""
     import cv2
 
     if bool(valid.all()):
@@ -139,54 +105,32 @@ def _eroded(valid: Mask, blur: float) -> Mask:
 
 def normalised(signal: NDArray[Any], usable: Mask) -> Floats:
     """A signal with mean 0 and standard deviation 1 over usable pixels and 0 elsewhere; all 0 if it is flat."""
+    import cv2
+
     if not usable.any():
         return np.zeros(signal.shape, np.float32)
-    values = signal[usable].astype(np.float64)
-    deviation = float(values.std())
-    if deviation <= 1e-6 * max(1.0, abs(float(values.mean()))):
+    whole, plane = bool(usable.all()), np.asarray(signal, dtype=np.float32)
+    mean, deviation = (float(v[0, 0]) for v in cv2.meanStdDev(plane, mask=None if whole else usable.astype(np.uint8)))
+    if deviation <= 1e-6 * max(1.0, abs(mean)):
         return np.zeros(signal.shape, np.float32)
-    return np.where(usable, (signal - values.mean()) / deviation, 0.0).astype(np.float32)
+    scaled = (plane - np.float32(mean)) * np.float32(1 / deviation)
+    return scaled if whole else np.where(usable, scaled, np.float32(0))
 
 
-@dataclass(frozen=True)
-class View:
-    """What a sensor shows on the grid on which images are compared.
+def gradient_signals(shown: View, blur: float) -> list[Floats]:
+    """The gradient signal of every band and, with more than one, of all together."""
+    single = [gradient_signal(band, shown.valid, blur) for band in shown.bands]
+    if len(single) == 1:
+        return single
+    return [*single, normalised(np.sum(single, axis=0), eroded(shown.valid, blur))]
 
-    Attributes
-    ----------
-    bands : (B, H, W) array of numbers
-    valid : (H, W) bool array
-    """
 
-    bands: NDArray[Any]
-    valid: Mask
-
-    def signal(self, index: int, blur: float) -> Floats:
-        """The gradient signal of a band, or, at index B, of all bands together."""
-        if index < len(self.bands):
-            return gradient_signal(self.bands[index], self.valid, blur)
-        total = np.zeros(self.valid.shape, np.float32)
-        for band in self.bands:
-            total += gradient_signal(band, self.valid, blur)
-        return normalised(total, _eroded(self.valid, blur))
-
-    def signals(self, blur: float) -> list[Floats]:
-        """The gradient signal of every band and, with more than one, of all together."""
-        single = [gradient_signal(band, self.valid, blur) for band in self.bands]
-        if len(single) == 1:
-            return single
-        return [*single, normalised(np.sum(single, axis=0), _eroded(self.valid, blur))]
-
-    def reduced(self, step: int) -> View:
-        """The view with pixels `step` times as large, averaged."""
-        import cv2
-
-        if step == 1:
-            return self
-        size = (max(1, self.valid.shape[1] // step), max(1, self.valid.shape[0] // step))
-        usable = cv2.resize(self.valid.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
-        bands = [cv2.resize(band.astype(np.float32), size, interpolation=cv2.INTER_AREA) for band in self.bands]
-        return View(np.stack(bands), np.asarray(usable))
+def combined_signal(shown: View, blur: float) -> Floats:
+    """The gradient signal of all bands together; of one band, its own."""
+    total = np.zeros(shown.valid.shape, np.float32)
+    for band in shown.bands:
+        total += gradient_signal(band, shown.valid, blur)
+    return normalised(total, eroded(shown.valid, blur))
 
 
 @dataclass(frozen=True)
@@ -211,13 +155,32 @@ class Spectra:
 
 
 def spectra(group: Sequence[Floats], max_shift: float) -> Spectra:
-    """Transforms of signals of one size, padded by twice the range of shifts so that nothing wraps around."""
+    """Transforms of signals of one size, padded so that nothing wraps around."""
     from scipy import fft
 
     reach = max(1, int(np.ceil(max_shift)))
-    rows, columns = (int(fft.next_fast_len(n + 2 * reach + 2, real=True)) for n in group[0].shape)
+    rows, columns = padded(group[0].shape, reach)
     items = [np.asarray(fft.rfft2(signal, (rows, columns))) for signal in group]
     return Spectra(items, [float(np.square(signal).sum()) for signal in group], (rows, columns), reach)
+
+
+def padded(shape: tuple[int, ...], reach: int) -> tuple[int, int]:
+    """(rows, columns) to which images are padded, so that no shift of `lags` wraps around."""
+    from scipy import fft
+
+    rows, columns = (int(fft.next_fast_len(n + int(lags(reach)[-1]) + 2, real=True)) for n in shape)
+    return rows, columns
+
+
+def lags(reach: int) -> NDArray[np.int64]:
+    """Whole shifts at which a peak is compared with its rivals: twice as far as it may lie, and well beyond itself."""
+    span = max(2 * reach, reach + BEYOND)
+    return np.arange(-span, span + 1)
+
+
+def rivals(far: NDArray[np.int64], row: int, column: int, width: float) -> Mask:
+    """Which shifts of a square of lags lie outside twice the half width of a peak at (row, column)."""
+    return np.asarray(np.maximum(np.abs(far[:, None] - row), np.abs(far[None, :] - column)) > 2 * width)
 
 
 def correlation_peak(one: Spectra, other: Spectra, pair: tuple[int, int], width: float, exact: bool = True) -> Peak:
@@ -241,114 +204,80 @@ def correlation_peak(one: Spectra, other: Spectra, pair: tuple[int, int], width:
         return Peak((0.0, 0.0), 0.0, 0.0)
     product = np.conj(one.items[pair[0]]) * other.items[pair[1]]
     surface = fft.irfft2(product, one.shape)
-    far = np.arange(-2 * reach, 2 * reach + 1)
+    far = lags(reach)
     window = surface[np.ix_(far % one.shape[0], far % one.shape[1])] / norm
-    near = slice(reach, 3 * reach + 1)
-    inner = window[near, near]
-    row, column = (int(i) - reach for i in np.unravel_index(int(inner.argmax()), inner.shape))
-    rivals = np.maximum(np.abs(far[:, None] - row), np.abs(far[None, :] - column)) > 2 * width
-    second = float(window[rivals].max()) if rivals.any() else 0.0
-    dx, dy = _upsampled(product, one.shape, row, column) if exact else (float(column), float(row))
-    return Peak((dx, dy), float(inner.max()), second)
+    column, row = top(window, reach)
+    others = window[rivals(far, row, column, width)]
+    shift = sharp_top(window, (column, row)) if exact else (float(column), float(row))
+    height = float(window[row + len(far) // 2, column + len(far) // 2])
+    return Peak(shift, height, float(others.max()) if others.size else 0.0)
 
 
-def _upsampled(product: NDArray[Any], shape: tuple[int, int], row: int, column: int) -> tuple[float, float]:
-    """The maximum within 0.75 pixel of (row, column) in steps of 1/20, by a matrix-multiply Fourier transform."""
-    from scipy import fft
+def top(surface: NDArray[Any], reach: int) -> tuple[int, int]:
+    """The whole shift (dx, dy) of at most `reach` at which a surface of shifts, none in its middle, is highest."""
+    middle = surface.shape[0] // 2
+    inner = surface[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+    row, column = np.unravel_index(int(inner.argmax()), inner.shape)
+    return int(column) - reach, int(row) - reach
 
-    steps = np.arange(-15, 16) / 20
-    frequency_y, frequency_x = fft.fftfreq(shape[0]), fft.rfftfreq(shape[1])
-    weight = np.where((frequency_x == 0) | (frequency_x == 0.5), 1.0, 2.0)
-    down = np.exp(2j * np.pi * np.outer(row + steps, frequency_y))
-    across = np.exp(2j * np.pi * np.outer(frequency_x, column + steps)) * weight[:, None]
-    fine = (down @ (product @ across)).real
+
+def sharp_top(surface: NDArray[Any], near: tuple[int, int]) -> tuple[float, float]:
+    """The maximum of a surface within 0.75 of a whole shift (dx, dy), to a twentieth, by splines of degree 5."""
+    from scipy.ndimage import map_coordinates
+
+    column, row = (value + surface.shape[0] // 2 for value in near)
+    left, upper = max(0, column - PATCH), max(0, row - PATCH)
+    patch = np.asarray(surface[upper : row + PATCH + 1, left : column + PATCH + 1], dtype=np.float64)
+    places = np.stack(np.meshgrid(row - upper + FINE_STEPS, column - left + FINE_STEPS, indexing="ij"))
+    fine = map_coordinates(patch, places, order=5, mode="nearest")
     y, x = np.unravel_index(int(fine.argmax()), fine.shape)
-    return column + float(steps[x]), row + float(steps[y])
+    return near[0] + float(FINE_STEPS[x]), near[1] + float(FINE_STEPS[y])
 
 
-def refine(one: Floats, other: Floats, start: tuple[float, float], usable: Mask) -> tuple[tuple[float, float], float]:
-    """Refine a shift by ECC.
-
-    Returns
-    -------
-    (dx, dy), float
-        The shift and the correlation there.
-
-    Raises
-    ------
-    ValueError
-        If ECC does not converge.
-    """
-    import cv2
-
-    matrix = np.array([[1, 0, start[0]], [0, 1, start[1]]], np.float32)
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
-    try:
-        height, found = cv2.findTransformECC(
-            one, other, matrix, cv2.MOTION_TRANSLATION, criteria, usable.astype(np.uint8), 1
-        )
-    except cv2.error as error:
-        raise ValueError(f"ECC did not converge ({error.err})") from None
-    return (float(found[0, 2]), float(found[1, 2])), float(height)
+def best_pair(ones: Sequence[Floats], others: Sequence[Floats], max_shift: float, width: float) -> tuple[int, int]:
+    """Which signals of two images correlate highest within a range of shifts."""
+    if len(ones) == len(others) == 1:
+        return 0, 0
+    one, other = spectra(ones, max_shift), spectra(others, max_shift)
+    pairs = [(i, j) for i in range(len(ones)) for j in range(len(others))]
+    heights = [correlation_peak(one, other, pair, width, exact=False).height for pair in pairs]
+    return pairs[int(np.argmax(heights))]
 
 
-def estimate_shift(references: Sequence[View], sensor: View, blur: float, max_shift: float) -> Estimate:
-    """The translation from reference images to a sensor on the same grid.
+def refine(one: Floats, other: Floats, start: Matrix, valid: Mask, motion: str = "translation") -> Matrix:
+    """Refine the place of one signal on another by ECC.
 
     Parameters
     ----------
-    references : sequence of View
-        Images that are aligned with each other; the band that matches best is used.
-    sensor : View
-    blur : float
-        Standard deviation of the Gaussian that brings all to one resolution, pixels.
-    max_shift : float
-        Largest plausible shift on either axis, pixels.
+    one, other : (H, W) float32 arrays
+    start : 2 x 3 list of rows
+        Maps pixels of `one` to pixels of `other`.
+    valid : (H, W) bool array
+        Where `other` may be used.
+    motion : "translation" or "euclidean"
 
     Returns
     -------
-    Estimate
-        Of confidence 0 if there are no common edges.
+    2 x 3 list of rows
+        The map.
+
+    Raises
+    ------
+    NotRefined
+        If ECC does not converge.
 
     Notes
     -----
-    Memory: about 40 bytes a pixel beside the views. Which pair of bands matches best is found on grids of at most
-    `COARSE_SIDE` pixels a side.
+    Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient maximization", IEEE
+    TPAMI 30 (2008), as OpenCV has it.
     """
-    which, first, second = _best_pair(references, sensor, blur, max_shift)
-    one, other = references[which].signal(first, blur), sensor.signal(second, blur)
-    return _estimate(one, other, (references[which].valid, sensor.valid), blur, max_shift)
+    import cv2
 
-
-def _estimate(one: Floats, other: Floats, valid: tuple[Mask, Mask], blur: float, max_shift: float) -> Estimate:
-    width = 1 + 2 * blur
-    peak = correlation_peak(spectra([one], max_shift), spectra([other], max_shift), (0, 0), width)
-    samples = min(int(mask.sum()) for mask in valid) / (2 * width) ** 2
-    sure = confidence(peak.height, peak.second, samples)
-    if peak.height <= 0:
-        return Estimate((0.0, 0.0), 0.0, "phase", "the images share no edges")
+    kind = cv2.MOTION_EUCLIDEAN if motion == "euclidean" else cv2.MOTION_TRANSLATION
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
+    matrix, mask = np.array(start, np.float32), valid.astype(np.uint8)
     try:
-        shift, height = refine(one, other, peak.shift, valid[0])
-    except ValueError as error:
-        return Estimate(peak.shift, sure, "phase", str(error))
-    apart = max(abs(shift[0] - peak.shift[0]), abs(shift[1] - peak.shift[1]))
-    if apart > 1 + blur or height <= 0:
-        return Estimate(peak.shift, sure, "phase", f"ECC ended {apart:.1f} pixels from the correlation's peak")
-    return Estimate(shift, sure, "ecc")
-
-
-def _best_pair(references: Sequence[View], sensor: View, blur: float, max_shift: float) -> tuple[int, int, int]:
-    """Which reference, and which signals of it and of the sensor, correlate highest at reduced size."""
-    if len(references) == len(references[0].bands) == len(sensor.bands) == 1:
-        return 0, 0, 0
-    step = max(1, int(np.ceil(max(sensor.valid.shape) / COARSE_SIDE)))
-    reach = max(2.0, max_shift / step)
-    other = spectra(sensor.reduced(step).signals(blur), reach)
-    best, found = -1.0, (0, 0, 0)
-    for which, view in enumerate(references):
-        one = spectra(view.reduced(step).signals(blur), reach)
-        for pair in ((i, j) for i in range(len(one.items)) for j in range(len(other.items))):
-            height = correlation_peak(one, other, pair, 1 + 2 * blur, exact=False).height
-            if height > best:
-                best, found = height, (which, *pair)
-    return found
+        _, found = cv2.findTransformECC(one, other, matrix, kind, criteria, mask, 1)
+    except cv2.error as error:
+        raise NotRefined(f"ECC did not converge ({error.err})") from None
+    return [[float(value) for value in row] for row in found]

@@ -222,7 +222,7 @@ class Dag:
     def _sensors(self, scene: str) -> dict[str, Any]:
         present = self.dataset.scenes[scene].sensors
         return {
-            name: sensor.model_dump(include={"registration", "bands", "nodata", "max_shift"})
+            name: sensor.model_dump(include={"registration", "motion", "bands", "nodata", "max_shift"})
             for name, sensor in self.config.sensors.items()
             if name in present
         }

@@ -4,45 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from rasterloom.digest import digest
 from rasterloom.errors import InputError, StoreError
 from rasterloom.files import write_json
-from rasterloom.georeference import (
-    apply,
-    contest_transform,
-    grid_extent,
-    ground_distance,
-    nominal_matrix,
-)
-from rasterloom.grid import Matrix, compose, invert
+from rasterloom.georeference import contest_transform, grid_extent, ground_distance, nominal_matrix
+from rasterloom.grid import Matrix
 from rasterloom.job import Job, Wanted
+from rasterloom.locate import IDENTITY, Attempt, Placed, locate, pixel_ratio
 from rasterloom.rasters import RasterInfo, SensorReader
 from rasterloom.scan import Scan, scan_sensor
 from rasterloom.store import Writing
 
-VERSION = 3
-
-MINIMUM_CONFIDENCE = 0.3
-"""An estimate below it is not used: images of different places reach 0.28."""
-
-WORKING_SIDE = 2048
-"""Pixels a side at most of the grid on which images are compared."""
-
-COARSER = 2.5
-"""The grid's pixels are this much smaller than the coarser image's: the finer is averaged, the coarser enlarged."""
-
-BLUR = 1.0
-"""Deviation, in pixels of that grid, of the Gaussian that brings both images to one resolution."""
-
-BRIDGE = 1.5
-"""A registered sensor helps with a coarser one if its pixels lie between in size, at least by this factor."""
+VERSION = 4
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
@@ -107,17 +84,6 @@ def read_registration(path: Path) -> dict[str, Any]:
     return value
 
 
-@dataclass(frozen=True)
-class Placed:
-    """Where a sensor lies: its matrix (reference to sensor edge coordinates) and how that was found."""
-
-    matrix: Matrix
-    shift: tuple[float, float]
-    confidence: float
-    method: str
-    fallback: str | None = None
-
-
 def register_scene(
     spec: Mapping[str, Any],
     files: Mapping[str, Any],
@@ -130,7 +96,7 @@ def register_scene(
     ----------
     spec : mapping
         ``scene``, ``reference``, ``gsd`` and ``sensors``: each with ``registration`` (``auto``, ``none``,
-        ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``bands``, ``nodata`` and ``max_shift``.
+        ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``motion``, ``bands``, ``nodata`` and ``max_shift``.
     files : mapping
         The source files of each sensor.
     scans : mapping
@@ -141,13 +107,22 @@ def register_scene(
     Returns
     -------
     dict
-        The registration: ``reference`` and, by sensor, ``matrix``, ``shift`` (reference pixels, so that
-        matrix(x) = nominal(x + shift)), ``confidence`` (0..1), ``method``, ``fallback``, ``moments``, ``facts``
-        (`rasterloom.scan.BandFacts` of each band) and what the file says.
+        The registration: ``reference`` and, by sensor:
+
+        - ``matrix``, reference to sensor edge coordinates; ``nominal``, the same as the files have it, by ``origin``:
+          ``georeference`` or ``size``; ``pixel``, the side of the sensor's pixel in reference pixels;
+        - ``shift`` in reference pixels, at the middle of the scene: of a ``motion`` ``translation`` matrix(x) is
+          nominal(x + shift);
+        - ``method``: ``identity`` (the reference, or images laid over each other), ``none``, ``given``, ``ecc``,
+          ``phase``, ``regression``, or ``georeference``; ``accepted``, whether it was given, or found with
+          ``confidence`` (0..1, see `rasterloom.trust`); ``fallback``, why it is not the first method's;
+        - ``against``, what it was compared with; ``consistency``, reference pixels between forward and backward;
+          ``attempts``, every estimate that was made, with the reason if it was refused;
+        - ``moments``, ``facts`` (`rasterloom.scan.BandFacts` of each band) and what the file says.
 
     Notes
     -----
-    Memory: a grid of at most `WORKING_SIDE` pixels a side, whatever the size of the scene.
+    Memory: see `rasterloom.locate.locate`; it does not grow with the scene.
     """
     readers: dict[str, SensorReader] = {}
     names = _ordered(spec)
@@ -181,7 +156,8 @@ def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, f
     }
 
 
-def _entry(info: RasterInfo, scan: Scan, placed: Placed) -> dict[str, Any]:
+def _entry(info: RasterInfo, scan: Scan, found: Registered) -> dict[str, Any]:
+    placed = found.placed
     return {
         "width": info.width,
         "height": info.height,
@@ -190,104 +166,61 @@ def _entry(info: RasterInfo, scan: Scan, placed: Placed) -> dict[str, Any]:
         "source": scan.digest,
         "nodata": info.nodata,
         "matrix": placed.matrix,
+        "nominal": found.nominal,
+        "origin": found.origin,
+        "pixel": round(pixel_ratio(found.nominal), 4),
+        "motion": found.motion,
         "shift": list(placed.shift),
         "confidence": placed.confidence,
+        "accepted": placed.accepted,
         "method": placed.method,
+        "against": placed.against,
+        "consistency": placed.consistency,
         "fallback": placed.fallback,
+        "attempts": [_attempt(attempt) for attempt in placed.attempts],
         "moments": [asdict(band) for band in scan.moments],
         "facts": [asdict(band) for band in scan.facts],
     }
 
 
-def _place_all(spec: Mapping[str, Any], readers: Mapping[str, SensorReader]) -> dict[str, Placed]:
-    """Finer sensors first, so that they can help with coarser ones."""
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {**{key: value for key, value in asdict(attempt).items() if key != "matrix"}, "shift": list(attempt.shift)}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A sensor's place, and where its files put it."""
+
+    placed: Placed
+    nominal: Matrix
+    origin: str
+    motion: str
+
+
+def _place_all(spec: Mapping[str, Any], readers: Mapping[str, SensorReader]) -> dict[str, Registered]:
     reference = spec["reference"]
     size = readers[reference].info
-    identity: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-    placed = {reference: Placed(identity, (0.0, 0.0), 1.0, "identity")}
     nominal = {
         name: nominal_matrix(size, reader.info, f"scene {spec['scene']}, sensor {name}")
         for name, reader in readers.items()
         if name != reference
     }
-    for name in sorted(nominal, key=lambda name: (pixel_ratio(nominal[name]), name)):
-        method = spec["sensors"][name]["registration"]
-        if method == "auto":
-            limit = float(spec["sensors"][name]["max_shift"])
-            placed[name] = _estimated(name, reference, readers, placed, nominal[name], limit)
-        else:
-            placed[name] = given(method, nominal[name], (size.width, size.height))
-    return placed
+    placed = locate(reference, readers, nominal, (size.width, size.height), spec["sensors"])
+    found = {}
+    for name, place in placed.items():
+        located = size.transform is not None and readers[name].info.transform is not None
+        motion = str(spec["sensors"][name]["motion"]) if place.attempts else "translation"
+        origin = "georeference" if located else "size"
+        found[name] = Registered(_fallen_back(place, origin), nominal.get(name, IDENTITY), origin, motion)
+    return found
 
 
-def pixel_ratio(matrix: Matrix) -> float:
-    """Side of a sensor's pixel in reference pixels, by the matrix from the reference to the sensor."""
-    return float(abs(np.linalg.det(np.array(matrix)[:, :2])) ** -0.5)
-
-
-def given(method: Any, nominal: Matrix, size: tuple[int, int]) -> Placed:
-    """The place that the configuration gives: ``none``, ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``."""
-    if method == "none":
-        return Placed(nominal, (0.0, 0.0), 1.0, "none")
-    if "shift" in method:
-        shift = (float(method["shift"][0]), float(method["shift"][1]))
-        return Placed(shifted(nominal, shift), shift, 1.0, "given")
-    matrix = [[float(v) for v in row] for row in method["matrix"]]
-    centre = (size[0] / 2, size[1] / 2)
-    there = apply(compose(invert(nominal), matrix), centre)
-    return Placed(matrix, (round(float(there[0] - centre[0]), 4), round(float(there[1] - centre[1]), 4)), 1.0, "given")
-
-
-def shifted(nominal: Matrix, shift: tuple[float, float]) -> Matrix:
-    """The matrix x -> nominal(x + shift)."""
-    return compose(nominal, [[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-
-
-def _estimated(
-    name: str,
-    reference: str,
-    readers: Mapping[str, SensorReader],
-    placed: Mapping[str, Placed],
-    nominal: Matrix,
-    max_shift: float,
-) -> Placed:
-    """Estimate the shift of a sensor; the nominal place, with the reason, if that fails."""
-    from rasterloom.alignment import View, estimate_shift
-
-    info = readers[reference].info
-    ratio = pixel_ratio(nominal)
-    step = max(1.0, ratio / COARSER, max(info.width, info.height) / WORKING_SIDE)
-    shape = max(1, round(info.height / step)), max(1, round(info.width / step))
-    grid: Matrix = [[info.width / shape[1], 0.0, 0.0], [0.0, info.height / shape[0], 0.0]]
-    helpers = [
-        other
-        for other, place in placed.items()
-        if other == reference
-        or (place.confidence >= MINIMUM_CONFIDENCE and BRIDGE <= pixel_ratio(place.matrix) <= ratio / BRIDGE)
-    ]
-    views = [View(*working_image(readers[other], compose(placed[other].matrix, grid), shape)) for other in helpers]
-    own = View(*working_image(readers[name], compose(nominal, grid), shape))
-    found = estimate_shift(views, own, BLUR, max_shift / min(grid[0][0], grid[1][1]))
-    shift = (round(found.shift[0] * grid[0][0], 4), round(found.shift[1] * grid[1][1], 4))
-    sure = round(found.confidence, 4)
-    if sure < MINIMUM_CONFIDENCE:
-        reason = f"no shift was found with confidence ({sure:.2f}, {MINIMUM_CONFIDENCE} is needed)"
-    elif max(abs(shift[0]), abs(shift[1])) > max_shift:
-        reason = f"the shift found, {shift[0]:.1f}, {shift[1]:.1f} pixels, is beyond max_shift {max_shift:g}"
-    else:
-        return Placed(shifted(nominal, shift), shift, sure, found.method, found.note)
-    return Placed(nominal, (0.0, 0.0), sure, "identity", f"{reason}: the files' own place is used")
-
-
-def working_image(
-    reader: SensorReader, matrix: Matrix, shape: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A sensor on a small grid: (bands, H, W) float32 values and (H, W) validity."""
-    from rasterloom.resample import resample_bands
-
-    bands = np.empty((reader.info.bands, *shape), np.float32)
-    valid = np.empty(shape, np.bool_)
-    for row, values, good in resample_bands(reader.read, reader.shape, matrix, shape):
-        bands[:, row : row + values.shape[1]] = values
-        valid[row : row + values.shape[1]] = good > 0
-    return bands, valid
+def _fallen_back(place: Placed, origin: str) -> Placed:
+    """A place that was not found with confidence, named after what it rests on instead."""
+    if place.accepted:
+        return place
+    method, words = {
+        "georeference": ("georeference", "the georeference of the files is used"),
+        "size": ("identity", "the image is laid over the reference's as it is"),
+    }[origin]
+    return replace(place, method=method, fallback=f"{place.fallback}: {words}")

@@ -139,6 +139,9 @@ class SensorConfig(Table):
         description="auto: estimated; none: trust the files; or given: {shift: [dx, dy]} in reference pixels or "
         "{matrix: 2 x 3}",
     )
+    motion: Literal["translation", "euclidean"] = Field(
+        "translation", description="auto: what may differ: a shift, or a shift and a turn of up to three degrees"
+    )
     max_shift: float = Field(
         60.0,
         gt=0,

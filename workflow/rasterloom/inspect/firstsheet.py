@@ -275,7 +275,7 @@ def sensor_options(found: Found, name: str, seen: Survey, base: Mapping[str, Any
         options["registration"] = "none" if one_product else "auto"
         if not one_product:
             options["max_shift"] = _max_shift(seen, found.dataset.reference, name)
-    idle = {"registration", "max_shift"} if reference else set()
+    idle = {"registration", "motion", "max_shift"} if reference else set()
     taken = {key: None for key, value in base.items() if value is not None and key not in idle}
     return {**taken, **options}
 

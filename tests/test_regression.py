@@ -1,0 +1,74 @@
+"""Shifts by how well bands predict bands: mixed and inverted contrasts, few pixels, nothing in common."""
+
+import numpy as np
+import pytest
+
+from grounds import ground, moved
+from rasterloom.regression import MOST, Fit, best_fit, detail_signal, detail_signals
+from rasterloom.views import Floats, View
+
+SIDE = 200
+
+
+def shown(*bands: Floats) -> View:
+    return View(np.stack(bands), np.ones(bands[0].shape, np.bool_))
+
+
+def fit(one: View, other: View, reach: float = 15.0) -> Fit:
+    return best_fit(detail_signals([one], 1.0), detail_signals([other], 1.0), reach, 3.0)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (2.4, -7.3), (-14.0, 9.5)])
+def test_best_fit_of_a_mixture_that_no_band_shows(shift: tuple[float, float]) -> None:
+    bands = [ground(seed, SIDE) for seed in range(3)]
+    mixture = 0.6 * bands[0] - 0.9 * bands[1] + 0.4 * bands[2]
+    found = fit(shown(*bands), shown(moved(mixture.astype(np.float32), *shift)))
+    np.testing.assert_allclose(found.shift, shift, atol=0.1)
+    assert found.share > 0.7 and found.second < 0.2
+
+
+def test_best_fit_the_other_way_round_is_the_reverse() -> None:
+    bands = [ground(seed, SIDE) for seed in range(3)]
+    one, other = shown(*bands), shown(*(moved(band, 3.5, -4.0) for band in bands))
+    np.testing.assert_allclose(fit(one, other).shift, (3.5, -4.0), atol=0.1)
+    np.testing.assert_allclose(fit(other, one).shift, (-3.5, 4.0), atol=0.1)
+
+
+def test_best_fit_of_different_ground_explains_no_more_than_elsewhere() -> None:
+    for seed in range(4):
+        found = fit(shown(ground(seed, SIDE)), shown(ground(seed + 50, SIDE)))
+        assert found.share < 0.1 and found.share < 2 * found.second
+
+
+@pytest.mark.parametrize("flat_one", [True, False])
+def test_best_fit_of_a_flat_image(flat_one: bool) -> None:
+    pair = [shown(ground(0, SIDE)), shown(np.full((SIDE, SIDE), 3, np.float32))]
+    assert fit(*(pair[::-1] if flat_one else pair)) == Fit((0.0, 0.0), 0.0, 0.0)
+
+
+def test_best_fit_of_copies_of_one_band() -> None:
+    one = ground(0, SIDE)
+    found = fit(shown(one, one, one), shown(moved(one, 1, 2)))
+    np.testing.assert_allclose(found.shift, (1, 2), atol=0.1)
+    assert 0.8 < found.share <= 1.01
+
+
+def test_detail_signals_of_many_bands_are_few_and_keep_the_variance() -> None:
+    rng = np.random.default_rng(0)
+    bases = np.stack([ground(seed, 100) for seed in range(4)])
+    bands = np.tensordot(rng.normal(size=(30, 4)), bases, 1).astype(np.float32)
+    signals = detail_signals([shown(*bands)], 1.0)
+    assert signals.shape == (MOST, 100, 100)
+    assert np.square(signals[:4]).sum() == pytest.approx(30 * 100 * 100, rel=0.01)
+
+
+def test_detail_signal_heeds_nodata() -> None:
+    image, valid = ground(0, 100), np.ones((100, 100), np.bool_)
+    valid[:, 60:] = False
+    image[~valid] = np.nan
+    signal = detail_signal(image, valid, 1.0)
+    assert np.isfinite(signal).all() and not signal[:, 60:].any()
+    assert not detail_signal(image, np.zeros_like(valid), 1.0).any()
+    slow = detail_signal(image + 5 * np.arange(100, dtype=np.float32), valid, 1.0)
+    inner = (slice(15, -15), slice(15, 45))
+    assert np.corrcoef(slow[inner].ravel(), signal[inner].ravel())[0, 1] > 0.99

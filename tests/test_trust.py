@@ -1,0 +1,43 @@
+"""Confidence: what raises and lowers it, and which estimates are refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from rasterloom.trust import ACCEPTED, WEIGHTS, Evidence, confidence, refusal
+
+GOOD = Evidence(height=0.6, second=0.1, samples=4000.0, apart=0.05, inconsistent=0.01)
+
+
+@pytest.mark.parametrize("method", sorted(WEIGHTS))
+def test_confidence_of_good_and_bad_evidence(method: str) -> None:
+    assert confidence(method, GOOD) > 0.95
+    assert confidence(method, Evidence(0.05, 0.05, 100.0, 6.0, 3.0)) < 0.2
+    assert confidence(method, replace(GOOD, height=0.0, second=0.0)) == 0.0
+
+
+@pytest.mark.parametrize("method", sorted(WEIGHTS))
+@pytest.mark.parametrize("worse", [{"second": 0.4}, {"height": 0.2}, {"samples": 50.0}, {"apart": 1.0}])
+def test_confidence_falls_with_worse_evidence(method: str, worse: dict[str, float]) -> None:
+    assert confidence(method, replace(GOOD, **worse)) < confidence(method, GOOD)
+
+
+def test_confidence_falls_where_forward_and_backward_differ() -> None:
+    assert confidence("regression", replace(GOOD, inconsistent=1.0)) < confidence("regression", GOOD)
+    assert confidence("ecc", replace(GOOD, inconsistent=1.0)) < confidence("ecc", GOOD)
+
+
+def test_confidence_stays_within_its_bounds() -> None:
+    extremes = [
+        Evidence(1.0, -1.0, 1e12, 0.0, 0.0),
+        Evidence(1e-9, 1.0, 1.0, 1e9, 1e9),
+        Evidence(1.0, 0.0, 0.0, 0.0, None),
+    ]
+    for method in WEIGHTS:
+        assert all(0 <= confidence(method, evidence) <= 1 for evidence in extremes)
+
+
+def test_refusal() -> None:
+    assert refusal(ACCEPTED, (3.0, -60.0), 60.0) is None
+    assert refusal(0.5, (3.0, 4.0), 60.0) == f"its confidence is 0.50, {ACCEPTED:g} is needed"
+    assert refusal(1.0, (3.0, -70.25), 60.0) == "the shift found, 3.0, -70.2 pixels, is beyond max_shift 60"

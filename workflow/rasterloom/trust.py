@@ -1,0 +1,93 @@
+"""How far an estimated place is to be believed.
+
+A confidence is the probability that a place is right to a pixel of the coarser of the two images. It is a logistic
+function of what is seen when a place is estimated; its weights were fitted by ``benchmarks/calibration.py`` to
+generated scenes of 256 to 1024 pixels that were made hard: other ground mixed in or put in its place, noise up to ten
+times the contrast, contrast inverted, clipped, up to 70 % without data, few bands, shifts beyond the search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, log, sqrt
+
+ACCEPTED = 0.9
+"""A place is used from this confidence on."""
+
+WEIGHTS = {
+    "ecc": (1.169, 0.66, -1.876, -0.058),
+    "phase": (2.811, 1.04, -1.606, 0.002),
+    "regression": (4.049, 1.928, -0.77, -0.648),
+}
+"""By method: constant, and the weights of `Evidence.features`."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a place.
+
+    Attributes
+    ----------
+    height : float
+        Of the peak: a correlation, or a share of variance.
+    second : float
+        The highest value elsewhere.
+    samples : float
+        Independent samples in the overlap: its area over that of a peak.
+    apart : float
+        Distance to what the other method found, in pixels of the coarser image or of the grid if those are larger.
+    inconsistent : float or None
+        Distance between the place found forward and backward, in the same pixels; None if it was not tried.
+    """
+
+    height: float
+    second: float
+    samples: float
+    apart: float
+    inconsistent: float | None
+
+    @property
+    def features(self) -> tuple[float, float, float]:
+        """How far the peak stands above its rival, against chance; how far methods, and directions, agree."""
+        prominence = max(0.0, self.height - max(0.0, self.second)) * sqrt(self.samples)
+        inconsistent = 0.0 if self.inconsistent is None else self.inconsistent
+        return log(prominence + 0.1), log(self.apart + 0.05), log(inconsistent + 0.02)
+
+
+def confidence(method: str, evidence: Evidence) -> float:
+    """The probability, 0..1, that a place is right to a pixel of the coarser image.
+
+    Parameters
+    ----------
+    method : ``ecc``, ``phase`` or ``regression``
+    evidence : Evidence
+
+    Returns
+    -------
+    float
+        0 where there is no peak.
+    """
+    if evidence.height <= 0:
+        return 0.0
+    constant, *weights = WEIGHTS[method]
+    score = constant + sum(w * f for w, f in zip(weights, evidence.features, strict=True))
+    return 1 / (1 + exp(-max(-50.0, min(50.0, score))))
+
+
+def refusal(sure: float, shift: tuple[float, float], limit: float) -> str | None:
+    """Why an estimate is not used, or None.
+
+    Parameters
+    ----------
+    sure : float
+        Its confidence.
+    shift : (dx, dy)
+        Reference pixels.
+    limit : float
+        The largest plausible shift on either axis, reference pixels.
+    """
+    if sure < ACCEPTED:
+        return f"its confidence is {sure:.2f}, {ACCEPTED:g} is needed"
+    if max(abs(shift[0]), abs(shift[1])) > limit:
+        return f"the shift found, {shift[0]:.1f}, {shift[1]:.1f} pixels, is beyond max_shift {limit:g}"
+    return None
