@@ -21,7 +21,7 @@ from rasterloom.resample import BAND_ROWS, resample_bands
 from rasterloom.scan import check_unchanged
 from rasterloom.store import Writing
 
-VERSION = 3
+VERSION = 4
 
 CHUNK = 128
 """Side of a chunk; it holds all channels, since a patch needs all of them."""
