@@ -37,10 +37,11 @@ from rasterloom.config import read_config_files
 from rasterloom.dag import Dag
 from rasterloom.grid import Grid, Matrix, scale_grid
 from rasterloom.resample import resample
-from rasterloom.scenes import parse_size, write_scenes
+from rasterloom.scenes import parse_size
 from rasterloom.stack import open_stack
 
 ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
 BANDS = 4
 COARSER = 4
 BLOCK = 500
@@ -59,10 +60,9 @@ def run_job(dag: Dag, stage: str, **names: str) -> Cost:
     """Run a job of a stage as Snakemake does, and give what it cost."""
     spec, sources = dag.argument(dag.spec(stage, **names)), dag.argument(dag.sources(stage, **names))
     command = ["-m", "rasterloom", stage, "--results", str(dag.results), "--spec", spec, "--sources", sources]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
     with tempfile.TemporaryFile("w+") as said:
         started = time.monotonic()
-        process = subprocess.Popen([sys.executable, *command], env=environment, stderr=said)
+        process = subprocess.Popen([sys.executable, *command], env=ENVIRONMENT, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.monotonic() - started
@@ -83,8 +83,14 @@ def loaded(folder: Path, overlay: Mapping[str, Any]) -> Dag:
 
 
 def contest_scene(folder: Path, size: tuple[int, int]) -> tuple[Dag, str]:
-    """A generated scene in the contest's layout: the jobs of the full recipe over it, and its id."""
-    write_scenes(folder / "data", 1, 0, size, 1)
+    """A generated scene in the contest's layout: the jobs of the full recipe over it, and its id.
+
+    Made by a process of its own: the peak memory of a process counts what its parent had when it was started.
+    """
+    arguments = ["--train", "1", "--test", "0", "--size", "x".join(map(str, size))]
+    subprocess.run(
+        [sys.executable, "-m", "rasterloom", "scenes", str(folder / "data"), *arguments], env=ENVIRONMENT, check=True
+    )
     dataset = {"root": str(folder / "data"), "predict": []}
     dag = loaded(folder, {"dataset": dataset, "results": str(folder / "results")})
     return dag, next(iter(dag.statistics_scenes))
