@@ -170,9 +170,8 @@ def main() -> None:
             data, valid = stack.data[:], stack.valid[:]
         found = measure(folder, data, valid, args.rounds)
         base = found[LAYOUTS[0]]
-        print(
-            "side  in a chunk    codec              patches/s ratio  by zarr  rows: s ratio  write: s ratio     MB ratio"
-        )
+        columns = "patches/s ratio  by zarr  rows: s ratio  write: s ratio     MB ratio"
+        print(f"side  in a chunk    codec              {columns}")
         for layout, (size, writing, ours, theirs, rows) in found.items():
             print(
                 f"{layout} {ours:9.0f} {ours / base[2]:5.2f} {theirs:8.0f} {rows:8.3f} {rows / base[4]:5.2f} "
