@@ -1,6 +1,7 @@
 """Stacks: content, digests, validity, reuse."""
 
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from rasterio.transform import Affine
 from rasterloom import register, stack
 from rasterloom.digest import array_digest
 from rasterloom.errors import ConfigError, InputError, StoreError
+from rasterloom.grid import Grid
 from rasterloom.job import Job
 from rasterloom.manifest import Manifest
-from rasterloom.stack import as_numbers, open_stack
+from rasterloom.stack import StackSensor, as_numbers, open_stack
 from rasterloom.store import Item, Store
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 2048, (3, 300, 280)).astype(np.uint16)
 M = RNG.integers(0, 2048, (8, 75, 70)).astype(np.uint16)
 S2: dict[str, Any] = {"name": "s150", "size": 150}
+IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
 
 class Project:
@@ -231,3 +234,67 @@ def test_as_numbers_rounds_and_clips() -> None:
     values = np.array([-3.0, 0.4, 1.6, 70_000.0], np.float32)
     assert as_numbers(values, np.uint16).tolist() == [0, 0, 2, 65535]
     assert as_numbers(values, np.float32) is values
+
+
+# A ramp through the stages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [{"size": 150}, {"size": 290}, {"factor": 0.37}, {"factor": 1.7}, {}], ids=str)
+@pytest.mark.parametrize("degrees", [0.0, 0.3])
+def test_a_ramp_shows_its_place_on_the_reference(tmp_path: Path, scale: dict[str, Any], degrees: float) -> None:
+    """A sensor of 71 x 74 pixels, moved and turned: each of its pixels holds where on the reference it lies."""
+    c, s = 70.3 / 280 * np.cos(np.radians(degrees)), 70.3 / 280 * np.sin(np.radians(degrees))
+    there = np.array([[c, -s, 1.37], [s, c, -0.61]])
+    y, x = np.mgrid[:74, :71] + 0.5
+    back = np.linalg.inv(there[:, :2])
+    place = np.einsum("ij,jhw->ihw", back, np.stack([x, y]) - there[:, 2, None, None]).astype(np.float32)
+    project = Project(tmp_path)
+    project.add("rgb", RGB, transform=Affine(1, 0, 0, 0, -1, 300))
+    project.add("f", place, method={"matrix": there.tolist()}, transform=Affine(4, 0, 0, 0, -4, 300))
+    project.register()
+    data, valid = project.read(project.stack({"name": "x", **scale}, ["f"]))
+    _, height, width = data.shape
+    row, column = np.mgrid[:height, :width] + 0.5
+    expected = np.stack([column * 280 / width, row * 300 / height])
+    at = np.einsum("ij,jhw->ihw", there[:, :2], expected) + there[:, 2, None, None]
+    inner = ((at > 1) & (at < np.array([70, 73])[:, None, None])).all(axis=0)
+    assert inner.mean() > 0.8 and (valid[0][inner] == 255).all()
+    assert np.abs(data - expected)[:, inner].max() < 4e-3, "a thousandth of a sensor pixel"
+
+
+def test_a_sensor_without_any_data_is_zeros_nowhere_valid(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.add("rgb", RGB, transform=Affine(1, 0, 0, 0, -1, 300))
+    project.add("m", np.full((2, 75, 70), 9, np.uint16), transform=Affine(4, 0, 0, 0, -4, 300), nodata=9)
+    project.register()
+    data, valid = project.read(project.stack(S2, ["rgb", "m"]))
+    assert not data[3:].any() and not valid[1].any() and valid[0].all()
+
+
+class Endless:
+    """A sensor of any height that nobody holds: it makes rows as they are asked for."""
+
+    def __init__(self, height: int) -> None:
+        self.shape = (2, height, 300)
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        rows = np.arange(start, stop, dtype=np.uint16)[:, None]
+        block = np.broadcast_to(rows, (2, stop - start, 300)).copy()
+        return block, np.ones(block.shape[1:], np.bool_)
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.0052])
+def test_write_stack_holds_bands_of_rows_alone(tmp_path: Path, turn: float) -> None:
+    def peak(height: int) -> int:
+        reader: Any = Endless(height)
+        sensor = StackSensor("e", 2, np.uint16, reader, [[1.5, -turn, 0.0], [turn, 1.5, 0.0]])
+        tracemalloc.start()
+        stack.write_stack(tmp_path / f"{height}.zarr.zip", [sensor], Grid(height * 2 // 3, 200, IDENTITY))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1000)
+    low, tall = peak(3000), peak(24_000)
+    row = 300 * 2 * 2  # bytes of a row of the sensor
+    assert tall < low + 0.4 * row * 21_000

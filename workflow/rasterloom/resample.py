@@ -8,6 +8,11 @@ The reconstruction that is integrated is linear within each sensor pixel, its me
 slope comes from the neighbours (second-order conservative remapping). So the mean over whole pixels is exactly
 their average, sums are kept, and a ramp comes out exact at every scale; plain box weights miss a ramp by up to an
 eighth of a pixel where footprints cut pixels.
+
+What that means for a single bright pixel: where an axis shrinks, its sum is kept and it comes out in the output pixel
+that holds it; where an axis enlarges, it comes out as the tent of linear interpolation around its own place. Its sum
+is then right on average over all places; that of one pixel wavers, by up to an eighth where the output's pixels are
+three quarters of the sensor's and by less than 1 % below a quarter, since the tent is sampled at their centres.
 """
 
 from __future__ import annotations
@@ -27,6 +32,10 @@ BAND_ROWS = BLOCK_ROWS
 """Output rows computed at a time: the blocks of a digest."""
 CHUNK_ROWS = 512
 """Sensor rows read at a time, whatever the scale."""
+POINTS = 2**20
+"""Points at which an affine matrix interpolates at a time."""
+TRANSPOSED = 32
+"""Columns transposed at a time: so many rows of both sides stay in a processor's cache."""
 MARGIN = 0.5
 """Sensor pixels beyond the sensor's edge that still take the value of the edge."""
 
@@ -264,61 +273,144 @@ def _down(
 def _across(values: Floats, weights: Any) -> Floats:
     """Resample the last axis of (C, rows, w) with (W, w) weights."""
     out = np.empty((*values.shape[:2], weights.shape[0]), np.float32)
+    turned = np.empty((values.shape[2], values.shape[1]), np.float32)
     for channel, plane in enumerate(values):
-        out[channel] = (weights @ np.ascontiguousarray(plane.T)).T
+        _transpose(plane, turned)
+        _transpose(weights @ turned, out[channel])
     return out
+
+
+def _transpose(plane: Floats, out: Floats) -> None:
+    """Write the transpose of (h, w) to (w, h), a block of columns at a time: four times as fast as at once."""
+    for start in range(0, plane.shape[0], TRANSPOSED):
+        out[:, start : start + TRANSPOSED] = plane[start : start + TRANSPOSED].T
 
 
 def _affine_bands(
     read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, out_shape: tuple[int, int]
 ) -> Iterator[tuple[int, Floats, Bytes]]:
-    """Any affine matrix: supersampled linear interpolation, in tiles that read about `CHUNK_ROWS` sensor rows."""
-    samples = max(1, ceil(max(np.hypot(matrix[0][0], matrix[1][0]), np.hypot(matrix[0][1], matrix[1][1])) - 1e-6))
-    tile = max(1, CHUNK_ROWS // samples)
+    """Any affine matrix, in tiles that need about `CHUNK_ROWS` sensor rows: of a small turn, whole bands."""
     rows, columns = out_shape
+    across, down = abs(matrix[1][0]), abs(matrix[1][1])
+    high, wide = (max(1, floor(CHUNK_ROWS / 2 / max(rate, 1e-9))) for rate in (down, across))
     for row in range(0, rows, BAND_ROWS):
         stop = min(row + BAND_ROWS, rows)
         band = np.zeros((in_shape[0], stop - row, columns), np.float32)
         good = np.zeros((stop - row, columns), np.uint8)
-        for top in range(row, stop, tile):
-            for left in range(0, columns, tile):
-                window = (top, min(top + tile, stop), left, min(left + tile, columns))
-                part, fine = _affine_tile(read, in_shape, matrix, window, samples)
-                band[:, window[0] - row : window[1] - row, left : window[3]] = part
-                good[window[0] - row : window[1] - row, left : window[3]] = fine
+        for top in range(row, stop, high):
+            for left in range(0, columns, wide):
+                window = (top, min(top + high, stop), left, min(left + wide, columns))
+                _affine_tile(read, in_shape, matrix, window, band[:, top - row :], good[top - row :])
         yield row, band, good
 
 
 def _affine_tile(
-    read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, window: tuple[int, int, int, int], samples: int
+    read: ReadRows,
+    in_shape: tuple[int, ...],
+    matrix: Matrix,
+    window: tuple[int, int, int, int],
+    band: Floats,
+    good: Bytes,
+) -> None:
+    """One tile (top, bottom, left, right) of output pixels, written to rows from 0 of a band and its validity."""
+    _, height, width = in_shape
+    top, bottom, left, right = window
+    (first, last), (start, end) = _reach(matrix, window, (height, width))
+    if first >= last or start >= end:
+        return
+    rows, mask = read(first, last)
+    samples = _samples(matrix)
+    step = max(1, POINTS // ((bottom - top) * samples[0] * samples[1]))
+    for column in range(left, right, step):
+        part = (top, bottom, column, min(column + step, right))
+        where = (slice(0, bottom - top), slice(column, part[3]))
+        band[:, *where], good[where] = _sampled(rows, mask, (first, height), matrix, part, samples)
+
+
+def _reach(
+    matrix: Matrix, window: tuple[int, int, int, int], shape: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns, first and last, of a sensor of a shape that output pixels (top, bottom, left, right) need."""
+    top, bottom, left, right = window
+    corners = np.array([(x, y, 1.0) for x in (left, right) for y in (top, bottom)]) @ np.array(matrix).T
+    low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
+    rows, columns = ((max(0, int(low[axis])), min(shape[1 - axis], int(high[axis]))) for axis in (1, 0))
+    return rows, columns
+
+
+def _samples(matrix: Matrix) -> tuple[int, int]:
+    """Points an output pixel, down and across: one where that axis enlarges, else two or more a sensor pixel."""
+    sizes = (float(np.hypot(matrix[0][axis], matrix[1][axis])) for axis in (1, 0))
+    down, across = (1 if size <= 1 + 1e-3 else ceil(2 * size) for size in sizes)
+    return down, across
+
+
+def _sampled(
+    rows: NDArray[Any],
+    mask: NDArray[np.bool_] | None,
+    extent: tuple[int, int],
+    matrix: Matrix,
+    window: tuple[int, int, int, int],
+    samples: tuple[int, int],
 ) -> tuple[Floats, Bytes]:
-    """One tile (top, bottom, left, right) of output pixels, `samples` x `samples` points a pixel."""
-    import cv2
+    """Values and validity of output pixels, by linear interpolation at points within each.
 
-    channels, height, width = in_shape
+    Parameters
+    ----------
+    rows, mask
+        (C, n, w) rows of the sensor and their validity, or None.
+    extent : (first, height)
+        Which row of the sensor comes first, and how many it has.
+    matrix, window, samples
+        The matrix, the pixels (top, bottom, left, right), and points a pixel, down and across.
+    """
+    from scipy.ndimage import affine_transform
+
+    (a, b, c), (d, e, f) = matrix
+    (first, height), (down, across) = extent, samples
+    _, (left, right) = _reach(matrix, window, (height, rows.shape[2]))
     shape = (window[1] - window[0], window[3] - window[2])
-    y = window[0] + (np.arange(shape[0] * samples) + 0.5)[:, None] / samples
-    x = window[2] + (np.arange(shape[1] * samples) + 0.5)[None, :] / samples
-    sx = matrix[0][0] * x + matrix[0][1] * y + matrix[0][2]
-    sy = matrix[1][0] * x + matrix[1][1] * y + matrix[1][2]
-    inside = (sx >= -MARGIN) & (sx <= width + MARGIN) & (sy >= -MARGIN) & (sy <= height + MARGIN)
-    if not inside.any():
-        return np.zeros((channels, *shape), np.float32), np.zeros(shape, np.uint8)
-    top, left = (max(0, floor(float(axis[inside].min())) - 1) for axis in (sy, sx))
-    bottom, right = min(height, ceil(float(sy[inside].max())) + 1), min(width, ceil(float(sx[inside].max())) + 1)
-    top, left = min(top, bottom - 1), min(left, right - 1)
-    block, mask = read(top, bottom)
-    block = block[:, :, left:right]
-    usable = np.ones(block.shape[1:], np.bool_) if mask is None else mask[:, left:right]
-    map_x, map_y = (sx - left - 0.5).astype(np.float32), (sy - top - 0.5).astype(np.float32)
+    if left >= right:
+        return np.zeros((len(rows), *shape), np.float32), np.zeros(shape, np.uint8)
+    fine = (shape[0] * down, shape[1] * across)
+    y = window[0] + (np.arange(fine[0]) + 0.5)[:, None] / down
+    x = window[2] + (np.arange(fine[1]) + 0.5)[None, :] / across
+    inside = _within(a * x + b * y + c, rows.shape[2]) & _within(d * x + e * y + f, height)
+    place = d * x[0, 0] + e * y[0, 0] + f - first - 0.5, a * x[0, 0] + b * y[0, 0] + c - left - 0.5
+    turn = [[e / down, d / across], [b / down, a / across]]
 
-    def pick(plane: NDArray[Any]) -> Floats:
-        picked = cv2.remap(plane.astype(np.float32), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        picked = np.where(inside, picked, 0.0).reshape(shape[0], samples, shape[1], samples)
-        return np.asarray(picked.mean(axis=(1, 3)), dtype=np.float32)
+    everywhere = bool(inside.all())
 
-    fraction = pick(usable)
-    values = np.stack([pick(np.where(usable, plane, 0)) for plane in block])
+    def mean(plane: NDArray[Any]) -> Floats:
+        values: Floats = affine_transform(
+            plane.astype(np.float32, copy=False), turn, place, fine, np.float32, order=1, mode="nearest"
+        )
+        return _block_mean(values if everywhere else values * inside, samples)
+
+    block = rows[:, :, left:right]
+    mask = None if mask is None or bool(mask[:, left:right].all()) else mask[:, left:right]
+    if mask is None and everywhere:
+        return np.stack([mean(plane) for plane in block]), np.full(shape, 255, np.uint8)
+    usable = np.ones(block.shape[1:], np.bool_) if mask is None else mask
+    fraction = mean(usable)
     good = fraction >= 0.5 - 1e-4
-    values = np.where(good, values / np.where(good, fraction, 1.0), 0.0).astype(np.float32)
+    share = np.where(good, fraction, np.float32(1))
+    values = np.stack([np.where(good, mean(np.where(usable, plane, 0)) / share, np.float32(0)) for plane in block])
     return values, good.astype(np.uint8) * np.uint8(255)
+
+
+def _block_mean(values: Floats, size: tuple[int, int]) -> Floats:
+    """Means of blocks of so many rows and columns."""
+    for axis, count in enumerate(size):
+        if count > 1:
+            parts = np.moveaxis(values, axis, 0)
+            total = parts[::count].copy()
+            for part in range(1, count):
+                total += parts[part::count]
+            values = np.moveaxis(total, 0, axis) / np.float32(count)
+    return values
+
+
+def _within(position: NDArray[Any], length: int) -> NDArray[np.bool_]:
+    """Whether positions lie on an axis of so many pixels or within `MARGIN` of it."""
+    return np.asarray((position >= -MARGIN) & (position <= length + MARGIN))

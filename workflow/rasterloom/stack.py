@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.chunks import ChunkedArray, open_chunks
 from rasterloom.digest import ArrayDigest, digest
 from rasterloom.errors import ConfigError, StoreError
 from rasterloom.grid import Grid, Matrix, compose, scale_grid
@@ -21,7 +22,7 @@ from rasterloom.resample import BAND_ROWS, resample_bands
 from rasterloom.scan import check_unchanged
 from rasterloom.store import Writing
 
-VERSION = 3
+VERSION = 4
 
 CHUNK = 128
 """Side of a chunk; it holds all channels, since a patch needs all of them."""
@@ -213,14 +214,14 @@ class Stack:
     sensors : tuple of str
     channels : tuple of int
         Number of channels of each sensor.
-    data, valid : zarr arrays
+    data, valid : ChunkedArray
         (C, H, W) uint16 or float32 digital numbers, and (S, H, W) uint8, 255 or 0.
     """
 
     sensors: tuple[str, ...]
     channels: tuple[int, ...]
-    data: Any
-    valid: Any
+    data: ChunkedArray
+    valid: ChunkedArray
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -238,26 +239,16 @@ class Stack:
     def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Rows and columns start..stop of all channels, (C, h, w), and validity of all sensors, (S, h, w)."""
         where = (slice(None), slice(*rows), slice(*columns))
-        return np.asarray(self.data[where]), np.asarray(self.valid[where])
+        return self.data[where], self.valid[where]
 
 
 @contextmanager
 def open_stack(path: Path) -> Iterator[Stack]:
-    """Open a stack for reading by windows.
-
-    Notes
-    -----
-    Open it in the process that reads it, never before a fork: both would share one file position.
-    """
-    import zarr
-    from zarr.storage import ZipStore
-
-    with ZipStore(path, mode="r") as store:
-        group: Any = zarr.open_group(store, mode="r")
-        attributes = dict(group.attrs)
+    """Open a stack for reading by windows, in any number of threads; see `rasterloom.chunks`."""
+    with open_chunks(path) as (arrays, attributes):
         yield Stack(
             tuple(str(name) for name in attributes["sensors"]),
             tuple(int(count) for count in attributes["channels"]),
-            group["data"],
-            group["valid"],
+            arrays["data"],
+            arrays["valid"],
         )

@@ -22,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from rasterloom.augment import Bytes, Normalisation, TrainingScene, Window
+from rasterloom.chunks import ChunkedArray, open_chunks
 from rasterloom.errors import StoreError
 from rasterloom.files import TEMPORARY, atomic_path
 from rasterloom.job import Job, Wanted, scene_manifests
@@ -327,7 +328,8 @@ class _Source:
     """A labelled scene on disk, or decoded in memory."""
 
     stack: StackReader
-    coverage: Any
+    coverage: ChunkedArray
+    files: ExitStack
     cached: Window | None
 
     def window(self, y0: int, y1: int, x0: int, x1: int) -> Window:
@@ -335,12 +337,12 @@ class _Source:
             data, valid, coverage = self.cached
             return data[:, y0:y1, x0:x1], valid[:, y0:y1, x0:x1], coverage[y0:y1, x0:x1]
         data, valid = self.stack.window(y0, y1, x0, x1)
-        return data, valid, np.asarray(self.coverage[y0:y1, x0:x1])
+        return data, valid, self.coverage[y0:y1, x0:x1]
 
     def labels(self, y0: int, y1: int) -> tuple[Bytes, Bytes]:
         if self.cached is not None:
             return self.cached[2][y0:y1], self.cached[1][0, y0:y1]
-        return np.asarray(self.coverage[y0:y1]), self.stack.reference(y0, y1)
+        return self.coverage[y0:y1], self.stack.reference(y0, y1)
 
 
 def open_training_scenes(
@@ -358,24 +360,22 @@ def open_training_scenes(
     -----
     Memory: `cache`, and a quarter of a byte a pixel of every scene.
     """
-    import zarr
-    from zarr.storage import ZipStore
-
     scenes: list[TrainingScene] = []
     for name, item in stacks.items():
         reader = StackReader(job.store.open_path(item), job.spec["sensors"], job.spec["reference"])
-        store = ZipStore(job.store.open_path(masks[name]), mode="r")
-        coverage: Any = zarr.open_group(store, mode="r")["coverage"]
-        if tuple(coverage.shape) != reader.shape:
+        files = ExitStack()
+        arrays, _ = files.enter_context(open_chunks(job.store.open_path(masks[name])))
+        coverage = arrays["coverage"]
+        if coverage.shape != reader.shape:
             raise StoreError(
-                f"scene {name}: the mask of {job.spec['target']} has shape {tuple(coverage.shape)}, the stack "
+                f"scene {name}: the mask of {job.spec['target']} has shape {coverage.shape}, the stack "
                 f"{reader.shape}: they belong to different runs; run the workflow again"
             )
-        source = _Source(reader, coverage, None)
+        source = _Source(reader, coverage, files, None)
         pixels = reader.shape[0] * reader.shape[1]
         cost = pixels * (reader.bytes_per_pixel + 1)
         if cost <= cache:
             cache -= cost
-            source = _Source(reader, coverage, source.window(0, reader.shape[0], 0, reader.shape[1]))
+            source = _Source(reader, coverage, files, source.window(0, reader.shape[0], 0, reader.shape[1]))
         scenes.append(TrainingScene(name, index_scene(source.labels, reader.shape[0]), source.window))
     return scenes
