@@ -54,7 +54,7 @@ def main() -> None:
     for group in unique(row.group for row in rows):
         print(f"\n{group}")
         print(*table([row for row in rows if row.group == group]), sep="\n")
-    print("\ntime and memory a sensor")
+    print("\nseconds a sensor, and peak memory of a clean scene beside its images")
     print(*times(rows, lambda method, size: peak_memory(method, size, options.seed, options.cache)), sep="\n")
     print()
     for met, text in targets(rows):

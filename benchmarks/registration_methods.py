@@ -191,7 +191,7 @@ def _itk_image(image: NDArray[Any], extent: tuple[int, int]) -> Any:
 
 
 def arosics_global(bands: Bands) -> Found:
-    """AROSICS, global: phase correlation in one window of up to 512 pixels of the coarser image."""
+    """AROSICS, global: phase correlation in one window, by default of 256 pixels of the coarser image."""
     from arosics import COREG
     from geoarray import GeoArray
 
@@ -200,8 +200,7 @@ def arosics_global(bands: Bands) -> Found:
         width, height = (bands.one.shape[i] / image.shape[i] for i in (1, 0))
         place = (600_000.0, width, 0.0, 5_000_000.0, 0.0, -height)  # one metre is a reference pixel
         images.append(GeoArray(np.where(valid, image, 0.0), place, "EPSG:32631", nodata=0))
-    window = min(512, *(n // 2 for n in bands.other.shape)) if min(bands.other.shape) > 128 else 64
-    options = {"ws": (window, window), "max_shift": int(bands.sensor.max_shift), "nodata": (0, 0)}
+    options = {"max_shift": int(bands.sensor.max_shift), "nodata": (0, 0)}
     try:
         found = COREG(*images, **options, CPUs=1, q=True, progress=False, ignore_errors=True)
         found.calculate_spatial_shifts()
