@@ -3,6 +3,8 @@ numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +13,7 @@ from scipy.sparse import csr_matrix  # type: ignore[import-untyped,unused-ignore
 from . import spectra
 from .ids import check_id, generator, sensor_shifts, sensor_sizes
 from .layout import build_ground, labels
-from .model import F32, MARGIN, U16, Scene
+from .model import F32, MARGIN, U16, Ground, Scene
 from .painting import Date, Painter
 from .raster import sampling
 
@@ -103,8 +105,14 @@ def _expose(seed: int, scene_id: str, sensors: Sensors, date: Date) -> dict[str,
     }
 
 
-def generate_scene(scene_id: str, seed: int, size: tuple[int, int]) -> Scene:
-    """Generate a scene; a function of its three arguments alone.
+def generate_scene(
+    scene_id: str,
+    seed: int,
+    size: tuple[int, int],
+    shifts: Mapping[str, tuple[float, float]] | None = None,
+    ground: Ground | None = None,
+) -> Scene:
+    """Generate a scene; a function of its arguments alone.
 
     Parameters
     ----------
@@ -112,6 +120,9 @@ def generate_scene(scene_id: str, seed: int, size: tuple[int, int]) -> Scene:
     seed : seed of the data set.
     size : nominal (W, H) of the RGB image in pixels; the scene differs from it by up to three, as the
         contest's scenes do.
+    shifts : sensor -> (dx, dy) in RGB pixels, see `Scene.shifts`; None: drawn by seed and id. The ground ends
+        `MARGIN` pixels beyond the tile, so that the largest shift that A shows ground for is about 60.
+    ground : what lies there, of the same `size`; None: `layout.build_ground`.
 
     Returns
     -------
@@ -127,13 +138,14 @@ def generate_scene(scene_id: str, seed: int, size: tuple[int, int]) -> Scene:
     About a second for 512 x 512; for 3396 x 3349 under a minute and 2 GB.
     """
     check_id(scene_id)
-    sizes, shifts = sensor_sizes(seed, scene_id, size), sensor_shifts(seed, scene_id, size)
-    ground = build_ground(seed, scene_id, size)
+    sizes = sensor_sizes(seed, scene_id, size)
+    placed = sensor_shifts(seed, scene_id, size) | dict(shifts or {})
+    ground = ground or build_ground(seed, scene_id, size)
     shape = (size[1] + 2 * MARGIN, size[0] + 2 * MARGIN)
-    sensors = Sensors(sizes, shifts, shape)
+    sensors = Sensors(sizes, placed, shape)
     painter = Painter(ground, seed, scene_id, sensors)
     painter.run()
     date = painter.date
     del painter
     images = _expose(seed, scene_id, sensors, date)
-    return Scene(scene_id, sizes["rgb"], images, labels(ground, *sizes["rgb"]), shifts)
+    return Scene(scene_id, sizes["rgb"], images, labels(ground, *sizes["rgb"]), placed)

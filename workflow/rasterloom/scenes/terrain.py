@@ -12,6 +12,9 @@ from .ids import Content
 from .model import F64, MARGIN, Field, Ground, Way
 from .shapes import Occupancy
 
+FIELD_SHARE = 0.27
+"""Share of a tile that crop fields reach before no more are laid out."""
+
 
 def build_terrain(rng: np.random.Generator, ground: Ground, taken: Occupancy, wanted: Content) -> None:
     """Put river, ponds, roads and tracks on the ground, in this order."""
@@ -160,8 +163,8 @@ def _obstacles(ground: Ground) -> BaseGeometry:
     return shapely.union_all([*ways, *[b.buffer(5) for b in ground.banks], *built, *pads, *ground.yards])
 
 
-def build_fields(rng: np.random.Generator, ground: Ground, taken: Occupancy) -> None:
-    """Crop fields between all else, in blocks, until they cover about 28 % of the tile."""
+def build_fields(rng: np.random.Generator, ground: Ground, taken: Occupancy, share: float = FIELD_SHARE) -> None:
+    """Crop fields between all else, in blocks, until they cover a share of the tile or no room is left."""
     road = ground.roads[0]
     angle = road.at(road.line.length / 2)[2] + rng.normal(0, 0.12)
     cells, blocked, tile = _cells(rng, ground, angle), _obstacles(ground), box(0, 0, *ground.size)
@@ -174,7 +177,7 @@ def build_fields(rng: np.random.Generator, ground: Ground, taken: Occupancy) -> 
     ]
     covered = 0.0
     for index in np.argsort(keys):
-        if covered > 0.27 * ground.area:
+        if covered > share * ground.area:
             break
         cell = cells[int(index)]
         free = cell.buffer(-rng.uniform(2.5, 6)).difference(blocked).buffer(-4).buffer(4, quad_segs=3)
