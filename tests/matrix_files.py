@@ -102,6 +102,13 @@ INPUTS = [
         f"register 1, stack 1, statistics 1, {OF_TWO}",
     ),
     Row(
+        "image-of-an-acquisition",
+        "one TIFF of a labelled scene whose acquisition has another one",
+        replaced(LABELLED[1], days=0, sensors=("m",)),
+        "register 1, place 1, stack 2*K, statistics 1, mask M, from(train)",
+        f"register 1, stack 1, statistics 1, {OF_TWO}",
+    ),
+    Row(
         "world-file",
         "a world file put beside a TIFF",
         world_file,
@@ -149,7 +156,7 @@ INPUTS = [
         "new-scene-removed",
         "that scene removed",
         on_data(remove_scene, SPARE[0]),
-        "wkt C + 1, submission 1, measure 1, quality 1, report 1",
+        "wkt C + 1, submission 1, measure 1, quality 2, report 1",
         "none",
         start="new-scene-added",
     ),

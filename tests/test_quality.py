@@ -191,7 +191,8 @@ def test_run_collects_what_the_jobs_before_it_saw(tmp_path: Path) -> None:
         run_register(make_job(results, dag.spec("register", scene=scene), dag.sources("register", scene=scene)))
     for name in ("houses", "roads"):
         run_label(make_job(results, dag.spec("label", **{"class": name}), dag.sources("label", **{"class": name})))
-    job = make_job(results, json.loads(json.dumps({**dag.spec("quality"), "notes": ["two scenes show one ground"]})))
+    spec = {**dag.spec("quality", table="inputs"), "notes": ["two scenes show one ground"]}
+    job = make_job(results, json.loads(json.dumps(spec)))
     assert all((results / path).is_file() for path in quality.inputs(job.spec))
     for path in tmp_path.glob("*.*"):
         path.unlink()

@@ -24,6 +24,8 @@ from rasterloom.manifest import Manifest
 from rasterloom.quality import Finding
 from rasterloom.quality import table as findings_table
 from rasterloom.score import COLUMNS
+from rasterloom.shifts import ShiftRow
+from rasterloom.shifts import table as shifts_table
 from rasterloom.store import Item, Store
 
 SIDE = 64
@@ -109,6 +111,7 @@ class Results:
             for fold in self.spec["folds"]:
                 self.model(member, fold, options.get("history", "unet" in member))
         self.scores(options.get("scores", SCORES))
+        self.shifts()
         return self
 
     def image(self, scene: str, side: int) -> tuple[NDArray[Any], NDArray[np.uint8], list[int]]:
@@ -124,14 +127,18 @@ class Results:
         self.manifest(f"stacks/{scale}/{scene}", {scene: item})
 
     def registration(self, scene: str) -> None:
-        sensors = {
-            "rgb": {"shift": [0.0, 0.0], "confidence": 1.0, "method": "identity", "fallback": None},
-            "m": {"shift": [3.0, 4.0], "confidence": 0.9, "method": "ecc", "fallback": None},
-        }
-        if scene == "new":
-            sensors["m"] = {"shift": [0, 0], "confidence": 0.1, "method": "identity", "fallback": "no <peak>"}
         reference = {"sensor": "rgb", "width": self.size, "height": self.size, "transform": None, "crs": None}
-        self.json(f"registration/{scene}", scene, {"reference": reference, "sensors": sensors})
+        self.json(f"registration/{scene}", scene, {"reference": reference, "sensors": {}})
+
+    def shifts(self) -> None:
+        rows = [
+            ShiftRow(scene, "m", 4.0, (0.0, 0.0), 0.1, False, "identity", fallback="no <peak>")
+            if scene == "new"
+            else ShiftRow(scene, "m", 4.0, (3.0, 4.0), 0.9, True, "ecc")
+            for scene in [*self.spec["scenes"], "elsewhere"]
+        ]
+        (self.root / "quality").mkdir(exist_ok=True)
+        (self.root / "quality/registration.tsv").write_text(shifts_table(rows))
 
     def polygons(self, name: str, truth: Mapping[str, Any], predicted: Mapping[str, Any]) -> None:
         labelled = [*self.spec["labelled"][name], *self.spec["truth"][name]]

@@ -27,7 +27,7 @@ from rasterloom.rasters import RasterInfo, SensorReader
 from rasterloom.scan import Scan, scan_sensor
 from rasterloom.store import Writing
 
-VERSION = 3
+VERSION = 4
 
 MINIMUM_CONFIDENCE = 0.3
 """An estimate below it is not used: images of different places reach 0.28."""
@@ -116,6 +116,7 @@ class Placed:
     confidence: float
     method: str
     fallback: str | None = None
+    accepted: bool = True
 
 
 def register_scene(
@@ -165,7 +166,7 @@ def register_scene(
     infos = {name: reader.info for name, reader in readers.items()}
     return {
         "reference": _reference(spec, infos[names[0]], extent),
-        "sensors": {name: _entry(infos[name], scans[name], placed[name]) for name in names},
+        "sensors": {name: _entry(infos[name], scans[name], placed[name], infos[names[0]]) for name in names},
     }
 
 
@@ -181,8 +182,21 @@ def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, f
     }
 
 
-def _entry(info: RasterInfo, scan: Scan, placed: Placed) -> dict[str, Any]:
+def _entry(info: RasterInfo, scan: Scan, placed: Placed, reference: RasterInfo) -> dict[str, Any]:
+    nominal = compose(placed.matrix, [[1.0, 0.0, -placed.shift[0]], [0.0, 1.0, -placed.shift[1]]])
+    georeferenced = info.transform is not None and reference.transform is not None
+    method = placed.method
+    if placed.fallback is not None and not placed.accepted:
+        method = "georeference" if georeferenced else "identity"
     return {
+        "nominal": nominal,
+        "origin": "georeference" if georeferenced else "size",
+        "pixel": round(pixel_ratio(nominal), 4),
+        "motion": "translation",
+        "accepted": placed.accepted,
+        "against": None,
+        "consistency": None,
+        "attempts": [],
         "width": info.width,
         "height": info.height,
         "bands": info.bands,
@@ -192,7 +206,7 @@ def _entry(info: RasterInfo, scan: Scan, placed: Placed) -> dict[str, Any]:
         "matrix": placed.matrix,
         "shift": list(placed.shift),
         "confidence": placed.confidence,
-        "method": placed.method,
+        "method": method,
         "fallback": placed.fallback,
         "moments": [asdict(band) for band in scan.moments],
         "facts": [asdict(band) for band in scan.facts],
@@ -276,7 +290,7 @@ def _estimated(
         reason = f"the shift found, {shift[0]:.1f}, {shift[1]:.1f} pixels, is beyond max_shift {max_shift:g}"
     else:
         return Placed(shifted(nominal, shift), shift, sure, found.method, found.note)
-    return Placed(nominal, (0.0, 0.0), sure, "identity", f"{reason}: the files' own place is used")
+    return Placed(nominal, (0.0, 0.0), sure, "identity", f"{reason}: the files' own place is used", False)
 
 
 def working_image(

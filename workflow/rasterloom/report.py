@@ -24,12 +24,14 @@ from rasterloom.digest import digest
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.files import TEMPORARY, write_text
 from rasterloom.job import Job, batch_manifests, scene_manifests
-from rasterloom.pages import Figure, MemberRow, ScoreRow, ShiftRow, Summary
+from rasterloom.pages import Figure, MemberRow, ScoreRow, Summary
 from rasterloom.quality import read_table
 from rasterloom.score import HELD_OUT, OUT_OF_FOLD
+from rasterloom.shifts import read_table as read_shifts
+from rasterloom.shifts import summarise_shifts
 from rasterloom.store import Item
 
-VERSION = 2
+VERSION = 3
 
 MOST_FIGURES = 6
 """Scored scenes of a class that are shown."""
@@ -61,6 +63,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     return [
         "score.tsv",
         "quality/inputs.tsv",
+        "quality/registration.tsv",
         *scene_manifests("registration", spec["scenes"]),
         *sorted(stacks),
         *(f"labels/{name}.json" for name in spec["classes"]),
@@ -196,8 +199,8 @@ def run(job: Job) -> None:
     """Draw the pictures, write a page a class, remove what is stale, write the index."""
     folder = job.output.parent
     scores = read_scores(job.results / "score.tsv")
-    registrations = {s: read_json(job, item) for s, item in job.items("registration", job.spec["scenes"]).items()}
-    sizes = {s: (int(r["reference"]["width"]), int(r["reference"]["height"])) for s, r in registrations.items()}
+    sizes = reference_sizes(job)
+    shifts = [row for row in read_shifts(job.results / "quality/registration.tsv") if row.scene in sizes]
     images, gallery = Images(job, sizes, overview(job.spec)), Gallery(folder / "pictures")
     folds = {group: _single(job, f"folds/{group}", group) for group in sorted(set(job.spec["groups"].values()))}
     names = list(job.spec["classes"])
@@ -225,8 +228,8 @@ def run(job: Job) -> None:
         covers=covers,
         scenery=shown,
         scenery_note=note,
-        sensors=pages.summarise_shifts(shift_rows(registrations)),
-        shifts=shift_rows(registrations),
+        sensors=summarise_shifts(shifts),
+        shifts=shifts,
         checkpoints_table=members,
         folds=[(group, str(divided["note"])) for group, divided in folds.items() if divided.get("note")],
         findings=read_table(job.results / "quality/inputs.tsv"),
@@ -237,6 +240,15 @@ def run(job: Job) -> None:
     remove_pages(folder, {row.page for row in rows})
     write_text(job.output, pages.index_html(summary))
     job.progress(len(names) + 1, len(names) + 1)
+
+
+def reference_sizes(job: Job) -> dict[str, tuple[int, int]]:
+    """Width and height of the reference image of every scene."""
+    found = {}
+    for scene, item in job.items("registration", job.spec["scenes"]).items():
+        reference = read_json(job, item)["reference"]
+        found[scene] = int(reference["width"]), int(reference["height"])
+    return found
 
 
 def _single(job: Job, name: str, item: str) -> dict[str, Any]:
@@ -264,23 +276,6 @@ def versions() -> list[tuple[str, str]]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def shift_rows(registrations: Mapping[str, Mapping[str, Any]]) -> list[ShiftRow]:
-    """A row a scene and sensor, without the reference itself."""
-    return [
-        ShiftRow(
-            scene,
-            sensor,
-            (float(found["shift"][0]), float(found["shift"][1])),
-            found.get("confidence"),
-            str(found["method"]),
-            found.get("fallback"),
-        )
-        for scene, registration in registrations.items()
-        for sensor, found in registration["sensors"].items()
-        if sensor != registration["reference"]["sensor"]
-    ]
 
 
 def member_rows(job: Job) -> list[MemberRow]:
