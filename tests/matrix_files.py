@@ -103,10 +103,10 @@ INPUTS = [
     ),
     Row(
         "image-of-an-acquisition",
-        "one TIFF of a labelled scene whose acquisition has another one",
-        replaced(LABELLED[1], days=0, sensors=("m",)),
-        "register 1, place 1, stack 2*K, statistics 1, mask M, from(train)",
-        f"register 1, stack 1, statistics 1, {OF_TWO}",
+        "the images of a labelled scene replaced, of whose acquisition there is another scene",
+        replaced(LABELLED[1], days=0),
+        f"register 1, place 1, stack 2*K, statistics 1, {AFTER_LABELS}",
+        "register 1, stack K, statistics 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
     ),
     Row(
         "world-file",

@@ -112,9 +112,9 @@ def test_index_html_says_of_a_registration_what_was_tried() -> None:
     row = shift(accepted=False, method="group", against="4 scenes of <6010>", attempts="ecc: no <peak>", confidence=0.1)
     html = pages.index_html(summary(shifts=[row, shift("t")]))
     Tags(html)
-    assert '<details><summary>group</summary><p class="small">ecc: no &lt;peak&gt;</p></details>' in html
+    assert "<summary>what was tried</summary>ecc: no &lt;peak&gt;</details>" in html
     assert "4 scenes of &lt;6010&gt;" in html and "0.13" in html
-    assert html.count("<details>") == 1 and html.count(">low</span>") == 1
+    assert html.count("<details") == 1 and html.count(">low</span>") == 1
 
 
 def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> None:

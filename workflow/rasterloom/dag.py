@@ -444,6 +444,7 @@ class Dag:
             "reference": self.reference,
             "members": {name: list(found.members) for name, found in self.recipe.classes.items()},
             "scales": {scale: scale_table(self.config, scale) for scale in self.scale_sensors},
+            "scale_sensors": self.scale_sensors,
             "class_scales": finest,
             "folds": self.folds,
         }

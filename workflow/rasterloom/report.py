@@ -3,14 +3,14 @@
 Spec (besides ``stage`` and ``version``): ``classes``: number by class; ``groups``: group by class; ``truth``: by class
 the scenes with truth that no model trains on; ``labelled``: by class the scenes labelled for its group; ``scenes``: all
 predicted scenes; ``batches``: scenes by batch; ``reference``: the reference sensor; ``members``: by class the names of
-its members; ``scales``: tables by name; ``class_scales``: by class the scales of its members; ``folds``: names of the
-checkpoints of a member.
+its members; ``scales``: tables by name; ``scale_sensors``: by scale the sensors that are stacked on it;
+``class_scales``: by class the scales of its members; ``folds``: names of the checkpoints of a member.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom import pages
-from rasterloom.backdrops import Gallery, Images
+from rasterloom.backdrops import Gallery, Images, finest, overview
 from rasterloom.digest import digest
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.files import TEMPORARY, write_text
 from rasterloom.job import Job, batch_manifests, scene_manifests
+from rasterloom.overlays import draw_overlays, overlay_legend, overlay_scales
 from rasterloom.pages import Figure, MemberRow, ScoreRow, Summary
 from rasterloom.quality import read_table
 from rasterloom.score import HELD_OUT, OUT_OF_FOLD
@@ -37,7 +38,6 @@ MOST_FIGURES = 6
 """Scored scenes of a class that are shown."""
 MOST_SCENERY = 8
 """Scenes that are shown with all classes."""
-OVERVIEW_PIXELS = 1024
 LIBRARIES = ("numpy", "torch", "zarr", "shapely", "geopandas", "rasterio", "opencv-python-headless", "snakemake")
 IN_SAMPLE_CANDIDATES = 20
 """Training scenes, those with most polygons, among which the one with most area is shown."""
@@ -58,8 +58,9 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     for name in spec["classes"]:
         shown = {*spec["truth"][name], *spec["labelled"][name]}
         stacks |= {f"stacks/{finest(spec['class_scales'][name])}/{scene}.json" for scene in shown}
-        stacks |= {f"stacks/{overview(spec)}/{scene}.json" for scene in shown}
-    stacks |= {f"stacks/{overview(spec)}/{scene}.json" for scene in scenery(spec)[0]}
+        stacks |= {f"stacks/{overview(spec['scales'])}/{scene}.json" for scene in shown}
+    stacks |= {f"stacks/{overview(spec['scales'])}/{scene}.json" for scene in scenery(spec)[0]}
+    stacks |= {f"stacks/{scale}/{scene}.json" for scale in overlay_scales(spec) for scene in spec["scenes"]}
     return [
         "score.tsv",
         "quality/inputs.tsv",
@@ -72,27 +73,6 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *(f"tuning/{name}.json" for name in spec["classes"]),
         *(path for name in spec["classes"] for path in batch_manifests(f"polygons/{name}", spec)),
     ]
-
-
-def fineness(scale: Mapping[str, Any]) -> float:
-    """About how many pixels a side a scale gives, for comparing scales without knowing the scenes."""
-    if scale.get("size") is not None:
-        return float(scale["size"])
-    factor = float(scale.get("factor") or 1.0) if scale.get("gsd") is None else min(1.0, 0.3 / float(scale["gsd"]))
-    return 3400.0 * factor
-
-
-def finest(scales: Sequence[Mapping[str, Any]]) -> str:
-    """Name of the finest of some scales."""
-    return str(max(scales, key=lambda scale: (fineness(scale), scale["name"]))["name"])
-
-
-def overview(spec: Mapping[str, Any]) -> str:
-    """Name of the scale that pictures of whole scenes are made from: the coarsest that fills one, else the finest."""
-    scales = list(spec["scales"].values())
-    enough = [scale for scale in scales if fineness(scale) >= OVERVIEW_PIXELS]
-    chosen = min(enough, key=lambda scale: (fineness(scale), scale["name"])) if enough else None
-    return str(chosen["name"]) if chosen else finest(scales)
 
 
 def scenery(spec: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -201,7 +181,7 @@ def run(job: Job) -> None:
     scores = read_scores(job.results / "score.tsv")
     sizes = reference_sizes(job)
     shifts = [row for row in read_shifts(job.results / "quality/registration.tsv") if row.scene in sizes]
-    images, gallery = Images(job, sizes, overview(job.spec)), Gallery(folder / "pictures")
+    images, gallery = Images(job, sizes, overview(job.spec["scales"])), Gallery(folder / "pictures")
     folds = {group: _single(job, f"folds/{group}", group) for group in sorted(set(job.spec["groups"].values()))}
     names = list(job.spec["classes"])
     rows: list[ScoreRow] = []
@@ -235,6 +215,8 @@ def run(job: Job) -> None:
         findings=read_table(job.results / "quality/inputs.tsv"),
         versions=versions(),
         recipe=digest(job.spec),
+        overlays=draw_overlays(job, shifts, sizes, gallery),
+        overlay_legend=overlay_legend(job.spec["reference"]),
     )
     gallery.remove_stale()
     remove_pages(folder, {row.page for row in rows})
