@@ -11,7 +11,6 @@ report: "workflow/report/workflow.rst"
 
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
-
 from rasterloom.guard import guarded
 from rasterloom.rules import Rules
 
@@ -20,6 +19,7 @@ RESULTS = RULES.results
 
 
 include: "workflow/rules/register.smk"
+include: "workflow/rules/place.smk"
 include: "workflow/rules/stack.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/label.smk"

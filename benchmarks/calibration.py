@@ -78,7 +78,7 @@ def hole(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_] 
 
 
 def hardened(own: Floats, other: Floats, rng: np.random.Generator) -> Floats:
-    """A sensor's bands with other ground mixed in or in their place, noise, inverted contrast, clipped, or few."""
+    """A sensor's bands with other ground mixed in, or in their place; noise, inverted, clipped, hot pixels; or few."""
     share = rng.choice([0.0, rng.uniform(0, 1), 1.0], p=[0.35, 0.5, 0.15])
     other = np.stack([cv2.resize(band, own.shape[:0:-1]) for band in other])
     image = (1 - share) * own + share * other
@@ -88,6 +88,9 @@ def hardened(own: Floats, other: Floats, rng: np.random.Generator) -> Floats:
         image = -image
     if rng.random() < 0.2:
         image = np.minimum(image, np.quantile(image, 0.7, axis=(1, 2), keepdims=True))
+    if rng.random() < 0.15:
+        hot = rng.random(image.shape[1:]) < 0.001
+        image[:, hot] += 20 * image.std(axis=(1, 2))[:, None]
     if rng.random() < 0.15:
         image = image[[rng.integers(0, len(image))]]
     return np.asarray(image, dtype=np.float32)
@@ -173,7 +176,7 @@ def main() -> None:
     first = set(names[::2])
     print("weights fitted on half of the scenes, judged on the other half")
     for method in METHODS:
-        own = [row for row in rows if row.method == method and row.evidence.height > 0]
+        own = [row for row in rows if row.method == method and row.evidence.height > max(0.0, row.evidence.second)]
         if len(own) < 100:
             print(f"  {method:10} {len(own)} attempts: too few")
             continue
@@ -182,7 +185,7 @@ def main() -> None:
         print(f'  "{method}": {fitted(own)},  # all scenes')
     print("the weights in use, all scenes")
     for method in METHODS:
-        own = [row for row in rows if row.method == method and row.evidence.height > 0]
+        own = [row for row in rows if row.method == method and row.evidence.height > max(0.0, row.evidence.second)]
         if own:
             report(method, own, judged(own, WEIGHTS[method]))
     used = [result for result in results if result.accepted]

@@ -228,14 +228,17 @@ class ArrayReader:
 
 def rasterloom_method(case: Case) -> dict[str, Found]:
     """What the stage register does: all sensors of a scene together."""
-    from rasterloom import register
+    from rasterloom.locate import ArraySource, locate
 
-    options = {n: {"registration": "auto", "max_shift": s.max_shift} for n, s in case.sensors.items()}
-    spec = {"scene": case.scene, "reference": case.reference, "sensors": options}
-    readers: Any = {name: ArrayReader(sensor) for name, sensor in case.sensors.items()}
-    placed = register._place_all(spec, readers)
+    options = {
+        name: {"registration": "auto", "motion": "translation", "max_shift": sensor.max_shift}
+        for name, sensor in case.sensors.items()
+    }
+    sources = {name: ArraySource(sensor.bands, sensor.valid) for name, sensor in case.sensors.items()}
+    nominal = {name: sensor.nominal for name, sensor in case.others.items()}
+    placed = locate(case.reference, sources, nominal, case.extent, options)
     return {
-        name: Found(compose(invert(sensor.nominal), placed[name].matrix), placed[name].method in ("ecc", "phase"))
+        name: Found(compose(invert(sensor.nominal), placed[name].matrix), placed[name].accepted)
         for name, sensor in case.others.items()
     }
 

@@ -107,6 +107,7 @@ def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[
     """The graph of a configuration over scenes that are mere names: no file is there."""
     from rasterloom.dag import Dag
     from rasterloom.dataset import Dataset, Scene, SourceFile
+    from rasterloom.dataset.contest_ids import acquisition_of
 
     config = load_config(table)
     classes = {name: entry.id for name, entry in config.classes.items()}
@@ -123,6 +124,7 @@ def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[
             sensors={sensor: (file(f"raw/{scene}_{sensor}.tif"),) for sensor in config.sensors},
             labelled=tuple(classes) if scene in labelled else (),
             grid=file("raw/grid_sizes.csv"),
+            acquisition=acquisition_of(scene),
         )
         for scene in sorted({*labelled, *predict})
     }

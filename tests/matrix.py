@@ -34,7 +34,7 @@ NEW = "6040_0_0"
 SPARE = ("6050_0_0", "6060_0_0")
 """Scenes that grid_sizes.csv lists and of which no image is there."""
 
-NUMBERS = {"S": 4, "T": 3, "N": 1, "C": 2, "M": 3, "m": 2, "K": 2, "F": 1}
+NUMBERS = {"S": 4, "T": 3, "N": 1, "C": 2, "M": 3, "m": 2, "K": 2, "F": 1, "A": 1}
 LEGEND = {
     "S": "scenes",
     "T": "labelled ones",
@@ -44,9 +44,11 @@ LEGEND = {
     "m": "members of the class that changes",
     "K": "scales",
     "F": "folds",
+    "A": "acquisitions of more than one scene",
 }
 TOTALS = {
     "register": "S",
+    "place": "A",
     "stack": "K*S",
     "statistics": "1",
     "label": "C",
@@ -61,14 +63,16 @@ TOTALS = {
 """Jobs of every stage that keeps items; no two members of a class share a scale, so a member has masks of its own."""
 TABLES = {"wkt": "{c} + 1", "submission": "1", "score": "1", "export": "S", "measure": "1", "report": "1"}
 """Jobs of the final tables where the polygons of {c} classes were written again: ``tables(c)`` in a row."""
-READERS: Mapping[str, frozenset[str]] = {"quality": frozenset({"register", "label"})}
-"""Final tables that are written again just when one of these stages has run."""
+READERS: Mapping[str, Sequence[frozenset[str]]] = {
+    "quality": (frozenset({"register", "place", "label"}), frozenset({"register", "place"}))
+}
+"""Final tables that are written again just when one of these stages has run: quality/inputs.tsv, registration.tsv."""
 
 OF_CLASS = "ensemble S, tune 1, vectorise S"
 """What follows the predictions of one class."""
 OF_TWO = "train 2*F, predict 2*S, ensemble C*S, tune C, vectorise C*S"
 """What follows the stacks of the coarse scale, which two members use, one of each class."""
-AFTER_REGISTRATION = "stack K*S, statistics 1, mask M*T, from(train)"
+AFTER_REGISTRATION = "place A, stack K*S, statistics 1, mask M*T, from(train)"
 AFTER_LABELS = "label C, from(mask)"
 
 CONFIG: dict[str, Any] = {
@@ -143,7 +147,8 @@ def counts(text: str, numbers: Mapping[str, int] = NUMBERS) -> Counter[str]:
 def jobs_for(text: str, numbers: Mapping[str, int] = NUMBERS) -> Counter[str]:
     """As `counts`, with the final tables that read certain stages alone, which an expectation does not name."""
     found = counts(text, numbers)
-    found.update({table: 1 for table, stages in READERS.items() if stages & found.keys()})
+    read = {stage: sum(bool(stages & found.keys()) for stages in tables) for stage, tables in READERS.items()}
+    found.update({stage: number for stage, number in read.items() if number})
     return found
 
 

@@ -102,6 +102,13 @@ INPUTS = [
         f"register 1, stack 1, statistics 1, {OF_TWO}",
     ),
     Row(
+        "image-of-an-acquisition",
+        "the images of a labelled scene replaced, of whose acquisition there is another scene",
+        replaced(LABELLED[1], days=0),
+        f"register 1, place 1, stack 2*K, statistics 1, {AFTER_LABELS}",
+        "register 1, stack K, statistics 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+    ),
+    Row(
         "world-file",
         "a world file put beside a TIFF",
         world_file,
@@ -149,7 +156,7 @@ INPUTS = [
         "new-scene-removed",
         "that scene removed",
         on_data(remove_scene, SPARE[0]),
-        "wkt C + 1, submission 1, measure 1, quality 1, report 1",
+        "wkt C + 1, submission 1, measure 1, quality 2, report 1",
         "none",
         start="new-scene-added",
     ),

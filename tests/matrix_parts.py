@@ -43,6 +43,8 @@ def reordered_sensors(project: Project) -> None:
 
 
 ROAD = {"id": 3, "members": [{"model": "linear", "input": "both", "scale": "coarse"}]}
+AFTER_UNPLACED = AFTER_REGISTRATION.removeprefix("place A, ")
+"""Where no shift is left to estimate."""
 WITHOUT_M = both(put("sensors.m", None), put("inputs.both", ["rgb"]))
 
 PARTS = [
@@ -154,7 +156,7 @@ PARTS = [
         "sensor-removed",
         "a sensor removed from `sensors` and from the input of one member of each class",
         WITHOUT_M,
-        f"register S, {AFTER_REGISTRATION}",
+        f"register S, {AFTER_UNPLACED}",
         f"register S, stack S, {OF_TWO}",
     ),
     Row(
@@ -168,7 +170,7 @@ PARTS = [
         "registration",
         "the `registration` of a sensor",
         put("sensors.m.registration", "none"),
-        f"register S, {AFTER_REGISTRATION}",
+        f"register S, {AFTER_UNPLACED}",
         f"register S, stack S, {OF_TWO}",
         keys=("sensors.*.registration",),
     ),

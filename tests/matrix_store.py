@@ -249,7 +249,7 @@ UNKNOWN = [
         "results-copied-without-times",
         "the results copied to another folder without their times, in the worst order",
         both(copied, times_reversed),
-        "stack K*S, statistics 1, quality 1, from(mask)",
+        "place A, stack K*S, statistics 1, from(mask)",
         "none",
     ),
     Row(

@@ -11,7 +11,7 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
-from rasterloom.backdrops import Gallery, read_window
+from rasterloom.backdrops import Gallery, overview, read_window
 from rasterloom.pictures import Frame
 
 
@@ -20,6 +20,19 @@ def write_stack(path: Path, data: NDArray[Any], valid: NDArray[np.uint8], channe
         group = zarr.create_group(store, attributes={"sensors": ["rgb", "m"], "channels": list(channels)})
         group.create_array("data", data=data, chunks=(len(data), 32, 32))
         group.create_array("valid", data=valid)
+
+
+@pytest.mark.parametrize(
+    ("scales", "name"),
+    [
+        ([{"name": "a", "size": 512}, {"name": "b", "size": 2048}, {"name": "c"}], "b"),
+        ([{"name": "a", "size": 64}, {"name": "b", "size": 128}], "b"),
+        ([{"name": "a", "factor": 0.5}, {"name": "b"}], "a"),
+        ([{"name": "a", "gsd": 10.0}], "a"),
+    ],
+)
+def test_overview_is_the_coarsest_scale_that_fills_a_picture(scales: list[dict[str, Any]], name: str) -> None:
+    assert overview({scale["name"]: scale for scale in scales}) == name
 
 
 def test_read_window_reads_the_part_it_shows(tmp_path: Path) -> None:
@@ -54,6 +67,25 @@ def test_read_window_of_few_bands_gives_one(tmp_path: Path, sensor: str, level: 
     assert image.shape == (1, 16, 16)
     assert not good[:3].any() and good[5:].all()
     assert np.allclose(image[0, 5:], level)
+
+
+def test_read_window_of_every_band(tmp_path: Path) -> None:
+    data = np.stack([np.full((16, 16), value, np.uint16) for value in range(7)])
+    write_stack(tmp_path / "s.zarr.zip", data, np.full((2, 16, 16), 255, np.uint8), [2, 5])
+    image, _ = read_window(tmp_path / "s.zarr.zip", "m", Frame(0, 0, 16, 16, 4, 4), (16, 16), every=True)
+    assert image[:, 1, 1].tolist() == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("x", "seen"), [(-8.0, [False, True]), (8.0, [True, False]), (400.0, [False] * 2), (-99.0, [False] * 2)]
+)
+def test_read_window_beyond_the_image_is_not_valid(tmp_path: Path, x: float, seen: list[bool]) -> None:
+    data, valid = np.full((4, 16, 16), 9, np.uint16), np.full((2, 16, 16), 255, np.uint8)
+    write_stack(tmp_path / "s.zarr.zip", data, valid, [3, 1])
+    image, good = read_window(tmp_path / "s.zarr.zip", "m", Frame(x, 0, 16, 16, 16, 16), (16, 16))
+    assert [bool(good[8, 3]), bool(good[8, 12])] == seen
+    assert good[:, 3].all() == seen[0] and good[:, 12].any() == seen[1]
+    assert image[0, 8, 3] == (9 if seen[0] else 0)
 
 
 def test_gallery_keeps_its_own_pictures_alone(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def test_outputs_of_the_full_contest_are_under_4000_jobs(settings_table: Table) 
     assert len(dag.training) == 25
     outputs = dag.outputs()
     assert len(outputs["register"]) == 450
+    assert len(outputs["place"]) == 18
     assert len(outputs["stack"]) == 3 * 450
     assert len(outputs["predict"]) == 28 * BUCKETS
     assert len(outputs["ensemble"]) == len(outputs["vectorise"]) == 10 * BUCKETS

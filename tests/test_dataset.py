@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
-from rasterloom.dataset.dstl import SCORED, grid_sizes, ground_of, sample_rows, table_bytes, wkt_rows
+from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
+from rasterloom.dataset.dstl import grid_sizes, sample_rows, table_bytes, wkt_rows
 from rasterloom.dataset.index import hint, reference_sensor, sidecars_of
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
 
@@ -230,6 +232,19 @@ def test_ground_of_others_is_their_own() -> None:
     ids = [f"{n}_{r}_{c}" for n in range(6010, 6181, 10) for r in range(5) for c in range(5)]
     assert len({ground_of(name) for name in ids}) == 15 * 25
     assert ground_of("demo") == "demo"
+
+
+def test_acquisition_of_is_the_number_of_the_scene_and_not_that_of_its_twin() -> None:
+    ids = [f"{n}_{r}_{c}" for n in range(6010, 6181, 10) for r in range(5) for c in range(5)]
+    assert Counter(map(acquisition_of, ids)) == {str(n): 25 for n in range(6010, 6181, 10)}
+    assert [acquisition_of(name) for name in ("demo", "6010", "6010_1", "a_1_2")] == ["demo", "6010", "6010_1", "a_1_2"]
+
+
+def test_load_says_which_scenes_were_taken_together(tmp_path: Path) -> None:
+    _contest(tmp_path)
+    assert {s.id: s.acquisition for s in _load(tmp_path).scenes.values()} == {
+        TRAIN: "6010", SCORED_ID: "6010", OTHER: "6170",
+    }  # fmt: skip
 
 
 # wkt_rows -------------------------------------------------------------------------------------------------------------

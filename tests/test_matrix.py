@@ -83,6 +83,7 @@ def test_key_runs_and_computes_what_it_must(key: Key, swept: dict[str, list[dict
 
 CONTEST = {
     "register": 25,
+    "place": 5,
     "stack": 25 * 3,
     "statistics": 1,
     "label": 10,
@@ -100,7 +101,7 @@ CONTEST = {
     "export": 25,
     "measure": 1,
     "report": 1,
-    **dict.fromkeys(READERS, 1),
+    **{stage: len(tables) for stage, tables in READERS.items()},
 }
 """Jobs of the full recipe (ten classes, 28 members, three scales) over 25 labelled scenes."""
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rasterloom import pages
-from rasterloom.pages import Figure, MemberRow, Picture, ScoreRow, ShiftRow, Summary
+from rasterloom.pages import Figure, MemberRow, Overlay, Picture, ScoreRow, Summary
+from rasterloom.shifts import ShiftRow
 
 VOID = {"meta", "img", "br", "link", "line", "polyline"}
 
@@ -49,10 +50,12 @@ def score(name: str = "tree", **changes: Any) -> ScoreRow:
     return ScoreRow(**{**values, **changes})
 
 
-def shift(
-    scene: str = "s", confidence: float | None = 0.9, method: str = "ecc", fallback: str | None = None
-) -> ShiftRow:
-    return ShiftRow(scene, "m", (3.0, 4.0), confidence, method, fallback)
+def shift(scene: str = "s", **changes: Any) -> ShiftRow:
+    values: dict[str, Any] = {
+        "scene": scene, "sensor": "m", "pixel": 4.0, "shift": (3.0, 4.0), "confidence": 0.99, "accepted": True,
+        "method": "ecc", "against": "rgb[2]", "consistency": 0.131,
+    }  # fmt: skip
+    return ShiftRow(**{**values, **changes})
 
 
 def summary(**changes: Any) -> Summary:
@@ -84,19 +87,6 @@ def test_duration_of_edges(seconds: float, text: str) -> None:
     assert pages.duration(seconds) == text
 
 
-def test_worst_first_puts_fallbacks_then_low_confidence_then_given() -> None:
-    given, sure, doubtful = shift("d", 0.0, "given"), shift("c", 0.9), shift("b", 0.4)
-    failed = shift("a", 0.1, "identity", "no peak")
-    assert pages.worst_first([given, sure, doubtful, failed]) == [failed, doubtful, sure, given]
-    assert [row.low for row in (given, sure, doubtful, failed)] == [False, False, True, True]
-
-
-def test_summarise_shifts_counts_and_measures() -> None:
-    rows = [shift("a", 0.1, "identity", "no peak"), shift("b")]
-    assert pages.summarise_shifts(rows) == [pages.SensorSummary("m", 2, 5.0, 5.0, 1, 1)]
-    assert pages.summarise_shifts([]) == []
-
-
 @pytest.mark.parametrize("values", [[], [1.0], [float("nan"), 1.0]])
 def test_curve_points_of_too_few_values_is_empty(values: list[float]) -> None:
     assert pages.curve_points(values) == ""
@@ -115,6 +105,30 @@ def test_index_html_escapes_and_closes() -> None:
     assert "class-tree" in tags.ids and not tags.unnamed
     assert html.count('<th scope="row">s') == pages.SHIFT_ROWS
     assert "5 more" in html
+    assert "../quality/registration.tsv" in html
+
+
+def test_index_html_says_of_a_registration_what_was_tried() -> None:
+    row = shift(accepted=False, method="group", against="4 scenes of <6010>", attempts="ecc: no <peak>", confidence=0.1)
+    html = pages.index_html(summary(shifts=[row, shift("t")]))
+    Tags(html)
+    assert "<summary>what was tried</summary>ecc: no &lt;peak&gt;</details>" in html
+    assert "4 scenes of &lt;6010&gt;" in html and "0.13" in html
+    assert html.count("<details") == 1 and html.count(">low</span>") == 1
+
+
+def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> None:
+    pictures = [Picture(f"pictures/{name}.jpg", name, 4, 4) for name in ("before", "after")]
+    overlays = [
+        Overlay(shift("a", accepted=False, method="identity", fallback="no <peak>", confidence=0.1), pictures),
+        Overlay(shift("b", confidence=0.4), pictures),
+        Overlay(shift("c"), pictures),
+    ]
+    html = pages.index_html(summary(shifts=[shift()], overlays=overlays, overlay_legend=[("#ff0000", "reference")]))
+    tags = Tags(html)
+    assert [name for name in tags.ids if name.startswith("overlay-")] == ["overlay-a-m", "overlay-b-m", "overlay-c-m"]
+    assert html.count("fell back</span>") == 1 and html.count("low confidence</span>") == 1
+    assert "no &lt;peak&gt;" in html and "(1.25 pixels of m)" in html and "background:#ff0000" in html
 
 
 def test_index_html_of_nothing() -> None:

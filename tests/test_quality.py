@@ -36,7 +36,13 @@ from small_labels import image, on_map, vector_file
 
 def entry(*facts: BandFacts, fallback: str | None = None) -> dict[str, Any]:
     """The part of a registration of a sensor with 10 x 10 pixels."""
-    return {"width": 10, "height": 10, "fallback": fallback, "facts": [asdict(band) for band in facts]}
+    return {
+        "width": 10,
+        "height": 10,
+        "accepted": fallback is None,
+        "fallback": fallback,
+        "facts": [asdict(band) for band in facts],
+    }
 
 
 PLAIN = BandFacts(3, 200, 0, 0, 0)
@@ -191,7 +197,8 @@ def test_run_collects_what_the_jobs_before_it_saw(tmp_path: Path) -> None:
         run_register(make_job(results, dag.spec("register", scene=scene), dag.sources("register", scene=scene)))
     for name in ("houses", "roads"):
         run_label(make_job(results, dag.spec("label", **{"class": name}), dag.sources("label", **{"class": name})))
-    job = make_job(results, json.loads(json.dumps({**dag.spec("quality"), "notes": ["two scenes show one ground"]})))
+    spec = {**dag.spec("quality", table="inputs"), "notes": ["two scenes show one ground"]}
+    job = make_job(results, json.loads(json.dumps(spec)))
     assert all((results / path).is_file() for path in quality.inputs(job.spec))
     for path in tmp_path.glob("*.*"):
         path.unlink()

@@ -24,6 +24,8 @@ from rasterloom.manifest import Manifest
 from rasterloom.quality import Finding
 from rasterloom.quality import table as findings_table
 from rasterloom.score import COLUMNS
+from rasterloom.shifts import ShiftRow
+from rasterloom.shifts import table as shifts_table
 from rasterloom.store import Item, Store
 
 SIDE = 64
@@ -49,6 +51,7 @@ def make_spec(**changes: Any) -> dict[str, Any]:
         "reference": "rgb",
         "members": {"house": ["house-unet"], "pond": ["pond-forest"]},
         "scales": {"small": scale},
+        "scale_sensors": {"small": ["rgb", "m"]},
         "class_scales": {"house": [scale], "pond": [scale]},
         "folds": ["fold-0"],
     }
@@ -109,6 +112,7 @@ class Results:
             for fold in self.spec["folds"]:
                 self.model(member, fold, options.get("history", "unet" in member))
         self.scores(options.get("scores", SCORES))
+        self.shifts()
         return self
 
     def image(self, scene: str, side: int) -> tuple[NDArray[Any], NDArray[np.uint8], list[int]]:
@@ -124,14 +128,18 @@ class Results:
         self.manifest(f"stacks/{scale}/{scene}", {scene: item})
 
     def registration(self, scene: str) -> None:
-        sensors = {
-            "rgb": {"shift": [0.0, 0.0], "confidence": 1.0, "method": "identity", "fallback": None},
-            "m": {"shift": [3.0, 4.0], "confidence": 0.9, "method": "ecc", "fallback": None},
-        }
-        if scene == "new":
-            sensors["m"] = {"shift": [0, 0], "confidence": 0.1, "method": "identity", "fallback": "no <peak>"}
         reference = {"sensor": "rgb", "width": self.size, "height": self.size, "transform": None, "crs": None}
-        self.json(f"registration/{scene}", scene, {"reference": reference, "sensors": sensors})
+        self.json(f"registration/{scene}", scene, {"reference": reference, "sensors": {}})
+
+    def shifts(self) -> None:
+        rows = [
+            ShiftRow(scene, "m", 4.0, (0.0, 0.0), 0.1, False, "identity", fallback="no <peak>")
+            if scene == "new"
+            else ShiftRow(scene, "m", 4.0, (3.0, 4.0), 0.9, True, "ecc")
+            for scene in [*self.spec["scenes"], "elsewhere"]
+        ]
+        (self.root / "quality").mkdir(exist_ok=True)
+        (self.root / "quality/registration.tsv").write_text(shifts_table(rows))
 
     def polygons(self, name: str, truth: Mapping[str, Any], predicted: Mapping[str, Any]) -> None:
         labelled = [*self.spec["labelled"][name], *self.spec["truth"][name]]
@@ -249,6 +257,16 @@ def test_run_pictures_show_right_wrong_and_missed(tmp_path: Path) -> None:
     assert np.abs(picture[:24] - 119).max() < 12  # invalid rows are grey, muted
 
 
+def test_run_shows_the_worst_registrations_before_and_after(tmp_path: Path) -> None:
+    results = Results(tmp_path, make_spec()).fill()
+    index = results.run()
+    shown = {name for name in results.pictures() if name.startswith("registration.")}
+    moved = {f"registration.{scene}.m.{when}.jpg" for scene in ("held", "one", "two") for when in ("before", "after")}
+    assert shown == {"registration.new.m.after.jpg", *moved}
+    places = [index.index(f'id="overlay-{scene}-m"') for scene in ("new", "held", "one", "two")]
+    assert places == sorted(places) and "elsewhere" not in index
+
+
 def test_run_removes_stale_pictures_and_pages(tmp_path: Path) -> None:
     results = Results(tmp_path, make_spec()).fill()
     results.run()
@@ -277,7 +295,7 @@ def test_run_without_truth_or_predictions(tmp_path: Path) -> None:
     results = Results(tmp_path, spec).fill({}, {}, scores=[])
     index = results.run()
     assert "no labelled scene has it" in index
-    assert results.pictures() == {"new.classes.jpg", "new.image.jpg"}
+    assert results.pictures() == {"new.classes.jpg", "new.image.jpg", "registration.new.m.after.jpg"}
     assert "no scene to show" in index
 
 
@@ -311,6 +329,7 @@ def test_run_of_a_reference_without_colours(tmp_path: Path, image: Any, colour: 
 def test_run_looks_closer_at_small_objects_on_the_finest_scale(tmp_path: Path) -> None:
     coarse, fine = {"name": "coarse", "size": 1024}, {"name": "fine", "size": 2048}
     spec = make_spec(scales={"coarse": coarse, "fine": fine}, class_scales={"house": [coarse, fine], "pond": [coarse]})
+    spec["scale_sensors"] = {"coarse": ["rgb", "m"], "fine": ["rgb", "m"]}
     spec |= {"scenes": ["held", "one", "two"], "batches": {"b": ["held", "one", "two"]}}
     cars = {"house": {"held": [house(1900 + 12 * i, 300, 8) for i in range(8)]}}
     results = Results(tmp_path, spec, size=2048)
@@ -329,23 +348,22 @@ def test_inputs_ask_for_stacks_that_may_be_shown_alone() -> None:
     spec = make_spec(
         scenes=[*many, "one"], batches={"a": [*many, "one"]}, truth={"house": [], "pond": []},
         labelled={"house": ["one"], "pond": []}, scales={"c": coarse, "f": fine, "n": native},
-        class_scales={"house": [coarse, native], "pond": [fine]},
+        scale_sensors={scale: ["rgb"] for scale in "cfn"}, class_scales={"house": [coarse, native], "pond": [fine]},
     )  # fmt: skip
     stacks = [path for path in report.inputs(spec) if path.startswith("stacks/")]
     assert stacks == [*sorted(f"stacks/f/{s}.json" for s in [*many[:8], "one"]), "stacks/n/one.json"]
 
 
-@pytest.mark.parametrize(
-    ("scales", "name"),
-    [
-        ([{"name": "a", "size": 512}, {"name": "b", "size": 2048}, {"name": "c"}], "b"),
-        ([{"name": "a", "size": 64}, {"name": "b", "size": 128}], "b"),
-        ([{"name": "a", "factor": 0.5}, {"name": "b"}], "a"),
-        ([{"name": "a", "gsd": 10.0}], "a"),
-    ],
-)
-def test_overview_is_the_coarsest_scale_that_fills_a_picture(scales: list[dict[str, Any]], name: str) -> None:
-    assert report.overview({"scales": {scale["name"]: scale for scale in scales}}) == name
+def test_inputs_ask_for_all_stacks_that_an_overlay_may_be_drawn_from() -> None:
+    scales = {"c": {"name": "c", "size": 512}, "f": {"name": "f", "size": 1024}, "n": {"name": "n"}}
+    sensors = {"c": ["rgb", "m"], "f": ["rgb", "m"], "n": ["rgb"]}
+    spec = make_spec(
+        scales=scales, scale_sensors=sensors, class_scales={name: [scales["c"]] for name in ("house", "pond")},
+        truth={"house": [], "pond": []}, labelled={"house": [], "pond": []},
+    )  # fmt: skip
+    stacks = [path for path in report.inputs(spec) if path.startswith("stacks/")]
+    assert stacks == sorted(f"stacks/f/{scene}.json" for scene in spec["scenes"])
+    assert "quality/registration.tsv" in report.inputs(spec)
 
 
 def test_read_scores_of_another_table_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,52 @@ KEPT = 16
 """Images that are kept in memory between pictures, some 3 MB each."""
 
 
-def read_window(path: Path, sensor: str, frame: Frame, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The reference image of a stack as a picture shows it, without reading what the picture does not show.
+OVERVIEW_PIXELS = 1024
+
+
+def fineness(scale: Mapping[str, Any]) -> float:
+    """About how many pixels a side a scale gives, for comparing scales without knowing the scenes."""
+    if scale.get("size") is not None:
+        return float(scale["size"])
+    factor = float(scale.get("factor") or 1.0) if scale.get("gsd") is None else min(1.0, 0.3 / float(scale["gsd"]))
+    return 3400.0 * factor
+
+
+def finest(scales: Sequence[Mapping[str, Any]]) -> str:
+    """Name of the finest of some scales."""
+    return str(max(scales, key=lambda scale: (fineness(scale), scale["name"]))["name"])
+
+
+def overview(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name of the scale that pictures of whole scenes are made from: the coarsest that fills one, else the finest."""
+    scales = list(tables.values())
+    enough = [scale for scale in scales if fineness(scale) >= OVERVIEW_PIXELS]
+    chosen = min(enough, key=lambda scale: (fineness(scale), scale["name"])) if enough else None
+    return str(chosen["name"]) if chosen else finest(scales)
+
+
+def read_window(
+    path: Path, sensor: str, frame: Frame, size: tuple[int, int], every: bool = False
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A sensor of a stack as a picture shows it, without reading what the picture does not show.
 
     Parameters
     ----------
     path : Path
         A stack.
     sensor : str
-        The reference sensor; if the stack lacks it, its first sensor is shown.
+        If the stack lacks it, its first sensor is shown.
     frame : Frame
+        It may reach beyond the image: not valid there.
     size : (width, height)
         Of the reference image.
+    every : bool
+        All of the sensor's bands.
 
     Returns
     -------
     (C, rows, columns) float32 array, (rows, columns) bool array
-        Three bands, or one if the sensor has fewer than three; and where they are valid.
+        Three bands, or one if the sensor has fewer than three, or every one; and where they are valid.
 
     Notes
     -----
@@ -48,7 +77,7 @@ def read_window(path: Path, sensor: str, frame: Frame, size: tuple[int, int]) ->
     with open_stack(path) as stack:
         plane = stack.sensors.index(sensor) if sensor in stack.sensors else 0
         first, count = stack.planes(stack.sensors[plane]).start, stack.channels[plane]
-        bands = slice(first, first + (3 if count >= 3 else 1))
+        bands = slice(first, first + (count if every else 3 if count >= 3 else 1))
         x0, x1, across = _span(frame.x, frame.width, frame.columns, size[0], stack.shape[1])
         y0, y1, down = _span(frame.y, frame.height, frame.rows, size[1], stack.shape[0])
 
@@ -71,8 +100,8 @@ def read_window(path: Path, sensor: str, frame: Frame, size: tuple[int, int]) ->
 def _span(start: float, length: float, pixels: int, extent: int, cells: int) -> tuple[int, int, tuple[float, float]]:
     """Cells (first, last + 1) that a stretch needs, and step and offset of picture pixels within them."""
     factor = cells / extent
-    first = max(0, int(np.floor(start * factor)) - 3)
-    last = min(cells, int(np.ceil((start + length) * factor)) + 3)
+    first = min(max(0, int(np.floor(start * factor)) - 3), cells - 1)
+    last = max(min(cells, int(np.ceil((start + length) * factor)) + 3), first + 1)
     return first, last, (length * factor / pixels, start * factor - first)
 
 

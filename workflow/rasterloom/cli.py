@@ -21,6 +21,7 @@ from rasterloom.store import Store
 
 _STAGE_HELP = {
     "register": "estimate the transform of each sensor of a scene to the reference",
+    "place": "settle where the sensors of an acquisition's scenes lie",
     "stack": "resample all sensors of a scene to one grid",
     "statistics": "mean and deviation of each channel",
     "label": "read the labels of a class into reference pixels",
@@ -36,7 +37,7 @@ _STAGE_HELP = {
     "score": "score the polygons against labels",
     "export": "write a GeoPackage a scene",
     "measure": "count objects and measure areas",
-    "quality": "list what is odd about the images and labels",
+    "quality": "list what is odd about the images and labels, and how sure each registration is",
     "report": "write pages and pictures",
 }
 

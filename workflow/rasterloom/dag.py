@@ -23,6 +23,8 @@ from rasterloom.errors import ConfigError
 from rasterloom.files import write_text
 from rasterloom.job import OUTPUTS
 from rasterloom.label import label_file_names, label_job
+from rasterloom.quality import REGISTRATION
+from rasterloom.quality import TABLES as QUALITY_TABLES
 from rasterloom.split import fold_names
 from rasterloom.stages import module_of, version_of
 
@@ -106,6 +108,27 @@ class Dag:
         return self.training if choice == "train" else sorted(self.dataset.scenes)
 
     @cached_property
+    def registered(self) -> list[str]:
+        """Scenes whose sensors are registered: those that are predicted, and those of the statistics."""
+        return sorted({*self.predicted, *self.statistics_scenes})
+
+    @cached_property
+    def acquisitions(self) -> dict[str, list[str]]:
+        """Acquisitions whose scenes may help one another: of two scenes or more, with a shift to estimate."""
+        estimated = {name for name, sensor in self.config.sensors.items() if sensor.registration == "auto"}
+        estimated -= {self.reference}
+        found: dict[str, list[str]] = {}
+        for scene in self.registered:
+            name = self.dataset.scenes[scene].acquisition
+            if name is not None:
+                found.setdefault(name, []).append(scene)
+        return {
+            name: scenes
+            for name, scenes in sorted(found.items())
+            if len(scenes) > 1 and any(estimated & self.dataset.scenes[scene].sensors.keys() for scene in scenes)
+        }
+
+    @cached_property
     def scale_sensors(self) -> dict[str, list[str]]:
         """Per scale that a member uses: the sensors that are stacked on it, in channel order."""
         used: dict[str, set[str]] = {}
@@ -137,7 +160,8 @@ class Dag:
         """Every job of a full run, as its wildcards, by stage in the order of the data."""
         members = self.recipe.members
         pairs: dict[str, Iterable[dict[str, str]]] = {
-            "register": ({"scene": s} for s in sorted({*self.predicted, *self.statistics_scenes})),
+            "register": ({"scene": s} for s in self.registered),
+            "place": ({"acquisition": a} for a in self.acquisitions),
             "stack": ({"scale": k, "scene": s} for k in self.scale_sensors for s in self.predicted),
             "statistics": [{}],
             "label": ({"class": c} for c in self.recipe.classes),
@@ -153,7 +177,7 @@ class Dag:
             "score": [{}],
             "export": ({"batch": b} for b in self.batches),
             "measure": [{}],
-            "quality": [{}],
+            "quality": ({"table": t} for t in QUALITY_TABLES),
             "report": [{}],
         }
         return {stage: list(found) for stage, found in pairs.items()}
@@ -237,10 +261,26 @@ class Dag:
             "gsd": 0.31 if layout == "dstl" else None,
         }
 
+    def _place(self, acquisition: str) -> dict[str, Any]:
+        scenes = self.acquisitions[acquisition]
+        return {"acquisition": {"name": acquisition, "scenes": scenes}, "scenes": scenes}
+
+    @cached_property
+    def _acquisition_by_scene(self) -> dict[str, str]:
+        return {scene: name for name, scenes in self.acquisitions.items() for scene in scenes}
+
+    def _acquisitions_with(self, scenes: Iterable[str]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for scene in scenes:
+            if scene in self._acquisition_by_scene:
+                found.setdefault(self._acquisition_by_scene[scene], []).append(scene)
+        return found
+
     def _stack(self, scale: str, scene: str) -> dict[str, Any]:
         sensors = self.scale_sensors[scale]
         return {
             "scene": scene,
+            "acquisitions": self._acquisitions_with([scene]),
             "scale": scale_table(self.config, scale),
             "sensors": sensors,
             "bands": {name: self.config.sensors[name].bands for name in sensors},
@@ -359,16 +399,19 @@ class Dag:
     def _measure(self) -> dict[str, Any]:
         return self._polygon_tables(list(self.recipe.classes))
 
-    def _quality(self) -> dict[str, Any]:
+    def _quality(self, table: str) -> dict[str, Any]:
+        if table == REGISTRATION:
+            return {"table": table, "scenes": self.registered, "acquisitions": self.acquisitions}
         scenes = self.dataset.scenes
-        used = sorted({*self.predicted, *self.statistics_scenes})
         windows: dict[str, int] = {}
         for member in self.recipe.members.values():
             name, window = member.scale["name"], member.prediction.get("window", 0)
             if "size" not in member.scale and window:
                 windows[name] = max(window, windows.get(name, 0))
         return {
-            "scenes": {s: {k: _names(files) for k, files in scenes[s].sensors.items()} for s in used},
+            "table": table,
+            "scenes": {s: {k: _names(files) for k, files in scenes[s].sensors.items()} for s in self.registered},
+            "acquisitions": self.acquisitions,
             "reference": self.reference,
             "labels": {c: label_file_names(self.dataset, c) for c in self.recipe.classes},
             "classes": {name: found.id for name, found in self.recipe.classes.items()},
@@ -401,6 +444,7 @@ class Dag:
             "reference": self.reference,
             "members": {name: list(found.members) for name, found in self.recipe.classes.items()},
             "scales": {scale: scale_table(self.config, scale) for scale in self.scale_sensors},
+            "scale_sensors": self.scale_sensors,
             "class_scales": finest,
             "folds": self.folds,
         }

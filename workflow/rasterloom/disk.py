@@ -111,7 +111,7 @@ def _unit(stage: str, kind: str, name: str, estimate: float, **names: str) -> Un
 def _scene_units(dag: Dag, sizes: Sizes) -> Iterator[Unit]:
     from rasterloom.config.recipe import scale_table
 
-    for scene in sorted({*dag.predicted, *dag.statistics_scenes}):
+    for scene in dag.registered:
         yield _unit("register", "", scene, 0.0, scene=scene)
     for scale, sensors in dag.scale_sensors.items():
         table = scale_table(dag.config, scale)

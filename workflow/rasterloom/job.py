@@ -17,6 +17,7 @@ from rasterloom.store import KEY_DIGITS, Item, Store, Writing
 
 OUTPUTS: Mapping[str, str] = {
     "register": "registration/{scene}.json",
+    "place": "placement/{acquisition}.json",
     "stack": "stacks/{scale}/{scene}.json",
     "statistics": "statistics/statistics.json",
     "label": "labels/{class}.json",
@@ -32,13 +33,16 @@ OUTPUTS: Mapping[str, str] = {
     "score": "score.tsv",
     "export": "vectors/{batch}.tsv",
     "measure": "summary.tsv",
-    "quality": "quality/inputs.tsv",
+    "quality": "quality/{table}.tsv",
     "report": "report/index.html",
 }
 """What each stage writes, relative to the results folder; the fields are keys of the stage's spec."""
 
 ASKED = ".asked"
 """Folder, in the results, of what each output was asked with."""
+
+PLACEMENT = "placement"
+"""Folder of the manifests of acquisitions, each of many scenes; of a scene in none, the registration stands for it."""
 
 BATCHED = frozenset({"predictions", "ensembles", "polygons"})
 """Folders whose manifests hold a batch of scenes; elsewhere a manifest holds one scene."""
@@ -75,6 +79,21 @@ def batch_manifests(folder: str, spec: Mapping[str, Any]) -> list[str]:
     return [f"{folder}/{batch}.json" for batch in batches_of(spec)]
 
 
+def placement_manifests(spec: Mapping[str, Any], scenes: Iterable[str]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests that say where the sensors of scenes lie.
+
+    They are those of the acquisitions that the spec names under ``acquisitions``, each with its scenes; a scene in none
+    of them lies where its own registration says.
+    """
+    owner = _acquisition_of(spec)
+    names = [f"{PLACEMENT}/{owner[scene]}" if scene in owner else f"registration/{scene}" for scene in scenes]
+    return [f"{name}.json" for name in dict.fromkeys(names)]
+
+
+def _acquisition_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    return {scene: name for name, scenes in spec.get("acquisitions", {}).items() for scene in scenes}
+
+
 def batches_of(spec: Mapping[str, Any]) -> dict[str, list[str]]:
     """The batches that a spec names, each with its scenes."""
     return dict(spec["batches"]) if "batches" in spec else {spec["batch"]: list(spec["scenes"])}
@@ -94,6 +113,8 @@ class Wanted:
         What it is made of, as its record says: the settings that decide it, and the digests of what it is made from.
     work
         Whatever else the stage needs to make it; nothing of it decides the content.
+    taken : Item or None
+        An artifact of another stage that stands for it as it is: nothing is made.
     """
 
     name: str
@@ -101,6 +122,7 @@ class Wanted:
     recipe: Any
     inputs: Any
     work: Any = None
+    taken: Item | None = None
 
 
 @dataclass
@@ -164,6 +186,24 @@ class Job:
             if ids:
                 manifest = self.manifest(f"{folder}/{batch}")
                 found.update({scene: manifest.items[scene] for scene in ids if scene in manifest.items})
+        return self._all_of(wanted, found, folder)
+
+    def placements(self, scenes: Iterable[str]) -> dict[str, Item]:
+        """The settled registrations of scenes: those of their acquisitions, else their own; see `placement_manifests`.
+
+        Raises
+        ------
+        StoreError
+            If a manifest lacks a scene: it was written for another configuration.
+        """
+        wanted, owner = list(scenes), _acquisition_of(self.spec)
+        manifests = {name: self.manifest(f"{PLACEMENT}/{name}") for name in dict.fromkeys(owner.values())}
+        placed = {s: manifests[owner[s]].items[s] for s in wanted if s in owner and s in manifests[owner[s]].items}
+        self._all_of([scene for scene in wanted if scene in owner], placed, PLACEMENT)
+        return {**self.items("registration", [scene for scene in wanted if scene not in owner]), **placed}
+
+    def _all_of(self, wanted: Iterable[str], found: Mapping[str, Item], folder: str) -> dict[str, Item]:
+        """The items of all that is wanted, in that order; StoreError if one is missing."""
         missing = [scene for scene in wanted if scene not in found]
         if missing:
             raise StoreError(
@@ -193,7 +233,7 @@ class Job:
         """
         items: dict[str, Item] = {}
         for done, want in enumerate(wanted, 1):
-            item = self.store.find(self.stage, want.key)
+            item = want.taken or self.store.find(self.stage, want.key)
             items[want.name] = self.made(want, suffix, make) if item is None else item
             self.progress(done, total, want.name)
         return items

@@ -25,7 +25,7 @@ from rasterloom.alignment import (
     spectra,
 )
 from rasterloom.grid import Matrix, compose, invert
-from rasterloom.regression import best_fit, detail_signals
+from rasterloom.regression import ALONE, best_fit, components, detail_signals
 from rasterloom.trust import Evidence, confidence, refusal
 from rasterloom.views import ArraySource, Comparison, Floats, Mask, Source, View, comparison_grid, view
 
@@ -349,7 +349,8 @@ class _Search:
         motion = on_reference(translation(fit.shift), self.coarse)
         backward = invert(on_reference(translation(returned.shift), self.coarse))
         valid = [shown.valid for shown in (*views.values(), own)]
-        apart = farthest(motion, backward, self.size) + self._turn() / 2
+        alone = max(components(there), components(back)) < ALONE
+        apart = None if alone else farthest(motion, backward, self.size) + self._turn() / 2
         return Finding("regression", "+".join(views), motion, self._evidence(fit.share, fit.second, valid, apart))
 
 

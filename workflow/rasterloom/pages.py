@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rasterloom.shifts import LOW_CONFIDENCE, SensorSummary, ShiftRow, worst_first
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -17,8 +19,6 @@ CURVE_POINTS = 48
 CURVE_SIZE = (132, 30)
 SHIFT_ROWS = 40
 """Rows of the table of registrations; the rest is counted."""
-LOW_CONFIDENCE = 0.5
-"""Estimates of a shift below this confidence are marked."""
 FINDING_ROWS = 60
 """Rows of the table of findings about the inputs; the rest is counted."""
 CURVE_ROWS = 150
@@ -112,37 +112,11 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class ShiftRow:
-    """How one sensor of one scene was registered; `shift` in reference pixels, `confidence` 0..1 or None."""
+class Overlay:
+    """A registration, and pictures of it before and after."""
 
-    scene: str
-    sensor: str
-    shift: tuple[float, float]
-    confidence: float | None
-    method: str
-    fallback: str | None
-
-    @property
-    def low(self) -> bool:
-        """Whether an estimate is doubtful."""
-        return self.estimated and self.confidence is not None and self.confidence < LOW_CONFIDENCE
-
-    @property
-    def estimated(self) -> bool:
-        """Whether the shift was estimated from the images, or should have been."""
-        return self.fallback is not None or self.method not in {"given", "none", "identity"}
-
-
-@dataclass(frozen=True)
-class SensorSummary:
-    """Registrations of a sensor over all scenes: how many, by how much, how many doubtful."""
-
-    sensor: str
-    scenes: int
-    median: float
-    largest: float
-    low: int
-    fallbacks: int
+    row: ShiftRow
+    pictures: list[Picture]
 
 
 @dataclass(frozen=True)
@@ -193,36 +167,13 @@ class Summary:
     findings: list[dict[str, str]]
     versions: list[tuple[str, str]]
     recipe: str
+    overlays: list[Overlay] = field(default_factory=list)
+    overlay_legend: list[tuple[str, str]] = field(default_factory=list)
 
 
 def class_page_name(name: str) -> str:
     """File name of a class's page."""
     return f"class-{name}.html"
-
-
-def worst_first(rows: Sequence[ShiftRow]) -> list[ShiftRow]:
-    """Registrations, those that fell back first, then estimates by rising confidence, then the rest."""
-
-    def order(row: ShiftRow) -> tuple[bool, bool, float, str, str]:
-        confidence = 1.0 if row.confidence is None else row.confidence
-        return row.fallback is None, not row.estimated, confidence, row.scene, row.sensor
-
-    return sorted(rows, key=order)
-
-
-def summarise_shifts(rows: Sequence[ShiftRow]) -> list[SensorSummary]:
-    """One line a sensor, in the order in which sensors appear."""
-    found: dict[str, list[ShiftRow]] = {}
-    for row in rows:
-        found.setdefault(row.sensor, []).append(row)
-    return [_summary(sensor, members) for sensor, members in found.items()]
-
-
-def _summary(sensor: str, rows: Sequence[ShiftRow]) -> SensorSummary:
-    lengths = sorted(math.hypot(*row.shift) for row in rows)
-    middle = (lengths[(len(lengths) - 1) // 2] + lengths[len(lengths) // 2]) / 2
-    low, fallbacks = sum(row.low for row in rows), sum(row.fallback is not None for row in rows)
-    return SensorSummary(sensor, len(rows), middle, lengths[-1], low, fallbacks)
 
 
 def curve_points(values: Sequence[float], size: tuple[int, int] = CURVE_SIZE, most: int = CURVE_POINTS) -> str:

@@ -1,27 +1,35 @@
-"""Stage quality: what is odd about the images and labels that were given, and was worked on all the same.
+"""Stage quality: what is odd about the images and labels that were given, and how each sensor was registered.
 
-A row a finding in ``quality/inputs.tsv``; what stops a run is said by the job that it stops. The facts come from the
-registrations and beside the labels, where the jobs that read the files left them: no file of the data set is opened.
+A row a finding in ``quality/inputs.tsv``: what was odd, and worked on all the same; what stops a run is said by the
+job that it stops. A row a scene and sensor in ``quality/registration.tsv`` (see `rasterloom.shifts`). The facts come
+from the registrations and beside the labels, where the jobs that read the files left them: no file of the data set is
+opened.
 
-Spec (besides ``stage`` and ``version``): ``scenes``: by scene and sensor the names of its files; ``reference``: the
-reference sensor; ``labels``: by class and scene the name of the file of labels; ``classes``: number by class;
+Spec (besides ``stage`` and ``version``): ``table``: ``inputs`` or ``registration``; ``acquisitions``: scenes by
+acquisition; ``scenes``: all registered ones. For the inputs by scene and sensor the names of its files; ``reference``:
+the reference sensor; ``labels``: by class and scene the name of the file of labels; ``classes``: number by class;
 ``windows``: scales that keep a scene's size, each with the largest window of a network on it; ``notes``: what the
 index of the data set says.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.grid import scale_grid
-from rasterloom.job import Job, scene_manifests
+from rasterloom.job import Job, placement_manifests
+from rasterloom.register import read_registration
+from rasterloom.shifts import UNPLACED, shift_rows
+from rasterloom.shifts import table as shifts_table
+from rasterloom.tsv import read_tsv, tsv_text
 
-VERSION = 1
+VERSION = 2
+
+INPUTS, REGISTRATION = TABLES = ("inputs", "registration")
+"""The tables, each a job."""
 
 COLUMNS = ("scene", "source", "file", "finding", "detail", "remedy")
 """``source``: the sensor or class; ``file``: names of files, without folders."""
@@ -68,8 +76,7 @@ class Finding:
     @property
     def cells(self) -> list[str]:
         """The row, as in `COLUMNS`."""
-        cells = [self.scene, self.source, self.file, self.finding, self.detail, REMEDIES[self.finding]]
-        return [" ".join(cell.split()) for cell in cells]
+        return [self.scene, self.source, self.file, self.finding, self.detail, REMEDIES[self.finding]]
 
 
 # Images ------------------------------------------------------------------------------------------------
@@ -84,7 +91,7 @@ def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mappin
     files : sequence of str
         Names of its files.
     entry : mapping
-        Its part of the registration: ``width``, ``height``, ``facts`` of each band, ``fallback``.
+        Its part of the registration: ``width``, ``height``, ``facts`` of each band, ``accepted``, ``fallback``.
     """
     file, pixels, bands = "; ".join(files), entry["width"] * entry["height"], list(enumerate(entry["facts"], 1))
     missing = max(band["missing"] for _, band in bands)
@@ -102,7 +109,7 @@ def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mappin
             for n, band in bands
             if band["full"] > SATURATED_SHARE * (pixels - band["missing"]) and band["low"] != band["high"]
         ],
-        "shift": [entry["fallback"]] if entry["fallback"] else [],
+        "shift": [] if entry["accepted"] else [entry["fallback"]],
     }
     for finding, details in found.items():
         if details:
@@ -191,8 +198,7 @@ def class_findings(files: Mapping[str, Iterable[Mapping[str, Any]]], classes: Ma
 
 def table(found: Iterable[Finding]) -> str:
     """Tab-separated text: the header, and a row a finding, sorted, each once."""
-    rows = [list(COLUMNS), *(finding.cells for finding in sorted(set(found)))]
-    return "".join("\t".join(row) + "\n" for row in rows)
+    return tsv_text(COLUMNS, (finding.cells for finding in sorted(set(found))))
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -203,23 +209,34 @@ def read_table(path: Path) -> list[dict[str, str]]:
     MissingInputError, StoreError
         If it is not there, or is not the table that this stage writes.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise MissingInputError(f"{path} is not there: run the stage `quality` first") from None
-    rows = [line.split("\t") for line in lines if line]
-    if rows[:1] != [list(COLUMNS)] or any(len(row) != len(COLUMNS) for row in rows):
-        raise StoreError(f"{path} is not a table of findings: delete it and run the workflow again")
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:]]
+    return read_tsv(path, COLUMNS, "quality", "findings")
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
-    """Manifests read: the registrations of all scenes and the labels of all classes."""
-    return [*scene_manifests("registration", spec["scenes"]), *(f"labels/{name}.json" for name in spec["labels"])]
+    """Manifests read: where the sensors of all scenes lie, and for the inputs the labels of all classes."""
+    labels = [] if spec["table"] == REGISTRATION else [f"labels/{name}.json" for name in spec["labels"]]
+    return [*placement_manifests(spec, spec["scenes"]), *labels]
 
 
 def run(job: Job) -> None:
-    """Collect the facts of every scene and class and write the table."""
+    """Collect the facts of every scene (and class) and write the table that the job's spec names."""
+    if job.spec["table"] == REGISTRATION:
+        _run_registration(job)
+    else:
+        _run_inputs(job)
+
+
+def _run_registration(job: Job) -> None:
+    rows = [row for scene, registration in _registrations(job) for row in shift_rows(scene, registration)]
+    job.write_output(lambda path: _write(path, shifts_table(rows)))
+    without = sum(row.method in UNPLACED for row in rows)
+    if without:
+        job.log(
+            f"quality: no shift was found for {without} of {len(rows)} registrations; the first rows of {job.output}"
+        )
+
+
+def _run_inputs(job: Job) -> None:
     found = [Finding("", "", "", "note", " ".join(note.split())) for note in job.spec["notes"]]
     found += _images(job)
     found += _labels(job)
@@ -229,15 +246,21 @@ def run(job: Job) -> None:
         job.log(f"quality: {number} finding{'s' if number > 1 else ''} about images and labels in {job.output}")
 
 
-def _images(job: Job) -> Iterator[Finding]:
+def _registrations(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The settled registration of each scene."""
     scenes = job.spec["scenes"]
-    for done, (scene, item) in enumerate(job.items("registration", scenes).items(), 1):
-        registration = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))
+    for done, (scene, item) in enumerate(job.placements(scenes).items(), 1):
+        yield scene, read_registration(job.store.open_path(item))
+        job.progress(done, len(scenes), scene)
+
+
+def _images(job: Job) -> Iterator[Finding]:
+    scenes, reference = job.spec["scenes"], job.spec["reference"]
+    for scene, registration in _registrations(job):
         for sensor, entry in registration["sensors"].items():
             yield from sensor_findings(scene, sensor, scenes[scene][sensor], entry)
-        sensor = job.spec["reference"]
-        yield from size_findings(scene, sensor, scenes[scene][sensor], registration["reference"], job.spec["windows"])
-        job.progress(done, len(scenes), scene)
+        files = scenes[scene][reference]
+        yield from size_findings(scene, reference, files, registration["reference"], job.spec["windows"])
 
 
 def _labels(job: Job) -> Iterator[Finding]:

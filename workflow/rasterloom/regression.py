@@ -28,6 +28,12 @@ DETAIL = 3.0
 MOST = 8
 """Components that stand for the bands of a side: the cost is a transform a pair."""
 
+OUTLYING = 1.0
+"""Percent at either end of a band's numbers that are clipped: a few hot pixels must not outweigh the ground."""
+
+ALONE = 1.1
+"""Below this many effective components on both sides, a fit is the same forward and backward."""
+
 RIDGE = 1e-3
 """Added to the diagonal of the Gram matrix, as a share of its mean: bands may be copies of one another."""
 
@@ -74,7 +80,11 @@ def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
     mean = np.float32(image[valid].mean())
     image = np.where(valid, image - mean, np.float32(0))
     smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), blur)) if blur > 0 else image
-    return normalised(smooth - local_mean(image, valid, DETAIL), eroded(valid, blur))
+    detail, usable = smooth - local_mean(image, valid, DETAIL), eroded(valid, blur)
+    if not usable.any():
+        return np.zeros(valid.shape, np.float32)
+    low, high = np.percentile(detail[usable], [OUTLYING, 100 - OUTLYING])
+    return normalised(np.clip(detail, low, high), usable)
 
 
 def detail_signals(views: Sequence[View], blur: float) -> Floats:
@@ -86,6 +96,17 @@ def detail_signals(views: Sequence[View], blur: float) -> Floats:
     _, vectors = np.linalg.eigh((flat @ flat.T).astype(np.float64))
     main = vectors[:, ::-1][:, :MOST].T.astype(np.float32)
     return np.asarray((main @ flat).reshape(MOST, *signals.shape[1:]), dtype=np.float32)
+
+
+def components(signals: Floats) -> float:
+    """The effective number of different signals: 1 for copies of one, B for B that have nothing in common.
+
+    The squared trace of the Gram matrix over the trace of its square; 0 if all are flat.
+    """
+    flat = signals.reshape(len(signals), -1)
+    gram = (flat @ flat.T).astype(np.float64)
+    square = float(np.square(gram).sum())
+    return float(np.trace(gram)) ** 2 / square if square else 0.0
 
 
 def best_fit(regressors: Floats, targets: Floats, max_shift: float, width: float) -> Fit:

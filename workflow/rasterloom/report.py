@@ -3,14 +3,14 @@
 Spec (besides ``stage`` and ``version``): ``classes``: number by class; ``groups``: group by class; ``truth``: by class
 the scenes with truth that no model trains on; ``labelled``: by class the scenes labelled for its group; ``scenes``: all
 predicted scenes; ``batches``: scenes by batch; ``reference``: the reference sensor; ``members``: by class the names of
-its members; ``scales``: tables by name; ``class_scales``: by class the scales of its members; ``folds``: names of the
-checkpoints of a member.
+its members; ``scales``: tables by name; ``scale_sensors``: by scale the sensors that are stacked on it;
+``class_scales``: by class the scales of its members; ``folds``: names of the checkpoints of a member.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom import pages
-from rasterloom.backdrops import Gallery, Images
+from rasterloom.backdrops import Gallery, Images, finest, overview
 from rasterloom.digest import digest
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.files import TEMPORARY, write_text
 from rasterloom.job import Job, batch_manifests, scene_manifests
-from rasterloom.pages import Figure, MemberRow, ScoreRow, ShiftRow, Summary
+from rasterloom.overlays import draw_overlays, overlay_legend, overlay_scales
+from rasterloom.pages import Figure, MemberRow, ScoreRow, Summary
 from rasterloom.quality import read_table
 from rasterloom.score import HELD_OUT, OUT_OF_FOLD
+from rasterloom.shifts import read_table as read_shifts
+from rasterloom.shifts import summarise_shifts
 from rasterloom.store import Item
 
-VERSION = 2
+VERSION = 3
 
 MOST_FIGURES = 6
 """Scored scenes of a class that are shown."""
 MOST_SCENERY = 8
 """Scenes that are shown with all classes."""
-OVERVIEW_PIXELS = 1024
 LIBRARIES = ("numpy", "torch", "zarr", "shapely", "geopandas", "rasterio", "opencv-python-headless", "snakemake")
 IN_SAMPLE_CANDIDATES = 20
 """Training scenes, those with most polygons, among which the one with most area is shown."""
@@ -56,11 +58,13 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     for name in spec["classes"]:
         shown = {*spec["truth"][name], *spec["labelled"][name]}
         stacks |= {f"stacks/{finest(spec['class_scales'][name])}/{scene}.json" for scene in shown}
-        stacks |= {f"stacks/{overview(spec)}/{scene}.json" for scene in shown}
-    stacks |= {f"stacks/{overview(spec)}/{scene}.json" for scene in scenery(spec)[0]}
+        stacks |= {f"stacks/{overview(spec['scales'])}/{scene}.json" for scene in shown}
+    stacks |= {f"stacks/{overview(spec['scales'])}/{scene}.json" for scene in scenery(spec)[0]}
+    stacks |= {f"stacks/{scale}/{scene}.json" for scale in overlay_scales(spec) for scene in spec["scenes"]}
     return [
         "score.tsv",
         "quality/inputs.tsv",
+        "quality/registration.tsv",
         *scene_manifests("registration", spec["scenes"]),
         *sorted(stacks),
         *(f"labels/{name}.json" for name in spec["classes"]),
@@ -69,27 +73,6 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *(f"tuning/{name}.json" for name in spec["classes"]),
         *(path for name in spec["classes"] for path in batch_manifests(f"polygons/{name}", spec)),
     ]
-
-
-def fineness(scale: Mapping[str, Any]) -> float:
-    """About how many pixels a side a scale gives, for comparing scales without knowing the scenes."""
-    if scale.get("size") is not None:
-        return float(scale["size"])
-    factor = float(scale.get("factor") or 1.0) if scale.get("gsd") is None else min(1.0, 0.3 / float(scale["gsd"]))
-    return 3400.0 * factor
-
-
-def finest(scales: Sequence[Mapping[str, Any]]) -> str:
-    """Name of the finest of some scales."""
-    return str(max(scales, key=lambda scale: (fineness(scale), scale["name"]))["name"])
-
-
-def overview(spec: Mapping[str, Any]) -> str:
-    """Name of the scale that pictures of whole scenes are made from: the coarsest that fills one, else the finest."""
-    scales = list(spec["scales"].values())
-    enough = [scale for scale in scales if fineness(scale) >= OVERVIEW_PIXELS]
-    chosen = min(enough, key=lambda scale: (fineness(scale), scale["name"])) if enough else None
-    return str(chosen["name"]) if chosen else finest(scales)
 
 
 def scenery(spec: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -196,9 +179,9 @@ def run(job: Job) -> None:
     """Draw the pictures, write a page a class, remove what is stale, write the index."""
     folder = job.output.parent
     scores = read_scores(job.results / "score.tsv")
-    registrations = {s: read_json(job, item) for s, item in job.items("registration", job.spec["scenes"]).items()}
-    sizes = {s: (int(r["reference"]["width"]), int(r["reference"]["height"])) for s, r in registrations.items()}
-    images, gallery = Images(job, sizes, overview(job.spec)), Gallery(folder / "pictures")
+    sizes = reference_sizes(job)
+    shifts = [row for row in read_shifts(job.results / "quality/registration.tsv") if row.scene in sizes]
+    images, gallery = Images(job, sizes, overview(job.spec["scales"])), Gallery(folder / "pictures")
     folds = {group: _single(job, f"folds/{group}", group) for group in sorted(set(job.spec["groups"].values()))}
     names = list(job.spec["classes"])
     rows: list[ScoreRow] = []
@@ -225,18 +208,29 @@ def run(job: Job) -> None:
         covers=covers,
         scenery=shown,
         scenery_note=note,
-        sensors=pages.summarise_shifts(shift_rows(registrations)),
-        shifts=shift_rows(registrations),
+        sensors=summarise_shifts(shifts),
+        shifts=shifts,
         checkpoints_table=members,
         folds=[(group, str(divided["note"])) for group, divided in folds.items() if divided.get("note")],
         findings=read_table(job.results / "quality/inputs.tsv"),
         versions=versions(),
         recipe=digest(job.spec),
+        overlays=draw_overlays(job, shifts, sizes, gallery),
+        overlay_legend=overlay_legend(job.spec["reference"]),
     )
     gallery.remove_stale()
     remove_pages(folder, {row.page for row in rows})
     write_text(job.output, pages.index_html(summary))
     job.progress(len(names) + 1, len(names) + 1)
+
+
+def reference_sizes(job: Job) -> dict[str, tuple[int, int]]:
+    """Width and height of the reference image of every scene."""
+    found = {}
+    for scene, item in job.items("registration", job.spec["scenes"]).items():
+        reference = read_json(job, item)["reference"]
+        found[scene] = int(reference["width"]), int(reference["height"])
+    return found
 
 
 def _single(job: Job, name: str, item: str) -> dict[str, Any]:
@@ -264,23 +258,6 @@ def versions() -> list[tuple[str, str]]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def shift_rows(registrations: Mapping[str, Mapping[str, Any]]) -> list[ShiftRow]:
-    """A row a scene and sensor, without the reference itself."""
-    return [
-        ShiftRow(
-            scene,
-            sensor,
-            (float(found["shift"][0]), float(found["shift"][1])),
-            found.get("confidence"),
-            str(found["method"]),
-            found.get("fallback"),
-        )
-        for scene, registration in registrations.items()
-        for sensor, found in registration["sensors"].items()
-        if sensor != registration["reference"]["sensor"]
-    ]
 
 
 def member_rows(job: Job) -> list[MemberRow]:

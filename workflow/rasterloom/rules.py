@@ -94,9 +94,9 @@ class Rules:
     def wildcard_constraints(self) -> dict[str, str]:
         """What each wildcard may be: exactly the names of the configuration, so that a typo finds no rule."""
         recipe, dag = self.dag.recipe, self.dag
-        scenes = {*dag.predicted, *dag.statistics_scenes}
         names: dict[str, set[str]] = {
-            "scene": scenes,
+            "scene": set(dag.registered),
+            "acquisition": set(dag.acquisitions),
             "scale": set(dag.scale_sensors),
             "target": {member.target for member in recipe.members.values()},
             "class": set(recipe.classes),
@@ -104,6 +104,7 @@ class Rules:
             "member": set(recipe.members),
             "fold": set(dag.folds),
             "batch": set(dag.batches),
+            "table": {names["table"] for names in dag.jobs()["quality"]},
             "file": {"wkt.csv", *(f"wkt/{name}.csv" for name in recipe.classes)},
         }
         return {key: "|".join(re.escape(name) for name in sorted(found)) or "$^" for key, found in names.items()}

@@ -15,7 +15,7 @@ from rasterloom.chunks import ChunkedArray, open_chunks
 from rasterloom.digest import ArrayDigest, digest
 from rasterloom.errors import ConfigError, StoreError
 from rasterloom.grid import Grid, Matrix, compose, scale_grid
-from rasterloom.job import Job, Wanted
+from rasterloom.job import Job, Wanted, placement_manifests
 from rasterloom.rasters import SensorReader
 from rasterloom.register import read_registration
 from rasterloom.resample import BAND_ROWS, resample_bands
@@ -30,7 +30,7 @@ CHUNK = 128
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
     """Manifests that the stage reads, relative to the results folder."""
-    return [f"registration/{spec['scene']}.json"]
+    return placement_manifests(spec, [spec["scene"]])
 
 
 def run(job: Job) -> None:
@@ -47,7 +47,7 @@ def run(job: Job) -> None:
 def wanted(job: Job) -> Iterator[Wanted]:
     """The stack of the job's scene and scale."""
     spec, scene = job.spec, job.spec["scene"]
-    registration = read_registration(job.store.open_path(job.items("registration", [scene])[scene]))
+    registration = read_registration(job.store.open_path(job.placements([scene])[scene]))
     reference, places = registration["reference"], registration["sensors"]
     names = list(spec["sensors"])
     counts = {name: _band_count(spec, places, name) for name in names}

@@ -7,6 +7,7 @@ from types import ModuleType
 
 STAGES = (
     "register",
+    "place",
     "stack",
     "statistics",
     "label",

@@ -19,7 +19,7 @@ from typing import Any
 from rasterloom.dag import Dag
 from rasterloom.digest import canonical
 from rasterloom.errors import RasterloomError
-from rasterloom.job import Job, Wanted, output_of
+from rasterloom.job import PLACEMENT, Job, Wanted, output_of
 from rasterloom.manifest import Manifest
 from rasterloom.reasons import NOTHING, PENDING, Change, KeyPaths, differences, shown
 from rasterloom.stages import module_of
@@ -87,6 +87,8 @@ class Stale:
         if self.certain:
             return "; ".join(map(str, self.changes)) or "there was none before"
         because = f" ({_few(map(str, self.roots), '; ')})" if self.roots else ""
+        if self.follows == (self.place.replace(f"{PLACEMENT}/", "registration/", 1),):
+            return f"if {_few(self.follows)} leaves a sensor without an estimate{because}"
         return f"if {_few(self.follows)} {'changes' if len(self.follows) == 1 else 'change'}{because}"
 
 
@@ -158,9 +160,10 @@ class Walk:
         job = _PlannedJob(spec, sources, self.dag.results, self.store, planned=self.planned)
         items: dict[str, Item] = {}
         for name, want in self._wanted(job):
-            self.items += 1
             place = str(job.folder.relative_to(self.dag.results) / name)
-            item = None if isinstance(want, _Pending) else self.store.lookup(stage, want.key)
+            taken = None if isinstance(want, _Pending) else want.taken
+            self.items += taken is None
+            item = taken if isinstance(want, _Pending) or taken else self.store.lookup(stage, want.key)
             if item is None:
                 item = Item("", f"{PENDING}{place}", "", _Parts(place))
                 yield self._reason(job, name, place, want)
@@ -170,14 +173,15 @@ class Walk:
     def _wanted(self, job: Job) -> Iterator[tuple[str, Wanted | _Pending]]:
         """What a job wants, by name; where that cannot be known yet, what it waits for.
 
-        A batch is asked scene by scene, so that one scene that is not known yet hides no other.
+        A batch, or an acquisition, is asked scene by scene, so that one scene that is not known yet hides no other.
         """
         wanted = module_of(job.stage).wanted
         names = names_of(job.spec)
-        parts = [[name] for name in names] if "batch" in job.spec else [names]
+        single = "batch" in job.spec or job.stage == "place"
+        parts = [[name] for name in names] if single else [names]
         for part in parts:
             own = _PlannedJob(
-                {**job.spec, "scenes": part} if "batch" in job.spec else job.spec,
+                {**job.spec, "scenes": part} if single else job.spec,
                 job.sources,
                 job.results,
                 self.store,
@@ -192,7 +196,8 @@ class Walk:
     def _reason(self, job: Job, name: str, place: str, want: Wanted | _Pending) -> Stale:
         """Why an artifact that the store does not have would be computed; its reasons are those of what follows it."""
         if isinstance(want, _Pending):
-            found = Stale(job.stage, place, self._record(job, name) is None, follows=(want.place,))
+            certain = job.stage != "place" and self._record(job, name) is None
+            found = Stale(job.stage, place, certain, follows=(want.place,))
         else:
             follows = tuple(sorted(set(re.findall(rf'"{PENDING}([^"]+)"', canonical(want.inputs)))))
             found = self._compared(job, place, want, self._record(job, name), follows)
@@ -243,6 +248,7 @@ class Walk:
 def names_of(spec: Mapping[str, Any]) -> list[str]:
     """The names of the artifacts in the manifest of a job, by its spec."""
     by_stage = {
+        "place": "scenes",
         "statistics": "sensors",
         "label": "scenes",
         "predict": "scenes",

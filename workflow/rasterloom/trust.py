@@ -37,7 +37,8 @@ class Evidence:
     apart : float
         Distance to what the other method found, in pixels of the coarser image or of the grid if those are larger.
     inconsistent : float or None
-        Distance between the place found forward and backward, in the same pixels; None if it was not tried.
+        Distance between the place found forward and backward, in the same pixels; None if it was not tried, or says
+        nothing (a fit of one band to one is the same both ways).
     """
 
     height: float
@@ -50,7 +51,7 @@ class Evidence:
     def features(self) -> tuple[float, float, float]:
         """How far the peak stands above its rival, against chance; how far methods, and directions, agree."""
         prominence = max(0.0, self.height - max(0.0, self.second)) * sqrt(self.samples)
-        inconsistent = 0.0 if self.inconsistent is None else self.inconsistent
+        inconsistent = 1.0 if self.inconsistent is None else self.inconsistent
         return log(prominence + 0.1), log(self.apart + 0.05), log(inconsistent + 0.02)
 
 
@@ -65,9 +66,9 @@ def confidence(method: str, evidence: Evidence) -> float:
     Returns
     -------
     float
-        0 where there is no peak.
+        0 where there is no peak, or another that is as high.
     """
-    if evidence.height <= 0:
+    if evidence.height <= max(0.0, evidence.second):
         return 0.0
     constant, *weights = WEIGHTS[method]
     score = constant + sum(w * f for w, f in zip(weights, evidence.features, strict=True))

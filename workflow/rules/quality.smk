@@ -1,15 +1,15 @@
-"""Quality: registrations, labels -> quality/inputs.tsv, what is odd about the images and labels."""
+"""Quality: placements, labels -> quality/{table}.tsv, what is odd about the inputs, and each registration."""
 
 
 rule quality:
     input:
         manifests=RULES.manifests("quality"),
     output:
-        RESULTS / "quality/inputs.tsv",
+        RESULTS / "quality/{table}.tsv",
     log:
-        RESULTS / "logs/quality/inputs.log",
+        RESULTS / "logs/quality/{table}.log",
     benchmark:
-        RESULTS / "benchmarks/quality/inputs.tsv"
+        RESULTS / "benchmarks/quality/{table}.tsv"
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -20,6 +20,6 @@ rule quality:
         results=RULES.folder,
         spec=RULES.spec("quality"),
     message:
-        "list what is odd about the inputs"
+        "list what the table quality/{wildcards.table}.tsv holds"
     shell:
         "exec python -m rasterloom quality --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

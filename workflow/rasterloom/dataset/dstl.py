@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rasterloom.dataset.archive import list_members, read_member
+from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
 from rasterloom.dataset.images import SENSORS, Images, find_images, image_form
 from rasterloom.dataset.index import (
     Dataset,
@@ -25,16 +26,6 @@ from rasterloom.dataset.index import (
     without_seen_truth,
 )
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
-
-SCORED = (
-    "6080_4_4 6080_4_1 6010_0_1 6150_3_4 6020_0_4 6020_4_3 6150_4_3 6070_3_4 6020_1_3 6060_1_4 6050_4_4"
-    " 6110_2_3 6060_4_1 6100_2_4 6050_3_3 6100_0_2 6060_0_0 6060_0_1 6060_0_3 6060_2_0 6120_1_4 6160_1_4"
-    " 6120_3_3 6140_2_3 6090_3_2 6090_3_4 6170_4_4 6120_4_4 6030_1_4 6120_0_2 6030_1_2 6160_0_0"
-)
-"""The ids of the 32 images, of 429, that the contest's score is made of."""
-
-TWINS: Mapping[str, str] = {"6140": "6110", "6150": "6030", "6130": "6020"}
-"""Scenes that show the ground of another one on another date."""
 
 TABLES = {
     "train_wkt": "train_wkt_v4.csv",
@@ -67,23 +58,6 @@ class WktRow:
     line: int
     start: int
     end: int
-
-
-def ground_of(scene: str) -> str:
-    """The ground that an image shows: its scene's number, twins counted as one, and its tile.
-
-    Ids are ``SSSS_row_column``: a scene of 5 x 5 tiles that abut and do not overlap. Abutting tiles are
-    different ground: no pixel of one is in the other, so they may stand on two sides of a split. The scenes
-    of `TWINS` cover the same footprint on two dates, tile by tile: 6110_1_2 and 6140_1_2 are one ground. An
-    id of another form is its own ground.
-
-    Examples
-    --------
-    >>> ground_of("6140_1_2"), ground_of("6110_1_2"), ground_of("6110_1_3")
-    ('6110_1_2', '6110_1_2', '6110_1_3')
-    """
-    number, _, tile = scene.partition("_")
-    return f"{TWINS.get(number, number)}_{tile}" if tile else scene
 
 
 def find_table(root: Path, name: str) -> Path | None:
@@ -315,7 +289,14 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
         held_out = role == "predict" and scene in truth
         labelled = known if role == "train" or held_out else ()
         scenes[scene] = Scene(
-            scene, ground_of(scene), role, files, labelled, held_out, None, {}, tables.get("grid_sizes")
+            id=scene,
+            ground=ground_of(scene),
+            role=role,
+            sensors=files,
+            labelled=labelled,
+            truth=held_out,
+            grid=tables.get("grid_sizes"),
+            acquisition=acquisition_of(scene),
         )
     _check_complete(root, sensors, tables, scenes)
     scenes, seen = without_seen_truth(scenes)

@@ -218,6 +218,8 @@ class Scene:
         Layout ``sheet`` only: by class.
     grid : SourceFile or None
         Layout ``dstl`` only: the table of grid sizes.
+    acquisition : str or None
+        Scenes of one `acquisition` were taken together: what their sensors are off is about the same. None: alone.
     """
 
     id: str
@@ -229,6 +231,7 @@ class Scene:
     fold: str | None = None
     labels: dict[str, LabelFile] = field(default_factory=dict)
     grid: SourceFile | None = None
+    acquisition: str | None = None
 
 
 @dataclass(frozen=True)

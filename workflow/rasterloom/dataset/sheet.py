@@ -192,6 +192,7 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
         truth=split == "predict" and bool(labels),
         fold=fold if split == "train" else None,
         labels=labels,
+        acquisition=row.get("group") or None,
     )
 
 

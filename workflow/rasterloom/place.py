@@ -1,0 +1,196 @@
+"""Stage place: where the sensors of an acquisition's scenes lie; one without an estimate of its own by the others'.
+
+What a sensor is off is a property of an acquisition: scenes that were taken together share it, but for a pixel or so.
+A scene whose own estimates were all refused is therefore put where the median of the others says, if they agree.
+
+Spec (besides ``stage`` and ``version``): ``acquisition``: its ``name`` and the ``scenes`` whose estimates count;
+``scenes``: those that are settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rasterloom.digest import digest
+from rasterloom.files import write_json
+from rasterloom.job import Job, Wanted, scene_manifests
+from rasterloom.locate import shifted
+from rasterloom.register import read_registration
+from rasterloom.shifts import GROUP, UNPLACED
+from rasterloom.store import Writing
+
+VERSION = 1
+
+FEWEST = 3
+"""Other scenes with an estimate that are needed for a median."""
+
+SPREAD = 1.0
+"""Largest median distance of the estimates from their median, along an axis, in pixels of the sensor."""
+
+ESTIMATED = frozenset({"ecc", "phase", "regression"})
+"""Methods that find a shift in the images."""
+
+Registration = Mapping[str, Any]
+
+
+def inputs(spec: Mapping[str, Any]) -> list[str]:
+    """Manifests that the stage reads: the registrations of all scenes of the acquisition."""
+    return scene_manifests("registration", spec["acquisition"]["scenes"])
+
+
+def run(job: Job) -> None:
+    """Settle the scenes of one acquisition; see the module `rasterloom.place`."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        write_json(work.path, want.work)
+        work.digest = digest(want.work)
+        work.parts.update({name: digest(sensor) for name, sensor in want.work["sensors"].items()})
+        for name, sensor in want.work["sensors"].items():
+            if sensor["method"] == GROUP:
+                job.log(f"place: {want.name}, {name}: {sensor['fallback']}")
+
+    job.finish(job.obtain(wanted(job), ".registration.json", make, total=len(job.spec["scenes"])))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The settled registration of each scene: its own, as it is, unless a sensor of it was left without an estimate."""
+    name, scenes = job.spec["acquisition"]["name"], job.spec["acquisition"]["scenes"]
+    items = job.items("registration", scenes)
+    known: dict[str, dict[str, Any]] = {}
+
+    def read(scene: str) -> dict[str, Any]:
+        if scene not in known:
+            known[scene] = read_registration(job.store.open_path(items[scene]))
+        return known[scene]
+
+    for scene in job.spec["scenes"]:
+        lacking = unplaced(read(scene))
+        if not lacking:
+            yield Wanted(scene, items[scene].key, None, None, taken=items[scene])
+            continue
+        others = [read(other) for other in scenes if other != scene]
+        shifts = {sensor: estimates(sensor, read(scene), others) for sensor in lacking}
+        recipe = {"acquisition": name}
+        origin = {"registration": items[scene].digest, "others": len(others), "shifts": shifts}
+        yield Wanted(scene, job.key(recipe, origin), recipe, origin, settled(read(scene), others, name))
+
+
+def settle(registrations: Mapping[str, Registration], acquisition: str = "") -> dict[str, Registration]:
+    """Settle the registrations of the scenes of an acquisition.
+
+    Parameters
+    ----------
+    registrations : mapping of scene to registration
+        As the stage `register` writes them.
+    acquisition : str
+        Its name, for what is said.
+
+    Returns
+    -------
+    dict of scene to registration
+        The same object where nothing changes. Where every estimate of a sensor was refused: a copy with ``matrix``,
+        ``shift`` and ``method: group`` by the median of the other scenes, or with a ``fallback`` that says why these
+        do not help. ``accepted`` and ``confidence`` stay those of the scene's own estimate.
+    """
+    return {
+        scene: settled(own, [other for name, other in registrations.items() if name != scene], acquisition)
+        for scene, own in registrations.items()
+    }
+
+
+def settled(own: Registration, others: Sequence[Registration], acquisition: str) -> Registration:
+    """The registration of one scene, given those of the others of its acquisition; see `settle`."""
+    lacking = unplaced(own)
+    if not lacking or not others:
+        return own
+    group = f"of {acquisition}" if acquisition else "of the acquisition"
+    changed = {name: _by_group(name, own, others, group) for name in lacking}
+    return {**own, "sensors": {**own["sensors"], **changed}}
+
+
+def unplaced(registration: Registration) -> list[str]:
+    """Sensors whose shift was to be estimated, and of which no estimate was accepted."""
+    reference = registration["reference"]["sensor"]
+    return [
+        name
+        for name, sensor in registration["sensors"].items()
+        if name != reference and not sensor["accepted"] and sensor["method"] in UNPLACED
+    ]
+
+
+def estimates(sensor: str, own: Registration, others: Sequence[Registration]) -> list[list[float]]:
+    """Shifts of a sensor that were accepted in other scenes, in reference pixels of this one, sorted.
+
+    Only scenes count whose files place the sensor in the same way (by a georeference, or by the images' sizes): a shift
+    is what is added to that. Where the size of the reference's pixels on the ground is known it is heeded.
+    """
+    origin, ground = own["sensors"][sensor]["origin"], own["reference"]["gsd"]
+    found = []
+    for other in others:
+        entry, other_ground = other["sensors"].get(sensor), other["reference"]["gsd"]
+        if entry is None or not entry["accepted"] or entry["method"] not in ESTIMATED or entry["origin"] != origin:
+            continue
+        if (ground is None) != (other_ground is None):
+            continue
+        factor = 1.0 if ground is None else other_ground / ground
+        found.append([round(float(value) * factor, 4) for value in entry["shift"]])
+    return sorted(found)
+
+
+@dataclass(frozen=True)
+class GroupShift:
+    """What the other scenes of an acquisition say of a sensor, in reference pixels.
+
+    Attributes
+    ----------
+    shift : (dx, dy)
+        The median along each axis.
+    spread : float
+        Median distance from it, along the axis where that is larger.
+    """
+
+    shift: tuple[float, float]
+    spread: float
+
+
+def group_shift(shifts: Sequence[Sequence[float]]) -> GroupShift:
+    """Median and spread of shifts, one at least.
+
+    Examples
+    --------
+    >>> group_shift([[1.0, 0.0], [2.0, 0.5], [9.0, 0.0]])
+    GroupShift(shift=(2.0, 0.0), spread=1.0)
+    """
+    middle = [median(values) for values in zip(*shifts, strict=True)]
+    spread = max(
+        median(abs(v - m) for v in values) for values, m in zip(zip(*shifts, strict=True), middle, strict=True)
+    )
+    return GroupShift((round(middle[0], 4), round(middle[1], 4)), round(spread, 4))
+
+
+def _by_group(name: str, own: Registration, others: Sequence[Registration], group: str) -> dict[str, Any]:
+    """The entry of a sensor without an estimate: by the median of the group, or with the reason why not."""
+    entry, shifts = dict(own["sensors"][name]), estimates(name, own, others)
+    if len(shifts) < FEWEST:
+        having = f"{len(shifts)} of the {len(others)} other scenes {group} {'has' if len(shifts) == 1 else 'have'}"
+        return {**entry, "fallback": _also(entry, f"{having} an estimate, {FEWEST} are needed for a median")}
+    found = group_shift(shifts)
+    if found.spread > SPREAD * entry["pixel"]:
+        detail = f"by {found.spread:.1f} reference pixels, {SPREAD * entry['pixel']:.1f} are allowed"
+        return {**entry, "fallback": _also(entry, f"the shifts of {len(shifts)} other scenes {group} differ {detail}")}
+    reason = str(entry["fallback"] or "no estimate was accepted").rpartition(": ")
+    return {
+        **entry,
+        "matrix": shifted(entry["nominal"], found.shift),
+        "shift": list(found.shift),
+        "method": GROUP,
+        "against": f"{len(shifts)} scenes {group}",
+        "fallback": f"{reason[0] or reason[2]}: the median of {len(shifts)} scenes {group} is used",
+    }
+
+
+def _also(entry: Mapping[str, Any], why: str) -> str:
+    return f"{entry['fallback'] or 'no estimate was accepted'}; {why}"

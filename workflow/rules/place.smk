@@ -1,0 +1,25 @@
+"""Placement: registrations of the scenes of an acquisition -> placement/{acquisition}.json, where their sensors lie."""
+
+
+rule place:
+    input:
+        manifests=RULES.manifests("place"),
+    output:
+        RESULTS / "placement/{acquisition}.json",
+    log:
+        RESULTS / "logs/place/{acquisition}.log",
+    benchmark:
+        RESULTS / "benchmarks/place/{acquisition}.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        results=RULES.folder,
+        spec=RULES.spec("place"),
+    message:
+        "settle where the sensors of {wildcards.acquisition} lie"
+    shell:
+        "exec python -m rasterloom place --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
