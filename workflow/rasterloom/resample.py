@@ -258,15 +258,17 @@ def _down(
         end = min(start + CHUNK_ROWS, last)
         block, valid = read(start, end)
         data, reach = axis.data[row:stop, start:end], axis.area[row:stop, start:end]
-        if valid is not None and not valid.all():
+        if valid is None or bool(valid.all()):
+            weight += _sums(data)[:, None]
+            area += _sums(reach)[:, None]
+        else:
             masked = True
             block = np.where(valid, block, 0)
-        else:
-            valid = np.ones(block.shape[1:], np.bool_)
+            share = valid.astype(np.float32)
+            weight += data @ share
+            area += reach @ share
         for channel in range(channels):
             values[channel] += data @ block[channel].astype(np.float32, copy=False)
-        weight += data @ valid.astype(np.float32)
-        area += reach @ valid.astype(np.float32)
     return (values, weight, area) if masked else (values, None, None)
 
 
