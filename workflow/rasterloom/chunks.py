@@ -159,6 +159,7 @@ def open_chunks(path: Path) -> Iterator[tuple[dict[str, ChunkedArray], dict[str,
         yield {name: _array(name, array.metadata, opened) for name, array in found.items()}, attributes
     finally:
         os.close(opened.file)
+        opened.file = -1  # another file may get the number
 
 
 def _array(name: str, metadata: Any, opened: ZipBytes) -> ChunkedArray:
