@@ -123,3 +123,10 @@ def test_a_compressed_zip_is_refused(blosc: Path, tmp_path: Path) -> None:
             new.writestr(name, old.read(name))
     with open_chunks(path) as (arrays, _), pytest.raises(StoreError, match="is not what was written there"):
         arrays["data"][0]
+
+
+def test_a_closed_file_is_not_read(blosc: Path) -> None:
+    with open_chunks(blosc) as (arrays, _):
+        assert arrays["data"][0].shape == (23, 30)
+    with blosc.open("rb"), pytest.raises(OSError, match="Bad file descriptor"):
+        arrays["data"][0]

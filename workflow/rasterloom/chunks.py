@@ -1,6 +1,6 @@
 """Windows of a Zarr array in a zip file, read chunk by chunk in the calling thread.
 
-Zarr itself hands every chunk to an event loop and back: a patch of nine chunks then takes two to three times as long,
+Zarr itself hands every chunk to an event loop and back: a patch of nine chunks then takes about twice as long,
 and the loop, one for the whole process, is where threads that prepare batches would meet. A zip file's members lie in
 it as they are, so that a chunk is one read at a known place and one call of its decoder; both leave the interpreter to
 other threads.
@@ -159,6 +159,7 @@ def open_chunks(path: Path) -> Iterator[tuple[dict[str, ChunkedArray], dict[str,
         yield {name: _array(name, array.metadata, opened) for name, array in found.items()}, attributes
     finally:
         os.close(opened.file)
+        opened.file = -1  # another file may get the number
 
 
 def _array(name: str, metadata: Any, opened: ZipBytes) -> ChunkedArray:
