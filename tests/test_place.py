@@ -84,6 +84,23 @@ def test_settle_puts_a_scene_where_the_median_of_the_others_says() -> None:
     assert found["d"]["sensors"]["rgb"] is scenes["d"]["sensors"]["rgb"]
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("a: low; b: none; the georeference is used", "a: low; b: none"),
+        ("the shift found, 9.0, 1.0 pixels, is beyond max_shift 8: the files' own place is used",
+         "the shift found, 9.0, 1.0 pixels, is beyond max_shift 8"),
+        ("nothing was found", "nothing was found"),
+        (None, "no estimate was accepted"),
+    ],
+)  # fmt: skip
+def test_settle_keeps_the_reason_and_says_what_is_used_instead(said: str | None, reason: str) -> None:
+    scenes = group((3.0, -2.0), (3.0, -2.0), (3.0, -2.0), None)
+    scenes["d"]["sensors"]["m"]["fallback"] = said
+    found = settle(scenes, "6010")["d"]["sensors"]["m"]["fallback"]
+    assert found == f"{reason}: the median of 3 scenes of 6010 is used"
+
+
 def test_settle_of_too_few_others_says_so() -> None:
     scenes = group((3.0, -2.0), None, None, (3.0, -2.0))
     found = settle(scenes, "6010")["b"]["sensors"]["m"]
