@@ -18,6 +18,7 @@ from rasterloom.backdrops import Gallery
 from rasterloom.job import Job
 from rasterloom.manifest import Manifest
 from rasterloom.overlays import (
+    BLUR,
     BOTH,
     MOST,
     REFERENCE,
@@ -89,10 +90,10 @@ def test_edges_of_two_pictures_compare_by_one_level() -> None:
 
 def test_blurs_bring_the_reference_to_the_resolution_of_the_sensor() -> None:
     frame = Frame(0, 0, 100, 100, 200, 200)
-    assert blurs(1.0, frame) == (1.0, 1.0)
+    assert blurs(1.0, frame) == pytest.approx((2 * BLUR, 2 * BLUR))
     own, wider = blurs(24.0, frame)
-    assert own == 24.0 and 1.4 < wider / own < 1.8
-    assert blurs(0.5, frame) == (0.5, 0.5)
+    assert own == pytest.approx(48 * BLUR) and 1.2 < wider / own < 1.6
+    assert blurs(0.5, frame) == pytest.approx((BLUR, BLUR))
 
 
 def test_overlaid_colours() -> None:
@@ -123,11 +124,12 @@ SPEC: dict[str, Any] = {
 }
 
 
-def test_overlay_scales_are_the_finest_and_the_overview_of_each_sensor() -> None:
+def test_overlay_scales_are_one_a_sensor_that_is_fine_enough() -> None:
     assert overlay_scales(SPEC) == ["coarse", "fine"]
+    assert overlay_scales({**SPEC, "scale_sensors": {"coarse": ["rgb", "m"], "fine": ["rgb", "m"]}}) == ["fine"]
     scales = {"a": {"name": "a", "size": 1024}, "b": {"name": "b", "size": 2048}, "c": {"name": "c"}}
     spec = {"reference": "rgb", "scales": scales, "scale_sensors": {"a": ["rgb"], "b": ["rgb", "m"], "c": ["rgb", "m"]}}
-    assert overlay_scales(spec) == ["b", "c"]
+    assert overlay_scales(spec) == ["b"]
     assert overlay_scales({**spec, "scale_sensors": {"a": ["rgb"]}}) == []
 
 

@@ -27,10 +27,12 @@ from rasterloom.digest import digest
 from rasterloom.job import Job, placement_manifests
 from rasterloom.manifest import Manifest
 from rasterloom.place import settle
+from rasterloom.registry import manifests_of
 from rasterloom.shifts import read_table
 from rasterloom.stages import module_of
 from rasterloom.stale import Walk
 from rasterloom.store import Store
+from rasterloom.verify import find_faults
 
 Table = dict[str, Any]
 NOMINAL = [[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]]
@@ -80,6 +82,23 @@ def test_settle_puts_a_scene_where_the_median_of_the_others_says() -> None:
         "no shift was found with confidence (0.12, 0.3 is needed): the median of 3 scenes of 6010 is used"
     )
     assert found["d"]["sensors"]["rgb"] is scenes["d"]["sensors"]["rgb"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("a: low; b: none; the georeference is used", "a: low; b: none"),
+        ("the shift found, 9.0, 1.0 pixels, is beyond max_shift 8: the files' own place is used",
+         "the shift found, 9.0, 1.0 pixels, is beyond max_shift 8"),
+        ("nothing was found", "nothing was found"),
+        (None, "no estimate was accepted"),
+    ],
+)  # fmt: skip
+def test_settle_keeps_the_reason_and_says_what_is_used_instead(said: str | None, reason: str) -> None:
+    scenes = group((3.0, -2.0), (3.0, -2.0), (3.0, -2.0), None)
+    scenes["d"]["sensors"]["m"]["fallback"] = said
+    found = settle(scenes, "6010")["d"]["sensors"]["m"]["fallback"]
+    assert found == f"{reason}: the median of 3 scenes of 6010 is used"
 
 
 def test_settle_of_too_few_others_says_so() -> None:
@@ -401,6 +420,24 @@ def test_another_shift_of_a_scene_reaches_those_that_lean_on_it(sheet: Sheet) ->
     assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
     after = sheet.entry("placement/d.registration.json")
     assert before["shift"] != after["shift"] == pytest.approx([4.0, -2.0], abs=0.5)
+
+
+def test_verify_names_every_manifest_of_a_damaged_registration(sheet: Sheet) -> None:
+    results = sheet.folder / "results"
+    store = Store.of(results)
+    assert list(find_faults(store, list(manifests_of(results)))) == []
+    items = Manifest.read(results / "placement/date1.json").items
+    for scene, manifests in {
+        "a": ["placement/date1.json", "registration/a.json"],
+        "d": ["placement/date1.json"],
+    }.items():
+        path = store.root / items[scene].path
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        faults = list(find_faults(store, list(manifests_of(results))))
+        assert sorted(str(fault.manifest.relative_to(results)) for fault in faults) == manifests
+        assert {fault.name for fault in faults} == {scene}
+        path.write_bytes(content)
 
 
 def test_a_first_run_is_sure_of_stacks_and_not_of_placements(first: Sheet, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_full_run_writes_every_output(finished: Project) -> None:
         "score.tsv",
         "summary.tsv",
         "quality/inputs.tsv",
+        "quality/registration.tsv",
         "report/index.html",
     ):
         assert (results / path).stat().st_size > 0, path
@@ -247,6 +248,7 @@ def test_new_unlabelled_scene_trains_nothing(finished: Project) -> None:
     computed = finished.run()
     members, classes, scales = 4, 2, 2
     expected = {"register": 1, "stack": scales, "label": classes, "predict": members}
+    computed.pop("place", None)  # of 11 pixels of SWIR a shift may be found or not
     assert computed == {**expected, "ensemble": classes, "vectorise": classes}
 
 

@@ -36,10 +36,10 @@ def finest(scales: Sequence[Mapping[str, Any]]) -> str:
     return str(max(scales, key=lambda scale: (fineness(scale), scale["name"]))["name"])
 
 
-def overview(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Name of the scale that pictures of whole scenes are made from: the coarsest that fills one, else the finest."""
+def overview(tables: Mapping[str, Mapping[str, Any]], pixels: int = OVERVIEW_PIXELS) -> str:
+    """Name of the coarsest scale of so many pixels a side, which fill a picture of a whole scene; else the finest."""
     scales = list(tables.values())
-    enough = [scale for scale in scales if fineness(scale) >= OVERVIEW_PIXELS]
+    enough = [scale for scale in scales if fineness(scale) >= pixels]
     chosen = min(enough, key=lambda scale: (fineness(scale), scale["name"])) if enough else None
     return str(chosen["name"]) if chosen else finest(scales)
 

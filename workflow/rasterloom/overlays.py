@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.backdrops import Gallery, finest, overview, read_window
+from rasterloom.backdrops import Gallery, overview, read_window
 from rasterloom.job import Job
 from rasterloom.pages import Overlay
 from rasterloom.pictures import Bytes, Colour, Floats, Frame, fitted, hexadecimal, muted, stretch_limits, stretched
@@ -31,12 +31,14 @@ LEAST = 160
 """Side of a window, in pixels of the reference and of the stack's grid, at least."""
 MUCH_MORE = 1.6
 LONGEST = 640
+ENOUGH = 2048
+"""Pixels a side of a scale that is fine enough: a tenth of its pixel is seen, and a finer one costs more to read."""
 
 EDGES = 0.1
 """Share of a picture's pixels that are taken for strong edges; those that hang on to them may be half as strong."""
 TOP, FAINT = 0.002, 0.15
 """An edge is no strong one with less than this part of the slope that this share of the pixels reaches."""
-BLUR = 0.5
+BLUR = 0.7
 """Deviation, in pixels of the sensor, of the Gaussian before edges of it are looked for."""
 PIXEL = 0.62
 """That of the Gaussian that does to an image about what a sensor does by averaging over its pixels, and stacking."""
@@ -53,20 +55,13 @@ Mask = NDArray[np.bool_]
 def overlay_scales(spec: Mapping[str, Any]) -> list[str]:
     """Scales from which overlays may be drawn, of all scenes, as it is not known beforehand which are the worst."""
     sensors = {name for names in spec["scale_sensors"].values() for name in names} - {spec["reference"]}
-    return sorted({scale for name in sensors for scale in (_finest(spec, name), _overview(spec, name))})
+    return sorted({scale_of(spec, name) for name in sensors})
 
 
-def _having(spec: Mapping[str, Any], sensor: str) -> dict[str, Any]:
-    """Scales on which a sensor is stacked."""
-    return {name: spec["scales"][name] for name, sensors in spec["scale_sensors"].items() if sensor in sensors}
-
-
-def _finest(spec: Mapping[str, Any], sensor: str) -> str:
-    return finest(list(_having(spec, sensor).values()))
-
-
-def _overview(spec: Mapping[str, Any], sensor: str) -> str:
-    return overview(_having(spec, sensor))
+def scale_of(spec: Mapping[str, Any], sensor: str) -> str:
+    """The scale from which a sensor is drawn: the coarsest of those that have it which is fine enough."""
+    having = {name: spec["scales"][name] for name, sensors in spec["scale_sensors"].items() if sensor in sensors}
+    return overview(having, ENOUGH)
 
 
 def overlay_legend(reference: str) -> list[tuple[str, str]]:
@@ -124,20 +119,17 @@ class _Planes:
         )
 
 
-def _planes(job: Job, row: ShiftRow, size: tuple[int, int], scale: str) -> _Planes:
-    item = job.items(f"stacks/{scale}", [row.scene])[row.scene]
+def _planes(job: Job, row: ShiftRow, size: tuple[int, int]) -> _Planes:
+    item = job.items(f"stacks/{scale_of(job.spec, row.sensor)}", [row.scene])[row.scene]
     return _Planes(job.store.open_path(item), job.spec["reference"], row.sensor, size)
 
 
 def _draw(job: Job, row: ShiftRow, size: tuple[int, int], gallery: Gallery) -> list[Picture]:
     """Before and after, or the one picture of a sensor that was not moved."""
-    coarse = _planes(job, row, size, _overview(job.spec, row.sensor))
-    whole = fitted(0.0, 0.0, *size, LONGEST)
-    frame, planes = whole, coarse
-    fine = _planes(job, row, size, _finest(job.spec, row.sensor))
-    side = window_side(row.pixel, fine.cell, size)
+    planes, frame = _planes(job, row, size), fitted(0.0, 0.0, *size, LONGEST)
+    side = window_side(row.pixel, planes.cell, size)
     if side is not None:
-        frame, planes = busiest(coarse, whole, side, row.pixel), fine
+        frame = busiest(planes, frame, side, row.pixel)
     reference, good, after, valid = planes.read(frame)
     blur, wider = blurs(row.pixel, frame)
     limits = stretch_limits(after, valid)

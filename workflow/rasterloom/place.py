@@ -9,6 +9,7 @@ Spec (besides ``stage`` and ``version``): ``acquisition``: its ``name`` and the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -32,6 +33,9 @@ SPREAD = 1.0
 
 ESTIMATED = frozenset({"ecc", "phase", "regression"})
 """Methods that find a shift in the images."""
+
+_IN_USE = re.compile(r"[:;,] the [^:;]* is used$")
+"""What a fall-back ends in that says what is used instead of an estimate."""
 
 Registration = Mapping[str, Any]
 
@@ -181,14 +185,14 @@ def _by_group(name: str, own: Registration, others: Sequence[Registration], grou
     if found.spread > SPREAD * entry["pixel"]:
         detail = f"by {found.spread:.1f} reference pixels, {SPREAD * entry['pixel']:.1f} are allowed"
         return {**entry, "fallback": _also(entry, f"the shifts of {len(shifts)} other scenes {group} differ {detail}")}
-    reason = str(entry["fallback"] or "no estimate was accepted").rpartition(": ")
+    reason = _IN_USE.sub("", entry["fallback"] or "no estimate was accepted")
     return {
         **entry,
         "matrix": shifted(entry["nominal"], found.shift),
         "shift": list(found.shift),
         "method": GROUP,
         "against": f"{len(shifts)} scenes {group}",
-        "fallback": f"{reason[0] or reason[2]}: the median of {len(shifts)} scenes {group} is used",
+        "fallback": f"{reason}: the median of {len(shifts)} scenes {group} is used",
     }
 
 
