@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from registration_cases import Case, Sensor
 
 from rasterloom.grid import Matrix, compose, invert
-from rasterloom.raster_files import RasterInfo
+from rasterloom.locate import ArraySource, locate
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -211,30 +211,13 @@ def arosics_global(bands: Bands) -> Found:
     return Found(translation(-found.x_shift_map, found.y_shift_map), True)
 
 
-class ArrayReader:
-    """A sensor in memory, as `rasterloom.register` reads one."""
-
-    def __init__(self, sensor: Sensor) -> None:
-        self._sensor = sensor
-        self.shape = sensor.bands.shape
-        count, height, width = self.shape
-        self.info = RasterInfo(width, height, count, sensor.bands.dtype.name, None, None, None)
-
-    def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        """Rows start..stop and where they have data."""
-        valid = self._sensor.valid
-        return self._sensor.bands[:, start:stop], None if valid is None else valid[start:stop]
-
-
 def rasterloom_method(case: Case) -> dict[str, Found]:
-    """What the stage register does: all sensors of a scene together."""
-    from rasterloom.locate import ArraySource, locate
-
+    """What the stage register does: all sensors of a scene together, each helped by finer ones."""
+    sources = {name: ArraySource(sensor.bands, sensor.valid) for name, sensor in case.sensors.items()}
     options = {
         name: {"registration": "auto", "motion": "translation", "max_shift": sensor.max_shift}
-        for name, sensor in case.sensors.items()
+        for name, sensor in case.others.items()
     }
-    sources = {name: ArraySource(sensor.bands, sensor.valid) for name, sensor in case.sensors.items()}
     nominal = {name: sensor.nominal for name, sensor in case.others.items()}
     placed = locate(case.reference, sources, nominal, case.extent, options)
     return {

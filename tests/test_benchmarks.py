@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from ablation import cell, overlay, read_scores, table
 from registration_cases import VARIANTS, Case, Sensor, corner, generated_cases, true_shifts
 from registration_figures import Row, figures, rows_of, targets
-from registration_methods import IDENTITY, METHODS, Found, translation
+from registration_methods import IDENTITY, METHODS, Found, missing, translation
 from registration_pairs import PAIRS, Pair, drawn_move, fourier_shifted, moved
 
 
@@ -207,11 +207,11 @@ def test_targets_say_what_is_met() -> None:
     assert missed == {"m": False, "accepted, but off by more than a pixel of its own sensor": False}
 
 
-@pytest.mark.parametrize("method", ["rasterloom", "ecc", "ecc-euclidean", "phase"])
+@pytest.mark.parametrize("method", METHODS)
 def test_methods_agree_on_the_sign_of_a_shift(cases: dict[str, Case], method: str) -> None:
     """Panchromatic against RGB, easy for all: every method's motion means what `Sensor.shift` means."""
-    if method == "phase":
-        pytest.importorskip("skimage")
+    if package := missing(method):
+        pytest.skip(f"{package} is not installed, which benchmarks/registration.py compares with")
     case = cases["clean"]
     found = METHODS[method][1](case)["p"]
     assert found.accepted and np.hypot(*case.sensors["p"].shift) > 0.8
