@@ -187,6 +187,7 @@ KEYS = [
         "none",
         start="",
     ),
+    _sensor("motion", "euclidean", f"register S, stack S, {OF_TWO}"),
     _sensor("max_shift", 9, "register S"),  # where no scene reaches it
     _sensor("bands", None, "register S"),  # as many as the files have
     _sensor("nodata", 0, "register S, stack S"),  # which no pixel is

@@ -187,3 +187,13 @@ def test_attempts_say_what_they_rest_on(scene: Scene) -> None:
     evidence = attempt.evidence
     assert evidence.height > evidence.second > 0 and evidence.samples > 100
     assert 0 <= evidence.apart < 0.2 and evidence.inconsistent is not None and evidence.inconsistent < 0.2
+
+
+def test_one_band_against_one_says_nothing_both_ways(scene: Scene) -> None:
+    """A fit of one band to one is the same forward and backward: that must not count as consistency."""
+    lead, image = scene.sensors["rgb"][:1], scene.sensors["m"][4:5]
+    nominal = {"m": stretched(scene.size, (image.shape[2], image.shape[1]))}
+    sources = {"rgb": ArraySource(lead), "m": ArraySource(image)}
+    found = locate("rgb", sources, nominal, scene.size, {"m": AUTO})["m"]
+    assert found.attempts[1].evidence.inconsistent is None and found.attempts[1].consistency is None
+    assert found.accepted and error(found, scene, "m") < 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from grounds import ground, moved
-from rasterloom.regression import MOST, Fit, best_fit, detail_signal, detail_signals
+from rasterloom.regression import ALONE, MOST, Fit, best_fit, components, detail_signal, detail_signals
 from rasterloom.views import Floats, View
 
 SIDE = 200
@@ -72,3 +72,22 @@ def test_detail_signal_heeds_nodata() -> None:
     slow = detail_signal(image + 5 * np.arange(100, dtype=np.float32), valid, 1.0)
     inner = (slice(15, -15), slice(15, 45))
     assert np.corrcoef(slow[inner].ravel(), signal[inner].ravel())[0, 1] > 0.99
+
+
+def test_hot_pixels_do_not_outweigh_the_ground() -> None:
+    one = ground(0, SIDE)
+    other = moved(one, 3, -5)
+    rng = np.random.default_rng(2)
+    for image in (one, other):
+        image[rng.integers(0, SIDE, 30), rng.integers(0, SIDE, 30)] = 60_000
+    found = fit(shown(one), shown(other))
+    np.testing.assert_allclose(found.shift, (3, -5), atol=0.15)
+    assert found.share > 0.4
+
+
+def test_components_counts_what_differs() -> None:
+    bands = detail_signals([shown(*(ground(seed, SIDE) for seed in range(3)))], 1.0)
+    assert components(bands[:1]) == pytest.approx(1)
+    assert components(np.stack([bands[0]] * 4)) == pytest.approx(1) and components(-bands[:1]) < ALONE
+    assert 2.8 < components(bands) <= 3
+    assert components(np.zeros_like(bands)) == 0.0

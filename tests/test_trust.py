@@ -17,14 +17,18 @@ def test_confidence_of_good_and_bad_evidence(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", sorted(WEIGHTS))
-@pytest.mark.parametrize("worse", [{"second": 0.4}, {"height": 0.2}, {"samples": 50.0}, {"apart": 1.0}])
+@pytest.mark.parametrize("worse", [{"second": 0.4}, {"height": 0.2}, {"apart": 1.0}])
 def test_confidence_falls_with_worse_evidence(method: str, worse: dict[str, float]) -> None:
     assert confidence(method, replace(GOOD, **worse)) < confidence(method, GOOD)
 
 
 def test_confidence_falls_where_forward_and_backward_differ() -> None:
     assert confidence("regression", replace(GOOD, inconsistent=1.0)) < confidence("regression", GOOD)
-    assert confidence("ecc", replace(GOOD, inconsistent=1.0)) < confidence("ecc", GOOD)
+    assert confidence("regression", replace(GOOD, inconsistent=None)) < confidence("regression", GOOD)
+
+
+def test_confidence_of_a_peak_with_a_rival_is_0() -> None:
+    assert all(confidence(method, replace(GOOD, second=GOOD.height)) == 0.0 for method in WEIGHTS)
 
 
 def test_confidence_stays_within_its_bounds() -> None:
@@ -38,6 +42,8 @@ def test_confidence_stays_within_its_bounds() -> None:
 
 
 def test_refusal() -> None:
-    assert refusal(ACCEPTED, (3.0, -60.0), 60.0) is None
-    assert refusal(0.5, (3.0, 4.0), 60.0) == f"its confidence is 0.50, {ACCEPTED:g} is needed"
-    assert refusal(1.0, (3.0, -70.25), 60.0) == "the shift found, 3.0, -70.2 pixels, is beyond max_shift 60"
+    assert refusal(ACCEPTED, GOOD, (3.0, -60.0), 60.0) is None
+    assert refusal(0.5, GOOD, (3.0, 4.0), 60.0) == f"its confidence is 0.50, {ACCEPTED:g} is needed"
+    assert refusal(1.0, GOOD, (3.0, -70.25), 60.0) == "the shift found, 3.0, -70.2 pixels, is beyond max_shift 60"
+    apart = refusal(1.0, replace(GOOD, inconsistent=1.25), (3.0, 4.0), 60.0)
+    assert apart == "forward and backward are 1.2 pixels of the coarser image apart, 1 is allowed"

@@ -151,10 +151,11 @@ def locate(
     size of the scene.
     """
     placed = {reference: Placed(IDENTITY, (0.0, 0.0), 1.0, "identity")}
+    seen: dict[tuple[str, tuple[int, int]], View] = {}
     for name in sorted(nominal, key=lambda name: (pixel_ratio(nominal[name]), name)):
         chosen = options[name]
         if chosen["registration"] == "auto":
-            placed[name] = _Search(reference, sources, placed, name, nominal[name], size, chosen).run()
+            placed[name] = _Search(reference, sources, placed, seen, name, nominal[name], size, chosen).run()
         else:
             placed[name] = given(chosen["registration"], nominal[name], size)
     return placed
@@ -225,12 +226,13 @@ class _Search:
         reference: str,
         sources: Mapping[str, Source],
         placed: Mapping[str, Placed],
+        seen: dict[tuple[str, tuple[int, int]], View],
         name: str,
         nominal: Matrix,
         size: tuple[int, int],
         options: Mapping[str, Any],
     ) -> None:
-        self.sources, self.placed, self.name = sources, placed, name
+        self.sources, self.placed, self.seen, self.name = sources, placed, seen, name
         self.nominal, self.size = nominal, size
         self.limit, self.motion = float(options["max_shift"]), str(options["motion"])
         self.pixel = pixel_ratio(nominal)
@@ -245,10 +247,17 @@ class _Search:
 
     def run(self) -> Placed:
         """The place, by the first attempt that is believed; the nominal one, with the reasons, if none is."""
-        views = {other: view(self.sources[other], self.placed[other].matrix, self.coarse) for other in self.helpers}
+        views = {other: self._in_place(other) for other in self.helpers}
         base = self.nominal if self.motion == "translation" else self._turned(views)
         own = view(self.sources[self.name], base, self.coarse)
         return chosen_of(self.nominal, self._judged(base, self._edges(views, own, base), self._bands(views, own)))
+
+    def _in_place(self, other: str) -> View:
+        """A sensor that was placed, on the coarse grid; read once for all sensors that are compared there."""
+        key = (other, self.coarse.shape)
+        if key not in self.seen:
+            self.seen[key] = view(self.sources[other], self.placed[other].matrix, self.coarse)
+        return self.seen[key]
 
     def _judged(self, base: Matrix, edges: Sequence[Finding], bands: Finding) -> list[Attempt]:
         """What both methods found, with the confidence that their agreement gives."""
@@ -261,7 +270,7 @@ class _Search:
             shift = middle_shift(motion, self.size)
             evidence = replace(found.evidence, apart=round(apart, 4))
             sure = 0.0 if found.failure else round(confidence(found.method, evidence), 4)
-            reason = found.failure or refusal(sure, shift, self.limit)
+            reason = found.failure or refusal(sure, evidence, shift, self.limit)
             inconsistent = evidence.inconsistent
             back = None if inconsistent is None else round(inconsistent * unit, 4)
             matrix = compose(self.nominal, motion)

@@ -28,7 +28,7 @@ DETAIL = 3.0
 MOST = 8
 """Components that stand for the bands of a side: the cost is a transform a pair."""
 
-OUTLYING = 1.0
+OUTLYING = 0.5
 """Percent at either end of a band's numbers that are clipped: a few hot pixels must not outweigh the ground."""
 
 ALONE = 1.1
@@ -76,15 +76,14 @@ def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
 
     if not valid.any():
         return np.zeros(valid.shape, np.float32)
-    image = np.where(valid, band, 0).astype(np.float32)
-    mean = np.float32(image[valid].mean())
-    image = np.where(valid, image - mean, np.float32(0))
+    whole = bool(valid.all())
+    numbers = band.astype(np.float32)
+    low, high = np.percentile(numbers if whole else numbers[valid], [OUTLYING, 100 - OUTLYING])
+    image = np.clip(numbers, low, high)
+    mean = np.float32(image.mean() if whole else image[valid].mean())
+    image = image - mean if whole else np.where(valid, image - mean, np.float32(0))
     smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), blur)) if blur > 0 else image
-    detail, usable = smooth - local_mean(image, valid, DETAIL), eroded(valid, blur)
-    if not usable.any():
-        return np.zeros(valid.shape, np.float32)
-    low, high = np.percentile(detail[usable], [OUTLYING, 100 - OUTLYING])
-    return normalised(np.clip(detail, low, high), usable)
+    return normalised(smooth - local_mean(image, valid, DETAIL), eroded(valid, blur))
 
 
 def detail_signals(views: Sequence[View], blur: float) -> Floats:

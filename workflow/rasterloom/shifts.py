@@ -38,7 +38,7 @@ UNPLACED = frozenset({"georeference", "identity"})
 GROUP = "group"
 """Method of a sensor that lies where the other scenes of its acquisition say."""
 
-LOW_CONFIDENCE = 0.95
+LOW_CONFIDENCE = 0.98
 """Accepted estimates below this confidence are marked: they are the ones to look at."""
 
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-ACCEPTED = 0.9
+ACCEPTED = 0.95
 """A place is used from this confidence on."""
 
+INCONSISTENT = 1.0
+"""Pixels of the coarser image by which forward and backward may differ at most."""
+
 WEIGHTS = {
-    "ecc": (1.169, 0.66, -1.876, -0.058),
-    "phase": (2.811, 1.04, -1.606, 0.002),
-    "regression": (4.049, 1.928, -0.77, -0.648),
+    "ecc": (1.535, 1.037, -1.801, 0.0),
+    "phase": (4.156, 2.13, -1.315, 0.0),
+    "regression": (2.284, 1.178, -0.612, -1.054),
 }
 """By method: constant, and the weights of `Evidence.features`."""
 
@@ -75,13 +78,14 @@ def confidence(method: str, evidence: Evidence) -> float:
     return 1 / (1 + exp(-max(-50.0, min(50.0, score))))
 
 
-def refusal(sure: float, shift: tuple[float, float], limit: float) -> str | None:
+def refusal(sure: float, evidence: Evidence, shift: tuple[float, float], limit: float) -> str | None:
     """Why an estimate is not used, or None.
 
     Parameters
     ----------
     sure : float
         Its confidence.
+    evidence : Evidence
     shift : (dx, dy)
         Reference pixels.
     limit : float
@@ -89,6 +93,8 @@ def refusal(sure: float, shift: tuple[float, float], limit: float) -> str | None
     """
     if sure < ACCEPTED:
         return f"its confidence is {sure:.2f}, {ACCEPTED:g} is needed"
+    if evidence.inconsistent is not None and evidence.inconsistent > INCONSISTENT:
+        return f"forward and backward are {evidence.inconsistent:.1f} pixels of the coarser image apart, 1 is allowed"
     if max(abs(shift[0]), abs(shift[1])) > limit:
         return f"the shift found, {shift[0]:.1f}, {shift[1]:.1f} pixels, is beyond max_shift {limit:g}"
     return None
