@@ -182,7 +182,7 @@ INPUTS = [
         "labelled-scene-removed",
         "that scene removed",
         on_data(remove_scene, SPARE[0]),
-        f"statistics 1, {AFTER_LABELS}",
+        f"statistics 1, {AFTER_LABELS}, quality 1",
         "none",
         start="labelled-scene-added",
     ),
