@@ -216,7 +216,7 @@ DIVISION = [
         "predict",
         "`dataset.predict` without a scene that has truth",
         put("dataset.predict", []),
-        AFTER_LABELS,
+        f"{AFTER_LABELS}, quality 1",
         "none",
         keys=("dataset.predict",),
         numbers={"S": 3},

@@ -104,7 +104,7 @@ INPUTS = [
     Row(
         "image-of-an-acquisition",
         "the images of a labelled scene replaced, of whose acquisition there is another scene",
-        replaced(LABELLED[1], days=0),
+        replaced(LABELLED[0], days=0),
         f"register 1, place 1, stack 2*K, statistics 1, {AFTER_LABELS}",
         "register 1, stack K, statistics 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
     ),
@@ -182,7 +182,7 @@ INPUTS = [
         "labelled-scene-removed",
         "that scene removed",
         on_data(remove_scene, SPARE[0]),
-        f"statistics 1, {AFTER_LABELS}",
+        f"statistics 1, {AFTER_LABELS}, quality 1",
         "none",
         start="labelled-scene-added",
     ),
