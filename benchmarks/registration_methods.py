@@ -138,16 +138,24 @@ def phase_correlation(bands: Bands) -> Found:
     return Found(translation(-found[1], -found[0]), True)
 
 
-def mutual_information(bands: Bands) -> Found:
-    """SimpleITK: Mattes mutual information, a translation, three resolutions, masks, regular sampling.
+def sampled_information(bands: Bands) -> Found:
+    """SimpleITK, thriftily: the reference averaged to half the sensor's pixels, 100,000 samples a resolution."""
+    return mutual_information(bands, max(1, round(bands.sensor.pixel / 2)), 100_000)
 
-    The reference is averaged to pixels half as large as the sensor's, the sensor is taken as it is, both in reference
-    coordinates; at most 100,000 samples a resolution.
+
+def whole_information(bands: Bands) -> Found:
+    """SimpleITK, as it is without a choice: every pixel of the reference, at every resolution."""
+    return mutual_information(bands, 1, None)
+
+
+def mutual_information(bands: Bands, step: int, most: int | None) -> Found:
+    """SimpleITK: Mattes mutual information, a translation, three resolutions, masks, both in reference coordinates.
+
+    The reference is averaged to pixels `step` times as large; at most `most` samples a resolution, regularly spaced.
     """
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    step = max(1, round(bands.sensor.pixel / 2))
     height, width = bands.one.shape
     size = (max(1, width // step), max(1, height // step))
     one = cv2.resize(bands.one, size, interpolation=cv2.INTER_AREA)
@@ -157,11 +165,11 @@ def mutual_information(bands: Bands) -> Found:
         _itk_image(image, (width, height)) for image in (bands.other, bands.valid[1].astype(np.uint8))
     )
     shrinks = [n for n in (4, 2, 1) if min(size) // n >= 24] or [1]
-    shares = [min(1.0, 1e5 / (one.size / n**2)) for n in shrinks]
     registration = sitk.ImageRegistrationMethod()
     registration.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-    registration.SetMetricSamplingStrategy(registration.REGULAR)
-    registration.SetMetricSamplingPercentagePerLevel(shares, 1)
+    if most is not None:
+        registration.SetMetricSamplingStrategy(registration.REGULAR)
+        registration.SetMetricSamplingPercentagePerLevel([min(1.0, most / (one.size / n**2)) for n in shrinks], 1)
     registration.SetMetricFixedMask(fixed_mask)
     registration.SetMetricMovingMask(moving_mask)
     registration.SetInterpolator(sitk.sitkLinear)
@@ -237,6 +245,7 @@ METHODS: Mapping[str, tuple[str | None, Method]] = {
     "ecc": (None, band_by_band(values_ecc(cv2.MOTION_TRANSLATION))),
     "ecc-euclidean": (None, band_by_band(values_ecc(cv2.MOTION_EUCLIDEAN))),
     "phase": ("skimage", band_by_band(phase_correlation)),
-    "simpleitk": ("SimpleITK", band_by_band(mutual_information)),
+    "simpleitk": ("SimpleITK", band_by_band(sampled_information)),
+    "simpleitk-whole": ("SimpleITK", band_by_band(whole_information)),
     "arosics": ("arosics", band_by_band(arosics_global)),
 }

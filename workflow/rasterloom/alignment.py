@@ -83,13 +83,22 @@ def gradient_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
 
 def local_mean(signal: Floats, usable: Mask, deviation: float) -> Floats:
     """The Gaussian mean of a signal, 0 where it is not usable, over usable pixels around each."""
-    import cv2
-
-    total = np.asarray(cv2.GaussianBlur(signal, (0, 0), deviation), dtype=np.float32)
+    total = wide_blur(signal, deviation)
     if usable.all():
         return total
-    share = cv2.GaussianBlur(usable.astype(np.float32), (0, 0), deviation)
+    share = wide_blur(usable.astype(np.float32), deviation)
     return np.asarray(total / np.maximum(share, np.float32(1e-3)))
+
+
+def wide_blur(image: Floats, deviation: float) -> Floats:
+    """A Gaussian blur; of 4 pixels or more on an image averaged to half its size, which is three times as fast."""
+    import cv2
+
+    rows, columns = image.shape
+    if deviation < 4 or min(rows, columns) < 64:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), dtype=np.float32)
+    half = cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(wide_blur(np.asarray(half), deviation / 2), (columns, rows)), dtype=np.float32)
 
 
 def eroded(valid: Mask, blur: float) -> Mask:
