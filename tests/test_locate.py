@@ -197,3 +197,31 @@ def test_one_band_against_one_says_nothing_both_ways(scene: Scene) -> None:
     found = locate("rgb", sources, nominal, scene.size, {"m": AUTO})["m"]
     assert found.attempts[1].evidence.inconsistent is None and found.attempts[1].consistency is None
     assert found.accepted and error(found, scene, "m") < 0.3
+
+
+def test_a_large_scene_is_refined_in_a_window(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With grids of an eighth of the scene at most, as a scene of 12000 pixels has them."""
+    monkeypatch.setattr(module, "COARSE_SIDE", 128)
+    monkeypatch.setattr(module, "FINE_SIDE", 128)
+    monkeypatch.setattr(module, "CLOSER", 1e9)
+    whole = place(scene, ["p"])["p"]
+    monkeypatch.setattr(module, "CLOSER", 2.0)
+    near = place(scene, ["p"])["p"]
+    assert near.accepted and error(near, scene, "p") < 0.05 < error(whole, scene, "p")
+
+
+def test_best_window_lies_where_both_show_edges() -> None:
+    coarse, fine = comparison_grid((400, 300), 4.0, 1000), comparison_grid((400, 300), 1.0, 1000)
+    values = np.zeros(coarse.shape, np.float32)
+    values[60:70, 5:15] = 1.0
+    other = values.copy()
+    other[0:40, 60:] = 5.0
+    valid = np.ones(coarse.shape, np.bool_)
+    pair = (module.Signal("a", 0, values, valid), module.Signal("b", 0, other, valid))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FINE_SIDE", 80)
+        window = module.best_window(pair, coarse, fine)
+    assert window.shape == (80, 80) and window.pixel == (1.0, 1.0)
+    left, upper = window.matrix[0][2], window.matrix[1][2]
+    assert 0 <= left <= 20 and left + 80 >= 60 and upper <= 240 and upper + 80 >= 280 and upper + 80 <= 300
+    assert module.best_window(pair, coarse, fine) == fine

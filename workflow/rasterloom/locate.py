@@ -9,6 +9,7 @@ they agree is the best sign that both are right.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,6 +37,9 @@ COARSE_SIDE = 512
 
 FINE_SIDE = 1536
 """Pixels a side at most of the grid on which ECC refines it."""
+
+CLOSER = 2.0
+"""Where the fine grid's pixels are this much larger than need be, ECC refines the place once more in a window."""
 
 COARSER = 2.5
 """A grid's pixels are this much smaller than the coarser image's: the finer is averaged, the coarser enlarged."""
@@ -148,7 +152,7 @@ def locate(
     Notes
     -----
     Memory: three bands on a grid of `FINE_SIDE` pixels a side, or all bands on one of `COARSE_SIDE`, whatever the
-    size of the scene.
+    size of the scene. A shift of a large scene is refined in its most telling window at full resolution.
     """
     placed = {reference: Placed(IDENTITY, (0.0, 0.0), 1.0, "identity")}
     seen: dict[tuple[str, tuple[int, int]], View] = {}
@@ -322,16 +326,30 @@ class _Search:
         return Evidence(round(height, 4), round(second, 4), round(samples, 1), 0.0, inconsistent)
 
     def _refined(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix) -> tuple[Matrix, float]:
-        """ECC on the fine grid, from the reference to the sensor and back: the motion, and how far the two differ."""
-        first = self._signal(pair[0], self.placed[pair[0].name].matrix)
-        second = self._signal(pair[1], base)
-        begin = on_grid(start, self.fine)
-        there = refine(first.values, second.values, begin, eroded(second.valid, BLUR), self.motion)
-        back = refine(second.values, first.values, invert(begin), eroded(first.valid, BLUR), self.motion)
-        motion, returned = on_reference(there, self.fine), invert(on_reference(back, self.fine))
+        """ECC on the fine grid, from the reference to the sensor and back: the motion, and how far the two differ.
+
+        Where that grid is much coarser than the images, once more in the window that shows most.
+        """
+        motion, apart = self._ecc(pair, base, start, self.fine)
         if (away := farthest(motion, start, self.size)) > self._plausible():
             raise NotRefined(f"ECC ended {away:.1f} reference pixels from the correlation's peak")
-        return motion, farthest(motion, returned, self.size)
+        whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
+        if self.motion == "translation" and self.fine.pixel[0] > CLOSER * whole.pixel[0]:
+            with suppress(NotRefined):
+                closer, near = self._ecc(pair, base, motion, best_window(pair, self.coarse, whole))
+                if farthest(closer, motion, self.size) <= max(self.fine.pixel):
+                    return closer, near
+        return motion, apart
+
+    def _ecc(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix, grid: Comparison) -> tuple[Matrix, float]:
+        """ECC on a grid, both ways."""
+        first = self._signal(pair[0], self.placed[pair[0].name].matrix, grid)
+        second = self._signal(pair[1], base, grid)
+        begin = on_grid(start, grid)
+        there = refine(first.values, second.values, begin, eroded(second.valid, BLUR), self.motion)
+        back = refine(second.values, first.values, invert(begin), eroded(first.valid, BLUR), self.motion)
+        motion = on_reference(there, grid)
+        return motion, farthest(motion, invert(on_reference(back, grid)), self.size)
 
     def _plausible(self) -> float:
         """How far ECC may go from the correlation's peak, reference pixels; a turn moves the corners."""
@@ -343,12 +361,12 @@ class _Search:
             return 0.0
         return float(np.radians(TURNS[1] - TURNS[0]) * np.hypot(*self.size) / 2)
 
-    def _signal(self, signal: Signal, matrix: Matrix) -> Signal:
-        """A signal on the fine grid."""
-        if self.fine == self.coarse:
+    def _signal(self, signal: Signal, matrix: Matrix, grid: Comparison) -> Signal:
+        """A signal of the coarse grid on another one."""
+        if grid == self.coarse:
             return signal
         bands = self.sources[signal.name].shape[0]
-        shown = view(self.sources[signal.name], matrix, self.fine, None if signal.index == bands else [signal.index])
+        shown = view(self.sources[signal.name], matrix, grid, None if signal.index == bands else [signal.index])
         return replace(signal, values=combined_signal(shown, BLUR), valid=shown.valid)
 
     def _bands(self, views: Mapping[str, View], own: View) -> Finding:
@@ -382,6 +400,25 @@ class Finding:
     motion: Matrix
     evidence: Evidence
     failure: str | None = None
+
+
+def best_window(pair: tuple[Signal, Signal], coarse: Comparison, whole: Comparison) -> Comparison:
+    """The part of a grid, `FINE_SIDE` pixels a side at most, in which two signals of the coarse one show most edges."""
+    import cv2
+
+    shape = (min(FINE_SIDE, whole.shape[0]), min(FINE_SIDE, whole.shape[1]))
+    rows, columns = (
+        max(1, round(n * fine / rough))
+        for n, fine, rough in zip(shape, whole.pixel[::-1], coarse.pixel[::-1], strict=True)
+    )
+    edges = np.minimum(np.abs(pair[0].values), np.abs(pair[1].values))
+    means = cv2.boxFilter(edges, -1, (columns, rows), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    inner = means[: max(1, edges.shape[0] - rows + 1), : max(1, edges.shape[1] - columns + 1)]
+    top, left = (int(i) for i in np.unravel_index(int(inner.argmax()), inner.shape))
+    (width, height), (x, y) = whole.pixel, coarse.pixel
+    left_edge = min(left * x, (whole.shape[1] - shape[1]) * width)
+    top_edge = min(top * y, (whole.shape[0] - shape[0]) * height)
+    return Comparison(shape, [[width, 0.0, left_edge], [0.0, height, top_edge]])
 
 
 def band_label(index: int, bands: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -133,8 +133,3 @@ def view(source: Source, matrix: Matrix, grid: Comparison, bands: Sequence[int] 
         values[:, row : row + part.shape[1]] = part
         usable[row : row + part.shape[1]] = good > 0
     return View(values, usable)
-
-
-def names_of_bands(views: Mapping[str, View]) -> list[tuple[str, int]]:
-    """(sensor, band) of every band of several views, in order."""
-    return [(name, band) for name, shown in views.items() for band in range(len(shown.bands))]
