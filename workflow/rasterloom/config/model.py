@@ -146,7 +146,7 @@ class SensorConfig(Table):
         60.0,
         gt=0,
         le=100_000,
-        description="auto: the largest plausible shift in reference pixels; beyond it the files are trusted",
+        description="auto: the largest plausible shift in reference pixels; one beyond it is refused",
     )
 
 
