@@ -45,7 +45,7 @@ class Peak:
     height : float
         Correlation of the signals there, -1..1.
     second : float
-        The highest correlation outside the peak's surroundings, over twice the range that was searched.
+        The highest correlation outside the peak's surroundings, over the shifts of `lags`.
     """
 
     shift: tuple[float, float]

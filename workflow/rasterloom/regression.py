@@ -49,7 +49,7 @@ class Fit:
     share : float
         Share of the targets' variance that is explained there, 0..1.
     second : float
-        The largest share outside the peak's surroundings, over twice the range that was searched.
+        The largest share outside the peak's surroundings, over the shifts of `lags`.
     """
 
     shift: tuple[float, float]
