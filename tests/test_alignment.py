@@ -1,13 +1,11 @@
-"""Signals of edges, peaks of their correlation, and ECC: sign, precision, inverted contrast, no-data, failures."""
+"""Signals of edges and peaks of their correlation: sign, precision, inverted contrast, no-data."""
 
-import cv2
 import numpy as np
 import pytest
 
 from grounds import ground, moved
 from rasterloom.alignment import (
     BEYOND,
-    NotRefined,
     Peak,
     best_pair,
     combined_signal,
@@ -15,7 +13,6 @@ from rasterloom.alignment import (
     gradient_signal,
     gradient_signals,
     lags,
-    refine,
     spectra,
 )
 from rasterloom.views import Floats, View
@@ -88,8 +85,6 @@ def test_nodata_does_not_decide() -> None:
     first[~valid], second[~valid] = 0, 0
     signals = [gradient_signal(image, valid, 1.0) for image in (first, second)]
     np.testing.assert_allclose(peak_of(*signals).shift, (6, -5), atol=0.1)
-    found = refine(*signals, [[1, 0, 5.5], [0, 1, -4.5]], valid)
-    np.testing.assert_allclose([found[0][2], found[1][2]], (6, -5), atol=0.1)
 
 
 def test_combined_signal_is_the_last_of_all() -> None:
@@ -105,27 +100,5 @@ def test_combined_signal_is_the_last_of_all() -> None:
 def test_best_pair() -> None:
     signals = [gradient_signal(ground(seed), ALL, 1.0) for seed in range(4)]
     other = gradient_signal(moved(ground(2), 4, -2), ALL, 1.0)
-    assert best_pair(signals[:3], [signals[3], other], 10, 3.0) == (2, 1)
-    assert best_pair(signals[:1], [other], 10, 3.0) == (0, 0)
-
-
-def test_refine_translation() -> None:
-    signals = [gradient_signal(image, ALL, 1.0) for image in (ground(), moved(ground(), -3.3, 2.2))]
-    found = refine(*signals, [[1, 0, -3], [0, 1, 2]], ALL)
-    np.testing.assert_allclose(found, [[1, 0, -3.3], [0, 1, 2.2]], atol=0.05)
-
-
-def test_refine_euclidean() -> None:
-    one = ground()
-    there = cv2.getRotationMatrix2D((200, 200), -0.8, 1.0) + np.array([[0, 0, 1.5], [0, 0, -0.5]])
-    other = np.asarray(cv2.warpAffine(one, there, one.shape, borderMode=cv2.BORDER_REFLECT), dtype=np.float32)
-    signals = [gradient_signal(image, ALL, 1.0) for image in (one, other)]
-    found = refine(*signals, [[1, 0, 1], [0, 1, 0]], ALL, "euclidean")
-    corners = np.array([[20, 380, 20], [20, 20, 380], [1, 1, 1]])
-    np.testing.assert_allclose(np.array(found) @ corners, there @ corners, atol=0.1)
-
-
-def test_refine_says_that_it_failed() -> None:
-    flat = np.zeros((64, 64), np.float32)
-    with pytest.raises(NotRefined, match="ECC did not converge"):
-        refine(flat, flat, [[1, 0, 0], [0, 1, 0]], np.ones(flat.shape, np.bool_))
+    assert best_pair(signals[:3], [signals[3], other], 10) == (2, 1)
+    assert best_pair(signals[:1], [other], 10) == (0, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from grounds import ground, moved
 from rasterloom import locate as module
-from rasterloom.alignment import NotRefined
+from rasterloom.ecc import NotRefined
 from rasterloom.georeference import apply, stretched
 from rasterloom.grid import Matrix, compose, invert
 from rasterloom.locate import (

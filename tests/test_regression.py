@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from grounds import ground, moved
-from rasterloom.regression import ALONE, MOST, Fit, best_fit, components, detail_signal, detail_signals
+from rasterloom.regression import ALONE, MOST, Fit, best_fits, components, detail_signal, detail_signals, principal
 from rasterloom.views import Floats, View
 
 SIDE = 200
@@ -15,7 +15,11 @@ def shown(*bands: Floats) -> View:
 
 
 def fit(one: View, other: View, reach: float = 15.0) -> Fit:
-    return best_fit(detail_signals([one], 1.0), detail_signals([other], 1.0), reach, 3.0)
+    return fits(one, other, reach)[0]
+
+
+def fits(one: View, other: View, reach: float = 15.0) -> tuple[Fit, Fit]:
+    return best_fits(detail_signals(one, 1.0), detail_signals(other, 1.0), reach, 3.0)
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (2.4, -7.3), (-14.0, 9.5)])
@@ -30,8 +34,27 @@ def test_best_fit_of_a_mixture_that_no_band_shows(shift: tuple[float, float]) ->
 def test_best_fit_the_other_way_round_is_the_reverse() -> None:
     bands = [ground(seed, SIDE) for seed in range(3)]
     one, other = shown(*bands), shown(*(moved(band, 3.5, -4.0) for band in bands))
-    np.testing.assert_allclose(fit(one, other).shift, (3.5, -4.0), atol=0.1)
-    np.testing.assert_allclose(fit(other, one).shift, (-3.5, 4.0), atol=0.1)
+    there, back = fits(one, other)
+    np.testing.assert_allclose(there.shift, (3.5, -4.0), atol=0.1)
+    np.testing.assert_allclose(back.shift, (-3.5, 4.0), atol=0.1)
+    for found, expected in zip(fits(other, one), (back, there), strict=True):
+        np.testing.assert_allclose(found.shift, expected.shift, atol=1e-9)
+        np.testing.assert_allclose((found.share, found.second), (expected.share, expected.second), rtol=1e-4)
+
+
+def test_best_fits_is_what_least_squares_explains() -> None:
+    """Shares at the whole shift that was put in, by numpy's least squares of one image on the other, both ways."""
+    bands = [ground(seed, SIDE) for seed in range(4)]
+    one = detail_signals(shown(*bands[:3]), 1.0)
+    mixtures = [0.5 * bands[0] - bands[1] + bands[3], bands[2] + 0.5 * bands[3]]
+    other = detail_signals(shown(*(moved(band.astype(np.float32), 4, -3) for band in mixtures)), 1.0)
+    there, back = best_fits(one, other, 15.0, 3.0)
+    apart = np.zeros_like(one), np.zeros_like(other)  # what lies opposite each other, nothing where the other ends
+    apart[0][:, 3:, :-4], apart[1][:, :-3, 4:] = one[:, 3:, :-4], other[:, :-3, 4:]
+    columns = [np.roll(apart[0], (-3, 4), (1, 2)).reshape(3, -1).T, apart[1].reshape(2, -1).T]
+    for found, (known, sought) in zip((there, back), (columns, columns[::-1]), strict=True):
+        rest = sought - known @ np.linalg.lstsq(known, sought, rcond=None)[0]
+        assert found.share == pytest.approx(1 - np.square(rest).sum() / np.square(sought).sum(), abs=0.03)
 
 
 def test_best_fit_of_different_ground_explains_no_more_than_elsewhere() -> None:
@@ -57,7 +80,7 @@ def test_detail_signals_of_many_bands_are_few_and_keep_the_variance() -> None:
     rng = np.random.default_rng(0)
     bases = np.stack([ground(seed, 100) for seed in range(4)])
     bands = np.tensordot(rng.normal(size=(30, 4)), bases, 1).astype(np.float32)
-    signals = detail_signals([shown(*bands)], 1.0)
+    signals = principal(detail_signals(shown(*bands), 1.0))
     assert signals.shape == (MOST, 100, 100)
     assert np.square(signals[:4]).sum() == pytest.approx(30 * 100 * 100, rel=0.01)
 
@@ -86,7 +109,7 @@ def test_hot_pixels_do_not_outweigh_the_ground() -> None:
 
 
 def test_components_counts_what_differs() -> None:
-    bands = detail_signals([shown(*(ground(seed, SIDE) for seed in range(3)))], 1.0)
+    bands = detail_signals(shown(*(ground(seed, SIDE) for seed in range(3))), 1.0)
     assert components(bands[:1]) == pytest.approx(1)
     assert components(np.stack([bands[0]] * 4)) == pytest.approx(1) and components(-bands[:1]) < ALONE
     assert 2.8 < components(bands) <= 3

@@ -1,20 +1,19 @@
 """Estimating the translation between two images of the same ground taken in different bands.
 
 Brightness may be inverted between bands, edges stay where they are: everything here works on the magnitude of the
-gradient. A cross-correlation over a wide range of shifts finds the peak (and how it compares with the second
-best); enhanced correlation coefficient maximisation (ECC) refines it below a tenth of a pixel.
+gradient. A cross-correlation over a wide range of shifts finds the peak, and how it compares with the second best;
+`rasterloom.ecc` refines it below a tenth of a pixel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.grid import Matrix
 from rasterloom.views import Floats, Mask, View
 
 DETAIL = 8.0
@@ -28,10 +27,6 @@ BEYOND = 12
 
 PATCH = 6
 """Whole shifts either way from which it is interpolated."""
-
-
-class NotRefined(Exception):
-    """A place could not be refined; says why."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +86,11 @@ def local_mean(signal: Floats, usable: Mask, deviation: float) -> Floats:
 
 
 def wide_blur(image: Floats, deviation: float) -> Floats:
-    """A Gaussian blur; of 4 pixels or more on an image averaged to half its size, which is three times as fast."""
+    """A Gaussian blur; of 3 pixels or more on an image averaged to half its size, which is three times as fast."""
     import cv2
 
     rows, columns = image.shape
-    if deviation < 4 or min(rows, columns) < 64:
+    if deviation < 3 or min(rows, columns) < 64:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), dtype=np.float32)
     half = cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(wide_blur(np.asarray(half), deviation / 2), (columns, rows)), dtype=np.float32)
@@ -148,8 +143,8 @@ class Spectra:
 
     Attributes
     ----------
-    items : list of complex arrays
-    energy : list of float
+    items : (n, rows, columns // 2 + 1) complex64 array
+    energy : (n,) array
         Sum of squares of each signal.
     shape : (rows, columns)
         Of the padded grid.
@@ -157,20 +152,32 @@ class Spectra:
         Largest shift that is looked for, pixels.
     """
 
-    items: list[NDArray[Any]]
-    energy: list[float]
+    items: NDArray[np.complex64]
+    energy: NDArray[np.float64]
     shape: tuple[int, int]
     reach: int
 
 
-def spectra(group: Sequence[Floats], max_shift: float) -> Spectra:
+def spectra(group: Sequence[Floats] | Floats, max_shift: float) -> Spectra:
     """Transforms of signals of one size, padded so that nothing wraps around."""
     from scipy import fft
 
     reach = max(1, int(np.ceil(max_shift)))
-    rows, columns = padded(group[0].shape, reach)
-    items = [np.asarray(fft.rfft2(signal, (rows, columns))) for signal in group]
-    return Spectra(items, [float(np.square(signal).sum()) for signal in group], (rows, columns), reach)
+    shape = padded(group[0].shape, reach)
+    items = np.stack([np.asarray(fft.rfft2(signal, shape), dtype=np.complex64) for signal in group])
+    energy = np.array([np.square(signal).sum(dtype=np.float64) for signal in group])
+    return Spectra(items, energy, shape, reach)
+
+
+def correlations(one: Spectra, i: int, other: Spectra, span: NDArray[np.int64]) -> Floats:
+    """Cross-correlations of signal `i` with all others at shifts (dy, dx) from `span`, (n, len(span), len(span)).
+
+    Only rows of these shifts are transformed back along their second axis, which is most of the work.
+    """
+    from scipy import fft
+
+    down = fft.ifft(np.conj(one.items[i]) * other.items, axis=1, overwrite_x=True)[:, span % one.shape[0]]
+    return np.asarray(fft.irfft(down, one.shape[1], axis=2)[:, :, span % one.shape[1]], dtype=np.float32)
 
 
 def padded(shape: tuple[int, ...], reach: int) -> tuple[int, int]:
@@ -205,16 +212,12 @@ def correlation_peak(one: Spectra, other: Spectra, pair: tuple[int, int], width:
     exact : bool
         To a twentieth of a pixel; otherwise to a pixel.
     """
-    from scipy import fft
-
     reach = one.reach
     norm = float(np.sqrt(one.energy[pair[0]] * other.energy[pair[1]]))
     if norm == 0:
         return Peak((0.0, 0.0), 0.0, 0.0)
-    product = np.conj(one.items[pair[0]]) * other.items[pair[1]]
-    surface = fft.irfft2(product, one.shape)
-    far = lags(reach)
-    window = surface[np.ix_(far % one.shape[0], far % one.shape[1])] / norm
+    far, used = lags(reach), replace(other, items=other.items[pair[1] : pair[1] + 1])
+    window = correlations(one, pair[0], used, far)[0] / norm
     column, row = top(window, reach)
     others = window[rivals(far, row, column, width)]
     shift = sharp_top(window, (column, row)) if exact else (float(column), float(row))
@@ -243,50 +246,14 @@ def sharp_top(surface: NDArray[Any], near: tuple[int, int]) -> tuple[float, floa
     return near[0] + float(FINE_STEPS[x]), near[1] + float(FINE_STEPS[y])
 
 
-def best_pair(ones: Sequence[Floats], others: Sequence[Floats], max_shift: float, width: float) -> tuple[int, int]:
+def best_pair(ones: Sequence[Floats], others: Sequence[Floats], max_shift: float) -> tuple[int, int]:
     """Which signals of two images correlate highest within a range of shifts."""
     if len(ones) == len(others) == 1:
         return 0, 0
     one, other = spectra(ones, max_shift), spectra(others, max_shift)
-    pairs = [(i, j) for i in range(len(ones)) for j in range(len(others))]
-    heights = [correlation_peak(one, other, pair, width, exact=False).height for pair in pairs]
-    return pairs[int(np.argmax(heights))]
-
-
-def refine(one: Floats, other: Floats, start: Matrix, valid: Mask, motion: str = "translation") -> Matrix:
-    """Refine the place of one signal on another by ECC.
-
-    Parameters
-    ----------
-    one, other : (H, W) float32 arrays
-    start : 2 x 3 list of rows
-        Maps pixels of `one` to pixels of `other`.
-    valid : (H, W) bool array
-        Where `other` may be used.
-    motion : "translation" or "euclidean"
-
-    Returns
-    -------
-    2 x 3 list of rows
-        The map.
-
-    Raises
-    ------
-    NotRefined
-        If ECC does not converge.
-
-    Notes
-    -----
-    Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient maximization", IEEE
-    TPAMI 30 (2008), as OpenCV has it.
-    """
-    import cv2
-
-    kind = cv2.MOTION_EUCLIDEAN if motion == "euclidean" else cv2.MOTION_TRANSLATION
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
-    matrix, mask = np.array(start, np.float32), valid.astype(np.uint8)
-    try:
-        _, found = cv2.findTransformECC(one, other, matrix, kind, criteria, mask, 1)
-    except cv2.error as error:
-        raise NotRefined(f"ECC did not converge ({error.err})") from None
-    return [[float(value) for value in row] for row in found]
+    near = np.arange(-one.reach, one.reach + 1)
+    tops = np.stack([correlations(one, i, other, near).max(axis=(1, 2)) for i in range(len(ones))])
+    norms = np.sqrt(np.outer(one.energy, other.energy))
+    heights = np.divide(tops, norms, out=np.zeros_like(norms), where=norms > 0)
+    i, j = np.unravel_index(int(heights.argmax()), heights.shape)
+    return int(i), int(j)

@@ -11,22 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from rasterloom.alignment import (
-    NotRefined,
     best_pair,
     combined_signal,
     correlation_peak,
     eroded,
     gradient_signals,
-    refine,
     spectra,
 )
+from rasterloom.ecc import NotRefined, refine
 from rasterloom.grid import Matrix, compose, invert
-from rasterloom.regression import ALONE, best_fit, components, detail_signals
+from rasterloom.regression import ALONE, best_fits, components, detail_signals, principal
 from rasterloom.trust import Evidence, confidence, refusal
 from rasterloom.views import ArraySource, Comparison, Floats, Mask, Source, View, comparison_grid, view
 
@@ -155,7 +155,7 @@ def locate(
     size of the scene. A shift of a large scene is refined in its most telling window at full resolution.
     """
     placed = {reference: Placed(IDENTITY, (0.0, 0.0), 1.0, "identity")}
-    seen: dict[tuple[str, tuple[int, int]], View] = {}
+    seen: dict[tuple[str, tuple[int, int]], _Shown] = {}
     for name in sorted(nominal, key=lambda name: (pixel_ratio(nominal[name]), name)):
         chosen = options[name]
         if chosen["registration"] == "auto":
@@ -230,7 +230,7 @@ class _Search:
         reference: str,
         sources: Mapping[str, Source],
         placed: Mapping[str, Placed],
-        seen: dict[tuple[str, tuple[int, int]], View],
+        seen: dict[tuple[str, tuple[int, int]], _Shown],
         name: str,
         nominal: Matrix,
         size: tuple[int, int],
@@ -253,14 +253,14 @@ class _Search:
         """The place, by the first attempt that is believed; the nominal one, with the reasons, if none is."""
         views = {other: self._in_place(other) for other in self.helpers}
         base = self.nominal if self.motion == "translation" else self._turned(views)
-        own = view(self.sources[self.name], base, self.coarse)
+        own = _Shown(view(self.sources[self.name], base, self.coarse))
         return chosen_of(self.nominal, self._judged(base, self._edges(views, own, base), self._bands(views, own)))
 
-    def _in_place(self, other: str) -> View:
+    def _in_place(self, other: str) -> _Shown:
         """A sensor that was placed, on the coarse grid; read once for all sensors that are compared there."""
         key = (other, self.coarse.shape)
         if key not in self.seen:
-            self.seen[key] = view(self.sources[other], self.placed[other].matrix, self.coarse)
+            self.seen[key] = _Shown(view(self.sources[other], self.placed[other].matrix, self.coarse))
         return self.seen[key]
 
     def _judged(self, base: Matrix, edges: Sequence[Finding], bands: Finding) -> list[Attempt]:
@@ -281,20 +281,21 @@ class _Search:
             attempts.append(Attempt(found.method, found.against, shift, sure, back, reason, evidence, matrix))
         return attempts
 
-    def _pair(self, views: Mapping[str, View], own: View) -> tuple[Signal, Signal]:
+    def _pair(self, views: Mapping[str, _Shown], own: _Shown) -> tuple[Signal, Signal]:
         """The signals of the references and of the sensor that match best."""
-        groups = {other: gradient_signals(shown, BLUR) for other, shown in views.items()}
-        names = [(other, index) for other, group in groups.items() for index in range(len(group))]
-        others = gradient_signals(own, BLUR)
-        i, j = best_pair([groups[name][index] for name, index in names], others, self.reach, WIDTH)
-        name, index = names[i]
-        return Signal(name, index, groups[name][index], views[name].valid), Signal(self.name, j, others[j], own.valid)
+        ones = [
+            Signal(other, index, edges, shown.view.valid)
+            for other, shown in views.items()
+            for index, edges in enumerate(shown.edges)
+        ]
+        i, j = best_pair([one.values for one in ones], own.edges, self.reach)
+        return ones[i], Signal(self.name, j, own.edges[j], own.view.valid)
 
-    def _turned(self, views: Mapping[str, View]) -> Matrix:
+    def _turned(self, views: Mapping[str, _Shown]) -> Matrix:
         """The nominal place turned about the middle of the scene as edges correlate best."""
         import cv2
 
-        one, other = self._pair(views, view(self.sources[self.name], self.nominal, self.coarse))
+        one, other = self._pair(views, _Shown(view(self.sources[self.name], self.nominal, self.coarse)))
         rows, columns = self.coarse.shape
         fixed, heights = spectra([one.values], self.reach), list[float]()
         for angle in TURNS:
@@ -303,7 +304,7 @@ class _Search:
             heights.append(correlation_peak(fixed, spectra([turned], self.reach), (0, 0), WIDTH, exact=False).height)
         return compose(self.nominal, rotation(float(TURNS[int(np.argmax(heights))]), self.size))
 
-    def _edges(self, views: Mapping[str, View], own: View, base: Matrix) -> list[Finding]:
+    def _edges(self, views: Mapping[str, _Shown], own: _Shown, base: Matrix) -> list[Finding]:
         """By correlating edges, refined by ECC both ways; by the correlation's peak if ECC fails."""
         one, other = self._pair(views, own)
         peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
@@ -346,8 +347,9 @@ class _Search:
         first = self._signal(pair[0], self.placed[pair[0].name].matrix, grid)
         second = self._signal(pair[1], base, grid)
         begin = on_grid(start, grid)
-        there = refine(first.values, second.values, begin, eroded(second.valid, BLUR), self.motion)
-        back = refine(second.values, first.values, invert(begin), eroded(first.valid, BLUR), self.motion)
+        usable = eroded(first.valid, BLUR), eroded(second.valid, BLUR)
+        there = refine(first.values, second.values, begin, usable, self.motion)
+        back = refine(second.values, first.values, invert(begin), usable[::-1], self.motion)
         motion = on_reference(there, grid)
         return motion, farthest(motion, invert(on_reference(back, grid)), self.size)
 
@@ -369,16 +371,34 @@ class _Search:
         shown = view(self.sources[signal.name], matrix, grid, None if signal.index == bands else [signal.index])
         return replace(signal, values=combined_signal(shown, BLUR), valid=shown.valid)
 
-    def _bands(self, views: Mapping[str, View], own: View) -> Finding:
+    def _bands(self, views: Mapping[str, _Shown], own: _Shown) -> Finding:
         """By fitting bands of the references to those of the sensor, and the other way round."""
-        there, back = detail_signals(list(views.values()), BLUR), detail_signals([own], BLUR)
-        fit, returned = best_fit(there, back, self.reach, WIDTH), best_fit(back, there, self.reach, WIDTH)
+        there = principal(np.concatenate([shown.details for shown in views.values()]))
+        back = principal(own.details)
+        fit, returned = best_fits(there, back, self.reach, WIDTH)
         motion = on_reference(translation(fit.shift), self.coarse)
         backward = invert(on_reference(translation(returned.shift), self.coarse))
-        valid = [shown.valid for shown in (*views.values(), own)]
+        valid = [shown.view.valid for shown in (*views.values(), own)]
         alone = max(components(there), components(back)) < ALONE
         apart = None if alone else farthest(motion, backward, self.size) + self._turn() / 2
         return Finding("regression", "+".join(views), motion, self._evidence(fit.share, fit.second, valid, apart))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a sensor shows on the coarse grid, and its signals there, computed once."""
+
+    view: View
+
+    @cached_property
+    def edges(self) -> list[Floats]:
+        """Of every band, and of all together."""
+        return gradient_signals(self.view, BLUR)
+
+    @cached_property
+    def details(self) -> Floats:
+        """Of every band, (B, H, W)."""
+        return detail_signals(self.view, BLUR)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rasterloom.rasters import RasterInfo, SensorReader
 from rasterloom.scan import Scan, scan_sensor
 from rasterloom.store import Writing
 
-VERSION = 4
+VERSION = 5
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

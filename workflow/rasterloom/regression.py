@@ -12,14 +12,23 @@ Fourier transforms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.alignment import eroded, lags, local_mean, normalised, padded, rivals, sharp_top, top
+from rasterloom.alignment import (
+    correlations,
+    eroded,
+    lags,
+    local_mean,
+    normalised,
+    rivals,
+    sharp_top,
+    spectra,
+    top,
+)
 from rasterloom.views import Floats, Mask, View
 
 DETAIL = 3.0
@@ -27,6 +36,9 @@ DETAIL = 3.0
 
 MOST = 8
 """Components that stand for the bands of a side: the cost is a transform a pair."""
+
+SAMPLES = 1 << 15
+"""Numbers that are enough to say which are outlying."""
 
 OUTLYING = 0.5
 """Percent at either end of a band's numbers that are clipped: a few hot pixels must not outweigh the ground."""
@@ -78,7 +90,7 @@ def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
         return np.zeros(valid.shape, np.float32)
     whole = bool(valid.all())
     numbers = band.astype(np.float32)
-    low, high = np.percentile(numbers if whole else numbers[valid], [OUTLYING, 100 - OUTLYING])
+    low, high = np.percentile(spread(numbers if whole else numbers[valid]), [OUTLYING, 100 - OUTLYING])
     image = np.clip(numbers, low, high)
     mean = np.float32(image.mean() if whole else image[valid].mean())
     image = image - mean if whole else np.where(valid, image - mean, np.float32(0))
@@ -86,9 +98,19 @@ def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
     return normalised(smooth - local_mean(image, valid, DETAIL), eroded(valid, blur))
 
 
-def detail_signals(views: Sequence[View], blur: float) -> Floats:
-    """The signals of all bands of several views, or of their `MOST` principal components, (B, H, W) float32."""
-    signals = np.stack([detail_signal(band, view.valid, blur) for view in views for band in view.bands])
+def spread(numbers: Floats) -> Floats:
+    """`SAMPLES` of some numbers at least, or all, evenly spread over rows and columns."""
+    step = max(1, int((numbers.size / SAMPLES) ** (1 / numbers.ndim)))
+    return numbers[(slice(None, None, step),) * numbers.ndim]
+
+
+def detail_signals(shown: View, blur: float) -> Floats:
+    """The signals of all bands, (B, H, W) float32."""
+    return np.stack([detail_signal(band, shown.valid, blur) for band in shown.bands])
+
+
+def principal(signals: Floats) -> Floats:
+    """Signals, (B, H, W) float32, or where there are more than `MOST` of them, that many principal components."""
     if len(signals) <= MOST:
         return signals
     flat = signals.reshape(len(signals), -1)
@@ -108,13 +130,13 @@ def components(signals: Floats) -> float:
     return float(np.trace(gram)) ** 2 / square if square else 0.0
 
 
-def best_fit(regressors: Floats, targets: Floats, max_shift: float, width: float) -> Fit:
-    """The shift at which regressors explain targets best.
+def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> tuple[Fit, Fit]:
+    """The shift at which the signals of one image explain those of another best, and the reverse.
 
     Parameters
     ----------
-    regressors : (B, H, W) float32 array
-    targets : (T, H, W) float32 array
+    ones : (B, H, W) float32 array
+    others : (T, H, W) float32 array
         Both of mean 0, as `detail_signals` gives them.
     max_shift : float
         Largest shift on either axis, pixels.
@@ -123,36 +145,44 @@ def best_fit(regressors: Floats, targets: Floats, max_shift: float, width: float
 
     Returns
     -------
-    Fit
-        To a twentieth of a pixel; share 0 if either side is flat.
+    there : Fit
+        `ones` explain `others`.
+    back : Fit
+        `others` explain `ones`; its shift is about the negative of the first. To a twentieth of a pixel; share 0 if
+        either side is flat.
 
     Notes
     -----
-    B x T inverse transforms of the padded grid; memory 8 bytes a pixel and signal.
+    Both rest on the same cross-correlations: B x T inverse transforms of the padded grid. Memory: 8 bytes a pixel and
+    signal, and 4 a pair and shift of `lags`.
     """
-    from scipy import fft
+    one, other = spectra(ones, max_shift), spectra(others, max_shift)
+    if not one.energy.any() or not other.energy.any():
+        return Fit((0.0, 0.0), 0.0, 0.0), Fit((0.0, 0.0), 0.0, 0.0)
+    far = lags(one.reach)
+    pairs = np.stack([correlations(one, i, other, far) for i in range(len(ones))])  # (B, T, lags, lags)
+    first, second = inverse_gram(ones), inverse_gram(others)
+    there = sum(explained(pairs[:, j], first) for j in range(len(others))) / other.energy.sum()
+    back = sum(explained(pairs[i], second) for i in range(len(ones))) / one.energy.sum()
+    return fit_of(there, one.reach, width), fit_of(back[::-1, ::-1], one.reach, width)
 
-    reach = max(1, int(np.ceil(max_shift)))
-    energy = np.square(targets, dtype=np.float64).sum(axis=(1, 2))
-    flat = regressors.reshape(len(regressors), -1)
+
+def inverse_gram(signals: Floats) -> NDArray[np.float64]:
+    """Inverse of the Gram matrix of signals (B, H, W), with a ridge."""
+    flat = signals.reshape(len(signals), -1)
     gram = (flat @ flat.T).astype(np.float64)
-    if not energy.any() or not gram.any():
-        return Fit((0.0, 0.0), 0.0, 0.0)
-    inverse = np.linalg.inv(gram + np.eye(len(gram)) * RIDGE * np.trace(gram) / len(gram))
-    rows, columns = padded(regressors.shape[1:], reach)
-    sources = [fft.rfft2(signal, (rows, columns)) for signal in regressors]
-    used = [fft.rfft2(target, (rows, columns)) for target in targets]
-    far = lags(reach)
-    wide = np.ix_(far % rows, far % columns)
+    return np.asarray(np.linalg.inv(gram + np.eye(len(gram)) * RIDGE * np.trace(gram) / len(gram)))
 
-    def explained(correlations: NDArray[Any]) -> NDArray[np.float64]:
-        return np.asarray(np.einsum("bij,bc,cij->ij", correlations, inverse, correlations) / energy.sum())
 
-    surface = np.zeros((len(far), len(far)))
-    for target in used:
-        products = (np.conj(source) * target for source in sources)
-        surface += explained(np.stack([fft.irfft2(product, (rows, columns))[wide] for product in products]))
+def explained(pairs: Floats, inverse: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of squares of a signal that regressors explain at each shift, by its correlations with them, (B, L, L)."""
+    return np.asarray((np.tensordot(inverse, pairs, 1) * pairs).sum(axis=0))
+
+
+def fit_of(surface: NDArray[np.float64], reach: int, width: float) -> Fit:
+    """The best shift of a surface of shares at the shifts of `lags`."""
     column, row = top(surface, reach)
+    far = lags(reach)
     second = surface[rivals(far, row, column, width)]
     share = float(surface[row + len(far) // 2, column + len(far) // 2])
     return Fit(sharp_top(surface, (column, row)), share, float(second.max()) if second.size else 0.0)
