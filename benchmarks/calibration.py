@@ -23,13 +23,13 @@ from rasterloom.georeference import stretched
 from rasterloom.locate import ArraySource, locate, pixel_ratio
 from rasterloom.scenes import generate_scene, scene_ids
 from rasterloom.scenes.ids import ground_id
-from rasterloom.trust import ACCEPTED, WEIGHTS, Evidence
+from rasterloom.trust import ACCEPTED, WEIGHTS, Evidence, refusal
 
 SIZES = (256, 512, 1024)
 SCENES = 24
 METHODS = tuple(WEIGHTS)
 SIGNS = (1, -1, -1)
-"""Prominence speaks for a place; distance to the other method, and between directions, against it."""
+"""A clear peak speaks for a place; distance to the other method, and between directions, against it."""
 Floats = NDArray[np.float32]
 
 
@@ -126,7 +126,7 @@ def attempts(case: int, seed: int, cache: Path) -> tuple[Result, list[Row]]:
         return float(np.hypot(*(np.array(shift) - shifts[sensor]))) / max(1.0, unit)
 
     rows = [
-        Row(name, sensor, a.method, a.evidence, error(a.shift), max(map(abs, a.shift)) <= limit)
+        Row(name, sensor, a.method, a.evidence, error(a.shift), refusal(1.0, a.evidence, a.shift, limit) is None)
         for a in placed.attempts
     ]
     return Result(placed.accepted, placed.method, error(placed.shift)), rows
@@ -191,7 +191,7 @@ def main() -> None:
     first = set(names[::2])
     print("weights fitted on half of the scenes, judged on the other half")
     for method in METHODS:
-        own = [row for row in rows if row.method == method and row.evidence.height > max(0.0, row.evidence.second)]
+        own = [row for row in rows if row.method == method and row.evidence.clearness > 1]
         if len(own) < 50:
             print(f"  {method:10} {len(own)} attempts: too few")
             continue
@@ -200,7 +200,7 @@ def main() -> None:
         print(f'  "{method}": {fitted(own)},  # all scenes')
     print("the weights in use, all scenes")
     for method in METHODS:
-        own = [row for row in rows if row.method == method and row.evidence.height > max(0.0, row.evidence.second)]
+        own = [row for row in rows if row.method == method and row.evidence.clearness > 1]
         if own:
             report(method, own, judged(own, WEIGHTS[method]))
     used = [result for result in results if result.accepted]

@@ -17,6 +17,7 @@ from rasterloom import overlays
 from rasterloom.backdrops import Gallery
 from rasterloom.job import Job
 from rasterloom.manifest import Manifest
+from rasterloom.motions import moved_by
 from rasterloom.overlays import (
     BLUR,
     BOTH,
@@ -201,6 +202,26 @@ def test_draw_overlays_shows_the_sensor_where_the_files_put_it_and_where_it_was_
     assert ((red > 200) & (green > 200) & (blue > 200)).sum() > 1000
     cyan, lines = (before[..., 1] > 180) & (before[..., 0] < 90), (before[..., 0] > 180) & (before[..., 1] < 90)
     assert centre(cyan) - centre(lines) == pytest.approx(np.array([5.0, -3.0]) * 5, abs=4)
+
+
+@pytest.mark.parametrize("degrees", [-12.0, 20.0])
+def test_draw_overlays_turns_the_sensor_back(small: Folder, degrees: float) -> None:
+    """The box's cyan edges lie where the motion puts them, not where the stack has them."""
+    (found,) = small.draw(row(pixel=2.0, turn=degrees))
+    assert found.pictures[0].file == "pictures/registration.s.m.before.jpg"
+    before = small.picture("registration.s.m.before")
+    cyan, lines = (before[..., 1] > 180) & (before[..., 0] < 90), (before[..., 0] > 180) & (before[..., 1] < 90)
+    assert centre(cyan) - centre(lines) == pytest.approx(np.array([5.0, -3.0]) * 5, abs=6)
+    corners = np.array([[48, 80, 80, 48], [48, 48, 80, 80], [1] * 4])  # of the box, on the stack
+    moved = np.array(moved_by((5.0, -3.0), degrees, (128, 128))) @ corners * 5
+    down, across = np.nonzero(cyan)
+    assert [across.min(), across.max()] == pytest.approx([moved[0].min(), moved[0].max()], abs=14)
+    assert [down.min(), down.max()] == pytest.approx([moved[1].min(), moved[1].max()], abs=14)
+
+
+def test_draw_overlays_of_a_sensor_that_was_only_turned_is_two_pictures(small: Folder) -> None:
+    (found,) = small.draw(row(shift=(0.0, 0.0), turn=0.5))
+    assert len(found.pictures) == 2
 
 
 def test_draw_overlays_of_a_sensor_that_was_not_moved_is_one_picture(small: Folder) -> None:

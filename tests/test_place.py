@@ -24,8 +24,10 @@ from rasterloom import place
 from rasterloom.config.load import merge
 from rasterloom.dag import Dag
 from rasterloom.digest import digest
+from rasterloom.grid import compose
 from rasterloom.job import Job, placement_manifests
 from rasterloom.manifest import Manifest
+from rasterloom.motions import moved_by
 from rasterloom.place import settle
 from rasterloom.registry import manifests_of
 from rasterloom.shifts import read_table
@@ -124,6 +126,28 @@ def test_settle_of_others_that_differ_says_so() -> None:
     )
     coarse = {s: merge(r, {"sensors": {"m": {"pixel": 24.0}}}) for s, r in scenes.items()}
     assert settle(coarse, "6010")["d"]["sensors"]["m"]["method"] == "group"
+
+
+def turned(degrees: float, **changes: Any) -> Table:
+    """The entry of a sensor that is turned about the middle of the scene, and shifted by 3, -2."""
+    matrix = compose(NOMINAL, moved_by((3.0, -2.0), degrees, (64, 64)))
+    return sensor((3.0, -2.0), motion="euclidean", matrix=matrix, **changes)
+
+
+def test_settle_takes_the_median_of_turns() -> None:
+    scenes = {f"s{degrees}": registration(m=turned(degrees)) for degrees in (0.5, 0.75, 1.5)}
+    scenes["lost"] = registration(m=sensor(None, motion="euclidean"))
+    m = settle(scenes, "6010")["lost"]["sensors"]["m"]
+    assert (m["method"], m["shift"]) == ("group", [3.0, -2.0])
+    np.testing.assert_allclose(m["matrix"], turned(0.75)["matrix"], atol=1e-6)
+
+
+def test_settle_of_turns_that_differ_says_so() -> None:
+    scenes = {f"s{degrees}": registration(m=turned(degrees, pixel=0.5)) for degrees in (-2.0, 0.0, 2.0)}
+    scenes["lost"] = registration(m=sensor(None, motion="euclidean", pixel=0.5))
+    m = settle(scenes, "6010")["lost"]["sensors"]["m"]
+    assert m["method"] == "identity"
+    assert m["fallback"].endswith("other scenes of 6010 differ by 1.6 reference pixels, 0.5 are allowed")  # corners
 
 
 def test_settle_leaves_a_scene_alone_as_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from rasterloom import shifts
 from rasterloom.errors import MissingInputError, StoreError
+from rasterloom.grid import compose
+from rasterloom.motions import moved_by
 from rasterloom.shifts import COLUMNS, SensorSummary, ShiftRow, read_table, shift_rows, summarise_shifts, worst_first
 
 
@@ -42,7 +45,8 @@ def test_worst_first_at_equal_confidence_takes_the_largest_shift_in_pixels_of_th
 
 def entry(**changes: Any) -> dict[str, Any]:
     values = {"pixel": 4.0, "shift": [3.0, -4.0], "confidence": 0.99, "accepted": True, "method": "ecc"}
-    return {**values, "against": None, "consistency": None, "attempts": [], "fallback": None, **changes}
+    matrix = {"nominal": [[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]], "matrix": [[0.25, 0.0, 0.75], [0.0, 0.25, -1.0]]}
+    return {**values, **matrix, "against": None, "consistency": None, "attempts": [], "fallback": None, **changes}
 
 
 def test_shift_rows_leave_the_reference_out() -> None:
@@ -64,14 +68,21 @@ def test_shift_rows_leave_the_reference_out() -> None:
     )
 
 
+def test_shift_rows_give_the_turn_beyond_the_place_by_the_files() -> None:
+    nominal = [[0.0, 0.25, 3.0], [-0.25, 0.0, 90.0]]  # the files turn it by 90 degrees already
+    turned = entry(nominal=nominal, matrix=compose(nominal, moved_by((3.0, -4.0), -0.75, (300, 200))))
+    (found,) = shift_rows("s", {"reference": {"sensor": "rgb"}, "sensors": {"m": turned}})
+    assert found == row(turn=-0.75)
+
+
 def test_table_is_sorted_and_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "registration.tsv"
-    path.write_text(shifts.table([SURE, GIVEN, LOST]))
+    path.write_text(shifts.table([replace(SURE, turn=1.25), GIVEN, LOST]))
     lines = path.read_text().splitlines()
     assert lines[0].split("\t") == list(COLUMNS)
-    assert lines[1].split("\t") == ["lost", "m", "4", "3.000", "-4.000", "1.250", "0.100", "no", "identity", "", "",
-                                    "", "no peak"]  # fmt: skip
-    assert read_table(path) == [LOST, SURE, GIVEN]
+    cells = ["lost", "m", "4", "3.000", "-4.000", "1.250", "0.0000", "0.100", "no", "identity"]
+    assert lines[1].split("\t") == [*cells, "", "", "", "no peak"]
+    assert read_table(path) == [LOST, replace(SURE, turn=1.25), GIVEN]
 
 
 def test_read_table_errors(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import pytest
 
 from rasterloom.trust import ACCEPTED, WEIGHTS, Evidence, confidence, refusal
 
-GOOD = Evidence(height=0.6, second=0.1, samples=4000.0, apart=0.05, inconsistent=0.01)
+GOOD = Evidence(height=0.6, second=0.1, apart=0.05, inconsistent=0.01, clearest=6.0)
 
 
 @pytest.mark.parametrize("method", sorted(WEIGHTS))
 def test_confidence_of_good_and_bad_evidence(method: str) -> None:
     assert confidence(method, GOOD) > 0.95
-    assert confidence(method, Evidence(0.05, 0.05, 100.0, 6.0, 3.0)) < 0.2
+    assert confidence(method, Evidence(0.055, 0.05, 6.0, 3.0, 1.1)) < 0.2
     assert confidence(method, replace(GOOD, height=0.0, second=0.0)) == 0.0
 
 
@@ -33,9 +33,10 @@ def test_confidence_of_a_peak_with_a_rival_is_0() -> None:
 
 def test_confidence_stays_within_its_bounds() -> None:
     extremes = [
-        Evidence(1.0, -1.0, 1e12, 0.0, 0.0),
-        Evidence(1e-9, 1.0, 1.0, 1e9, 1e9),
-        Evidence(1.0, 0.0, 0.0, 0.0, None),
+        Evidence(1.0, -1.0, 0.0, 0.0, 10.0),
+        Evidence(1e-9, 1.0, 1e9, 1e9, 0.0),
+        Evidence(1.0, 0.0, 0.0, None, 10.0),
+        Evidence(-1.0, -2.0, 0.0, 0.0, 0.0),
     ]
     for method in WEIGHTS:
         assert all(0 <= confidence(method, evidence) <= 1 for evidence in extremes)
@@ -47,3 +48,11 @@ def test_refusal() -> None:
     assert refusal(1.0, GOOD, (3.0, -70.25), 60.0) == "the shift found, 3.0, -70.2 pixels, is beyond max_shift 60"
     apart = refusal(1.0, replace(GOOD, inconsistent=1.25), (3.0, 4.0), 60.0)
     assert apart == "forward and backward are 1.2 pixels of the coarser image apart, 1 is allowed"
+    chance = refusal(1.0, replace(GOOD, clearest=1.16), (3.0, 4.0), 60.0)
+    assert chance == "the clearest peak is 1.16 times as high as the next one, 1.25 is needed"
+
+
+def test_clearness() -> None:
+    assert GOOD.clearness == pytest.approx(6)
+    assert replace(GOOD, second=-0.2).clearness == replace(GOOD, second=1e-9).clearness == pytest.approx(10)
+    assert replace(GOOD, height=0.0).clearness == replace(GOOD, height=-0.1).clearness == 0.0

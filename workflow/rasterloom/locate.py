@@ -26,6 +26,7 @@ from rasterloom.alignment import (
 )
 from rasterloom.ecc import NotRefined, refine
 from rasterloom.grid import Matrix, compose, invert
+from rasterloom.motions import farthest, middle_shift, on_grid, on_reference, rotation, rounded, translation
 from rasterloom.regression import ALONE, best_fits, components, detail_signals, principal
 from rasterloom.trust import Evidence, confidence, refusal
 from rasterloom.views import ArraySource, Comparison, Floats, Mask, Source, View, comparison_grid, view
@@ -176,28 +177,9 @@ def given(method: Any, nominal: Matrix, size: tuple[int, int]) -> Placed:
         return Placed(nominal, (0.0, 0.0), 1.0, "none")
     if "shift" in method:
         shift = (float(method["shift"][0]), float(method["shift"][1]))
-        return Placed(shifted(nominal, shift), shift, 1.0, "given")
+        return Placed(compose(nominal, translation(shift)), shift, 1.0, "given")
     matrix = [[float(v) for v in row] for row in method["matrix"]]
     return Placed(matrix, middle_shift(compose(invert(nominal), matrix), size), 1.0, "given")
-
-
-def shifted(nominal: Matrix, shift: tuple[float, float]) -> Matrix:
-    """The matrix x -> nominal(x + shift)."""
-    return compose(nominal, [[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-
-
-def middle_shift(motion: Matrix, size: tuple[int, int]) -> tuple[float, float]:
-    """By how much a motion of the reference's pixels moves the middle of the scene (W, H), reference pixels."""
-    x, y = size[0] / 2, size[1] / 2
-    moved = [row[0] * x + row[1] * y + row[2] for row in motion]
-    return round(moved[0] - x, 4), round(moved[1] - y, 4)
-
-
-def rounded(motion: Matrix, kind: str) -> Matrix:
-    """A motion to a ten-thousandth of a pixel, so that what does not matter does not change what is made of it."""
-    (a, b, x), (c, d, y) = motion
-    linear = (1.0, 0.0, 0.0, 1.0) if kind == "translation" else tuple(round(value, 9) for value in (a, b, c, d))
-    return [[linear[0], linear[1], round(x, 4)], [linear[2], linear[3], round(y, 4)]]
 
 
 def chosen_of(nominal: Matrix, attempts: Sequence[Attempt]) -> Placed:
@@ -268,11 +250,12 @@ class _Search:
         unit = max(self.pixel, *self.coarse.pixel)
         one, other = (np.array(middle_shift(found.motion, self.size)) for found in (edges[-1], bands))
         apart = float(np.linalg.norm(one - other)) / unit
+        clearest = max(edges[-1].evidence.clearness, bands.evidence.clearness)
         attempts = []
         for found in (*edges, bands):
             motion = rounded(compose(invert(self.nominal), compose(base, found.motion)), self.motion)
             shift = middle_shift(motion, self.size)
-            evidence = replace(found.evidence, apart=round(apart, 4))
+            evidence = replace(found.evidence, apart=round(apart, 4), clearest=round(clearest, 4))
             sure = 0.0 if found.failure else round(confidence(found.method, evidence), 4)
             reason = found.failure or refusal(sure, evidence, shift, self.limit)
             inconsistent = evidence.inconsistent
@@ -308,7 +291,7 @@ class _Search:
         """By correlating edges, refined by ECC both ways; by the correlation's peak if ECC fails."""
         one, other = self._pair(views, own)
         peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
-        evidence = self._evidence(peak.height, peak.second, (one.valid, other.valid), None)
+        evidence = self._evidence(peak.height, peak.second, None)
         start = on_reference(translation(peak.shift), self.coarse)
         against = f"{one.name}{band_label(one.index, self.sources[one.name].shape[0])}"
         try:
@@ -316,15 +299,12 @@ class _Search:
         except NotRefined as error:
             failed = Finding("ecc", against, start, evidence, str(error))
             return [failed, Finding("phase", against, start, evidence)]
-        return [
-            Finding("ecc", against, motion, self._evidence(peak.height, peak.second, (one.valid, other.valid), apart))
-        ]
+        return [Finding("ecc", against, motion, self._evidence(peak.height, peak.second, apart))]
 
-    def _evidence(self, height: float, second: float, valid: Sequence[Mask], apart: float | None) -> Evidence:
-        """Evidence but for the other method; `apart`: reference pixels between forward and backward."""
-        samples = min(int(mask.sum()) for mask in valid) / (2 * WIDTH) ** 2
+    def _evidence(self, height: float, second: float, apart: float | None) -> Evidence:
+        """Evidence of one method alone; `apart`: reference pixels between forward and backward."""
         inconsistent = None if apart is None else round(apart / max(self.pixel, *self.coarse.pixel), 4)
-        return Evidence(round(height, 4), round(second, 4), round(samples, 1), 0.0, inconsistent)
+        return Evidence(round(height, 4), round(second, 4), 0.0, inconsistent, 0.0)
 
     def _refined(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix) -> tuple[Matrix, float]:
         """ECC on the fine grid, from the reference to the sensor and back: the motion, and how far the two differ.
@@ -378,10 +358,9 @@ class _Search:
         fit, returned = best_fits(there, back, self.reach, WIDTH)
         motion = on_reference(translation(fit.shift), self.coarse)
         backward = invert(on_reference(translation(returned.shift), self.coarse))
-        valid = [shown.view.valid for shown in (*views.values(), own)]
         alone = max(components(there), components(back)) < ALONE
         apart = None if alone else farthest(motion, backward, self.size) + self._turn() / 2
-        return Finding("regression", "+".join(views), motion, self._evidence(fit.share, fit.second, valid, apart))
+        return Finding("regression", "+".join(views), motion, self._evidence(fit.share, fit.second, apart))
 
 
 @dataclass(frozen=True)
@@ -446,37 +425,3 @@ def band_label(index: int, bands: int) -> str:
     if bands == 1:
         return ""
     return " mean" if index == bands else f"[{index + 1}]"
-
-
-def translation(shift: tuple[float, float]) -> Matrix:
-    """The matrix x -> x + shift."""
-    return [[1.0, 0.0, float(shift[0])], [0.0, 1.0, float(shift[1])]]
-
-
-def rotation(degrees: float, size: tuple[int, int]) -> Matrix:
-    """A turn about the middle of an image of a size (W, H), from x towards y."""
-    c, s = float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))
-    x, y = size[0] / 2, size[1] / 2
-    return [[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]]
-
-
-_CENTRES = translation((0.5, 0.5))
-"""From coordinates with whole numbers at the centres of pixels, as OpenCV has them, to edge coordinates."""
-
-
-def on_reference(motion: Matrix, grid: Comparison) -> Matrix:
-    """A motion of a grid's pixels (whole numbers at their centres) as one of the reference's edge coordinates."""
-    inner = compose(invert(_CENTRES), invert(grid.matrix))
-    return compose(grid.matrix, compose(_CENTRES, compose(motion, inner)))
-
-
-def on_grid(motion: Matrix, grid: Comparison) -> Matrix:
-    """The reverse of `on_reference`."""
-    outer = compose(invert(_CENTRES), invert(grid.matrix))
-    return compose(outer, compose(motion, compose(grid.matrix, _CENTRES)))
-
-
-def farthest(one: Matrix, other: Matrix, size: tuple[int, int]) -> float:
-    """The largest distance between what two matrices make of the corners of an image (W, H)."""
-    corners = np.array([[0, size[0], 0, size[0]], [0, 0, size[1], size[1]], [1] * 4], dtype=np.float64)
-    return float(np.hypot(*((np.array(one) - np.array(other)) @ corners)).max())

@@ -1,12 +1,14 @@
 """Pictures of registrations: edges of a sensor over those of the reference, before and after.
 
-Both come from the stacks: what a stack shows at x - shift is what it would show at x if the files were right.
+Both come from the stacks: what a stack shows at x - shift is what it would show at x if the files were right, and
+likewise where a turn was found as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.backdrops import Gallery, overview, read_window
+from rasterloom.grid import Matrix, compose, invert
 from rasterloom.job import Job
+from rasterloom.motions import moved_by
 from rasterloom.pages import Overlay
 from rasterloom.pictures import Bytes, Colour, Floats, Frame, fitted, hexadecimal, muted, stretch_limits, stretched
 from rasterloom.shifts import ShiftRow
@@ -139,15 +143,47 @@ def _draw(job: Job, row: ShiftRow, size: tuple[int, int], gallery: Gallery) -> l
     stem = f"registration.{row.scene}.{row.sensor}"
     extent = "The whole scene" if side is None else f"A window of {side:.0f} x {side:.0f} pixels of the image"
     picture = overlaid(base, red, edges(after, valid, blur, limits, level))
-    if row.shift == (0.0, 0.0):
+    if row.shift == (0.0, 0.0) and row.turn == 0:
         return [gallery.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
-    moved = replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1])
-    before, seen = read_window(planes.path, row.sensor, moved, size, every=True)
+    before, seen = unmoved(planes, row, frame)
     first = overlaid(base, red, edges(before, seen, blur, limits, level))
     return [
         gallery.put(f"{stem}.before", first, f"{extent}: where the files put it."),
         gallery.put(f"{stem}.after", picture, "As it was stacked."),
     ]
+
+
+def unmoved(planes: _Planes, row: ShiftRow, frame: Frame) -> tuple[NDArray[Any], Mask]:
+    """What a frame would show of a sensor if it lay where its files put it: bands, and where they are valid.
+
+    A stack shows at x what it would show at motion(x), which is turned and shifted: the reverse brings it back.
+    """
+    if row.turn == 0:
+        shifted = replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1])
+        return read_window(planes.path, row.sensor, shifted, planes.size, every=True)
+    import cv2
+
+    back = invert(moved_by(row.shift, row.turn, planes.size))
+    wide = around(frame, back)
+    bands, valid = read_window(planes.path, row.sensor, wide, planes.size, every=True)
+    inner = compose(invert(wide.matrix), compose(back, frame.matrix))
+    centres = compose([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5]], compose(inner, [[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]))
+    place, size = np.array(centres), (frame.columns, frame.rows)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    turned = [cv2.warpAffine(np.ascontiguousarray(band), place, size, flags=flags) for band in bands]
+    share = cv2.warpAffine(valid.astype(np.float32), place, size, flags=flags)
+    return np.stack(turned), np.asarray(share > 0.99)
+
+
+def around(frame: Frame, motion: Matrix) -> Frame:
+    """The frame of the same scale around what a motion of the reference's pixels makes of a frame."""
+    corners = np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * [[frame.width], [frame.height]] + [[frame.x], [frame.y]]
+    moved = np.array(motion) @ np.vstack([corners, np.ones(4)])
+    (left, upper), (right, lower) = moved.min(axis=1).tolist(), moved.max(axis=1).tolist()
+    columns, rows = (
+        ceil(extent * scale) for extent, scale in zip((right - left, lower - upper), frame.scale, strict=True)
+    )
+    return Frame(left, upper, columns / frame.scale[0], rows / frame.scale[1], columns, rows)
 
 
 def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | None:

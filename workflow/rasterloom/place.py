@@ -12,18 +12,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot, radians
 from statistics import median
 from typing import Any
 
 from rasterloom.digest import digest
 from rasterloom.files import write_json
+from rasterloom.grid import compose, invert
 from rasterloom.job import Job, Wanted, scene_manifests
-from rasterloom.locate import shifted
+from rasterloom.motions import moved_by, turn_of
 from rasterloom.register import read_registration
 from rasterloom.shifts import GROUP, UNPLACED
 from rasterloom.store import Writing
 
-VERSION = 1
+VERSION = 2
 
 FEWEST = 3
 """Other scenes with an estimate that are needed for a median."""
@@ -126,7 +128,7 @@ def unplaced(registration: Registration) -> list[str]:
 
 
 def estimates(sensor: str, own: Registration, others: Sequence[Registration]) -> list[list[float]]:
-    """Shifts of a sensor that were accepted in other scenes, in reference pixels of this one, sorted.
+    """Shifts of a sensor that were accepted in other scenes, in reference pixels of this one, and turns; sorted.
 
     Only scenes count whose files place the sensor in the same way (by a georeference, or by the images' sizes): a shift
     is what is added to that. Where the size of the reference's pixels on the ground is known it is heeded.
@@ -140,7 +142,8 @@ def estimates(sensor: str, own: Registration, others: Sequence[Registration]) ->
         if (ground is None) != (other_ground is None):
             continue
         factor = 1.0 if ground is None else other_ground / ground
-        found.append([round(float(value) * factor, 4) for value in entry["shift"]])
+        turn = turn_of(compose(invert(entry["nominal"]), entry["matrix"]))
+        found.append([*(round(float(value) * factor, 4) for value in entry["shift"]), turn])
     return sorted(found)
 
 
@@ -152,27 +155,31 @@ class GroupShift:
     ----------
     shift : (dx, dy)
         The median along each axis.
+    turn : float
+        The median, degrees.
     spread : float
-        Median distance from it, along the axis where that is larger.
+        Median distance from the shift along the axis where that is larger, or by which turns move the corners if that
+        is more.
     """
 
     shift: tuple[float, float]
+    turn: float
     spread: float
 
 
-def group_shift(shifts: Sequence[Sequence[float]]) -> GroupShift:
-    """Median and spread of shifts, one at least.
+def group_shift(shifts: Sequence[Sequence[float]], size: tuple[int, int]) -> GroupShift:
+    """Median and spread of shifts and turns (dx, dy, degrees), one at least, of scenes of a size (W, H).
 
     Examples
     --------
-    >>> group_shift([[1.0, 0.0], [2.0, 0.5], [9.0, 0.0]])
-    GroupShift(shift=(2.0, 0.0), spread=1.0)
+    >>> group_shift([[1.0, 0.0, 0.0], [2.0, 0.5, 0.0], [9.0, 0.0, 0.0]], (100, 100))
+    GroupShift(shift=(2.0, 0.0), turn=0.0, spread=1.0)
     """
-    middle = [median(values) for values in zip(*shifts, strict=True)]
-    spread = max(
-        median(abs(v - m) for v in values) for values, m in zip(zip(*shifts, strict=True), middle, strict=True)
-    )
-    return GroupShift((round(middle[0], 4), round(middle[1], 4)), round(spread, 4))
+    columns = list(zip(*shifts, strict=True))
+    x, y, turn = (median(values) for values in columns)
+    away = [median(abs(v - middle) for v in values) for values, middle in zip(columns, (x, y, turn), strict=True)]
+    corners = radians(away[2]) * hypot(*size) / 2
+    return GroupShift((round(x, 4), round(y, 4)), round(turn, 6), round(max(away[0], away[1], corners), 4))
 
 
 def _by_group(name: str, own: Registration, others: Sequence[Registration], group: str) -> dict[str, Any]:
@@ -181,14 +188,15 @@ def _by_group(name: str, own: Registration, others: Sequence[Registration], grou
     if len(shifts) < FEWEST:
         having = f"{len(shifts)} of the {len(others)} other scenes {group} {'has' if len(shifts) == 1 else 'have'}"
         return {**entry, "fallback": _also(entry, f"{having} an estimate, {FEWEST} are needed for a median")}
-    found = group_shift(shifts)
+    size = own["reference"]["width"], own["reference"]["height"]
+    found = group_shift(shifts, size)
     if found.spread > SPREAD * entry["pixel"]:
         detail = f"by {found.spread:.1f} reference pixels, {SPREAD * entry['pixel']:.1f} are allowed"
         return {**entry, "fallback": _also(entry, f"the shifts of {len(shifts)} other scenes {group} differ {detail}")}
     reason = _IN_USE.sub("", entry["fallback"] or "no estimate was accepted")
     return {
         **entry,
-        "matrix": shifted(entry["nominal"], found.shift),
+        "matrix": compose(entry["nominal"], moved_by(found.shift, found.turn, size)),
         "shift": list(found.shift),
         "method": GROUP,
         "against": f"{len(shifts)} scenes {group}",

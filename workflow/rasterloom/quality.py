@@ -26,7 +26,7 @@ from rasterloom.shifts import UNPLACED, shift_rows
 from rasterloom.shifts import table as shifts_table
 from rasterloom.tsv import read_tsv, tsv_text
 
-VERSION = 2
+VERSION = 3
 
 INPUTS, REGISTRATION = TABLES = ("inputs", "registration")
 """The tables, each a job."""

@@ -32,7 +32,7 @@ from rasterloom.shifts import read_table as read_shifts
 from rasterloom.shifts import summarise_shifts
 from rasterloom.store import Item
 
-VERSION = 3
+VERSION = 4
 
 MOST_FIGURES = 6
 """Scored scenes of a class that are shown."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import StoreError
+from rasterloom.grid import compose, invert
+from rasterloom.motions import turn_of
 from rasterloom.tsv import read_tsv, tsv_text
 
 COLUMNS = (
@@ -22,6 +24,7 @@ COLUMNS = (
     "shift_x",
     "shift_y",
     "shift_sensor_pixels",
+    "turn",
     "confidence",
     "accepted",
     "method",
@@ -30,7 +33,7 @@ COLUMNS = (
     "attempts",
     "fallback",
 )
-"""``pixel``: side of the sensor's pixel; it, shift and consistency are in reference pixels."""
+"""``pixel``: side of the sensor's pixel; it, shift and consistency are in reference pixels, ``turn`` in degrees."""
 
 UNPLACED = frozenset({"georeference", "identity"})
 """Methods of a sensor of which every estimate was refused: it lies where the files say."""
@@ -66,6 +69,8 @@ class ShiftRow:
         What was tried, in order; may be empty.
     fallback : str
         Why no estimate is used, and what instead; may be empty.
+    turn : float
+        About the middle of the scene, beyond the place by the files; degrees, from x towards y.
     """
 
     scene: str
@@ -79,6 +84,7 @@ class ShiftRow:
     consistency: float | None = None
     attempts: str = ""
     fallback: str = ""
+    turn: float = 0.0
 
     @property
     def length(self) -> float:
@@ -111,6 +117,7 @@ class ShiftRow:
             f"{self.shift[0]:.3f}",
             f"{self.shift[1]:.3f}",
             f"{self.length:.3f}",
+            f"{self.turn:.4f}",
             f"{self.confidence:.3f}",
             "yes" if self.accepted else "no",
             self.method,
@@ -135,6 +142,7 @@ class ShiftRow:
             consistency=float(row["consistency"]) if row["consistency"] else None,
             attempts=row["attempts"],
             fallback=row["fallback"],
+            turn=float(row["turn"]),
         )
 
 
@@ -153,6 +161,7 @@ def shift_rows(scene: str, registration: Mapping[str, Any]) -> list[ShiftRow]:
             consistency=entry["consistency"],
             attempts="; ".join(map(attempt_text, entry["attempts"])),
             fallback=entry["fallback"] or "",
+            turn=turn_of(compose(invert(entry["nominal"]), entry["matrix"])),
         )
         for name, entry in registration["sensors"].items()
         if name != registration["reference"]["sensor"]

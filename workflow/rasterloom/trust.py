@@ -9,7 +9,7 @@ times the contrast, contrast inverted, clipped, up to 70 % without data, few ban
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, log
 
 ACCEPTED = 0.95
 """A place is used from this confidence on."""
@@ -17,10 +17,16 @@ ACCEPTED = 0.95
 INCONSISTENT = 1.0
 """Pixels of the coarser image by which forward and backward may differ at most."""
 
+CLEAR = 1.25
+"""Times the next highest that the clearer peak of both methods must reach: chance stands out in none."""
+
+MOST = 10.0
+"""Times the next highest beyond which a peak is no clearer: few shifts may have no rival at all."""
+
 WEIGHTS = {
-    "ecc": (1.535, 1.037, -1.801, 0.0),
-    "phase": (4.156, 2.13, -1.315, 0.0),
-    "regression": (2.284, 1.178, -0.612, -1.054),
+    "ecc": (-0.752, 3.234, -1.714, 0.0),
+    "phase": (0.457, 1.832, -1.787, 0.0),
+    "regression": (-0.704, 3.322, -0.731, -0.758),
 }
 """By method: constant, and the weights of `Evidence.features`."""
 
@@ -35,27 +41,31 @@ class Evidence:
         Of the peak: a correlation, or a share of variance.
     second : float
         The highest value elsewhere.
-    samples : float
-        Independent samples in the overlap: its area over that of a peak.
     apart : float
         Distance to what the other method found, in pixels of the coarser image or of the grid if those are larger.
     inconsistent : float or None
         Distance between the place found forward and backward, in the same pixels; None if it was not tried, or says
         nothing (a fit of one band to one is the same both ways).
+    clearest : float
+        `clearness` of the method that has the larger one.
     """
 
     height: float
     second: float
-    samples: float
     apart: float
     inconsistent: float | None
+    clearest: float
+
+    @property
+    def clearness(self) -> float:
+        """How many times as high as its rival the peak is, 0 to `MOST`."""
+        return self.height / max(self.second, self.height / MOST) if self.height > 0 else 0.0
 
     @property
     def features(self) -> tuple[float, float, float]:
-        """How far the peak stands above its rival, against chance; how far methods, and directions, agree."""
-        prominence = max(0.0, self.height - max(0.0, self.second)) * sqrt(self.samples)
+        """How clear the peak is; how far methods, and directions, agree."""
         inconsistent = 1.0 if self.inconsistent is None else self.inconsistent
-        return log(prominence + 0.1), log(self.apart + 0.05), log(inconsistent + 0.02)
+        return log(max(self.clearness, 1 / MOST)), log(self.apart + 0.05), log(inconsistent + 0.02)
 
 
 def confidence(method: str, evidence: Evidence) -> float:
@@ -71,7 +81,7 @@ def confidence(method: str, evidence: Evidence) -> float:
     float
         0 where there is no peak, or another that is as high.
     """
-    if evidence.height <= max(0.0, evidence.second):
+    if evidence.clearness <= 1:
         return 0.0
     constant, *weights = WEIGHTS[method]
     score = constant + sum(w * f for w, f in zip(weights, evidence.features, strict=True))
@@ -93,6 +103,8 @@ def refusal(sure: float, evidence: Evidence, shift: tuple[float, float], limit: 
     """
     if sure < ACCEPTED:
         return f"its confidence is {sure:.2f}, {ACCEPTED:g} is needed"
+    if evidence.clearest < CLEAR:
+        return f"the clearest peak is {evidence.clearest:.2f} times as high as the next one, {CLEAR:g} is needed"
     if evidence.inconsistent is not None and evidence.inconsistent > INCONSISTENT:
         return f"forward and backward are {evidence.inconsistent:.1f} pixels of the coarser image apart, 1 is allowed"
     if max(abs(shift[0]), abs(shift[1])) > limit:
