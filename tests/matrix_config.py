@@ -141,6 +141,15 @@ SETTINGS = [
         keys=("classes.*.members.model", "models.*.kind"),
     ),
     Row(
+        "networks",
+        "another model for one of two members of a class",
+        put("classes.buildings.members.0.model", "unet"),
+        f"train F, predict S, {OF_CLASS}, tables(1)",
+        f"train F, predict S, {OF_CLASS}",
+        start="network",
+        keys=("classes.*.members.model",),
+    ),
+    Row(
         "training-steps",
         "`defaults.training.steps`, which a network alone has",
         put("defaults.training.steps", 3),
@@ -177,7 +186,7 @@ DIVISION = [
         put("statistics", "all"),
         "statistics 1, from(train)",
         "statistics 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
-        start="network",
+        start="networks",  # what a forest says may stay the same
         keys=("statistics",),
     ),
     Row(
