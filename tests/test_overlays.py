@@ -97,6 +97,19 @@ def test_blurs_bring_the_reference_to_the_resolution_of_the_sensor() -> None:
     assert blurs(0.5, frame) == pytest.approx((BLUR, BLUR))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_edges_do_not_show_where_the_data_ends(turned: bool) -> None:
+    """A step, and brightness that rises ever more steeply up to where the data ends: the only line is the step."""
+    bands = np.tile(np.arange(128, dtype=np.float32) ** 3 / 1e3, (128, 1))
+    bands[:, 30:] += 800
+    valid = np.ones((128, 128), np.bool_)
+    valid[:, 100:] = False
+    if turned:
+        bands, valid = bands.T, valid.T
+    found = np.nonzero(edges(bands[None], valid, 2.0) > 0.2)[0 if turned else 1]
+    assert 27 <= found.min() <= found.max() <= 33
+
+
 def test_overlaid_colours() -> None:
     base = np.full((1, 4, 3), 100, np.uint8)
     reference, sensor = np.array([[1, 0, 1, 0]], np.float32), np.array([[0, 1, 1, 0]], np.float32)

@@ -260,16 +260,20 @@ def gradients(
     Returns
     -------
     Two (H, W) float32 arrays, and a (H, W) bool array
-        The last: where a slope is of the image alone, not of the border of what is valid.
+        The last: where a slope is of the image alone, not of the border of what is valid. The Gaussian means over what
+        is valid.
     """
     import cv2
 
     limits = stretch_limits(bands, valid) if limits is None else limits
     low, high = limits[:, :1, None], limits[:, 1:, None]
     level = np.clip((np.where(valid, bands, low) - low) / (high - low), -0.5, 1.5).sum(axis=0).astype(np.float32)
-    level[~valid] = level[valid].mean() if valid.any() else 0.0
+    level[~valid] = 0.0
     sigma = max(blur, 0.7)
     smooth = cv2.GaussianBlur(level, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    if not valid.all():
+        share = cv2.GaussianBlur(valid.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        smooth = smooth / np.maximum(share, np.float32(1e-3))
     across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, borderType=cv2.BORDER_REPLICATE) for dx in (1, 0))
     margin = 2 * round(2 * sigma) + 3
     inside = cv2.erode(valid.astype(np.uint8), np.ones((margin, margin), np.uint8), borderValue=1) > 0
@@ -317,6 +321,7 @@ def edges(
     unit = 1000.0 / strong  # as integers, in which OpenCV wants slopes
     steps = [np.clip(np.rint(slope * unit), -16000, 16000).astype(np.int16) for slope in (across, down)]
     lines = cv2.Canny(steps[0], steps[1], 500, 1000, L2gradient=True)
+    lines[cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 0] = 0  # where slopes end
     wide = cv2.dilate(lines, np.ones((2, 2), np.uint8))
     return np.asarray(cv2.GaussianBlur(wide, (3, 3), 0.6), np.float32) / 255.0
 
