@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.grid import Matrix, compose, invert
+from rasterloom.motions import moved_by, translation
 from rasterloom.views import Floats, Mask
 
 STOP = 0.002
@@ -106,7 +107,7 @@ def refine(one: Floats, other: Floats, start: Matrix, valid: tuple[Mask, Mask], 
         change = fixed.step(_moving(other, place, fixed))
         moved = _motion(share * change, one.shape)
         place = compose(place, invert(moved))
-        length = _far(moved, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], corners)
+        length = _far(moved, translation((0.0, 0.0)), corners)
         if length < STOP:
             return place
         share *= 0.5 if length >= last else 1.0  # it goes to and fro
@@ -121,10 +122,8 @@ def _far(one: Matrix, other: Matrix, corners: NDArray[np.float64]) -> float:
 
 def _motion(parameters: NDArray[np.float64], shape: tuple[int, ...]) -> Matrix:
     """The map of a shift (dx, dy) and, if there is a third parameter, a turn about the middle of the image."""
-    dx, dy = float(parameters[0]), float(parameters[1])
-    angle = float(parameters[2]) if len(parameters) == 3 else 0.0
-    c, s, x, y = np.cos(angle), np.sin(angle), (shape[1] - 1) / 2, (shape[0] - 1) / 2
-    return [[c, -s, x - c * x + s * y + dx], [s, c, y - s * x - c * y + dy]]
+    degrees = float(np.degrees(parameters[2])) if len(parameters) == 3 else 0.0
+    return moved_by((parameters[0], parameters[1]), degrees, (shape[1] - 1, shape[0] - 1))
 
 
 def _fixed(one: Floats, place: Matrix, valid: tuple[Mask, Mask], motion: str) -> _Fixed:
@@ -168,6 +167,6 @@ def _moving(other: Floats, place: Matrix, fixed: _Fixed) -> Floats:
     """The moving signal brought to the fixed one's rectangle, (N,) float32."""
     import cv2
 
-    there = np.array(compose(place, [[1.0, 0.0, fixed.corner[0]], [0.0, 1.0, fixed.corner[1]]]), dtype=np.float64)
+    there = np.array(compose(place, translation(fixed.corner)), dtype=np.float64)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(other, there, fixed.size, flags=flags), dtype=np.float32).ravel()

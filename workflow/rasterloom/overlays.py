@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rasterloom.backdrops import Gallery, overview, read_window
 from rasterloom.grid import Matrix, compose, invert
 from rasterloom.job import Job
-from rasterloom.motions import moved_by
+from rasterloom.motions import moved_by, translation
 from rasterloom.pages import Overlay
 from rasterloom.pictures import Bytes, Colour, Floats, Frame, fitted, hexadecimal, muted, stretch_limits, stretched
 from rasterloom.shifts import ShiftRow
@@ -167,7 +167,7 @@ def unmoved(planes: _Planes, row: ShiftRow, frame: Frame) -> tuple[NDArray[Any],
     wide = around(frame, back)
     bands, valid = read_window(planes.path, row.sensor, wide, planes.size, every=True)
     inner = compose(invert(wide.matrix), compose(back, frame.matrix))
-    centres = compose([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5]], compose(inner, [[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]))
+    centres = compose(translation((-0.5, -0.5)), compose(inner, translation((0.5, 0.5))))
     place, size = np.array(centres), (frame.columns, frame.rows)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     turned = [cv2.warpAffine(np.ascontiguousarray(band), place, size, flags=flags) for band in bands]
