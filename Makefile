@@ -48,11 +48,11 @@ check: $(INSTALLED)
 docs: $(INSTALLED)
 	$(PY) -m rasterloom schema > workflow/schemas/config.schema.json
 	$(PY) -m rasterloom schema --markdown > docs/configuration.md
-	$(PY) tests/troubleshooting.py --write
-	$(PY) tests/matrix.py --write
+	$(PY) tests/support/troubleshooting.py --write
+	$(PY) tests/support/matrix.py --write
 
 fingerprints: $(INSTALLED)
-	$(PY) tests/fingerprints.py --confirm
+	$(PY) tests/support/fingerprints.py --confirm
 
 lock:
 	$(PYTHON) -m venv .venv-lock

@@ -11,8 +11,8 @@ report: "workflow/report/workflow.rst"
 
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
-from rasterloom.guard import guarded
-from rasterloom.rules import Rules
+from rasterloom.planning.guard import guarded
+from rasterloom.planning.rules import Rules
 
 RULES = guarded(Rules.load)(config, workflow.configfiles).watching(workflow, IOFile)
 RESULTS = RULES.results

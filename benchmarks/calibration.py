@@ -1,4 +1,4 @@
-"""Fit the weights of `rasterloom.trust` to generated scenes that were made hard, and show what they are worth.
+"""Fit the weights of `registration.confidence` to generated scenes that were made hard, and show what they are worth.
 
     python benchmarks/calibration.py [--cases 3000] [--seed 1] [--cache DIR]
 
@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from rasterloom.georeference import stretched
-from rasterloom.locate import ArraySource, locate, pixel_ratio
-from rasterloom.scenes import generate_scene, scene_ids
-from rasterloom.scenes.ids import ground_id
-from rasterloom.trust import ACCEPTED, WEIGHTS, Evidence, refusal
+from rasterloom.raster.georeference import stretched
+from rasterloom.registration.comparison import ArraySource
+from rasterloom.registration.confidence import ACCEPTED, WEIGHTS, Evidence, refusal
+from rasterloom.registration.search import locate, pixel_ratio
+from rasterloom.tools.scenes.ids import ground_id, scene_ids
+from rasterloom.tools.scenes.sensing import generate_scene
 
 SIZES = (256, 512, 1024)
 SCENES = 24

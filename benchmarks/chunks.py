@@ -27,9 +27,10 @@ from stacking import contest_scene, stack_once
 from zarr.codecs import BloscCodec
 from zarr.storage import ZipStore
 
-from rasterloom.chunks import open_chunks
-from rasterloom.scenes import parse_size
-from rasterloom.stack import CHUNK, open_stack
+from rasterloom.raster.chunks import open_chunks
+from rasterloom.raster.stacking import CHUNK
+from rasterloom.raster.stacks import open_stack
+from rasterloom.tools.scenes import parse_size
 
 PATCH, PATCHES, ROWS = 256, 30, 128
 ALL, SENSORS, BAND = (20,), (3, 1, 8, 8), (1,) * 20

@@ -25,11 +25,11 @@ import tifffile
 import yaml
 
 from rasterloom.config import read_config_files
-from rasterloom.dag import Dag
-from rasterloom.digest import digest
-from rasterloom.files import write_json
-from rasterloom.job import OUTPUTS, asked_digest, asked_path
-from rasterloom.stale import TABLES, names_of
+from rasterloom.planning.graph import Dag
+from rasterloom.planning.stale import TABLES, names_of
+from rasterloom.store.digest import digest
+from rasterloom.store.files import write_json
+from rasterloom.store.job import OUTPUTS, asked_digest, asked_path
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELLED = 25

@@ -7,8 +7,8 @@ import rasterio.features
 import shapely
 from shapely import Polygon, affinity
 
-from rasterloom.mask import coverage
-from rasterloom.outlines import outlines
+from rasterloom.polygons.coverage import coverage
+from rasterloom.polygons.outlines import outlines
 
 IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 SIZES = ((3.0, 3.0), (4.5, 9.0), (8.0, 20.0), (12.0, 20.0))

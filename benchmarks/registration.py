@@ -30,7 +30,7 @@ from registration_figures import Row, rows_of, table, targets, times, unique
 from registration_methods import METHODS, Found, missing
 from registration_pairs import real_cases
 
-from rasterloom.files import atomic_path
+from rasterloom.store.files import atomic_path
 
 SCENES = {1024: 20, 1500: 8, FULL_SIZE: 2, 512: 20, 256: 20}
 """Scenes by size."""

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.files import atomic_path
-from rasterloom.georeference import stretched
-from rasterloom.grid import Matrix
-from rasterloom.scenes import generate_scene, scene_ids
-from rasterloom.scenes.ids import content, generator, ground_id
-from rasterloom.scenes.model import Ground
-from rasterloom.scenes.shapes import Occupancy
-from rasterloom.scenes.terrain import build_fields, build_terrain
-from rasterloom.scenes.traffic import build_traffic
+from rasterloom.raster.georeference import stretched
+from rasterloom.raster.grid import Matrix
+from rasterloom.store.files import atomic_path
+from rasterloom.tools.scenes.ids import content, generator, ground_id, scene_ids
+from rasterloom.tools.scenes.model import Ground
+from rasterloom.tools.scenes.sensing import generate_scene
+from rasterloom.tools.scenes.shapes import Occupancy
+from rasterloom.tools.scenes.terrain import build_fields, build_terrain
+from rasterloom.tools.scenes.traffic import build_traffic
 
 Shift = tuple[float, float]
 

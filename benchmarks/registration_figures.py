@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from registration_cases import Case
 from registration_methods import Found
 
-from rasterloom.grid import Matrix
+from rasterloom.raster.grid import Matrix
 
 OWN = "rasterloom"
 LARGE = 1024

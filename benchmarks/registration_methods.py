@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from registration_cases import Case, Sensor
 
-from rasterloom.grid import Matrix, compose, invert
-from rasterloom.locate import ArraySource, locate
+from rasterloom.raster.grid import Matrix, compose, invert
+from rasterloom.registration.comparison import ArraySource
+from rasterloom.registration.search import locate
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

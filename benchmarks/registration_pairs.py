@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from registration_cases import Case, Sensor, Shift
 
-from rasterloom.georeference import stretched
-from rasterloom.scenes.ids import generator
+from rasterloom.raster.georeference import stretched
+from rasterloom.tools.scenes.ids import generator
 
 REACH = 12.0
 """The longest shift that is put in, fine pixels."""

@@ -34,11 +34,11 @@ import yaml
 from numpy.typing import NDArray
 
 from rasterloom.config import read_config_files
-from rasterloom.dag import Dag
-from rasterloom.grid import Grid, Matrix, scale_grid
-from rasterloom.resample import resample
-from rasterloom.scenes import parse_size
-from rasterloom.stack import open_stack
+from rasterloom.planning.graph import Dag
+from rasterloom.raster.grid import Grid, Matrix, scale_grid
+from rasterloom.raster.resample import resample
+from rasterloom.raster.stacks import open_stack
+from rasterloom.tools.scenes import parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import settings
 
 from rasterloom.config import load_config
-from rasterloom.store import Item, Store
+from rasterloom.store.store import Item, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "workflow" / "rasterloom"
@@ -105,9 +105,9 @@ def settings_table() -> dict[str, Any]:
 
 def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[str]) -> Any:
     """The graph of a configuration over scenes that are mere names: no file is there."""
-    from rasterloom.dag import Dag
     from rasterloom.dataset import Dataset, Scene, SourceFile
     from rasterloom.dataset.contest_ids import acquisition_of
+    from rasterloom.planning.graph import Dag
 
     config = load_config(table)
     classes = {name: entry.id for name, entry in config.classes.items()}

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from conftest import stand_in_dag
-from rasterloom import __version__, cli, lock
+from rasterloom import __version__, cli
 from rasterloom.cli import main
-from rasterloom.dag import Dag
 from rasterloom.errors import LabelError
-from rasterloom.job import OUTPUTS, Job
+from rasterloom.planning import guard
+from rasterloom.planning.graph import Dag
 from rasterloom.stages import STAGES
+from rasterloom.store.job import OUTPUTS, Job
 
 TOOLS = tuple(cli._TOOL_HELP)
 Capture = pytest.CaptureFixture[str]
@@ -41,7 +42,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The jobs that the stages are given; nothing is run, and this process stays when its parent dies."""
     given: list[Job] = []
     monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=given.append))
-    monkeypatch.setattr(lock, "end_with_parent", lambda: None)
+    monkeypatch.setattr(guard, "end_with_parent", lambda: None)
     return given
 
 
@@ -54,7 +55,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings_table: 
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Dag, "load", load)
-    monkeypatch.setattr("rasterloom.dag.version_of", lambda stage: 1)
+    monkeypatch.setattr("rasterloom.planning.graph.version_of", lambda stage: 1)
     (tmp_path / "config.yaml").write_text("results: mine\n")
     return tmp_path
 
@@ -82,7 +83,7 @@ def test_failing_file_system_is_one_line_with_the_remedy(
         raise OSError(number, os.strerror(number), "results/x")
 
     monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=fail))
-    monkeypatch.setattr(lock, "end_with_parent", lambda: None)
+    monkeypatch.setattr(guard, "end_with_parent", lambda: None)
     assert code_of("stack", "--spec", '{"stage": "stack"}') == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"rasterloom: cannot write results/x: {os.strerror(number)}; ")
@@ -136,7 +137,7 @@ def test_stage_of_the_workflow_gets_spec_sources_and_results(jobs: list[Job], tm
 
 def test_stage_of_the_workflow_ends_with_its_parent(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(lock, "end_with_parent", lambda: asked.append(True))
+    monkeypatch.setattr(guard, "end_with_parent", lambda: asked.append(True))
     assert code_of("score", "--spec", '{"stage": "score", "version": 1}') == 0
     assert asked == [True]
     assert len(jobs) == 1

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from conftest import LIBRARY, ROOT
-from rasterloom.job import OUTPUTS
+from rasterloom.planning.stale import TABLES
 from rasterloom.stages import STAGES, module_of
-from rasterloom.stale import TABLES
+from rasterloom.store.job import OUTPUTS
 
 RULES = ROOT / "workflow" / "rules"
 SOURCES = sorted(
@@ -54,8 +54,8 @@ def name_of(requirement: str) -> str:
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_has_rule_module_and_test_file(stage: str) -> None:
     assert (RULES / f"{stage}.smk").is_file()
-    assert (LIBRARY / f"{stage}.py").is_file()
-    assert (ROOT / "tests" / f"test_{stage}.py").is_file()
+    assert (LIBRARY / "stages" / f"{stage}.py").is_file()
+    assert (ROOT / "tests" / "stages" / f"test_{stage}.py").is_file()
     assert f'include: "workflow/rules/{stage}.smk"' in (ROOT / "Snakefile").read_text()
 
 
@@ -191,7 +191,7 @@ def test_conda_environments_are_the_dependencies(file: str, without: set[str]) -
 def test_planning_and_reuse_import_nothing_heavy(python: Callable[..., subprocess.Popen[str]]) -> None:
     """A job whose artifacts are all in the store must not wait for torch, nor must the graph."""
     code = (
-        "import sys\nimport rasterloom.cli, rasterloom.dag, rasterloom.rules\n"
+        "import sys\nimport rasterloom.cli, rasterloom.planning.graph, rasterloom.planning.rules\n"
         "from rasterloom.stages import STAGES, module_of\n"
         "for stage in STAGES:\n"
         "    module_of(stage)\n"

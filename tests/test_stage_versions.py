@@ -55,10 +55,10 @@ def test_version_that_is_read_is_the_one_that_runs(stage: str) -> None:
 
 def test_closure_follows_imports_within_functions_and_leaves_infrastructure_out() -> None:
     found = closure("stack")
-    assert {"stack", "digest", "grid", "rasters", "resample"} <= set(found)
+    assert {"stages.stack", "store.digest", "raster.grid", "raster.sensor", "raster.resample"} <= set(found)
     assert not set(found) & fingerprints.INFRASTRUCTURE
-    assert "dataset.dstl" in closure("label"), "it reads the contest's tables"
-    assert "resample" in imported("ensemble"), "imported within a function"
+    assert "dataset.contest_tables" in closure("label"), "it reads the contest's tables"
+    assert "raster.resample" in imported("raster.means"), "imported within a function"
 
 
 def test_infrastructure_exists() -> None:
@@ -95,7 +95,7 @@ def library(tmp_path: Path) -> Path:
     for name, text in {
         "__init__.py": "",
         "errors.py": "X = 1\n",
-        "one.py": MODULE,
+        "stages/one.py": MODULE,
         "grid.py": "from .deep import inner\nfrom rasterloom.errors import X\n\ndef area():\n    return inner.SIZE\n",
         "deep/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import rasterloom.typed\n",
         "deep/inner.py": "SIZE = 1\n",
@@ -109,17 +109,21 @@ def library(tmp_path: Path) -> Path:
 
 
 def test_closure_of_a_small_library(library: Path) -> None:
-    assert closure("one", library) == ["deep", "deep.inner", "grid", "one"]
+    assert closure("one", library) == ["deep", "deep.inner", "grid", "stages.one"]
 
 
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("one.py", MODULE.replace("LIMIT = 3", "LIMIT = 4"), ["1 was (one)", "raise VERSION", "make fingerprints"]),
-        ("deep/inner.py", "SIZE = 2\n", ["version 1 was (deep.inner)", "raise VERSION in workflow/rasterloom/one.py"]),
+        (
+            "stages/one.py",
+            MODULE.replace("LIMIT = 3", "LIMIT = 4"),
+            ["1 was (stages.one)", "raise VERSION", "make fingerprints"],
+        ),
+        ("deep/inner.py", "SIZE = 2\n", ["version 1 was (deep.inner)", "raise VERSION in stages/one.py"]),
         ("grid.py", "def area():\n    return 1\n", ["was (deep, deep.inner, grid)"]),
-        ("one.py", MODULE.replace("VERSION = 1", "VERSION = 2"), ["has version 2 now", "make fingerprints"]),
-        ("one.py", MODULE.replace("VERSION = 1", "VERSION = 0"), ["back to 0", "above 1"]),
+        ("stages/one.py", MODULE.replace("VERSION = 1", "VERSION = 2"), ["has version 2 now", "make fingerprints"]),
+        ("stages/one.py", MODULE.replace("VERSION = 1", "VERSION = 0"), ["back to 0", "above 1"]),
         ("errors.py", "X = 2\n", []),
         ("typed.py", "Y = 2\n", []),
         ("stranger.py", "Z = 2\n", []),

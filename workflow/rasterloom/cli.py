@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 from rasterloom import __version__
 from rasterloom.errors import InputError, RasterloomError
-from rasterloom.job import OUTPUTS, Job
-from rasterloom.stages import STAGES, module_of
-from rasterloom.store import Store
+from rasterloom.stages import STAGES, module_of, recomputed
+from rasterloom.store.job import OUTPUTS, Job
+from rasterloom.store.store import Store
 
 _STAGE_HELP = {
     "register": "estimate the transform of each sensor of a scene to the reference",
@@ -125,14 +125,14 @@ def _add_tools(commands: Any, given: Sequence[str]) -> None:
         if name not in given[:1]:
             commands.add_parser(name, help=help_)
             continue
-        module = importlib.import_module(f"rasterloom.{name}")
+        module = importlib.import_module(f"rasterloom.tools.{name}")
         parser = commands.add_parser(name, help=help_, description=module.__doc__)
         module.configure(parser)
         parser.set_defaults(run=module.main)
 
 
 def _run_stage(args: argparse.Namespace) -> None:
-    from rasterloom.lock import end_with_parent
+    from rasterloom.planning.guard import end_with_parent
 
     if args.spec is not None:
         end_with_parent()
@@ -140,7 +140,7 @@ def _run_stage(args: argparse.Namespace) -> None:
         results = args.results or Path("results")
     else:
         spec, sources, results = _by_hand(args)
-    job = Job(spec, sources, results, Store.of(results))
+    job = Job(spec, sources, results, Store.of(results, recomputed()))
     module_of(args.stage).run(job)
     job.remember()
     job.log(f"{args.stage}: wrote {job.output}")
@@ -159,7 +159,7 @@ def _argument(text: str) -> dict[str, Any]:
 def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], Path]:
     """Spec, sources and results folder from the configuration and the names on the command line."""
     from rasterloom.config import read_configuration
-    from rasterloom.dag import Dag
+    from rasterloom.planning.graph import Dag
 
     names = {field: getattr(args, field) for field in args.fields}
     missing = [field for field, value in names.items() if value is None]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ValidationError
 
 from rasterloom.config.model import Config
+from rasterloom.text import nearest
 
 MOST_LINES = 20
 """Mistakes that are told at once; of more only the number."""
@@ -39,13 +40,6 @@ _NEEDED: Mapping[str, str] = {
     "string_too_long": "a name of at most {max_length} characters",
 }
 """What pydantic's errors ask for."""
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """``; did you mean `x`?`` where a valid name is near, else the list of valid names."""
-    names = list(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean `{close[0]}`?" if close else f"; valid: {', '.join(names) or 'none'}"
 
 
 def joined(lines: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from rasterloom.config.load import merge
+from rasterloom.config.overlays import merge
 from rasterloom.errors import ConfigError, InputError, MissingInputError
 
 _MALFORMED = (ValueError, LookupError, AttributeError, TypeError, OverflowError)

@@ -19,6 +19,7 @@ SIZES: Mapping[str, tuple[str, ...]] = {
 """The keys of a model that each kind has, besides ``kind``."""
 
 PIXEL_TRAINING = ("threads", "seed")
+
 PIXEL_PREDICTION = ("threads",)
 """The settings that a model per pixel (forest, linear) has."""
 
@@ -52,9 +53,13 @@ def _unique(ids: list[str]) -> list[str]:
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
 PathText = Annotated[str, AfterValidator(_path)]
+
 ResultsPath = Annotated[str, AfterValidator(_path), AfterValidator(_results_path)]
+
 SceneIds = Annotated[list[str], AfterValidator(_unique)]
 
 

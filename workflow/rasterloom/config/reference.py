@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,8 @@ def _range(field: Schema) -> str:
     if set(limits) == {"minimum", "maximum"}:
         return f"{limits['minimum']} to {limits['maximum']}"
     return ", ".join(words[key].format(limits[key]) for key in words if key in limits)
+
+
+def schema_text() -> str:
+    """The schema as indented JSON with sorted keys."""
+    return json.dumps(Config.model_json_schema(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"

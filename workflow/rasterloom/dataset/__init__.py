@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rasterloom.dataset.index import Dataset, LabelFile, Scene, SourceFile, hint, register_sources
+from rasterloom.dataset.index import Dataset, LabelFile, Scene, register_sources
+from rasterloom.dataset.source_files import SourceFile
 from rasterloom.errors import ConfigError
+from rasterloom.text import hint
 
 __all__ = ["Dataset", "LabelFile", "Scene", "SourceFile", "load_dataset", "register_sources"]
 
@@ -48,11 +50,11 @@ def load_dataset(
     Cost: a listing of each folder and archive and a `stat` per file, 0.04 s for the contest's 1,800 images in archives.
     Of the table of labels only ids are looked at.
     """
-    from rasterloom.dataset import dstl, sheet
+    from rasterloom.dataset import contest, sheet
 
     layout = dataset.get("layout")
     if layout == "dstl":
-        return dstl.load(dataset, sensors, classes)
+        return contest.load(dataset, sensors, classes)
     if layout == "sheet":
         return sheet.load(dataset, sensors, classes)
     raise ConfigError(f"dataset.layout: {layout!r} is not a layout; {hint(str(layout), ['dstl', 'sheet'])}")

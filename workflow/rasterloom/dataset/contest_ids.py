@@ -5,6 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+CLASS_NAMES: dict[int, str] = {
+    1: "buildings",
+    2: "structures",
+    3: "road",
+    4: "track",
+    5: "trees",
+    6: "crops",
+    7: "waterway",
+    8: "standing_water",
+    9: "large_vehicle",
+    10: "small_vehicle",
+}
+"""Class ids of the contest and our names for them."""
+
 SCORED = (
     "6080_4_4 6080_4_1 6010_0_1 6150_3_4 6020_0_4 6020_4_3 6150_4_3 6070_3_4 6020_1_3 6060_1_4 6050_4_4"
     " 6110_2_3 6060_4_1 6100_2_4 6050_3_3 6100_0_2 6060_0_0 6060_0_1 6060_0_3 6060_2_0 6120_1_4 6160_1_4"

@@ -13,19 +13,15 @@ from typing import Any
 from rasterloom.dataset.index import (
     ID_LENGTH,
     ID_PATTERN,
-    Bands,
     Dataset,
-    Folders,
     LabelFile,
     Scene,
-    SourceFile,
-    brief,
-    existing,
-    hint,
     reference_sensor,
     without_seen_truth,
 )
+from rasterloom.dataset.source_files import Bands, Folders, SourceFile, existing
 from rasterloom.errors import ConfigError, InputError
+from rasterloom.text import brief, hint
 
 COLUMNS = ("scene", "split", "group", "fold", "classes", "labels")
 """Columns that are no sensors; besides them ``labels:<class>``."""

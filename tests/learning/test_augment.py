@@ -1,0 +1,163 @@
+"""Cutting, turning, normalising and jittering patches: data, coverage and validity move together."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rasterloom.learning.augment import Read, cut, jitter, normalise, sensor_of_channels, source_window
+from rasterloom.learning.sampling import Patch
+
+
+def reader(data: NDArray[np.uint16], valid: NDArray[np.uint8] | None = None) -> Read:
+    """A scene whose coverage is its first channel, and whose windows must lie within it."""
+    seen = np.full((1, *data.shape[1:]), 255, np.uint8) if valid is None else valid
+
+    def read(y0: int, y1: int, x0: int, x1: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint8]]:
+        assert 0 <= y0 < y1 <= data.shape[1]
+        assert 0 <= x0 < x1 <= data.shape[2]
+        return data[:, y0:y1, x0:x1], seen[:, y0:y1, x0:x1], data[0, y0:y1, x0:x1].astype(np.uint8)
+
+    return read
+
+
+def patch(
+    x: float, y: float, size: int = 4, angle: float = 0.0, zoom: float = 1.0, fx: bool = False, fy: bool = False
+) -> Patch:
+    return Patch(0, size, x, y, angle, zoom, fx, fy, (0, 0, 0))
+
+
+SCENE = np.arange(2 * 8 * 10, dtype=np.uint16).reshape(2, 8, 10)
+
+
+def test_cut_upright_is_a_copy() -> None:
+    data, valid, coverage = cut(patch(5, 4), reader(SCENE), (8, 10))
+    assert np.array_equal(data, SCENE[:, 2:6, 3:7])
+    assert np.array_equal(coverage, SCENE[0, 2:6, 3:7])
+    assert valid.min() == 1
+    assert [str(a.dtype) for a in (data, valid, coverage)] == ["float32", "uint8", "uint8"]
+
+
+@pytest.mark.parametrize(
+    ("angle", "fx", "fy"), list(itertools.product((0, 90, 180, -90, 270), (False, True), (False, True)))
+)
+def test_cut_quarter_turns_and_flips_are_exact(angle: float, fx: bool, fy: bool) -> None:
+    data, _, coverage = cut(patch(5, 4, angle=angle, fx=fx, fy=fy), reader(SCENE), (8, 10))
+    expected = SCENE[:, 2:6, 3:7]
+    # the patch's x axis turns towards the scene's y axis: the picture turns the other way
+    expected = np.rot90(expected, round(angle / 90), (1, 2))
+    expected = expected[:, :, ::-1] if fx else expected
+    expected = expected[:, ::-1] if fy else expected
+    assert np.array_equal(data, expected)
+    assert np.array_equal(coverage, expected[0])
+
+
+@pytest.mark.parametrize("angle", [1e-9, 90 + 1e-9, 180 - 1e-9])
+def test_cut_interpolated_agrees_with_exact(angle: float) -> None:
+    inner = patch(5, 4, angle=angle, fx=True)
+    exact = patch(5, 4, angle=round(angle / 90) * 90.0, fx=True)
+    pairs: Any = zip(cut(inner, reader(SCENE), (8, 10)), cut(exact, reader(SCENE), (8, 10)), strict=True)
+    for a, b in pairs:
+        assert np.allclose(a, b, atol=1e-3)
+
+
+@pytest.mark.parametrize(("angle", "zoom"), [(30, 1.0), (45, 1.0), (77, 0.6), (-120, 1.5)])
+def test_cut_keeps_a_ramp_a_ramp(angle: float, zoom: float) -> None:
+    y, x = np.mgrid[:60, :60]
+    ramp = np.stack([2 * x + 3 * y, x]).astype(np.uint16)
+    turned = patch(30.5, 29.0, 16, angle, zoom)
+    data, valid, _ = cut(turned, reader(ramp), (60, 60))
+    v, u = np.mgrid[:16, :16] + 0.5
+    (a, b, c), (d, e, f) = turned.matrix
+    where_x, where_y = a * u + b * v + c - 0.5, d * u + e * v + f - 0.5
+    assert np.abs(data[0] - (2 * where_x + 3 * where_y)).max() < 0.15  # cv2 interpolates at 1/32 pixel
+    assert valid.all()
+
+
+@pytest.mark.parametrize("angle", [0.0, 37.0])
+def test_cut_outside_is_reflected_and_invalid(angle: float) -> None:
+    constant = np.full((1, 6, 6), 7, np.uint16)
+    data, valid, _ = cut(patch(0, 0, 8, angle), reader(constant), (6, 6))
+    assert np.allclose(data, 7)
+    share = valid.mean()
+    assert 0.05 < share < 0.3 if angle else share == 0.25
+    assert not valid[0, 4 if not angle else 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 7), (3, 3)])
+@pytest.mark.parametrize("angle", [0.0, 90.0, 20.0])
+def test_cut_scene_smaller_than_the_patch(shape: tuple[int, int], angle: float) -> None:
+    data, valid, coverage = cut(
+        patch(shape[1] / 2, shape[0] / 2, 9, angle), reader(np.ones((1, *shape), np.uint16)), shape
+    )
+    assert data.shape == (1, 9, 9)
+    assert coverage.shape == (9, 9)
+    assert np.allclose(data, 1)
+    assert valid.sum() <= shape[0] * shape[1]
+
+
+def test_cut_invalid_neighbours_make_invalid() -> None:
+    valid = np.full((1, 20, 20), 255, np.uint8)
+    valid[0, 10, 10] = 0
+    seen = cut(patch(10.5, 10.5, 9, 45), reader(np.ones((1, 20, 20), np.uint16), valid), (20, 20))[1]
+    assert seen[0, 4, 4] == 0
+    assert 1 <= (seen == 0).sum() <= 6
+
+
+def test_cut_coverage_and_data_move_together() -> None:
+    field = (np.random.default_rng(0).random((1, 50, 50)) * 200).astype(np.uint16)
+    data, _, coverage = cut(patch(25, 25, 16, 33, 0.8, fx=True), reader(field), (50, 50))
+    assert np.abs(data[0] - coverage).max() <= 1.0
+
+
+def test_source_window_is_no_larger_than_needed() -> None:
+    assert source_window(patch(50, 40, 10), (100, 100)) == (35, 45, 45, 55)
+    y0, y1, x0, x1 = source_window(patch(50, 40, 10, 45), (100, 100))
+    assert (y1 - y0) <= 10 * 2**0.5 + 4
+    assert (x1 - x0) <= 10 * 2**0.5 + 4
+
+
+def test_normalise_values_and_invalid_sensors() -> None:
+    data = np.array([[[10, 20]], [[5, 5]], [[1, 3]]], np.uint16)
+    valid = np.array([[[255, 255]], [[0, 255]]], np.uint8)
+    mean, sd = np.array([10, 5, 1], np.float32), np.array([5, 0, 2], np.float32)
+    out = normalise(data, valid, mean, sd, np.array([0, 0, 1]))
+    assert np.array_equal(out, np.array([[[0, 2]], [[0, 0]], [[0, 1]]], np.float32))
+    assert data[0, 0, 0] == 10
+
+
+def test_jitter_zero_changes_nothing_and_invalid_stays_zero() -> None:
+    data = np.ones((2, 3, 3), np.float32)
+    valid = np.ones((2, 3, 3), np.uint8)
+    valid[1, 0] = 0
+    planes = np.array([0, 1])
+    assert jitter(data, valid, planes, 0.0, patch(0, 0)) is data
+    out = jitter(data, valid, planes, 0.5, patch(0, 0))
+    assert (out[1, 0] == 0).all()
+    assert (out[1, 1:] == out[1, 1, 0]).all()
+    assert not np.array_equal(out, data)
+    assert np.array_equal(out, jitter(data, valid, planes, 0.5, patch(0, 0)))
+
+
+def test_jitter_moves_a_sensor_as_a_whole() -> None:
+    zero = np.zeros((4, 1, 1), np.float32)
+    valid = np.ones((2, 1, 1), np.uint8)
+    planes = np.array([0, 0, 1, 1])
+    shifts = np.array(
+        [
+            jitter(zero, valid, planes, 0.2, Patch(0, 1, 0, 0, 0, 1, False, False, (0, s, 0)))[:, 0, 0]
+            for s in range(400)
+        ]
+    )
+    correlation = np.corrcoef(shifts.T)
+    assert correlation[0, 1] == pytest.approx(0.8, abs=0.1)  # 1 common to 1/4 of its own
+    assert abs(correlation[0, 2]) < 0.15
+    assert shifts.std() == pytest.approx(0.2 * 1.25**0.5, rel=0.1)
+
+
+def test_sensor_of_channels() -> None:
+    assert sensor_of_channels([3, 1, 2]).tolist() == [0, 0, 0, 1, 2, 2]

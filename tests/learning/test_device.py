@@ -1,0 +1,173 @@
+"""Leasing a GPU on one machine, and computing with a fixed number of threads."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rasterloom.errors import InputError
+from rasterloom.learning.device import Device, computing, hardware_name, lease_one, pick_device, scheduled, visible_gpus
+
+
+def test_pick_device_without_gpu_is_the_cores(tmp_path: Path) -> None:
+    assert pick_device({}, count=0, folder=tmp_path) == Device("cpu")
+    assert not any(tmp_path.iterdir())
+
+
+def test_pick_device_leases_different_gpus(tmp_path: Path) -> None:
+    with pick_device({}, count=2, folder=tmp_path) as one, pick_device({}, count=2, folder=tmp_path) as two:
+        assert (one.name, two.name) == ("cuda:0", "cuda:1")
+        assert one.is_cuda
+    with pick_device({}, count=2, folder=tmp_path) as again:
+        assert again.name == "cuda:0"
+
+
+def test_pick_device_waits_for_a_free_one(tmp_path: Path) -> None:
+    first = pick_device({}, count=1, folder=tmp_path)
+    waits: list[int] = []
+
+    def wait() -> None:
+        waits.append(1)
+        if len(waits) == 3:
+            first.close()
+
+    with pick_device({}, count=1, folder=tmp_path, wait=wait) as device:
+        assert device.name == "cuda:0"
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize("variable", ["SLURM_JOB_ID", "PBS_JOBID"])
+def test_pick_device_leaves_the_choice_to_a_scheduler(tmp_path: Path, variable: str) -> None:
+    for _ in range(2):
+        assert pick_device({variable: "1"}, count=2, folder=tmp_path) == Device("cuda:0")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"JOB_ID": "7"}, False),
+        ({"QUEUE": "all.q"}, False),
+        ({"JOB_ID": "7", "QUEUE": "gpu.q"}, True),
+        ({"JOB_ID": "7", "SGE_TASK_ID": "undefined"}, True),
+        ({"FLUX_JOB_ID": "f1"}, True),
+        ({"SLURM_JOB_ID": ""}, False),
+        ({}, False),
+    ],
+)
+def test_scheduled_needs_a_variable_of_a_scheduler(environment: dict[str, str], expected: bool) -> None:
+    assert scheduled(environment) is expected
+
+
+def test_lease_is_open_to_every_user(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        taken = lease_one(["0"], tmp_path)
+    finally:
+        os.umask(before)
+    assert taken is not None
+    taken[1].close()
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666
+
+
+def _refusing(monkeypatch: pytest.MonkeyPatch, refused: int) -> None:
+    """Opening a file with any of the flags `refused` fails, as for another user's file."""
+    real = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & refused or not refused:
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def test_lease_of_a_file_that_another_user_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rasterloom-gpu-0.lock").touch(0o644)
+    _refusing(monkeypatch, os.O_RDWR | os.O_CREAT)
+    taken = lease_one(["0"], tmp_path)
+    assert taken is not None
+    assert lease_one(["0"], tmp_path) is None
+    taken[1].close()
+
+
+def test_lease_of_a_file_that_cannot_be_opened_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _refusing(monkeypatch, 0)
+    with pytest.raises(InputError, match=r"rasterloom-gpu-0.lock .*another user.*TMPDIR"):
+        lease_one(["0"], tmp_path)
+
+
+def test_pick_device_locks_the_physical_gpu(tmp_path: Path) -> None:
+    """Two processes that see different numbers of one machine must not meet."""
+    with pick_device({"CUDA_VISIBLE_DEVICES": "3"}, count=1, folder=tmp_path):
+        assert lease_one(["3"], tmp_path) is None
+        free = lease_one(["3", "0"], tmp_path)
+        assert free is not None
+        assert free[0] == 1
+        free[1].close()
+
+
+def test_a_lease_ends_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from rasterloom.learning.device import lease_one\n"
+        f"held = lease_one(['0'], Path({str(tmp_path)!r})); print('held', flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "held\n"
+    assert done.returncode == -9
+    taken = lease_one(["0"], tmp_path)
+    assert taken is not None
+    taken[1].close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "count", "expected"),
+    [
+        (None, 2, ["0", "1"]),
+        ("2,5", 2, ["2", "5"]),
+        ("GPU-ab, GPU-cd", 2, ["GPU-ab", "GPU-cd"]),
+        ("7,9", 1, ["7"]),
+        ("", 1, ["0"]),
+    ],
+)
+def test_visible_gpus(variable: str | None, count: int, expected: list[str]) -> None:
+    assert visible_gpus({} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}, count) == expected
+
+
+def test_computing_sets_threads_and_puts_them_back() -> None:
+    before = torch.get_num_threads()
+    with computing(before + 1):
+        assert torch.get_num_threads() == before + 1
+        assert torch.backends.cudnn.deterministic
+    assert torch.get_num_threads() == before
+    with pytest.raises(KeyError), computing(before + 2):
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
+def test_keep_memory_leaves_allocation_working() -> None:
+    code = (
+        "from rasterloom.learning.device import keep_memory; import numpy as np\n"
+        "print(keep_memory()); print(sum(float(np.ones(10**7).sum()) for _ in range(5)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "50000000.0"
+
+
+def test_hardware_name_of_cores_says_threads_and_processor() -> None:
+    one, two = hardware_name("cpu", 1), hardware_name("cpu", 2)
+    assert one.startswith("1 thread of ")
+    assert two.startswith("2 threads of ")
+    assert one.removeprefix("1 thread of ") == two.removeprefix("2 threads of ") != ""
+
+
+def test_hardware_name_of_a_gpu_is_the_card_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA X {device}")
+    assert hardware_name("cuda:1", 2) == "NVIDIA X cuda:1"

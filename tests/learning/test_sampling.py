@@ -1,0 +1,209 @@
+"""Which patch is drawn: pure functions of (seed, step, item), balanced, without border bias."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rasterloom.learning.sampling import (
+    Augmentation,
+    Patch,
+    SceneIndex,
+    batch_scenes,
+    draw_batch,
+    generator,
+    index_scene,
+    pixel_set,
+    positive_items,
+)
+
+STILL = Augmentation(flips=False)
+ANY = Augmentation(flips=True, rotation=180.0, zoom=(0.7, 1.4))
+
+
+def indexed(coverage: NDArray[np.uint8], valid: NDArray[np.uint8] | None = None, block: int = 3) -> SceneIndex:
+    seen = np.full_like(coverage, 255) if valid is None else valid
+    return index_scene(lambda a, b: (coverage[a:b], seen[a:b]), len(coverage), block)
+
+
+def scene(shape: tuple[int, int], *pixels: tuple[int, int]) -> SceneIndex:
+    coverage = np.zeros(shape, np.uint8)
+    for row, column in pixels:
+        coverage[row, column] = 255
+    return indexed(coverage)
+
+
+def contains(patch: Patch, x: float, y: float) -> bool:
+    linear, offset = patch.matrix[:, :2], patch.matrix[:, 2]
+    place = np.linalg.solve(linear, np.array([x, y]) - offset)
+    return bool((place >= -1e-9).all() and (place <= patch.size + 1e-9).all())
+
+
+def test_generator_is_a_function_of_the_triple() -> None:
+    draws = {t: float(generator(*t).random()) for t in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]}
+    assert len(set(draws.values())) == len(draws)
+    assert draws[0, 1, 0] == float(generator(0, 1, 0).random())
+
+
+def test_generator_draws_the_same_numbers_for_ever() -> None:
+    assert generator(3, 5, 7).integers(0, 1000, 4).tolist() == GOLDEN
+
+
+GOLDEN = [986, 568, 14, 45]
+
+
+def test_pixel_set_finds_every_pixel_in_reading_order() -> None:
+    mask = np.random.default_rng(0).random((7, 19)) < 0.3
+    mask[2] = False
+    pixels = pixel_set(mask)
+    assert pixels.count == mask.sum()
+    assert [pixels.pixel(i)[::-1] for i in range(pixels.count)] == [tuple(p) for p in np.argwhere(mask).tolist()]
+
+
+def test_pixel_set_takes_a_quarter_byte_a_pixel_at_most() -> None:
+    pixels = pixel_set(np.ones((1000, 1000), np.bool_))
+    assert pixels.bits.nbytes + pixels.ends.nbytes < 1000 * 1000 / 4
+
+
+def test_index_scene_positive_from_half_coverage() -> None:
+    index = indexed(np.array([[127, 128], [255, 0]], np.uint8))
+    assert [index.positive.pixel(i) for i in range(index.positive.count)] == [(1, 0), (0, 1)]
+    assert index.ground.count == 4
+
+
+def test_index_scene_largest_coverage_if_none_reaches_half() -> None:
+    coverage = np.zeros((8, 2), np.uint8)
+    coverage[1, 0], coverage[6, 1] = 20, 90
+    index = indexed(coverage)
+    assert index.positive.count == 1
+    assert index.positive.pixel(0) == (1, 6)
+
+
+def test_index_scene_heeds_valid() -> None:
+    coverage = np.full((2, 2), 255, np.uint8)
+    index = indexed(coverage, np.array([[0, 255], [0, 0]], np.uint8))
+    assert (index.positive.count, index.ground.count) == (1, 1)
+    assert indexed(coverage, np.zeros((2, 2), np.uint8)).positive.count == 0
+
+
+def test_index_scene_without_the_class_has_no_positive() -> None:
+    assert indexed(np.zeros((4, 4), np.uint8)).positive.count == 0
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 256])
+def test_index_scene_does_not_depend_on_blocks(block: int) -> None:
+    coverage = np.random.default_rng(1).integers(0, 256, (11, 9)).astype(np.uint8)
+    assert np.array_equal(indexed(coverage, block=block).positive.ends, indexed(coverage).positive.ends)
+
+
+@pytest.mark.parametrize(("batch", "fraction"), [(4, 0.5), (3, 0.5), (5, 0.3), (2, 0.0), (2, 1.0)])
+def test_positive_items_reach_the_fraction(batch: int, fraction: float) -> None:
+    counts = [positive_items(step, batch, fraction) for step in range(100)]
+    assert sum(counts) == pytest.approx(100 * batch * fraction, abs=1)
+    assert max(counts) - min(counts) <= 1
+
+
+def test_batch_scenes_differ_as_long_as_there_are_enough() -> None:
+    scenes = [scene((9, 9), (i, i)) for i in range(5)]
+    for step in range(50):
+        assert len(set(batch_scenes(scenes, 1, step, 4, 0.5))) == 4
+    assert Counter(batch_scenes(scenes[:2], 1, 0, 4, 0.5)) == {0: 2, 1: 2}
+
+
+def test_batch_scenes_positive_ones_have_positives() -> None:
+    scenes = [scene((9, 9)), scene((9, 9), (1, 1)), scene((9, 9))]
+    for step in range(20):
+        chosen = batch_scenes(scenes, 0, step, 4, 0.5)
+        assert chosen[:2] == [1, 1]
+        assert set(chosen[2:]) == {0, 2}
+
+
+def test_batch_scenes_weigh_by_the_square_root() -> None:
+    large = indexed(np.full((30, 30), 255, np.uint8))
+    small = indexed(np.pad(np.full((10, 10), 255, np.uint8), (0, 20)))
+    first = Counter(batch_scenes([large, small], 0, step, 1, 1.0)[0] for step in range(2000))
+    assert first[0] / 2000 == pytest.approx(0.75, abs=0.03)  # 30 : 10
+
+
+@pytest.mark.parametrize("augmentation", [STILL, ANY])
+def test_draw_batch_is_a_function_of_its_arguments(augmentation: Augmentation) -> None:
+    scenes = [scene((40, 50), (3, 3)), scene((30, 30), (20, 20))]
+    one, again, other = (draw_batch(scenes, s, 5, 4, 16, 0.5, augmentation) for s in (1, 1, 2))
+    assert one == again
+    assert one != other
+
+
+@pytest.mark.parametrize("augmentation", [STILL, Augmentation(flips=True, rotation=180.0), ANY])
+@pytest.mark.parametrize("pixel", [(0, 0), (0, 25), (20, 20), (39, 49), (39, 0)])
+def test_draw_batch_positive_patches_contain_the_pixel(augmentation: Augmentation, pixel: tuple[int, int]) -> None:
+    scenes = [scene((40, 50), pixel)]
+    for step in range(40):
+        for patch in draw_batch(scenes, 0, step, 2, 16, 1.0, augmentation):
+            assert contains(patch, pixel[1] + 0.5, pixel[0] + 0.5)
+
+
+def test_draw_batch_upright_patches_are_whole_pixels_within_the_scene() -> None:
+    scenes = [scene((40, 50), (0, 0), (39, 49))]
+    for step in range(50):
+        for patch in draw_batch(scenes, 0, step, 4, 16, 0.5, STILL):
+            left, top = patch.x - 8, patch.y - 8
+            assert left == int(left)
+            assert top == int(top)
+            assert 0 <= left <= 34
+            assert 0 <= top <= 24
+
+
+def test_draw_batch_window_is_uniform_among_those_with_the_pixel() -> None:
+    scenes = [scene((40, 40), (20, 3))]
+    patches = [p for step in range(1500) for p in draw_batch(scenes, 0, step, 1, 8, 1.0, STILL)]
+    lefts, tops = Counter(p.x - 4 for p in patches), Counter(p.y - 4 for p in patches)
+    assert sorted(lefts) == [0, 1, 2, 3]  # the scene's edge forces these
+    assert sorted(tops) == [13, 14, 15, 16, 17, 18, 19, 20]
+    assert max(lefts.values()) < 1.25 * min(lefts.values())
+    assert max(tops.values()) < 1.5 * min(tops.values())
+
+
+def test_draw_batch_positive_pixels_are_uniform() -> None:
+    coverage = np.zeros((30, 30), np.uint8)
+    coverage[10:20, 10:20] = 255
+    patches = [p for step in range(2000) for p in draw_batch([indexed(coverage)], 0, step, 1, 1, 1.0, STILL)]
+    seen = Counter((p.x, p.y) for p in patches)
+    assert len(seen) == 100  # size 1: the patch is the pixel
+    assert max(seen.values()) < 45
+
+
+def test_draw_batch_turned_patches_stay_in_the_scene_where_they_can() -> None:
+    scenes = [scene((60, 60), (30, 30))]
+    turning = Augmentation(flips=False, rotation=180.0)
+    for step in range(60):
+        (patch,) = draw_batch(scenes, 0, step, 1, 16, 1.0, turning)
+        assert 8 <= patch.x <= 52
+        assert 8 <= patch.y <= 52
+
+
+@pytest.mark.parametrize("augmentation", [STILL, ANY])
+@pytest.mark.parametrize("shape", [(5, 9), (1, 1), (3, 40)])
+def test_draw_batch_scene_smaller_than_the_patch(shape: tuple[int, int], augmentation: Augmentation) -> None:
+    for patch in draw_batch([scene(shape, (0, 0))], 0, 0, 4, 16, 0.5, augmentation):
+        assert contains(patch, patch.x, patch.y)
+        assert 0 <= patch.x <= shape[1] + 16
+        assert 0 <= patch.y <= shape[0] + 16
+
+
+def test_draw_batch_rest_keeps_to_valid_ground() -> None:
+    valid = np.zeros((40, 40), np.uint8)
+    valid[30:, 30:] = 255
+    index = indexed(np.zeros((40, 40), np.uint8), valid)
+    for step in range(30):
+        (patch,) = draw_batch([index], 0, step, 1, 8, 0.0, STILL)
+        assert patch.x + 4 > 30
+        assert patch.y + 4 > 30
+
+
+def test_augmentation_of_a_recipe() -> None:
+    assert Augmentation.of({"flips": False, "rotation": True, "colour": 0.2}) == Augmentation(False, 180.0, colour=0.2)
+    assert Augmentation.of({"rotation": 15, "zoom": [0.5, 1]}) == Augmentation(True, 15.0, (0.5, 1.0))
+    assert Augmentation.of({"rotation": False}) == Augmentation()

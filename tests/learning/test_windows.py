@@ -1,0 +1,198 @@
+"""Sliding windows: every pixel is the mean of its windows, whatever the shape of the scene."""
+
+from __future__ import annotations
+
+import tracemalloc
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rasterloom.errors import ConfigError
+from rasterloom.learning.windows import (
+    in_blocks,
+    padded_index,
+    quantised,
+    sliding_rows,
+    symmetries,
+    visit_counts,
+    window_batches,
+    window_starts,
+)
+
+# (height, width, window, stride): window larger than the image, odd sizes, overlaps, one pixel
+SHAPES = [
+    (1, 1, 1, 1),
+    (1, 1, 8, 4),
+    (3, 5, 8, 2),
+    (8, 8, 8, 8),
+    (8, 8, 8, 3),
+    (9, 8, 8, 8),
+    (4, 40, 8, 4),
+    (40, 4, 8, 4),
+    (17, 23, 8, 5),
+    (31, 29, 7, 7),
+    (33, 30, 10, 2),
+    (20, 20, 5, 1),
+    (300, 9, 8, 8),
+    (270, 140, 140, 64),
+]
+
+
+def identity(data: NDArray[Any], valid: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return data.astype(np.float32)
+
+
+def predicted(
+    scene: NDArray[Any],
+    window: int,
+    stride: int,
+    forward: Any = None,
+    valid: NDArray[np.uint8] | None = None,
+    batch: int = 3,
+) -> NDArray[np.float32]:
+    seen = np.ones((1, *scene.shape), np.uint8) if valid is None else valid[None]
+    batches = window_batches(
+        lambda a, b: (scene[None, a:b], seen[:, a:b]), identity, scene.shape, window, stride, batch
+    )
+    rows = sliding_rows(batches, forward or (lambda images: images[:, 0]), scene.shape, window, stride)
+    return np.concatenate(list(rows))
+
+
+@pytest.mark.parametrize(("height", "width", "window", "stride"), SHAPES)
+def test_sliding_rows_gives_the_scene_back(height: int, width: int, window: int, stride: int) -> None:
+    scene = np.random.default_rng(0).random((height, width)).astype(np.float32)
+    out = predicted(scene, window, stride)
+    assert out.shape == (height, width)
+    assert out.dtype == np.float32
+    assert np.allclose(out, scene, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width", "window", "stride"), SHAPES)
+def test_sliding_rows_is_the_mean_over_windows(height: int, width: int, window: int, stride: int) -> None:
+    scene = np.random.default_rng(1).random((height, width)).astype(np.float32)
+    ramp = np.random.default_rng(2).random((window, window)).astype(np.float32)  # an answer that differs by place
+
+    sums, counts = (np.zeros((max(height, window), max(width, window))) for _ in range(2))
+    padded = scene[np.ix_(padded_index(height, window), padded_index(width, window))]
+    for y in window_starts(height, window, stride):
+        for x in window_starts(width, window, stride):
+            sums[y : y + window, x : x + window] += padded[y : y + window, x : x + window] * ramp
+            counts[y : y + window, x : x + window] += 1
+    top, left = (len(padded) - height) // 2, (padded.shape[1] - width) // 2
+    expected = (sums / counts)[top : top + height, left : left + width]
+    assert np.allclose(predicted(scene, window, stride, lambda images: images[:, 0] * ramp), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "stride", "expected"),
+    [
+        (10, 4, 3, [0, 3, 6]),
+        (11, 4, 3, [0, 3, 6, 7]),
+        (3, 8, 4, [0]),
+        (8, 8, 1, [0]),
+        (1, 1, 1, [0]),
+        (9, 4, 4, [0, 4, 5]),
+    ],
+)
+def test_window_starts(length: int, window: int, stride: int, expected: list[int]) -> None:
+    assert window_starts(length, window, stride) == expected
+
+
+@pytest.mark.parametrize("stride", [0, -1, 9])
+def test_window_starts_refuses_gaps(stride: int) -> None:
+    with pytest.raises(ConfigError, match=f"stride {stride} given for a window of 8"):
+        window_starts(20, 8, stride)
+
+
+def test_visit_counts_exceed_a_byte() -> None:
+    assert visit_counts(1000, 300, 1).max() == 300
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "expected"), [(3, 7, [2, 1, 0, 1, 2, 1, 0]), (1, 3, [0, 0, 0]), (4, 2, [0, 1, 2, 3])]
+)
+def test_padded_index(length: int, window: int, expected: list[int]) -> None:
+    assert padded_index(length, window).tolist() == expected
+
+
+def test_window_batches_leave_out_invalid_ground_and_keep_their_composition() -> None:
+    valid = np.zeros((12, 40), np.uint8)
+    valid[:4, 30:] = 1
+    scene = np.ones((12, 40), np.float32)
+    batches = list(window_batches(lambda a, b: (scene[None, a:b], valid[None, a:b]), identity, (12, 40), 4, 4, 2))
+    assert [(b.top, b.lefts, b.ends_band) for b in batches] == [
+        (0, (28, 32), False),
+        (0, (36,), True),
+        (4, (), True),
+        (8, (), True),
+    ]
+    out = predicted(scene, 4, 4, valid=valid)
+    assert out[valid == 1].min() == 1.0
+    assert out[4:].max() == 0.0
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 100])
+def test_sliding_rows_same_for_any_batch(batch: int) -> None:
+    scene = np.random.default_rng(3).random((30, 33)).astype(np.float32)
+    assert np.array_equal(predicted(scene, 8, 3, batch=batch), predicted(scene, 8, 3))
+
+
+def test_rows_are_read_once_and_in_order() -> None:
+    calls: list[tuple[int, int]] = []
+    scene = np.zeros((1, 700, 20), np.float32)
+
+    def read(a: int, b: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        calls.append((a, b))
+        return scene[:, a:b], np.ones((1, b - a, 20), np.uint8)
+
+    for _ in window_batches(read, identity, (700, 20), 16, 4, 4):
+        pass
+    assert calls[0][0] == 0
+    assert calls[-1][1] == 700
+    assert all(first[1] == second[0] for first, second in pairwise(calls))
+
+
+def test_memory_does_not_grow_with_the_height() -> None:
+    def peak(height: int) -> int:
+        row = np.ones((1, 200), np.uint8)
+        batches = window_batches(
+            lambda a, b: (np.zeros((2, b - a, 200), np.uint16), np.repeat(row, b - a, 0)[None]),
+            identity,
+            (height, 200),
+            32,
+            16,
+            4,
+        )
+        tracemalloc.start()
+        for _ in sliding_rows(batches, lambda images: images[:, 0], (height, 200), 32, 16):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(4000) < 1.1 * peak(1000) + 60_000
+
+
+@pytest.mark.parametrize("heights", [[1] * 10, [7, 3], [10], [4, 4, 2]])
+def test_in_blocks(heights: list[int]) -> None:
+    array = np.arange(20).reshape(10, 2)
+    ends = np.cumsum([0, *heights])
+    blocks = list(in_blocks(iter([array[a:b] for a, b in pairwise(ends)]), 4))
+    assert [len(b) for b in blocks] == [4, 4, 2]
+    assert np.array_equal(np.concatenate(blocks), array)
+
+
+def test_quantised() -> None:
+    probability = np.array([0.0, 0.5, 1.0, 1.2, -0.1, 0.998, 1.0], np.float32)
+    valid = np.array([1, 255, 1, 1, 1, 1, 0], np.uint8)
+    assert quantised(probability, valid).tolist() == [0, 128, 255, 255, 0, 254, 0]
+
+
+def test_symmetries_are_the_eight_of_a_square() -> None:
+    square = np.arange(9).reshape(3, 3)
+    seen = {np.rot90(square[:, ::-1] if mirror else square, turn).tobytes() for turn, mirror in symmetries(True)}
+    assert len(seen) == 8
+    assert symmetries(False) == [(0, False)]

@@ -1,0 +1,429 @@
+"""The graph: its size, and that a job's spec is a function of its wildcards and of nothing else."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import re
+import string
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import LIBRARY, ROOT, stand_in_dag
+from rasterloom.config.overlays import merge
+from rasterloom.errors import ConfigError, RasterloomError
+from rasterloom.planning import graph as module
+from rasterloom.planning.graph import BUCKETS, LONG_ARGUMENT, SINGLE_LIMIT, Dag, batches
+from rasterloom.planning.rules import Rules
+from rasterloom.stages import STAGES, module_of
+from rasterloom.store.digest import canonical
+from rasterloom.store.job import OUTPUTS, output_of
+
+Table = dict[str, Any]
+Specs = dict[str, str]
+TRAIN = [f"60{n}0_0_0" for n in range(1, 6)]
+PREDICT = ["6110_0_0", "6110_0_1", "6110_0_2"]
+OF_A_CLASS = ("label", "mask", "split", "train", "predict", "ensemble", "tune", "vectorise")
+
+
+@pytest.fixture(autouse=True)
+def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Specs without the stages' own versions, so that these tests need no stage."""
+    monkeypatch.setattr(module, "version_of", lambda stage: 1)
+
+
+@pytest.fixture
+def small(settings_table: Table) -> Dag:
+    return stand_in_dag(settings_table, TRAIN, PREDICT)  # type: ignore[no-any-return]
+
+
+def ids(count: int) -> list[str]:
+    """Ids as the contest has them: scenes of 5 x 5 tiles."""
+    return [f"{6010 + 10 * (n // 25)}_{n % 25 // 5}_{n % 5}" for n in range(count)]
+
+
+def names_of(stage: str, path: str) -> dict[str, str]:
+    """The wildcards of an output."""
+    parts = string.Formatter().parse(OUTPUTS[stage])
+    pattern = "".join(re.escape(text) + (f"(?P<{name}>.+)" if name else "") for text, name, _, _ in parts)
+    # `/` only ever stands in {file}; a wildcard of any other name stops at it.
+    pattern = pattern if stage == "wkt" else pattern.replace(".+", "[^/]+")
+    found = re.fullmatch(pattern, path)
+    assert found, (stage, path)
+    return found.groupdict()
+
+
+def jobs(dag: Dag, stages: tuple[str, ...] = STAGES) -> Iterator[tuple[str, str, dict[str, str]]]:
+    for stage in stages:
+        for path in dag.outputs()[stage]:
+            yield stage, path, names_of(stage, path)
+
+
+def specs(dag: Dag, stages: tuple[str, ...] = STAGES) -> Specs:
+    """The canonical spec of every job, by its output."""
+    return {path: canonical(dag.spec(stage, **names)) for stage, path, names in jobs(dag, stages)}
+
+
+# Batches ---------------------------------------------------------------------------------------------------
+
+
+def test_batches_up_to_the_limit_are_single_scenes() -> None:
+    scenes = ids(SINGLE_LIMIT)
+    assert batches(scenes) == {scene: [scene] for scene in sorted(scenes)}
+    assert SINGLE_LIMIT == 64
+
+
+def test_batches_beyond_the_limit_are_32_fixed_buckets() -> None:
+    found = batches(ids(65))
+    assert BUCKETS == 32
+    assert len(found) <= BUCKETS
+    assert all(re.fullmatch(r"bucket-[0-3]\d", name) for name in found)
+    assert len(batches(ids(450))) == BUCKETS
+    assert max(map(len, batches(ids(450)).values())) < 30
+    assert batches(ids(65))["bucket-31"] == ["6030_0_3"], "a bucket is a hash of the id, forever"
+
+
+def test_batches_one_scene_a_job_at_any_number() -> None:
+    assert set(batches(ids(200), 1)) == set(ids(200))
+
+
+@given(st.lists(st.sampled_from(ids(450)), unique=True, max_size=120), st.randoms(use_true_random=False))
+def test_batches_hold_each_scene_once_in_any_order(scenes: list[str], generator: random.Random) -> None:
+    found = batches(scenes)
+    assert sorted(scene for batch in found.values() for scene in batch) == sorted(scenes)
+    shuffled = list(scenes)
+    generator.shuffle(shuffled)
+    assert list(batches(shuffled).items()) == list(found.items())
+
+
+@given(st.sampled_from(ids(450)[100:]))
+def test_batches_a_scene_more_changes_one_batch(scene: str) -> None:
+    before, after = batches(ids(100)), batches([*ids(100), scene])
+    changed = [name for name in after if after[name] != before.get(name)]
+    assert len(changed) == 1
+    assert sorted({*before.get(changed[0], []), scene}) == after[changed[0]]
+
+
+# The number of jobs ----------------------------------------------------------------------------------------
+
+
+def test_outputs_of_the_full_contest_are_under_4000_jobs(settings_table: Table) -> None:
+    dag = stand_in_dag(settings_table, ids(450)[::18], ids(450))
+    assert len(dag.training) == 25
+    outputs = dag.outputs()
+    assert len(outputs["register"]) == 450
+    assert len(outputs["place"]) == 18
+    assert len(outputs["stack"]) == 3 * 450
+    assert len(outputs["predict"]) == 28 * BUCKETS
+    assert len(outputs["ensemble"]) == len(outputs["vectorise"]) == 10 * BUCKETS
+    counts = {stage: len(paths) for stage, paths in outputs.items()}
+    assert sum(counts.values()) < 4000, counts
+
+
+def test_outputs_are_those_of_every_stage_each_once(small: Dag) -> None:
+    outputs = small.outputs()
+    assert tuple(outputs) == STAGES
+    every = [path for paths in outputs.values() for path in paths]
+    assert len(every) == len(set(every))
+    assert all(outputs.values())
+    assert len(outputs["train"]) == 28
+    assert len(outputs["mask"]) == len(TRAIN) * (7 * 2 + 1 + 3 * 2)
+
+
+def test_outputs_refit_all_trains_once_more(settings_table: Table) -> None:
+    overlay = {"validation": {"split": None, "folds": 3, "final": "refit_all"}}
+    dag = stand_in_dag(merge(settings_table, overlay), TRAIN, PREDICT)
+    assert dag.folds == ["fold-0", "fold-1", "fold-2", "all"]
+    assert len(dag.outputs()["train"]) == 4 * 28
+
+
+def test_outputs_stack_only_the_scales_and_sensors_that_a_member_uses(settings_table: Table) -> None:
+    table = merge(settings_table, {"scales": {"spare": {"size": 64}}, "classes": {"large_vehicle": None}})
+    members = [{"model": "unet64", "input": "rgbp", "scale": "native"}]
+    table = merge(table, {"classes": {"small_vehicle": {"members": members}}, "targets": {"vehicles": None}})
+    dag = stand_in_dag(table, TRAIN, PREDICT)
+    every = ["rgb", "p", "m", "a"]
+    assert dag.scale_sensors == {"native": ["rgb", "p"], "s1024": every, "s2048": every}
+    assert not [path for path in dag.outputs()["stack"] if "spare" in path]
+    assert dag.spec("stack", scale="native", scene=TRAIN[0])["sensors"] == ["rgb", "p"]
+
+
+# Specs -----------------------------------------------------------------------------------------------------
+
+
+def test_spec_of_every_job_leads_back_to_its_output(small: Dag) -> None:
+    for stage, path, names in jobs(small):
+        spec = small.spec(stage, **names)
+        assert output_of(spec) == path
+        assert (spec["stage"], spec["version"]) == (stage, 1)
+        assert json.loads(canonical(spec)) == json.loads(json.dumps(spec))
+
+
+def test_spec_and_sources_hold_no_path_size_or_time_in_the_spec(small: Dag) -> None:
+    for stage, _, names in jobs(small):
+        assert "mtime_ns" not in canonical(small.spec(stage, **names))
+        assert "raw/" not in canonical(small.spec(stage, **names))
+        text = canonical(small.sources(stage, **names))
+        assert ("mtime_ns" in text) == (stage in {"register", "stack", "label", "submission"}), stage
+
+
+def test_source_files_are_the_paths_in_sources(small: Dag) -> None:
+    scene = PREDICT[0]
+    files = [f"raw/{scene}_{sensor}.tif" for sensor in ("a", "m", "p", "rgb")]
+    assert small.source_files("register", scene=scene) == [*files, "raw/grid_sizes.csv"]
+    assert small.source_files("submission") == ["raw/sample_submission.csv"]
+    assert small.source_files("train", member="x", fold="y") == []
+
+
+def _shuffled(value: Any, generator: random.Random) -> Any:
+    """The value with the keys of its tables in another order, except where order has a meaning (channels)."""
+    if isinstance(value, dict):
+        keys = list(value)
+        generator.shuffle(keys)
+        return {k: value[k] if k == "sensors" else _shuffled(value[k], generator) for k in keys}
+    return value
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spec_ignores_the_order_of_keys_in_the_configuration(settings_table: Table, small: Dag, seed: int) -> None:
+    table = _shuffled(settings_table, random.Random(seed))
+    assert list(table) != list(settings_table)
+    dag = stand_in_dag(table, TRAIN, PREDICT)
+    assert specs(dag) == specs(small)
+    assert {s: sorted(paths) for s, paths in dag.outputs().items()} == {
+        s: sorted(paths) for s, paths in small.outputs().items()
+    }
+
+
+def test_spec_and_order_of_outputs_are_the_same_in_every_process(settings_table: Table) -> None:
+    """Iterating over a set of strings differs from process to process: Snakemake would see other parameters."""
+    code = (
+        "import json, sys\nimport test_graph as t\nfrom conftest import stand_in_dag\n"
+        "t.module.version_of = lambda stage: 1\n"
+        "dag = stand_in_dag(json.loads(sys.argv[1]), t.TRAIN, t.ids(70))\n"
+        "constraints = t.Rules(dag, {}).wildcard_constraints\n"
+        "print(t.canonical([t.specs(dag), list(dag.outputs().values()), list(constraints.values())]))\n"
+    )
+    found = set()
+    for seed in ("1", "2", "3"):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": os.pathsep.join(map(str, [LIBRARY.parent, ROOT / "tests", Path(__file__).parent])),
+        }
+        command = [sys.executable, "-c", code, json.dumps(settings_table)]
+        found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
+
+
+def test_spec_ignores_defaults_that_are_written_out(settings_table: Table, small: Dag) -> None:
+    table = copy.deepcopy(settings_table)
+    del table["defaults"], table["execution"], table["statistics"]
+    assert specs(stand_in_dag(table, TRAIN, PREDICT)) == specs(small)
+
+
+def test_spec_ignores_where_results_go(settings_table: Table, small: Dag) -> None:
+    assert specs(stand_in_dag({**settings_table, "results": "elsewhere"}, TRAIN, PREDICT)) == specs(small)
+
+
+def _unchanged(before: Specs, after: Specs) -> None:
+    common = before.keys() & after.keys()
+    assert [path for path in sorted(common) if before[path] != after[path]] == []
+
+
+@pytest.mark.parametrize("gone", ["trees", "waterway", "buildings"])
+def test_spec_of_other_classes_survives_a_class_that_comes_or_goes(
+    settings_table: Table, small: Dag, gone: str
+) -> None:
+    fewer = stand_in_dag(merge(settings_table, {"classes": {gone: None}}), TRAIN, PREDICT)
+    before, after = specs(small, OF_A_CLASS), specs(fewer, OF_A_CLASS)
+    assert {path for path in before if gone not in re.split("[/.-]", path)} == set(after)
+    _unchanged(before, after)
+
+
+def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small: Dag) -> None:
+    stages = ("register", "stack", "statistics")
+    fewer = stand_in_dag(merge(settings_table, {"classes": {"trees": None}}), TRAIN, PREDICT)
+    assert specs(fewer, stages) == specs(small, stages)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "stages"),
+    [
+        ({"classes": {"trees": {"polygons": {"min_area": 7}}}}, {"vectorise"}),
+        ({"classes": {"trees": {"polygons": {"threshold": 0.5}}}}, {"tune"}),
+        ({"classes": {"trees": {"prediction": {"stride": 32}}}}, {"predict"}),
+        ({"classes": {"trees": {"training": {"steps": 9}}}}, {"train"}),
+        ({"classes": {"trees": {"members": [{"model": "unet64", "input": "all20", "scale": "s1024"}]}}}, {"ensemble"}),
+    ],
+    ids=["area", "threshold", "stride", "steps", "members"],
+)
+def test_spec_a_class_setting_changes_the_stages_that_it_decides(
+    settings_table: Table, small: Dag, overlay: Table, stages: set[str]
+) -> None:
+    before = specs(small, OF_A_CLASS)
+    after = specs(stand_in_dag(merge(settings_table, overlay), TRAIN, PREDICT), OF_A_CLASS)
+    changed = {path for path in before.keys() & after.keys() if before[path] != after[path]}
+    assert {json.loads(before[path])["stage"] for path in changed} == stages
+    assert all("trees" in path for path in changed)
+
+
+def test_spec_of_training_and_keys_of_items_ignore_the_number_of_scenes_a_job(settings_table: Table) -> None:
+    scenes = ids(100)
+    one, many = (
+        stand_in_dag(merge(settings_table, {"execution": {"scenes_per_job": n}}), scenes[:5], scenes)
+        for n in (1, "auto")
+    )
+    assert len(one.batches) == 100 > len(many.batches)
+    stages = ("register", "stack", "statistics", "label", "mask", "split", "train")
+    assert specs(one, stages) == specs(many, stages)
+    drop = {"batch", "scenes", "labelled"}
+
+    def settings(dag: Dag) -> set[str]:
+        found = [dag.spec(s, **names) for s, _, names in jobs(dag, ("predict", "ensemble", "vectorise"))]
+        return {canonical({key: value for key, value in spec.items() if key not in drop}) for spec in found}
+
+    assert settings(one) == settings(many)
+
+
+def test_spec_a_new_scene_to_predict_retrains_nothing(settings_table: Table) -> None:
+    table = {**settings_table, "statistics": "train"}
+    before, after = (specs(stand_in_dag(table, TRAIN, found)) for found in (PREDICT, [*PREDICT, "6180_4_4"]))
+    changed = {path for path in before if before[path] != after[path]}
+    over_all_scenes = {"wkt", "submission", "measure", "quality", "report"}
+    assert changed == {path for path in before if json.loads(before[path])["stage"] in over_all_scenes}
+
+
+def test_labelled_leaves_out_scenes_where_a_class_of_the_group_was_not_looked_for(settings_table: Table) -> None:
+    dag = stand_in_dag(settings_table, TRAIN, PREDICT)
+    object.__setattr__(dag.dataset.scenes[TRAIN[0]], "labelled", ("small_vehicle", "trees"))
+    group = dag.recipe.classes["small_vehicle"].group
+    assert dag.labelled(group) == TRAIN[1:]
+    assert dag.labelled("trees") == TRAIN
+    assert TRAIN[0] not in dag.spec("split", group=group)["scenes"]
+    assert not [path for path in dag.outputs()["mask"] if f"vehicles/{TRAIN[0]}" in path]
+
+
+def test_statistics_over_named_scenes(settings_table: Table) -> None:
+    def scenes(choice: Any) -> list[str]:
+        found: list[str] = stand_in_dag({**settings_table, "statistics": choice}, TRAIN, PREDICT).statistics_scenes
+        return found
+
+    assert scenes("all") == sorted([*TRAIN, *PREDICT])
+    assert scenes("train") == TRAIN
+    assert scenes([PREDICT[1], TRAIN[0]]) == sorted([PREDICT[1], TRAIN[0]])
+    with pytest.raises(ConfigError, match=r"no scene '6110_0_9'; did you mean `6110_0_\d`"):
+        scenes(["6110_0_9"])
+
+
+# Arguments -------------------------------------------------------------------------------------------------
+
+
+def test_argument_short_is_the_canonical_text(small: Dag) -> None:
+    assert small.argument({"b": 1, "a": [2]}) == '{"a":[2],"b":1}'
+
+
+def test_argument_long_goes_to_a_file_named_by_its_content(settings_table: Table, results: Path) -> None:
+    dag = stand_in_dag({**settings_table, "results": str(results)}, TRAIN, PREDICT)
+    short, long, other = ({"a": "x" * n, "b": 1} for n in (LONG_ARGUMENT - 14, LONG_ARGUMENT - 13, LONG_ARGUMENT))
+    assert len(canonical(short)) == LONG_ARGUMENT
+    assert dag.argument(short) == canonical(short)
+    assert not (results / ".arguments").exists()
+    argument = dag.argument(long)
+    assert argument.startswith(f"@{results}/.arguments/")
+    assert Path(argument[1:]).read_text() == canonical(long)
+    assert dag.argument(dict(reversed(long.items()))) == argument
+    assert dag.argument(other) != argument
+    assert len(list((results / ".arguments").iterdir())) == 2
+
+
+# What jobs read --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_inputs_are_outputs_of_earlier_stages(settings_table: Table, stage: str) -> None:
+    """Nothing is read that no job writes, and data never flows back."""
+    for final, scenes in (("holdout", PREDICT), ("refit_all", ids(70))):
+        table = merge(settings_table, {"validation": {"final": final}})
+        dag = stand_in_dag(table, TRAIN, scenes)
+        order = {f"{dag.results}/{path}": STAGES.index(s) for s, paths in dag.outputs().items() for path in paths}
+        for names in [names_of(stage, path) for path in dag.outputs()[stage]][:40]:
+            found = dag.inputs(stage, **names)
+            assert found == [f"results/{path}" for path in module_of(stage).inputs(dag.spec(stage, **names))]
+            assert len(found) == len(set(found))
+            assert [path for path in found if order.get(path, 99) >= STAGES.index(stage)] == []
+
+
+def test_rules_functions_of_wildcards(small: Dag, settings_table: Table) -> None:
+    rules = Rules(small, settings_table)
+    assert rules.spec("label")({"class": "trees"}) == canonical(small.spec("label", **{"class": "trees"}))
+    assert rules.stamps("register")({"scene": TRAIN[0]}) == canonical(small.sources("register", scene=TRAIN[0]))
+    assert rules.sources("submission")({}) == ["raw/sample_submission.csv"]
+    assert rules.threads("train")({"member": "trees-unet64-all20-s1024"}) == 2
+    assert len(rules.targets) == len(set(rules.targets)) == sum(map(len, small.outputs().values()))
+
+
+def test_rules_wildcards_match_the_names_of_the_configuration_alone(small: Dag, settings_table: Table) -> None:
+    constraints = Rules(small, settings_table).wildcard_constraints
+    for _, _, names in jobs(small):
+        for key, value in names.items():
+            assert re.fullmatch(constraints[key], value), (key, value)
+    typos = {"class": "tree", "scale": "s102", "scene": "6010_0", "file": "wkt/tree.csv", "fold": "all"}
+    for key, value in typos.items():
+        assert not re.fullmatch(constraints[key], value)
+
+
+def test_failed_run_ends_with_what_its_jobs_said(
+    small: Dag, settings_table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "snakemake.log"
+    log.write_text(
+        "Error in rule stack:\nrasterloom: a.tif is damaged\n===\nstack: 1/2\nrasterloom: a.tif is damaged\n"
+    )
+    Rules(small, settings_table).explain([str(log), str(tmp_path / "none.log")])
+    assert capsys.readouterr().err.splitlines()[-2:] == ["What stopped the run:", "rasterloom: a.tif is damaged"]
+
+
+def test_misspelt_stage_to_recompute_stops_at_once(
+    small: Dag, settings_table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dag, "load", lambda merged: small)
+    monkeypatch.setenv("RASTERLOOM_RECOMPUTE", "trian")
+    with pytest.raises(ConfigError, match=r"RASTERLOOM_RECOMPUTE .*'trian'.*train"):
+        Rules.load(settings_table)
+
+
+def test_results_folder_that_cannot_be_written(
+    settings_table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    table = {**settings_table, "results": str(tmp_path / "file")}
+    monkeypatch.setattr(Dag, "load", lambda merged: stand_in_dag(table, TRAIN, PREDICT))
+    with pytest.raises(RasterloomError, match=r"`results`: .*/file is a file"):
+        Rules.load(table)
+    with pytest.raises(RasterloomError, match=r"nothing can be written to the results folder .*/file .*`results`"):
+        Rules(stand_in_dag(table, TRAIN, PREDICT), table).start()
+
+
+def test_rules_start_takes_the_lock_and_writes_the_recipe(settings_table: Table, results: Path) -> None:
+    from rasterloom.store.lock import hold
+
+    table = {**settings_table, "results": str(results)}
+    rules = Rules(stand_in_dag(table, TRAIN, PREDICT), table)
+    rules.start()
+    with pytest.raises(RasterloomError, match="another run"):
+        hold(results)
+    written = json.loads((results / "config.json").read_text())
+    assert written["results"] == str(results)
+    assert written["defaults"]["training"]["patch"] == 256, "defaults are filled in"
+    assert rules._lock is not None
+    rules._lock.close()

@@ -1,0 +1,164 @@
+"""What the rules ask of the library."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from conftest import stand_in_dag
+from rasterloom.config import load_config
+from rasterloom.errors import ConfigError
+from rasterloom.planning.rules import Rules, lift_rate_limit, prepare_jobs
+from rasterloom.store.files import write_text
+from rasterloom.store.folders import asked_outputs
+from rasterloom.store.job import asked_digest, asked_path
+
+
+@pytest.fixture
+def rules(settings_table: dict[str, Any], tmp_path: Path) -> Rules:
+    table = {**settings_table, "results": str(tmp_path / "results")}
+    return Rules(stand_in_dag(table, ["6010_1_2", "6040_2_2"], ["6080_4_4"]), table)
+
+
+def test_spec_is_asked_once_for_equal_wildcards(rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real: Callable[..., dict[str, Any]] = rules.dag.spec
+    monkeypatch.setattr(rules.dag, "spec", lambda stage, **names: asked.append(names) or real(stage, **names))
+    spec = rules.spec("stack")
+    first = spec({"scale": "s1024", "scene": "6010_1_2"})
+    assert spec({"scene": "6010_1_2", "scale": "s1024"}) == first
+    assert spec({"scene": "6040_2_2", "scale": "s1024"}) != first
+    assert len(asked) == 2
+    assert json.loads(first)["scale"] == {"name": "s1024", "size": 1024}
+
+
+def test_stamps_hold_size_and_time_of_each_source(rules: Rules) -> None:
+    stamps = json.loads(rules.stamps("register")({"scene": "6010_1_2"}))
+    assert set(stamps["sensors"]) == {"rgb", "p", "m", "a"}
+    assert {"path", "size", "mtime_ns", "bands"} == set(stamps["sensors"]["m"][0])
+    assert rules.sources("register")({"scene": "6010_1_2"}) == sorted(
+        {"raw/grid_sizes.csv", *(f"raw/6010_1_2_{sensor}.tif" for sensor in ("rgb", "p", "m", "a"))}
+    )
+
+
+def test_wildcards_are_the_names_of_the_configuration(rules: Rules) -> None:
+    patterns = rules.wildcard_constraints
+    assert re.fullmatch(patterns["class"], "standing_water")
+    assert not re.fullmatch(patterns["class"], "standing")
+    assert re.fullmatch(patterns["group"], "large_vehicle+small_vehicle+vehicles"), "names are escaped"
+    assert re.fullmatch(patterns["file"], "wkt/trees.csv")
+    assert not re.fullmatch(patterns["file"], "score.tsv")
+
+
+def test_threads_are_those_of_the_recipe(settings_table: dict[str, Any]) -> None:
+    table = copy.deepcopy(settings_table)
+    table["classes"]["trees"]["training"] = {"threads": 7}
+    rules = Rules(stand_in_dag(table, ["6010_1_2"], []), table)
+    assert rules.threads("train")({"member": "trees-unet64-all20-s1024"}) == 7
+    assert rules.threads("predict")({"member": "trees-unet64-all20-s1024"}) == 2
+
+
+def test_only_networks_ask_for_a_gpu(rules: Rules) -> None:
+    assert rules.gpus({"member": "trees-unet64-all20-s1024"}) == 1
+    assert rules.gpus({"member": "waterway-forest-all20-s1024"}) == 0
+    assert rules.gpus({"member": "waterway-linear-all20-s1024"}) == 0
+
+
+def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path) -> None:
+    rules.start()
+    recipe = json.loads((tmp_path / "results/config.json").read_text())
+    assert recipe["scales"]["s1024"] == {"size": 1024}
+    assert list(recipe["sensors"]) == ["rgb", "p", "m", "a"], "their order is that of the channels"
+    assert load_config(recipe) == rules.dag.config
+    assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
+    assert asked_outputs(tmp_path / "results") == rules.dag.outputs(), "for `gc`, in this folder or another"
+
+
+def test_load_looks_at_the_files_before_anything_else(settings_table: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("results: a\nresults: b\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml, line 2: the key 'results' stands in line 1 already"):
+        Rules.load(settings_table, [str(tmp_path / "a.yaml")])
+
+
+@pytest.mark.parametrize(("jobs", "seconds", "lifted"), [(100, 1, True), (100, 60, False), (7, 1, False)])
+def test_lift_rate_limit_leaves_what_a_user_chose(jobs: int, seconds: int, lifted: bool) -> None:
+    scheduler = SimpleNamespace(job_rate_limiter=SimpleNamespace(max_jobs=jobs, timespan=seconds))
+    lift_rate_limit(scheduler)
+    assert (scheduler.job_rate_limiter is None) == lifted
+
+
+def test_lift_rate_limit_of_no_limit() -> None:
+    scheduler = SimpleNamespace(job_rate_limiter=None)
+    lift_rate_limit(scheduler)
+    assert scheduler.job_rate_limiter is None
+
+
+def test_snakemake_has_the_limit_that_is_lifted() -> None:
+    """If Snakemake changes, this fails, and the work-around may go."""
+    from snakemake.scheduling.job_scheduler import JobRateLimiter
+    from snakemake.settings.types import MaxJobsPerTimespan
+
+    limiter = JobRateLimiter(MaxJobsPerTimespan.parse_choice("100/1s"))
+    assert (limiter.max_jobs, limiter.timespan) == (100, 1)
+
+
+def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/somewhere")
+    monkeypatch.setenv("PYTHONPATH", "/else")
+    prepare_jobs()
+    assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/somewhere"]
+    library, other = os.environ["PYTHONPATH"].split(os.pathsep)
+    assert (Path(library) / "rasterloom/planning/rules.py").is_file()
+    assert other == "/else"
+
+
+class _Workflow:
+    """What the rules ask of Snakemake's workflow: its records, by output, and a place for what is to be forced."""
+
+    def __init__(self, records: dict[str, list[str]]) -> None:
+        self.persistence = SimpleNamespace(params=lambda file: records.get(str(file)))
+        self.dag = SimpleNamespace(forcefiles=set())
+
+
+@pytest.mark.parametrize(
+    ("written", "recorded", "forced"),
+    [
+        ("now", None, False),  # copied results: Snakemake knows nothing of them, and need not
+        (None, None, True),
+        ("other", None, True),
+        ("other", "now", True),  # Snakemake remembers what was there before they were put back
+        ("other", "other", False),  # Snakemake sees it by itself, and says what has changed
+        ("now", "other", False),
+    ],
+)
+def test_manifests_force_an_output_that_was_made_for_something_else(
+    written: str | None, recorded: str | None, forced: bool, rules: Rules
+) -> None:
+    names = {"scale": "s1024", "scene": "6010_1_2"}
+    asked = {"now": rules.dag.spec("stack", **names), "other": {"stage": "stack", "scale": "s99"}}
+    sources = rules.dag.sources("stack", **names)
+    path = rules.results / "stacks/s1024/6010_1_2.json"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    if written:
+        write_text(asked_path(rules.results, "stacks/s1024/6010_1_2.json"), asked_digest(asked[written], sources))
+    params = [repr(rules.dag.argument(value)) for value in (asked[recorded], sources)] if recorded else None
+    workflow = _Workflow({} if params is None else {str(path): params})
+    read = rules.watching(workflow, str).manifests("stack")(names)
+    assert read == [f"{rules.results}/registration/6010_1_2.json"]
+    assert workflow.dag.forcefiles == ({str(path)} if forced else set())
+
+
+def test_manifests_force_nothing_that_is_not_there(rules: Rules) -> None:
+    workflow = _Workflow({})
+    rules.watching(workflow, str).manifests("stack")({"scale": "s1024", "scene": "6010_1_2"})
+    assert workflow.dag.forcefiles == set()

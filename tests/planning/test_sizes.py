@@ -1,0 +1,97 @@
+"""Sizes of scenes: from headers, and beyond those from the bytes of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from rasterloom.config import load_config
+from rasterloom.dataset import Dataset, Scene, SourceFile
+from rasterloom.errors import InputError
+from rasterloom.planning import sizes as headers
+from rasterloom.planning.graph import Dag
+from rasterloom.planning.sizes import read_sizes
+
+SIZES = {f"s{i}": (160 + 8 * i, 240 + 4 * i) for i in range(6)}
+"""(H, W) of the reference by scene."""
+
+
+@pytest.fixture
+def dag(tmp_path: Path) -> Dag:
+    """Six scenes of two sensors, of which one is half as fine and has 8 bits; the last scene lacks it."""
+    scenes = {}
+    for name, (height, width) in SIZES.items():
+        paths = {"rgb": tmp_path / f"{name}_rgb.tif", "m": tmp_path / f"{name}_m.tif"}
+        tifffile.imwrite(paths["rgb"], np.zeros((3, height, width), np.uint16), photometric="minisblack")
+        tifffile.imwrite(paths["m"], np.zeros((5, height // 2, width // 2), np.uint8), photometric="minisblack")
+        own = {sensor: (SourceFile.of(path),) for sensor, path in paths.items() if (name, sensor) != ("s5", "m")}
+        scenes[name] = Scene(name, name, "predict", own)
+    config = load_config(
+        {
+            "results": str(tmp_path / "results"),
+            "dataset": {"layout": "sheet", "table": "x.tsv"},
+            "sensors": {"rgb": {"reference": True}, "m": {}},
+            "inputs": {"all": ["rgb", "m"]},
+            "scales": {"native": {}, "s32": {"size": 32}, "half": {"factor": 0.5}},
+            "models": {"linear": {"kind": "linear"}},
+            "classes": {"x": {"id": 1, "members": [{"model": "linear", "input": "all", "scale": "native"}]}},
+            "validation": {"split": 0.8},
+        }
+    )
+    return Dag(config, Dataset("sheet", scenes, "rgb", {"x": 1}))
+
+
+def test_read_sizes_of_few_scenes_are_those_of_their_headers(dag: Dag) -> None:
+    sizes = read_sizes(dag)
+    assert sizes.read == 6
+    assert sizes.reference == SIZES
+    assert [(name, sensor.bands, sensor.dtype) for name, sensor in sizes.sensors.items()] == [
+        ("rgb", 3, "uint16"),
+        ("m", 5, "uint8"),
+    ]
+    assert sizes.sensors["m"].pixels == pytest.approx(0.5, rel=0.02)
+    assert sizes.channels(("rgb", "m")) == 8
+
+
+def test_read_sizes_of_many_scenes_follow_from_their_bytes(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    whole = headers._headers
+
+    def counted(dag: Dag, scene: Scene) -> Any:
+        opened.append(scene.id)
+        return whole(dag, scene)
+
+    monkeypatch.setattr(headers, "HEADERS", 2)
+    monkeypatch.setattr(headers, "_headers", counted)
+    sizes = read_sizes(dag)
+    assert opened == ["s0", "s3"]
+    assert sizes.read == 2
+    for scene, (height, width) in SIZES.items():
+        assert sizes.reference[scene][0] * sizes.reference[scene][1] == pytest.approx(height * width, rel=0.05)
+
+
+def test_sizes_on_the_grids_of_scales(dag: Dag) -> None:
+    sizes = read_sizes(dag)
+    assert sizes.shape({"name": "s32", "size": 32}, "s1") == (32, 32)
+    assert sizes.shape({"name": "native"}, "s1") == SIZES["s1"]
+    assert sizes.shape({"name": "half", "factor": 0.5}, "s1") == (84, 122)
+    assert sizes.magnification({"name": "native"}, "s1", "rgb") == pytest.approx(1.0)
+    assert sizes.magnification({"name": "native"}, "s1", "m") == pytest.approx(2.0, rel=0.03)
+    assert sizes.magnification({"name": "half", "factor": 0.5}, "s1", "rgb") == pytest.approx(0.5, rel=0.03)
+
+
+def test_read_sizes_names_a_file_that_is_no_image(dag: Dag) -> None:
+    path = Path(dag.dataset.scenes["s0"].sensors["m"][0].path)
+    path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=path.name):
+        read_sizes(dag)
+
+
+def test_read_sizes_of_a_sensor_that_no_scene_has(dag: Dag) -> None:
+    for scene in dag.dataset.scenes.values():
+        scene.sensors.pop("m", None)
+    assert read_sizes(dag).sensors["m"].bands == 1

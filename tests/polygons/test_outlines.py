@@ -1,0 +1,333 @@
+"""Sub-pixel outlines: convention, holes, borders, seams, and validity whatever the input."""
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from shapely import Polygon, affinity, box, union_all
+from shapely.geometry.base import BaseGeometry
+
+from rasterloom.errors import InputError
+from rasterloom.polygons.coverage import coverage
+from rasterloom.polygons.geometry import strictly_valid
+from rasterloom.polygons.outlines import (
+    CLEARANCE,
+    Polygons,
+    decimals_for,
+    filled,
+    on_map,
+    outlines,
+    settled,
+    simplified,
+)
+from rasterloom.raster.grid import IDENTITY, scale_grid
+
+DSTL = [[0.009169 * 3404 / 3403**2, 0.0, 0.0], [0.0, -0.009042 * 3350 / 3349**2, 0.0]]
+
+
+def image(*rows: str) -> NDArray[np.uint8]:
+    """`.` 0, digits n * 28, `#` 255."""
+    values = {".": 0, "#": 255, **{str(n): n * 28 for n in range(10)}}
+    return np.array([[values[c] for c in row] for row in rows], np.uint8)
+
+
+def smooth(seed: int, shape: tuple[int, int], sigma: float, mean: float = 110) -> NDArray[np.uint8]:
+    import cv2
+
+    field = cv2.GaussianBlur(np.random.default_rng(seed).random(shape).astype(np.float32), (0, 0), sigma)
+    field = (field - field.mean()) / max(float(field.std()), 1e-9) * 60 + mean
+    return np.asarray(np.clip(np.round(field), 0, 255), dtype=np.uint8)
+
+
+def iou(a: Polygons, b: Polygons) -> float:
+    one, other = union_all(a), union_all(b)
+    return float(one.intersection(other).area / one.union(other).area)
+
+
+def test_outlines_have_edges_on_integers() -> None:
+    full = image("....", ".##.", ".##.", "....")
+    (found,) = outlines(full, 127.5, simplify=0)
+    assert found.centroid.equals_exact(shapely.Point(2, 2), 1e-9)
+    assert found.bounds == (1, 1, 3, 3)  # halfway between 0 and 255, corners cut
+    np.testing.assert_allclose(found.area, 4 - 4 * 0.125, atol=0.05)
+
+
+def test_outlines_are_sub_pixel() -> None:
+    # Coverage 255, 128: the right edge lies half way into the second pixel of the half-plane.
+    half = np.repeat(image("##4..."), 5, axis=0)
+    half[:, 2] = 128
+    (found,) = outlines(half, 127.5)
+    assert found.equals_exact(box(0, 0, 2.5, 5).normalize(), 0.02)
+
+
+def test_outlines_close_at_the_border() -> None:
+    (found,) = outlines(np.full((3, 5), 130, np.uint8), 127.5)
+    assert found.equals(box(0, 0, 5, 3))
+    (pixel,) = outlines(np.array([[200]], np.uint8), 127.5)
+    assert pixel.equals(box(0, 0, 1, 1))
+
+
+def test_outlines_of_nothing() -> None:
+    found = outlines(np.zeros((4, 7), np.uint8), 127.5)
+    assert found.shape == (0,)
+    assert strictly_valid(found)
+
+
+def test_outlines_keep_holes_and_islands() -> None:
+    rings = image(
+        "#########",
+        "#.......#",
+        "#.#####.#",
+        "#.#...#.#",
+        "#.#.#.#.#",
+        "#.#...#.#",
+        "#.#####.#",
+        "#.......#",
+        "#########",
+    )
+    found = outlines(rings, 127.5)
+    assert [len(polygon.interiors) for polygon in found] == [1, 1, 0]
+    assert outlines(rings, 127.5, min_area=4).size == 2
+    # A hole of 9 pixels is filled, and the island in it is part of its surroundings.
+    assert [len(polygon.interiors) for polygon in outlines(rings, 127.5, min_hole=12)] == [1, 0]
+    (whole,) = outlines(rings, 127.5, min_hole=60)
+    assert whole.equals(box(0, 0, 9, 9))
+
+
+def test_outlines_keep_an_island_whose_surroundings_go() -> None:
+    rings = image("........", ".66666..", ".6...6..", ".6.#.6..", ".6...6..", ".66666..", "........")
+    areas = shapely.area(outlines(rings, 127.5, simplify=0))
+    small = float(areas.min())
+    kept = outlines(rings, 127.5, min_area=small * 1.01)
+    assert len(kept) == 1 and len(kept[0].interiors) == 1
+
+
+def test_outlines_areas_are_in_reference_pixels() -> None:
+    spot = image("....", ".##.", "....")
+    matrix = [[3.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+    (found,) = outlines(spot, 127.5, matrix, min_area=8)
+    assert found.bounds == (3, 2, 9, 4)
+    assert outlines(spot, 127.5, matrix, min_area=12).size == 0
+
+
+@pytest.mark.parametrize("level", [0.5, 127.5, 254.5])
+def test_outlines_levels_include_their_pixels(level: float) -> None:
+    values = np.full((3, 3), int(level - 0.5), np.uint8)
+    assert outlines(values, level).size == 0
+    assert outlines(values + np.uint8(1), level)[0].equals(box(0, 0, 3, 3))
+
+
+def test_outlines_refuse_what_they_cannot_trace() -> None:
+    with pytest.raises(InputError, match="level"):
+        outlines(np.zeros((2, 2), np.uint8), 128.0)
+    with pytest.raises(InputError, match="level"):
+        outlines(np.zeros((2, 2), np.uint8), 255.5)
+    with pytest.raises(InputError, match="uint8"):
+        outlines(np.zeros((2, 2), np.float32), 127.5)
+    with pytest.raises(InputError, match="non-empty"):
+        outlines(np.zeros((0, 2), np.uint8), 127.5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 30])
+@pytest.mark.parametrize("simplify", [0.0, 0.25])
+def test_outlines_do_not_depend_on_blocks(rows: int, simplify: float) -> None:
+    values = smooth(3, (61, 83), 1.5)
+    whole = outlines(values, 127.5, min_area=3, min_hole=5, simplify=simplify, block_rows=1000)
+    blocks = outlines(values, 127.5, min_area=3, min_hole=5, simplify=simplify, block_rows=rows)
+    assert len(whole) > 10
+    assert len(whole) == len(blocks)
+    assert shapely.equals_exact(whole, blocks, 0.0).all()
+
+
+def test_outlines_order_is_fixed() -> None:
+    found = outlines(smooth(4, (80, 80), 2), 127.5)
+    tops = shapely.bounds(found)[:, 1]
+    assert (np.diff(tops) >= 0).all()
+
+
+small_images = st.tuples(
+    st.integers(1, 14), st.integers(1, 14), st.integers(0, 2**32 - 1), st.sampled_from([2, 4, 256])
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    small_images,
+    st.integers(0, 254),
+    st.sampled_from([0.0, 0.25, 2.0]),
+    st.sampled_from([0.0, 1.0, 6.0]),
+    st.sampled_from([1.0, 1.66, 3.3]),
+)
+def test_outlines_are_always_strictly_valid(
+    drawn: tuple[int, int, int, int], level: int, simplify: float, smallest: float, scale: float
+) -> None:
+    height, width, seed, kinds = drawn
+    levels = np.linspace(0, 255, kinds).round().astype(np.uint8)
+    values = levels[np.random.default_rng(seed).integers(0, kinds, (height, width))]
+    matrix = [[scale, 0.0, 0.0], [0.0, scale, 0.0]]
+    found = outlines(values, level + 0.5, matrix, min_area=smallest, min_hole=smallest, simplify=simplify)
+    assert strictly_valid(found)
+    assert all(polygon.geom_type == "Polygon" for polygon in found)
+    if found.size:
+        assert (shapely.area(found) >= smallest).all()
+        left, top, right, bottom = shapely.total_bounds(found)
+        assert left >= 0 and top >= 0 and right <= width * scale + 0.01 and bottom <= height * scale + 0.01
+        assert shapely.minimum_clearance(found).min() >= CLEARANCE
+    mapped = on_map(found, DSTL, decimals_for(DSTL))
+    assert strictly_valid(shapely.from_wkt(shapely.to_wkt(mapped, rounding_precision=decimals_for(DSTL))))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([1.0, 2.0, 4.0]), st.integers(90, 160))
+def test_outlines_area_is_that_of_the_pixels(seed: int, sigma: float, mean: int) -> None:
+    values = smooth(seed, (60, 60), sigma, mean)
+    found = outlines(values, 127.5)
+    length = float(shapely.length(found).sum())
+    assert abs(shapely.area(found).sum() - (values > 127.5).sum()) <= 0.35 * length + 5
+
+
+def test_outlines_of_one_polygon_with_many_holes() -> None:
+    # GEOS simplifies such a polygon in time quadratic in the number of holes; rings one by one are linear.
+    values = smooth(5, (500, 500), 1.5, 150)
+    found = outlines(values, 127.5)
+    assert max(len(polygon.interiors) for polygon in found) > 500
+    assert strictly_valid(found)
+
+
+# Round trip: coverage, then outlines ------------------------------------------------------------------------
+
+
+def scattered(seed: int, width: float, height: float) -> list[Polygon]:
+    """Boxes of a size at sub-pixel places and any angle."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for row in range(6):
+        for column in range(6):
+            x, y = 20 + 30 * column + rng.uniform(-3, 3), 20 + 30 * row + rng.uniform(-3, 3)
+            shape = box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+            found.append(affinity.rotate(shape, rng.uniform(0, 180)))
+    return found
+
+
+def hard(truth: list[Polygon], shape: tuple[int, int]) -> list[BaseGeometry]:
+    """Pixel-centre mask and pixel-edge polygons."""
+    import rasterio.features
+
+    binary = coverage(truth, shape, IDENTITY, supersample=1)
+    return [shapely.geometry.shape(found) for found, value in rasterio.features.shapes(binary) if value]
+
+
+@pytest.mark.parametrize(("width", "height", "least"), [(4.5, 9, 0.93), (12, 20, 0.97), (8, 20, 0.96)])
+def test_round_trip_beats_hard_masks(width: float, height: float, least: float) -> None:
+    truth = scattered(7, width, height)
+    sub_pixel = iou(outlines(coverage(truth, (200, 200), IDENTITY), 127.5), np.array(truth))
+    pixel_edge = iou(np.array(hard(truth, (200, 200))), np.array(truth))
+    assert sub_pixel >= least
+    assert sub_pixel > pixel_edge + 0.01
+
+
+def test_round_trip_on_a_coarser_grid_is_not_shifted() -> None:
+    truth = scattered(8, 14, 22)
+    grid = scale_grid({"size": 120}, 210, 200)
+    found = outlines(coverage(truth, (120, 120), grid.matrix), 127.5, grid.matrix)
+    assert iou(found, np.array(truth)) > 0.95
+    pairs = shapely.STRtree(truth).nearest(shapely.centroid(found))
+    assert sorted(pairs) == list(range(36))
+    offset = shapely.get_coordinates(shapely.centroid(found)) - shapely.get_coordinates(
+        shapely.centroid(np.array(truth)[pairs])
+    )
+    assert np.abs(offset.mean(axis=0)).max() < 0.05
+
+
+# Repair -------------------------------------------------------------------------------------------------
+
+
+def test_strictly_valid_refuses_what_only_some_validators_accept() -> None:
+    square = [(0, 0), (4, 0), (4, 4), (0, 4)]
+    pinched = Polygon(square, [[(0, 0), (2, 1), (1, 2)]])  # a hole that touches its shell at a point
+    assert pinched.is_valid and not strictly_valid([pinched])
+    corners = [box(0, 0, 1, 1), box(1, 1, 2, 2)]  # parts that touch at a point, at the rings' own start
+    assert shapely.MultiPolygon(corners).is_valid and not strictly_valid(corners)
+    assert not strictly_valid([Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])])
+    assert not strictly_valid([box(0, 0, 2, 2), box(1, 1, 3, 3)])
+    assert strictly_valid([box(0, 0, 1, 1), box(1.01, 1, 2, 2)])
+    assert strictly_valid([])
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [Polygon([(0, 0), (9, 0), (9, 9), (0, 9)], [[(0, 0), (6, 1), (1, 6)]])],
+        [box(0, 0, 3, 3), box(3, 3, 6, 6)],
+        [box(0, 0, 3, 3), box(3, 0, 6, 3)],
+        [box(0, 0, 3, 3), box(3.004, 0, 6, 3)],
+        [Polygon([(0, 0), (6, 6), (6, 0), (0, 6)])],
+        [box(0, 0, 4, 4), box(1, 1, 3, 3)],
+        [Polygon([(0, 0), (3, 0), (3, 2.99), (6, 2.99), (6, 6), (3, 6), (3, 3.0), (0, 3)])],
+    ],
+)
+def test_settled_clears_contacts(shapes: list[Polygon]) -> None:
+    truth = union_all(shapely.make_valid(np.array(shapes)))
+    found = settled(np.array(shapes, dtype=object))
+    assert strictly_valid(found)
+    assert shapely.minimum_clearance(shapely.multipolygons(found)) >= CLEARANCE
+    assert abs(shapely.area(found).sum() - truth.area) < 0.05 * truth.length
+
+
+def test_settled_drops_what_collapses() -> None:
+    assert settled(np.array([Polygon([(0, 0), (1, 0), (2, 1e-9)])], dtype=object)).size == 0
+
+
+def test_simplified_keeps_rings_that_would_cross() -> None:
+    # Two coast lines 0.1 apart: a tolerance of 1 would make them cross.
+    x = np.linspace(0, 20, 81)
+    wave = 0.8 * np.sin(x)
+    lower = Polygon(np.concatenate([np.stack([x, wave], 1), [[20, -5], [0, -5]]]))
+    upper = Polygon(np.concatenate([np.stack([x + 0.4, np.round(wave, 3) + 0.1], 1), [[20.4, 5], [0.4, 5]]]))
+    polygons = np.array([lower, upper.difference(lower.buffer(0.01))], dtype=object)
+    found = simplified(polygons, 0.7)
+    assert not shapely.crosses(found[0].exterior, found[1].exterior)
+    assert not shapely.overlaps(*found)
+
+
+def test_simplified_removes_vertices_within_the_tolerance() -> None:
+    circle = shapely.Point(30, 30).buffer(20, quad_segs=200)
+    (found,) = simplified(np.array([circle], dtype=object), 0.25)
+    assert shapely.get_num_coordinates(found) < 60
+    assert shapely.hausdorff_distance(found, circle) <= 0.26
+
+
+def test_filled_drops_small_holes_only() -> None:
+    holes = [[(1, 1), (2, 1), (2, 2), (1, 2)], [(4, 4), (7, 4), (7, 7), (4, 7)]]
+    polygons = np.array([box(20, 20, 22, 22), Polygon([(0, 0), (9, 0), (9, 9), (0, 9)], holes)], dtype=object)
+    found = filled(polygons, 2)
+    assert [polygon.area for polygon in found] == [4, 72]
+    assert found[1].interiors[0].equals(shapely.LinearRing(holes[1]))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        (DSTL, 8),
+        ([[0.5, 0, 7e5], [0, -0.5, 4e6]], 3),
+        ([[30.0, 0, 0], [0, -30.0, 0]], 1),
+        ([[900.0, 0, 0], [0, 900.0, 0]], 0),
+    ],
+)
+def test_decimals_for_keep_a_hundredth_of_a_pixel(matrix: list[list[float]], expected: int) -> None:
+    assert decimals_for(matrix) == expected
+    assert 0.5 * 10.0**-expected * 2**0.5 / abs(matrix[0][0]) <= 0.003
+
+
+def test_decimals_for_refuses_a_line() -> None:
+    with pytest.raises(InputError, match="singular"):
+        decimals_for([[1, 0, 0], [1, 0, 0]])
+
+
+def test_on_map_refuses_too_few_decimals() -> None:
+    found = outlines(image("#.#", "...", "#.#"), 127.5)
+    assert strictly_valid(on_map(found, DSTL, decimals_for(DSTL)))
+    with pytest.raises(InputError, match="give at least 8"):
+        on_map(found, DSTL, 5)

@@ -1,0 +1,186 @@
+"""Pages: text of numbers, order of rows, escaped HTML."""
+
+from __future__ import annotations
+
+import doctest
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from rasterloom.registration.table import ShiftRow
+from rasterloom.report import pages
+from rasterloom.report.pages import Figure, MemberRow, Overlay, Picture, ScoreRow, Summary
+
+VOID = {"meta", "img", "br", "link", "line", "polyline"}
+
+
+class Tags(HTMLParser):
+    """Checks that every element is closed in order, and collects ids and images."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.unnamed: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [value for value in (values.get("id"),) if value]
+        if tag == "img" and not values.get("alt"):
+            self.unnamed.append(str(values.get("src")))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in VOID
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def score(name: str = "tree", **changes: Any) -> ScoreRow:
+    values: dict[str, Any] = {
+        "name": name, "id": 5, "colour": "#00ff00", "held_out": 0.5, "out_of_fold": None, "held_out_scenes": 2,
+        "out_of_fold_scenes": 0, "threshold": 0.4, "having": 1, "labelled": 3, "notes": ["a <note>"],
+    }  # fmt: skip
+    return ScoreRow(**{**values, **changes})
+
+
+def shift(scene: str = "s", **changes: Any) -> ShiftRow:
+    values: dict[str, Any] = {
+        "scene": scene, "sensor": "m", "pixel": 4.0, "shift": (3.0, 4.0), "confidence": 0.99, "accepted": True,
+        "method": "ecc", "against": "rgb[2]", "consistency": 0.131,
+    }  # fmt: skip
+    return ShiftRow(**{**values, **changes})
+
+
+def summary(**changes: Any) -> Summary:
+    values: dict[str, Any] = {
+        "scenes": 3, "training": 2, "held_out": 1, "members": 1, "checkpoints": 1, "seconds": 10.0,
+        "mean_held_out": 0.5, "mean_out_of_fold": None, "scores": [score()], "covers": {}, "scenery": [],
+        "scenery_note": "None.", "sensors": [], "shifts": [], "checkpoints_table": [], "folds": [], "findings": [],
+        "versions": [("rasterloom", "1")], "recipe": "abc",
+    }  # fmt: skip
+    return Summary(**{**values, **changes})
+
+
+FIGURE = Figure(
+    "s<1>", "held-out", 0.25, True, [Picture("pictures/a.jpg", "Errors", 4, 3)], 1, 2, [("#000000", "black")]
+)
+
+
+def test_examples_in_docstrings_hold() -> None:
+    found = doctest.testmod(pages)
+    assert found.attempted >= 5
+    assert found.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (59.96, "1 min 00 s"), (3599.6, "1 h 00 min"), (200_000, "2 d 07 h"), (float("nan"), "–")],
+)
+def test_duration_of_edges(seconds: float, text: str) -> None:
+    assert pages.duration(seconds) == text
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [float("nan"), 1.0]])
+def test_curve_points_of_too_few_values_is_empty(values: list[float]) -> None:
+    assert pages.curve_points(values) == ""
+
+
+def test_curve_points_of_many_values_are_averaged() -> None:
+    points = pages.curve_points([1.0] * 100 + [3.0] * 100, (10, 10), most=2)
+    assert points == "0,6.7 10,0"
+
+
+def test_index_html_escapes_and_closes() -> None:
+    shifts = [shift(f"s{index:02d}", fallback="<b>") for index in range(45)]
+    html = pages.index_html(summary(shifts=shifts, scenery=[FIGURE], covers={"tree": FIGURE}, folds=[("g", "n<o>te")]))
+    tags = Tags(html)
+    assert "a &lt;note&gt;" in html and "<b>" not in html and "n&lt;o&gt;te" in html
+    assert "class-tree" in tags.ids and not tags.unnamed
+    assert html.count('<th scope="row">s') == pages.SHIFT_ROWS
+    assert "5 more" in html
+    assert "../quality/registration.tsv" in html
+
+
+def test_index_html_says_of_a_registration_what_was_tried() -> None:
+    row = shift(accepted=False, method="group", against="4 scenes of <6010>", attempts="ecc: no <peak>", confidence=0.1)
+    html = pages.index_html(summary(shifts=[row, shift("t")]))
+    Tags(html)
+    assert "<summary>what was tried</summary>ecc: no &lt;peak&gt;</details>" in html
+    assert "4 scenes of &lt;6010&gt;" in html and "0.13" in html
+    assert html.count("<details") == 1 and html.count(">low</span>") == 1
+
+
+def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> None:
+    pictures = [Picture(f"pictures/{name}.jpg", name, 4, 4) for name in ("before", "after")]
+    overlays = [
+        Overlay(shift("a", accepted=False, method="identity", fallback="no <peak>", confidence=0.1), pictures),
+        Overlay(shift("b", confidence=0.4), pictures),
+        Overlay(shift("c"), pictures),
+    ]
+    html = pages.index_html(summary(shifts=[shift()], overlays=overlays, overlay_legend=[("#ff0000", "reference")]))
+    tags = Tags(html)
+    assert [name for name in tags.ids if name.startswith("overlay-")] == ["overlay-a-m", "overlay-b-m", "overlay-c-m"]
+    assert html.count("fell back</span>") == 1 and html.count("low confidence</span>") == 1
+    assert "no &lt;peak&gt;" in html and "(1.25 pixels of m)" in html and "background:#ff0000" in html
+
+
+def test_index_html_of_nothing() -> None:
+    html = pages.index_html(summary(scores=[], scenes=0, mean_held_out=None))
+    Tags(html)
+    assert "0 scenes predicted, 0 classes" in html
+
+
+def test_index_html_stays_light_with_many_checkpoints_and_scenes() -> None:
+    loss = [float(index % 7) for index in range(200)]
+    rows = [MemberRow(f"member{i}", "fold-0", ["tree"], "k" * 32, loss=loss) for i in range(150)]
+    html = pages.index_html(summary(checkpoints_table=rows, shifts=[shift()] * 5000, scores=[score()] * 10))
+    assert html.count("<polyline") == 150
+    assert len(html.encode()) < 200_000
+    assert "<polyline" not in pages.index_html(summary(checkpoints_table=[*rows, rows[0]]))
+
+
+@pytest.mark.parametrize(
+    ("row", "cells"),
+    [
+        (MemberRow("a", "f", [], "k", steps=500, loss=[0.75, 0.25]), ["500", "0.250"]),
+        (MemberRow("a", "f", [], "k", samples=77), ["77 pixels"]),
+        (MemberRow("a", "f", [], "k"), ["–"]),
+    ],
+)
+def test_index_html_member_shows_what_was_recorded(row: MemberRow, cells: list[str]) -> None:
+    html = pages.index_html(summary(checkpoints_table=[row]))
+    assert all(f'<td class="n">{cell}</td>' in html for cell in cells)
+
+
+def test_class_html_says_where_a_score_comes_from() -> None:
+    html = pages.class_html(
+        score(),
+        [FIGURE, Figure("t", "in-sample", 0.987, False, [])],
+        ["A note."],
+        ["tree", "pond"],
+        [("#123456", "outline")],
+    )
+    Tags(html)
+    assert "Jaccard 0.250" in html and "Jaccard about 0.99" in html
+    assert "1 true polygon, 2 predicted" in html
+    assert html.count("almost all green") == 1
+    assert "background:#123456" in html
+    assert 'href="class-pond.html"' in html and "A note." in html
+
+
+def test_class_html_without_score_shows_a_dash() -> None:
+    html = pages.class_html(score(held_out=None, threshold=None), [Figure("t", "held-out", None, True, [])], [], [])
+    assert "Jaccard –" in html and "None" not in html
+
+
+def test_figure_cover_is_the_closer_look() -> None:
+    pictures = [Picture(f"{index}.jpg", "", 1, 1) for index in range(4)]
+    assert Figure("s", "held-out", 0.5, True, pictures[:2]).cover.file == "0.jpg"
+    assert Figure("s", "held-out", 0.5, True, pictures).cover.file == "2.jpg"

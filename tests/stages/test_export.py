@@ -1,0 +1,77 @@
+"""GeoPackages."""
+
+from pathlib import Path
+
+import geopandas
+import pyogrio
+import pytest
+from shapely import Polygon, box
+
+from polygon_jobs import UTM, add_polygons, add_registration, make_job
+from rasterloom.stages import export
+from rasterloom.store.job import Job
+
+RING = Polygon([(0, 0), (4, 0), (4, 4), (0, 4)], [[(1, 1), (3, 1), (3, 3), (1, 3)]])
+
+
+def make(folder: Path, crs: str | None) -> Job:
+    transform = UTM if crs else None
+    add_polygons(folder, "trees", {"s": [RING, box(6, 6, 8, 8)]}, transform, crs)
+    add_polygons(folder, "roads", {"s": []}, transform, crs)
+    add_registration(folder, "s", transform=transform, crs=crs)
+    classes = {"trees": 5, "roads": 3}
+    spec = {"stage": "export", "version": 1, "batch": "b", "classes": classes, "scenes": ["s"], "batches": {"b": ["s"]}}
+    for name in ("trees", "roads"):
+        (folder / "polygons" / name / "s.json").rename(folder / "polygons" / name / "b.json")
+    return make_job(folder, spec)
+
+
+def test_run_writes_a_layer_a_class_with_crs(tmp_path: Path) -> None:
+    job = make(tmp_path, "EPSG:32616")
+    assert export.inputs(job.spec) == ["polygons/trees/b.json", "polygons/roads/b.json", "registration/s.json"]
+    export.run(job)
+    path = tmp_path / "vectors/s.gpkg"
+    assert sorted(name for name, _ in pyogrio.list_layers(path)) == ["roads", "trees"]
+    trees = geopandas.read_file(path, layer="trees")
+    assert trees.crs.to_epsg() == 32616
+    assert trees.area.tolist() == [3.0, 1.0]
+    assert trees["area_px"].tolist() == [12.0, 4.0]
+    assert trees["area_m2"].tolist() == [3.0, 1.0]
+    assert trees["number"].tolist() == [1, 2]
+    assert trees["longitude"].between(-85, -84).all() and trees["latitude"].between(33, 34).all()
+    for polygon, x, y in zip(trees.geometry, trees["x"], trees["y"], strict=True):
+        assert polygon.contains(geopandas.points_from_xy([x], [y])[0])
+    roads = geopandas.read_file(path, layer="roads")
+    assert len(roads) == 0 and roads.crs.to_epsg() == 32616
+
+
+def test_run_without_crs(tmp_path: Path) -> None:
+    export.run(make(tmp_path, None))
+    trees = geopandas.read_file(tmp_path / "vectors/s.gpkg", layer="trees")
+    assert trees.crs is None or "Undefined" in trees.crs.name
+    assert trees.total_bounds.tolist() == [0, 0, 8, 8]
+    assert "longitude" not in trees and "area_m2" not in trees
+
+
+def test_run_replaces_an_earlier_file_whole(tmp_path: Path) -> None:
+    job = make(tmp_path, None)
+    export.run(job)
+    job.spec["classes"] = {"trees": 5}
+    export.run(job)
+    assert [name for name, _ in pyogrio.list_layers(tmp_path / "vectors/s.gpkg")] == ["trees"]
+    assert sorted(path.name for path in (tmp_path / "vectors").iterdir()) == ["b.tsv", "s.gpkg"]
+    assert (tmp_path / "vectors/b.tsv").read_text().splitlines()[1:] == ["s\ts.gpkg\ttrees\t2"]
+
+
+def test_run_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make(tmp_path, None)
+    export.run(job)
+    before = (tmp_path / "vectors/s.gpkg").read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(export, "write_layer", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export.run(job)
+    assert (tmp_path / "vectors/s.gpkg").read_bytes() == before

@@ -1,0 +1,483 @@
+"""The stage `place`: a sensor without an estimate of its own, and what the other scenes of its acquisition say."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.transform import Affine
+from scipy.ndimage import gaussian_filter
+
+from polygon_jobs import make_job, text_item
+from rasterloom.config.overlays import merge
+from rasterloom.planning.graph import Dag
+from rasterloom.planning.stale import Walk
+from rasterloom.raster.grid import compose
+from rasterloom.registration.acquisition import settle
+from rasterloom.registration.motions import moved_by
+from rasterloom.registration.table import read_table
+from rasterloom.stages import module_of, place
+from rasterloom.store.digest import digest
+from rasterloom.store.folders import manifests_of
+from rasterloom.store.job import Job, placement_manifests
+from rasterloom.store.manifest import Manifest
+from rasterloom.store.store import Store
+from rasterloom.tools.verify import find_faults
+
+Table = dict[str, Any]
+NOMINAL = [[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]]
+REFUSED = "no shift was found with confidence (0.12, 0.3 is needed): the files' own place is used"
+
+
+def sensor(shift: tuple[float, float] | None, **changes: Any) -> Table:
+    """The entry of a sensor with pixels four times the reference's; None: no estimate was accepted."""
+    found = {
+        "source": "s", "nominal": NOMINAL, "origin": "size", "pixel": 4.0, "motion": "translation", "against": None,
+        "consistency": None, "attempts": [],
+    }  # fmt: skip
+    if shift is None:
+        own = {"shift": [0.0, 0.0], "matrix": NOMINAL, "confidence": 0.12, "accepted": False, "method": "identity"}
+        return {**found, **own, "fallback": REFUSED, **changes}
+    matrix = [[0.25, 0.0, shift[0] / 4], [0.0, 0.25, shift[1] / 4]]
+    own = {"shift": list(shift), "matrix": matrix, "confidence": 0.9, "accepted": True, "method": "ecc"}
+    return {**found, **own, "fallback": None, **changes}
+
+
+def registration(gsd: float | None = 0.31, **sensors: Table) -> Table:
+    reference = {"sensor": "rgb", "width": 64, "height": 64, "transform": None, "crs": None, "gsd": gsd}
+    rgb = sensor((0.0, 0.0), method="identity", pixel=1.0)
+    return {"reference": reference, "sensors": {"rgb": rgb, **sensors}}
+
+
+def group(*shifts: tuple[float, float] | None, **changes: Any) -> dict[str, Table]:
+    """Scenes a, b, ... with these shifts of the sensor `m`."""
+    return {chr(97 + i): registration(m=sensor(shift, **changes)) for i, shift in enumerate(shifts)}
+
+
+def test_examples_in_docstrings_hold() -> None:
+    assert doctest.testmod(place).failed == 0
+
+
+def test_settle_puts_a_scene_where_the_median_of_the_others_says() -> None:
+    scenes = group((3.0, -2.0), (4.0, -2.5), (3.5, 8.0), None)
+    before = copy.deepcopy(scenes)
+    found = settle(scenes, "6010")
+    assert scenes == before
+    assert all(found[scene] is scenes[scene] for scene in "abc")
+    m = found["d"]["sensors"]["m"]
+    assert (m["shift"], m["matrix"]) == ([3.5, -2.0], [[0.25, 0.0, 0.875], [0.0, 0.25, -0.5]])
+    assert (m["method"], m["accepted"], m["confidence"]) == ("group", False, 0.12)
+    assert m["against"] == "3 scenes of 6010"
+    assert m["fallback"] == (
+        "no shift was found with confidence (0.12, 0.3 is needed): the median of 3 scenes of 6010 is used"
+    )
+    assert found["d"]["sensors"]["rgb"] is scenes["d"]["sensors"]["rgb"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("a: low; b: none; the georeference is used", "a: low; b: none"),
+        ("the shift found, 9.0, 1.0 pixels, is beyond max_shift 8: the files' own place is used",
+         "the shift found, 9.0, 1.0 pixels, is beyond max_shift 8"),
+        ("nothing was found", "nothing was found"),
+        (None, "no estimate was accepted"),
+    ],
+)  # fmt: skip
+def test_settle_keeps_the_reason_and_says_what_is_used_instead(said: str | None, reason: str) -> None:
+    scenes = group((3.0, -2.0), (3.0, -2.0), (3.0, -2.0), None)
+    scenes["d"]["sensors"]["m"]["fallback"] = said
+    found = settle(scenes, "6010")["d"]["sensors"]["m"]["fallback"]
+    assert found == f"{reason}: the median of 3 scenes of 6010 is used"
+
+
+def test_settle_of_too_few_others_says_so() -> None:
+    scenes = group((3.0, -2.0), None, None, (3.0, -2.0))
+    found = settle(scenes, "6010")["b"]["sensors"]["m"]
+    assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
+    assert found["fallback"] == (
+        f"{REFUSED}; 2 of the 3 other scenes of 6010 have an estimate, 3 are needed for a median"
+    )
+    (one, two) = settle(group((3.0, -2.0), None), "6010").values()
+    assert two["sensors"]["m"]["fallback"].endswith(
+        "1 of the 1 other scenes of 6010 has an estimate, 3 are needed for a median"
+    )
+    assert one["sensors"]["m"]["fallback"] is None
+
+
+def test_settle_of_others_that_differ_says_so() -> None:
+    scenes = group((0.0, 0.0), (9.0, 0.0), (-5.0, 0.0), None)
+    found = settle(scenes, "6010")["d"]["sensors"]["m"]
+    assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
+    assert found["fallback"].endswith(
+        "; the shifts of 3 other scenes of 6010 differ by 5.0 reference pixels, 4.0 are allowed"
+    )
+    coarse = {s: merge(r, {"sensors": {"m": {"pixel": 24.0}}}) for s, r in scenes.items()}
+    assert settle(coarse, "6010")["d"]["sensors"]["m"]["method"] == "group"
+
+
+def turned(degrees: float, **changes: Any) -> Table:
+    """The entry of a sensor that is turned about the middle of the scene, and shifted by 3, -2."""
+    matrix = compose(NOMINAL, moved_by((3.0, -2.0), degrees, (64, 64)))
+    return sensor((3.0, -2.0), motion="euclidean", matrix=matrix, **changes)
+
+
+def test_settle_takes_the_median_of_turns() -> None:
+    scenes = {f"s{degrees}": registration(m=turned(degrees)) for degrees in (0.5, 0.75, 1.5)}
+    scenes["lost"] = registration(m=sensor(None, motion="euclidean"))
+    m = settle(scenes, "6010")["lost"]["sensors"]["m"]
+    assert (m["method"], m["shift"]) == ("group", [3.0, -2.0])
+    np.testing.assert_allclose(m["matrix"], turned(0.75)["matrix"], atol=1e-6)
+
+
+def test_settle_of_turns_that_differ_says_so() -> None:
+    scenes = {f"s{degrees}": registration(m=turned(degrees, pixel=0.5)) for degrees in (-2.0, 0.0, 2.0)}
+    scenes["lost"] = registration(m=sensor(None, motion="euclidean", pixel=0.5))
+    m = settle(scenes, "6010")["lost"]["sensors"]["m"]
+    assert m["method"] == "identity"
+    assert m["fallback"].endswith("other scenes of 6010 differ by 1.6 reference pixels, 0.5 are allowed")  # corners
+
+
+def test_settle_leaves_a_scene_alone_as_it_is() -> None:
+    scenes = group(None)
+    assert settle(scenes, "6010")["a"] is scenes["a"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"method": "none"}, {"method": "given"}, {"accepted": False}, {"origin": "georeference"}]
+)
+def test_settle_counts_estimates_of_the_same_kind_alone(change: Table) -> None:
+    scenes = group((3.0, 0.0), (3.0, 0.0), (3.0, 0.0), None)
+    scenes["a"]["sensors"]["m"] |= change
+    assert settle(scenes, "6010")["d"]["sensors"]["m"]["method"] == "identity"
+
+
+def test_settle_leaves_what_was_given_and_the_reference() -> None:
+    scenes = group((3.0, 0.0), (3.0, 0.0), (3.0, 0.0), (0.0, 0.0))
+    scenes["d"]["sensors"]["m"] |= {"method": "none", "accepted": True}
+    scenes["d"]["sensors"]["rgb"] |= {"accepted": False}
+    assert settle(scenes, "6010")["d"] is scenes["d"]
+
+
+def test_settle_of_a_sensor_that_some_scenes_lack() -> None:
+    scenes = {"a": registration(), **group((1.0, 0.0)), "b": registration(), "c": registration(a=sensor(None))}
+    assert settle(scenes, "6010")["c"]["sensors"]["a"]["fallback"].endswith(
+        "0 of the 2 other scenes of 6010 have an estimate, 3 are needed for a median"
+    )
+
+
+def test_settle_heeds_the_size_of_the_references_pixels_on_the_ground() -> None:
+    scenes = group((4.0, -2.0), (4.0, -2.0), (8.0, -4.0), None)
+    scenes["c"]["reference"]["gsd"] = 0.155
+    scenes["d"]["reference"]["gsd"] = 0.62
+    assert settle(scenes, "6010")["d"]["sensors"]["m"]["shift"] == [2.0, -1.0]
+    scenes["a"]["reference"]["gsd"] = None
+    assert settle(scenes, "6010")["d"]["sensors"]["m"]["method"] == "identity"
+    for scene in scenes.values():
+        scene["reference"]["gsd"] = None
+    assert settle(scenes, "6010")["d"]["sensors"]["m"]["shift"] == [4.0, -2.0]
+
+
+SHIFTS = st.lists(st.tuples(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0)), min_size=3, max_size=9)
+
+
+@given(SHIFTS, st.permutations(range(9)))
+def test_settle_is_inside_the_others_and_heeds_no_order(shifts: list[tuple[float, float]], order: list[int]) -> None:
+    scenes = group(*shifts, None)
+    lost = list(scenes)[-1]
+    shuffled = dict(sorted(scenes.items(), key=lambda entry: order[(ord(entry[0]) - 97) % 9]))
+    found = settle(scenes, "x")[lost]
+    assert settle(shuffled, "x")[lost] == found
+    m = found["sensors"]["m"]
+    assert m["method"] == "group"
+    for axis in (0, 1):
+        values = [shift[axis] for shift in shifts]
+        assert min(values) - 1e-4 <= m["shift"][axis] <= max(values) + 1e-4
+
+
+# The job ------------------------------------------------------------------------------------------------
+
+
+def write_all(folder: Path, scenes: dict[str, Table]) -> None:
+    store = Store(folder / "store")
+    for scene, value in scenes.items():
+        name = digest([scene, value])[:32]
+        item = text_item(store, "register", name, ".registration.json", value)
+        Manifest("register", {scene: item}).write(folder / f"registration/{scene}.json")
+
+
+def place_all(folder: Path, scenes: dict[str, Table], name: str = "6010") -> dict[str, Any]:
+    """Run the job of an acquisition; gives its items."""
+    job = make_job(
+        folder, {"stage": "place", "acquisition": {"name": name, "scenes": list(scenes)}, "scenes": list(scenes)}
+    )
+    assert place.inputs(job.spec) == [f"registration/{scene}.json" for scene in scenes]
+    place.run(job)
+    return dict(Manifest.read(folder / f"placement/{name}.json").items)
+
+
+def test_run_takes_the_registrations_that_stay_as_they_are(tmp_path: Path) -> None:
+    scenes = group((3.0, -2.0), (4.0, -2.5), (3.5, 8.0), None)
+    write_all(tmp_path, scenes)
+    items = place_all(tmp_path, scenes)
+    own = {scene: Manifest.read(tmp_path / f"registration/{scene}.json").items[scene] for scene in scenes}
+    assert {scene: items[scene] for scene in "abc"} == {scene: own[scene] for scene in "abc"}
+    assert items["d"].path == f"place/{items['d'].key}.registration.json"
+    assert [path.name for path in (tmp_path / "store/place").glob("*.registration.json")] == [
+        f"{items['d'].key}.registration.json"
+    ]
+    for scene in scenes:
+        link = json.loads((tmp_path / f"placement/{scene}.registration.json").read_text())
+        assert link == settle(scenes, "6010")[scene]
+    assert place_all(tmp_path, scenes) == items
+
+
+def test_run_computes_again_what_other_estimates_change_alone(tmp_path: Path) -> None:
+    scenes = group((3.0, -2.0), (4.0, -2.0), (3.0, -2.0), None, None)
+    write_all(tmp_path, scenes)
+    before = place_all(tmp_path, scenes)
+    scenes["a"]["sensors"]["m"]["moments"] = "other pixels, the same shift"
+    write_all(tmp_path, scenes)
+    items = place_all(tmp_path, scenes)
+    assert items["a"] != before["a"]
+    assert {scene: items[scene] for scene in "bcde"} == {scene: before[scene] for scene in "bcde"}
+    scenes["a"]["sensors"]["m"] = sensor((5.0, -2.0))
+    write_all(tmp_path, scenes)
+    after = place_all(tmp_path, scenes)
+    assert {scene for scene in scenes if after[scene] != items[scene]} == {"a", "d", "e"}
+    assert len(list((tmp_path / "store/place").glob("*.registration.json"))) == 4
+
+
+def test_placements_are_those_of_the_acquisition_or_the_scenes_own(tmp_path: Path) -> None:
+    scenes = group((3.0, -2.0), (4.0, -2.0), (3.0, -2.0), None)
+    write_all(tmp_path, {**scenes, "z": registration(m=sensor(None))})
+    items = place_all(tmp_path, scenes)
+    spec = {"stage": "quality", "table": "registration", "acquisitions": {"6010": list(scenes)}}
+    found = make_job(tmp_path, spec).placements(["z", "d", "a"])
+    assert found["d"] == items["d"] and found["a"] == items["a"]
+    assert found["z"] == Manifest.read(tmp_path / "registration/z.json").items["z"]
+    assert placement_manifests(spec, ["z", "d", "a"]) == ["registration/z.json", "placement/6010.json"]
+    assert placement_manifests({}, ["d"]) == ["registration/d.json"]
+
+
+# With real jobs -----------------------------------------------------------------------------------------
+
+SCENES = {"a": (3, -2), "b": (4, -2), "c": (3, -1), "d": None}
+SIDE = 128
+
+
+def write_image(path: Path, bands: np.ndarray[Any, Any], pixel: float) -> None:
+    count, height, width = bands.shape
+    profile = {"crs": "EPSG:32631", "transform": Affine(pixel, 0, 500_000, 0, -pixel, 4_000_000), "dtype": "uint16"}
+    with rasterio.open(path, "w", "GTiff", width, height, count, **profile) as file:
+        file.write(bands)
+
+
+def write_pair(folder: Path, scene: str, shift: tuple[int, int] | None) -> None:
+    """A reference and a sensor of pixels four times as large; without a shift it shows something else."""
+    generator = np.random.default_rng(sum(scene.encode()))
+
+    def field() -> np.ndarray[Any, Any]:
+        values = gaussian_filter(generator.normal(size=(SIDE + 32, SIDE + 32)), 3.0)
+        return 1000 + 300 * values / values.std()
+
+    ground = field()
+    write_image(folder / f"{scene}.tif", np.stack([ground[16:-16, 16:-16]] * 3).astype(np.uint16), 0.5)
+    x, y = (0, 0) if shift is None else shift
+    other = field() if shift is None else ground
+    seen = other[16 - y : SIDE + 16 - y, 16 - x : SIDE + 16 - x].reshape(SIDE // 4, 4, SIDE // 4, 4).mean((1, 3))
+    write_image(folder / f"{scene}_m.tif", np.stack([seen] * 2).astype(np.uint16), 2.0)
+
+
+CONFIG: Table = {
+    "sensors": {"rgb": {"reference": True}, "m": {"max_shift": 12.0}},
+    "inputs": {"all": ["rgb", "m"]},
+    "scales": {"native": {}, "half": {"factor": 0.5}},
+    "models": {"dots": {"kind": "forest"}},
+    "statistics": "train",
+    "validation": {"split": 0.8},
+    "classes": {
+        "houses": {"id": 1, "members": [{"model": "dots", "input": "all", "scale": s} for s in ("native", "half")]}
+    },
+}
+STAGES = ("register", "place", "stack")
+
+
+class Sheet:
+    """A sheet of a group of four scenes, one of which shows other ground in its second sensor, and one alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for scene, shift in {**SCENES, "alone": (1, 1)}.items():
+            write_pair(folder, scene, shift)
+        (folder / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+        rows = [f"{s}\tpredict\tdate1\t{s}.tif\t{s}_m.tif\t" for s in SCENES]
+        rows.append("alone\ttrain\t\talone.tif\talone_m.tif\tnone.geojson")
+        (folder / "scenes.tsv").write_text("scene\tsplit\tgroup\trgb\tm\tlabels\n" + "\n".join(rows) + "\n")
+
+    @property
+    def merged(self) -> Table:
+        data = {"layout": "sheet", "table": str(self.folder / "scenes.tsv")}
+        return {**CONFIG, "dataset": data, "results": str(self.folder / "results")}
+
+    @property
+    def dag(self) -> Dag:
+        return Dag.load(self.merged)
+
+    def run(self) -> Counter[str]:
+        """Run the jobs that lead to stacks; what was computed, by stage."""
+        dag = self.dag
+        store = Store.of(dag.results)
+        before = {path: path.stat().st_mtime_ns for path in store.root.glob("*/*.json")}
+        for stage in STAGES:
+            for names in dag.jobs()[stage]:
+                module_of(stage).run(Job(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store))
+        new = [path for path in store.root.glob("*/*.json") if path not in before and "." not in path.stem]
+        return Counter(path.parent.name for path in new if path.parent.name in STAGES)
+
+    def stale(self) -> Iterator[tuple[str, str, bool, str]]:
+        dag = self.dag
+        for entry in Walk(dag, Store.of(dag.results), self.merged).stale():
+            if entry.stage in STAGES:
+                yield entry.stage, entry.place, entry.certain, entry.why
+
+    def entry(self, path: str) -> Table:
+        return dict(json.loads((self.folder / "results" / path).read_text())["sensors"]["m"])
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Sheet:
+    found = Sheet(tmp_path_factory.mktemp("sheet"))
+    assert found.run() == {"register": 5, "place": 1, "stack": 10}
+    return found
+
+
+@pytest.fixture
+def sheet(first: Sheet, tmp_path: Path) -> Sheet:
+    """A finished project of its own."""
+    shutil.copytree(first.folder, tmp_path / "sheet", symlinks=True)
+    found = copy.copy(first)
+    found.folder = tmp_path / "sheet"
+    return found
+
+
+def test_jobs_are_one_an_acquisition_of_several_scenes(first: Sheet) -> None:
+    dag = first.dag
+    assert dag.outputs()["place"] == ["placement/date1.json"]
+    assert dag.inputs("stack", scale="half", scene="d") == [f"{dag.results}/placement/date1.json"]
+    assert dag.inputs("stack", scale="half", scene="alone") == [f"{dag.results}/registration/alone.json"]
+    assert dag.spec("quality", table="registration")["acquisitions"] == {"date1": list(SCENES)}
+
+
+@pytest.mark.parametrize("method", ["none", {"shift": [1.0, 2.0]}])
+def test_jobs_are_none_where_nothing_is_estimated(first: Sheet, method: Any) -> None:
+    dag = Dag.load(merge(copy.deepcopy(first.merged), {"sensors": {"m": {"registration": method}}}))
+    assert dag.outputs()["place"] == []
+    assert dag.inputs("stack", scale="half", scene="d") == [f"{dag.results}/registration/d.json"]
+
+
+def test_a_scene_that_shows_other_ground_is_put_where_its_group_says(first: Sheet) -> None:
+    own, settled = first.entry("registration/d.registration.json"), first.entry("placement/d.registration.json")
+    assert not own["accepted"] and own["shift"] == [0.0, 0.0]
+    assert settled["method"] == "group"
+    assert settled["shift"] == pytest.approx([3.0, -2.0], abs=0.3)
+    assert settled["fallback"].endswith(": the median of 3 scenes of date1 is used")
+    record = next((first.folder / "results/stacks/half").glob("d.zarr.zip")).resolve().name.split(".")[0]
+    made_of = json.loads((first.folder / f"results/store/stack/{record}.json").read_text())["inputs"]["sensors"]["m"]
+    assert made_of["matrix"] == settled["matrix"]
+
+
+def test_the_tables_of_quality_say_so(sheet: Sheet) -> None:
+    dag = sheet.dag
+    spec = dag.spec("quality", table="registration")
+    module_of("quality").run(Job(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
+    rows = read_table(dag.results / "quality/registration.tsv")
+    assert rows[0].scene == "d" and {row.scene for row in rows} == {*SCENES, "alone"}
+    assert (rows[0].method, rows[0].accepted, rows[0].against) == ("group", False, "3 scenes of date1")
+    spec = {**dag.spec("quality", table="inputs"), "labels": {}}
+    module_of("quality").run(Job(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
+    text = (dag.results / "quality/inputs.tsv").read_text()
+    (line,) = [line for line in text.splitlines() if "\tshift\t" in line]
+    assert line.startswith("d\tm\td_m.tif\tshift\t") and "the median of 3 scenes of date1 is used" in line
+
+
+def test_nothing_is_stale_after_a_run(sheet: Sheet) -> None:
+    assert list(sheet.stale()) == []
+    assert sheet.run() == {}
+
+
+def test_another_image_of_a_scene_that_nobody_leans_on_computes_its_own_alone(sheet: Sheet) -> None:
+    path = sheet.folder / "d.tif"
+    with rasterio.open(path, "r+") as file:
+        file.write(file.read() + 1)
+    found = list(sheet.stale())
+    assert {(stage, place) for stage, place, *_ in found} == {
+        ("register", "registration/d"), ("place", "placement/d"), ("stack", "stacks/half/d"),
+        ("stack", "stacks/native/d"),
+    }  # fmt: skip
+    assert {why for stage, _, certain, why in found if not certain} and all(
+        certain == (stage == "register") for stage, _, certain, _ in found
+    )
+    assert sheet.run() == {"register": 1, "place": 1, "stack": 2}
+
+
+def test_another_shift_of_a_scene_reaches_those_that_lean_on_it(sheet: Sheet) -> None:
+    write_pair(sheet.folder, "a", (5, -2))
+    found = list(sheet.stale())
+    assert {place for stage, place, *_ in found if stage == "stack"} == {
+        f"stacks/{scale}/{scene}" for scale in ("half", "native") for scene in "ad"
+    }
+    assert {place for stage, place, *_ in found if stage == "place"} == {"placement/a", "placement/d"}
+    before = sheet.entry("placement/d.registration.json")
+    assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
+    after = sheet.entry("placement/d.registration.json")
+    assert before["shift"] != after["shift"] == pytest.approx([4.0, -2.0], abs=0.5)
+
+
+def test_verify_names_every_manifest_of_a_damaged_registration(sheet: Sheet) -> None:
+    results = sheet.folder / "results"
+    store = Store.of(results)
+    assert list(find_faults(store, list(manifests_of(results)))) == []
+    items = Manifest.read(results / "placement/date1.json").items
+    for scene, manifests in {
+        "a": ["placement/date1.json", "registration/a.json"],
+        "d": ["placement/date1.json"],
+    }.items():
+        path = store.root / items[scene].path
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        faults = list(find_faults(store, list(manifests_of(results))))
+        assert sorted(str(fault.manifest.relative_to(results)) for fault in faults) == manifests
+        assert {fault.name for fault in faults} == {scene}
+        path.write_bytes(content)
+
+
+def test_a_first_run_is_sure_of_stacks_and_not_of_placements(first: Sheet, tmp_path: Path) -> None:
+    merged = {**first.merged, "results": str(tmp_path / "new")}
+    dag = Dag.load(merged)
+    found = [entry for entry in Walk(dag, Store.of(dag.results), merged).stale() if entry.stage in STAGES]
+    assert Counter((entry.stage, entry.certain) for entry in found) == {
+        ("register", True): 5, ("place", False): 4, ("stack", True): 10,
+    }  # fmt: skip
+    assert {entry.why for entry in found if entry.stage == "place"} == {
+        f"if registration/{scene} leaves a sensor without an estimate" for scene in SCENES
+    }
+
+
+def test_a_scene_more_in_the_acquisition_computes_its_own_and_the_median(sheet: Sheet) -> None:
+    write_pair(sheet.folder, "e", (4, -1))
+    with (sheet.folder / "scenes.tsv").open("a") as file:
+        file.write("e\tpredict\tdate1\te.tif\te_m.tif\t\n")
+    assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
+    assert sheet.entry("placement/d.registration.json")["fallback"].endswith("the median of 4 scenes of date1 is used")

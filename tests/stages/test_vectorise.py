@@ -1,0 +1,174 @@
+"""Vectorising: morphology, map coordinates, and artifacts whose digests are those of their content."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from shapely import box
+
+from rasterloom.polygons.geometry import strictly_valid
+from rasterloom.polygons.morphology import morphology
+from rasterloom.polygons.outlines import outlines
+from rasterloom.polygons.record import polygons_of, table_digest
+from rasterloom.raster.planes import write_plane
+from rasterloom.stages import vectorise
+from rasterloom.store.job import Job
+from rasterloom.store.manifest import Manifest
+from rasterloom.store.store import Item, Store
+
+SETTINGS = {"dilate": 0, "erode": 0, "min_area": 0.0, "min_hole": 0.0, "simplify": 0.25}
+UTM = [[0.5, 0.0, 733601.0], [0.0, -0.5, 3725139.0]]
+
+
+def square() -> Any:
+    image = np.zeros((10, 12), np.uint8)
+    image[3:7, 4:8] = 255
+    return image
+
+
+def test_morphology_dilates_by_its_radius() -> None:
+    grown = morphology(square(), 2, 0)
+    (found,) = outlines(grown, 127.5)
+    assert found.bounds == (2, 1, 10, 9)
+    assert not grown[1, 2] and grown[1, 4]  # a disc, not a square
+
+
+def test_morphology_keeps_sub_pixel_edges() -> None:
+    image = square()
+    image[3:7, 8] = 128
+    (found,) = outlines(morphology(image, 1, 0), 127.5)
+    assert abs(found.bounds[2] - 9.5) < 0.02
+
+
+def test_morphology_closes_gaps_and_keeps_borders() -> None:
+    image = np.full((5, 9), 200, np.uint8)
+    image[:, 4] = 0
+    np.testing.assert_array_equal(morphology(image, 1, 1), np.full((5, 9), 200))
+    np.testing.assert_array_equal(morphology(np.full((4, 4), 9, np.uint8), 0, 3), np.full((4, 4), 9))
+
+
+def test_morphology_of_radius_zero_is_the_image() -> None:
+    image = square()
+    assert morphology(image, 0, 0) is image
+
+
+def test_polygons_of_are_in_pixels_and_on_the_map() -> None:
+    reference = {"width": 24, "height": 20, "transform": UTM, "crs": None}
+    pixel, mapped = polygons_of(square(), 127.5, reference, SETTINGS)
+    assert pixel[0].bounds == (8, 6, 16, 14)
+    assert mapped[0].bounds == (733605.0, 3725132.0, 733609.0, 3725136.0)
+    assert strictly_valid(mapped)
+
+
+def test_polygons_of_without_a_transform_are_in_pixels_twice() -> None:
+    reference = {"width": 12, "height": 10, "transform": None, "crs": None}
+    pixel, mapped = polygons_of(square(), 127.5, reference, SETTINGS)
+    assert shapely.equals_exact(pixel, mapped, 0).all()
+
+
+def test_table_digest_is_that_of_the_content() -> None:
+    boxes = [box(0, 0, 1, 1), box(2, 2, 3, 3)]
+    digest = table_digest("s", "trees", None, boxes, boxes)
+    assert digest == table_digest("s", "trees", None, np.array(boxes), boxes)
+    others = [
+        table_digest("t", "trees", None, boxes, boxes),
+        table_digest("s", "roads", None, boxes, boxes),
+        table_digest("s", "trees", "EPSG:4326", boxes, boxes),
+        table_digest("s", "trees", None, boxes[::-1], boxes),
+        table_digest("s", "trees", None, boxes, boxes[::-1]),
+        table_digest("s", "trees", None, boxes[:1], boxes),
+    ]
+    assert len({digest, *others}) == 7
+
+
+# A job ------------------------------------------------------------------------------------------------------
+
+
+def add(store: Store, stage: str, key: str, suffix: str, text: str) -> Item:
+    with store.writing(stage, key, suffix) as work:
+        work.path.write_text(text)
+        work.digest = key
+    return work.committed()
+
+
+def make_job(folder: Path, crs: str | None = "EPSG:32616", own: float | None = None) -> Job:
+    store = Store(folder / "store")
+    images = {"s": square(), "t": np.zeros((10, 12), np.uint8)}
+    items = {}
+    for scene, image in images.items():
+        with store.writing("ensemble", scene, ".zarr.zip") as work:
+            work.digest = write_plane(work.path, "probability", image.shape, [image])
+        items[scene] = work.committed()
+        reference = {"width": 12, "height": 10, "transform": UTM, "crs": crs, "gsd": 0.5, "sensor": "rgb"}
+        registration = add(store, "register", f"r{scene}", ".registration.json", json.dumps({"reference": reference}))
+        Manifest("register", {scene: registration}).write(folder / "registration" / f"{scene}.json")
+    Manifest("ensemble", items).write(folder / "ensembles/house/b.json")
+    tuned = {"threshold": 127.5, "scenes": {} if own is None else {"s": {"threshold": own}}}
+    tuning = add(store, "tune", f"t{own}", ".tuning.json", json.dumps(tuned))
+    Manifest("tune", {"house": tuning}).write(folder / "tuning/house.json")
+    spec = {
+        "stage": "vectorise", "version": 1, "class": "house", "id": 1, "batch": "b", "scenes": ["s", "t"],
+        "polygons": SETTINGS,
+    }  # fmt: skip
+    return Job(spec, {}, folder, store)
+
+
+def table(job: Job, scene: str) -> Any:
+    item = Manifest.read(job.output).items[scene]
+    return geopandas.read_parquet(job.store.open_path(item))
+
+
+def test_run_writes_a_table_a_scene(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    assert vectorise.inputs(job.spec) == [
+        "ensembles/house/b.json", "tuning/house.json", "registration/s.json", "registration/t.json",
+    ]  # fmt: skip
+    vectorise.run(job)
+    found = table(job, "s")
+    assert list(found.columns) == ["scene", "class", "geometry", "pixel"]
+    assert found.crs.to_epsg() == 32616 and found["pixel"].crs is None
+    assert found[["scene", "class"]].to_numpy().tolist() == [["s", "house"]]
+    assert found.geometry.iloc[0].bounds == (733603.0, 3725135.5, 733605.0, 3725137.5)
+    assert found["pixel"].iloc[0].bounds == (4, 3, 8, 7)
+    item = Manifest.read(job.output).items["s"]
+    assert item.digest == table_digest("s", "house", "EPSG:32616", found.geometry, found["pixel"])
+
+
+def test_run_writes_an_empty_table_with_all_columns(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    vectorise.run(job)
+    found = table(job, "t")
+    assert len(found) == 0 and found.crs.to_epsg() == 32616
+    assert list(found.columns) == ["scene", "class", "geometry", "pixel"]
+
+
+def test_run_without_a_crs(tmp_path: Path) -> None:
+    job = make_job(tmp_path, crs=None)
+    vectorise.run(job)
+    assert table(job, "s").crs is None
+
+
+def test_run_uses_a_scene_s_own_threshold_and_recomputes_it_alone(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    vectorise.run(job)
+    first = Manifest.read(job.output).items
+    job = make_job(tmp_path, own=200.5)
+    vectorise.run(job)
+    second = Manifest.read(job.output).items
+    assert second["t"] == first["t"]
+    assert second["s"].key != first["s"].key
+    # A higher level lies further in.
+    assert table(job, "s")["pixel"].iloc[0].area < 15
+
+
+def test_run_reuses_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job(tmp_path)
+    vectorise.run(job)
+    first = Manifest.read(job.output)
+    monkeypatch.setattr(vectorise, "polygons_of", lambda *_: pytest.fail("computed again"))
+    vectorise.run(job)
+    assert Manifest.read(job.output) == first

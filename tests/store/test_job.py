@@ -1,0 +1,208 @@
+"""Jobs: where each stage writes, how artifacts of scenes are looked up, how a job ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rasterloom.errors import MissingInputError, StoreError
+from rasterloom.stages import STAGES
+from rasterloom.store.folders import manifests_of
+from rasterloom.store.job import (
+    OUTPUTS,
+    Job,
+    asked_digest,
+    asked_path,
+    batch_manifests,
+    batches_of,
+    output_of,
+    scene_manifests,
+)
+from rasterloom.store.manifest import Manifest
+from rasterloom.store.store import Item, Store
+
+SCALE = {"name": "s1024", "size": 1024}
+Put = Callable[..., Item]
+
+
+def job_of(results: Path, spec: dict[str, Any]) -> Job:
+    return Job({"stage": "vectorise", "version": 1, **spec}, {}, results, Store.of(results))
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"stage": "register", "scene": "6010_1_2"}, "registration/6010_1_2.json"),
+        ({"stage": "stack", "scene": "a", "scale": SCALE}, "stacks/s1024/a.json"),
+        ({"stage": "statistics", "scenes": ["a"]}, "statistics/statistics.json"),
+        ({"stage": "label", "class": "trees"}, "labels/trees.json"),
+        (
+            {"stage": "mask", "scene": "a", "scale": SCALE, "target": "vehicles", "classes": ["x"]},
+            "masks/s1024/vehicles/a.json",
+        ),
+        ({"stage": "split", "group": "small+large", "folds": {}}, "folds/small+large.json"),
+        ({"stage": "train", "member": "t-u-i-s", "fold": "fold-0", "scale": SCALE}, "models/t-u-i-s/fold-0.json"),
+        ({"stage": "predict", "member": "t-u-i-s", "batch": "bucket-07"}, "predictions/t-u-i-s/bucket-07.json"),
+        ({"stage": "ensemble", "class": "trees", "batch": "a"}, "ensembles/trees/a.json"),
+        ({"stage": "tune", "class": "trees", "group": "trees"}, "tuning/trees.json"),
+        ({"stage": "vectorise", "class": "trees", "batch": "a", "id": 5}, "polygons/trees/a.json"),
+        ({"stage": "wkt", "file": "wkt/trees.csv"}, "wkt/trees.csv"),
+        ({"stage": "submission"}, "submission.csv"),
+        ({"stage": "score"}, "score.tsv"),
+        ({"stage": "export", "batch": "a", "scenes": ["a"]}, "vectors/a.tsv"),
+        ({"stage": "measure"}, "summary.tsv"),
+        ({"stage": "report"}, "report/index.html"),
+    ],
+    ids=lambda value: value["stage"] if isinstance(value, dict) else "",
+)
+def test_output_of(spec: dict[str, Any], path: str, results: Path) -> None:
+    assert output_of(spec) == path
+    assert Job(spec, {}, results, Store.of(results)).output == results / path
+
+
+def test_outputs_are_those_of_every_stage_and_differ() -> None:
+    assert tuple(OUTPUTS) == STAGES
+    assert len(set(OUTPUTS.values())) == len(OUTPUTS)
+
+
+def test_manifest_paths() -> None:
+    assert scene_manifests("stacks/s1", ["a", "b"]) == ["stacks/s1/a.json", "stacks/s1/b.json"]
+    spec = {"batches": {"b0": ["a"], "b1": ["c", "d"]}}
+    assert batches_of(spec) == spec["batches"]
+    assert batch_manifests("ensembles/trees", spec) == ["ensembles/trees/b0.json", "ensembles/trees/b1.json"]
+    assert batches_of({"batch": "b7", "scenes": ["a"]}) == {"b7": ["a"]}
+
+
+def test_items_of_scenes_come_in_the_order_asked_for(results: Path, put: Put) -> None:
+    found = {scene: put("stack", scene * 32) for scene in "abc"}
+    for scene, item in found.items():
+        Manifest("stack", {scene: item}).write(results / f"stacks/s1/{scene}.json")
+    job = job_of(results, {"batch": "x", "scenes": ["a", "b", "c"]})
+    assert list(job.items("stacks/s1", ["c", "a"]).items()) == [("c", found["c"]), ("a", found["a"])]
+    assert job.items("stacks/s1", []) == {}
+
+
+def test_items_of_batches_read_only_the_manifests_that_are_needed(results: Path, put: Put) -> None:
+    found = {scene: put("ensemble", scene * 32) for scene in "abc"}
+    Manifest("ensemble", {"a": found["a"], "b": found["b"]}).write(results / "ensembles/trees/b0.json")
+    job = job_of(results, {"batches": {"b0": ["a", "b"], "b1": ["c"]}})
+    assert job.items("ensembles/trees", ["b", "a"]) == {"a": found["a"], "b": found["b"]}
+    with pytest.raises(MissingInputError, match=re.escape("ensembles/trees/b1.json is not there")):
+        job.items("ensembles/trees", ["c"])
+    Manifest("ensemble", {"c": found["c"]}).write(results / "ensembles/trees/b1.json")
+    assert list(job.items("ensembles/trees", ["c", "b"])) == ["c", "b"]
+
+
+@pytest.mark.parametrize("folder", ["polygons/trees", "stacks/s1"])
+def test_items_missing_scene_is_named(results: Path, put: Put, folder: str) -> None:
+    item = put("stack", "a" * 32)
+    for name in ("b0", "a", "lost"):
+        Manifest("stack", {"a": item}).write(results / folder / f"{name}.json")
+    job = job_of(results, {"batch": "b0", "scenes": ["a", "lost"]})
+    assert job.items(folder, ["a"]) == {"a": item}
+    with pytest.raises(StoreError, match=r"do not hold scene lost: .* run the workflow again"):
+        job.items(folder, ["a", "lost"])
+
+
+def test_items_scene_of_no_batch_is_named(results: Path) -> None:
+    with pytest.raises(StoreError, match="do not hold scene stranger"):
+        job_of(results, {"batch": "b0", "scenes": ["a"]}).items("predictions/m", ["stranger"])
+
+
+def test_manifest_missing_is_a_user_error(results: Path) -> None:
+    with pytest.raises(MissingInputError, match=r"labels/trees\.json"):
+        job_of(results, {}).manifest("labels/trees")
+
+
+def test_key_depends_on_stage_version_recipe_and_inputs_alone(results: Path, tmp_path: Path) -> None:
+    spec = {"class": "trees", "batch": "b0", "scenes": ["a"]}
+    key = job_of(results, spec).key({"x": 1, "y": 2}, {"i": "d"})
+    assert re.fullmatch("[0-9a-f]{32}", key)
+    assert job_of(tmp_path, {**spec, "batch": "b1", "scenes": []}).key({"y": 2, "x": 1}, {"i": "d"}) == key
+    others = [
+        job_of(results, {**spec, "version": 2}).key({"x": 1, "y": 2}, {"i": "d"}),
+        job_of(results, {**spec, "stage": "tune"}).key({"x": 1, "y": 2}, {"i": "d"}),
+        job_of(results, spec).key({"x": 1, "y": 3}, {"i": "d"}),
+        job_of(results, spec).key({"x": 1, "y": 2}, {"i": "e"}),
+    ]
+    assert len({key, *others}) == 5
+
+
+def test_finish_writes_the_manifest_links_and_registers(results: Path, put: Put) -> None:
+    job = job_of(results, {"class": "trees", "batch": "b0", "scenes": ["6010_1.2"]})
+    item = put("vectorise", "a" * 32, b"polygons", ".tuned.parquet")
+    job.finish({"6010_1.2": item})
+    assert Manifest.read(results / "polygons/trees/b0.json") == Manifest("vectorise", {"6010_1.2": item})
+    link = results / "polygons/trees/6010_1.2.tuned.parquet"
+    assert link.is_symlink()
+    assert link.read_bytes() == b"polygons"
+    assert [user.results for user in job.store.users()] == [results]
+
+
+def test_finish_links_of_two_classes_do_not_replace_each_other(results: Path, put: Put) -> None:
+    """Labels of every class lie in one folder of manifests, each with a link a scene."""
+    for name, key in {"trees": "a" * 32, "road": "b" * 32}.items():
+        item = put("label", key, name.encode(), ".parquet")
+        job_of(results, {"stage": "label", "class": name}).finish({"6010_1_2": item})
+    found = {path.read_bytes() for path in (results / "labels").rglob("*.parquet")}
+    assert found == {b"trees", b"road"}
+
+
+def test_finish_links_into_a_store_elsewhere(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RASTERLOOM_STORE", str(tmp_path / "shared"))
+    job = job_of(results, {"class": "trees", "batch": "a", "scenes": ["a"]})
+    with job.store.writing("vectorise", "a" * 32, ".parquet") as work:
+        work.path.write_bytes(b"x")
+        work.digest = "d"
+    job.finish({"a": work.committed()})
+    assert (results / "polygons/trees/a.parquet").resolve() == tmp_path / "shared/vectorise" / f"{'a' * 32}.parquet"
+    assert not (results / "store").exists()
+
+
+def test_finish_without_a_writable_link_writes_no_manifest(results: Path, put: Put) -> None:
+    """The manifest is the last thing: whatever goes wrong before, the job counts as not done."""
+    job = job_of(results, {"class": "trees", "batch": "b0", "scenes": ["a"]})
+    (results / "polygons/trees/a.bin").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"a\.bin"):
+        job.finish({"a": put("vectorise", "a" * 32)})
+    assert not job.output.exists()
+
+
+def test_write_output_is_atomic(results: Path) -> None:
+    job = job_of(results, {"stage": "score"})
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        job.write_output(fail)
+    assert list(results.iterdir()) == []
+    job.write_output(lambda path: path.touch())
+    assert [path.name for path in results.iterdir()] == ["score.tsv"]
+
+
+def test_remember_writes_down_what_was_asked(results: Path) -> None:
+    job = job_of(results, {"class": "trees", "batch": "b0", "scenes": []})
+    record = asked_path(results, "polygons/trees/b0.json")
+    job.remember()
+    assert not record.exists(), "nothing was written"
+    job.finish({})
+    job.remember()
+    assert record.read_text(encoding="utf-8") == asked_digest(job.spec, {})
+    assert list(manifests_of(results)) == [job.output], "a record is no manifest"
+    assert (
+        asked_digest(job.spec, {"a": 1}) != asked_digest(job.spec, {}) != asked_digest({**job.spec, "version": 2}, {})
+    )
+
+
+def test_progress_says_the_first_and_the_last(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = job_of(results, {})
+    job.progress(1, 1, "a")
+    job.progress(2, 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" [")[0] for line in lines] == ["vectorise: 1/1 a", "vectorise: 2/2"]

@@ -1,0 +1,267 @@
+"""The whole workflow on tiny generated scenes, run by Snakemake as a user would, and what a change costs.
+
+What a run *computed* is counted in the store: an artifact that was there before was not computed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rasterloom.tools.scenes.writing import write_scenes
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENES = 6
+pytestmark = pytest.mark.workflow
+
+
+class Project:
+    """A user's folder: the repository's files, its own data and results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("Snakefile", "config.yaml", "workflow", "presets", "envs", "profiles"):
+            (folder / name).symlink_to(ROOT / name)
+        self.overlay: dict[str, object] = {}
+        self.before: set[str] = set()
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results-tiny"
+
+    def command(self, *arguments: str) -> list[str]:
+        (self.folder / "mine.yaml").write_text(yaml.safe_dump(self.overlay), encoding="utf-8")
+        configs = ["presets/tiny.yaml", "mine.yaml"]
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", *configs]
+
+    def snakemake(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False)
+        output = done.stdout + done.stderr
+        assert done.returncode == code, output[-6000:]
+        return output
+
+    def rasterloom(self, *arguments: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "rasterloom", *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def artifacts(self) -> set[str]:
+        """Records of artifacts: `<stage>/<key>.json`."""
+        store = self.results / "store"
+        found = [p for p in store.glob("*/*.json") if p.parent.name not in {"sources", "results"}]
+        return {str(p.relative_to(store)) for p in found if "." not in p.stem}
+
+    def run(self, *arguments: str) -> Counter[str]:
+        """Run everything; the number of artifacts that were computed, by stage."""
+        before = self.artifacts()
+        self.snakemake(*arguments)
+        return Counter(name.split("/")[0] for name in self.artifacts() - before)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    found = Project(tmp_path_factory.mktemp("project"))
+    write_scenes(found.folder / "data/tiny", train=4, test=2, size=(256, 256), seed=3)
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(project: Project) -> Project:
+    """The project after one full run."""
+    computed = project.run()
+    assert computed["stack"] == 2 * SCENES
+    return project
+
+
+def test_full_run_writes_every_output(finished: Project) -> None:
+    results = finished.results
+    for path in (
+        "wkt.csv",
+        "wkt/buildings.csv",
+        "submission.csv",
+        "score.tsv",
+        "summary.tsv",
+        "quality/inputs.tsv",
+        "quality/registration.tsv",
+        "report/index.html",
+    ):
+        assert (results / path).stat().st_size > 0, path
+    assert len(list((results / "vectors").glob("*.gpkg"))) == SCENES
+    parts = {line.split("\t")[0] for line in (results / "score.tsv").read_text().splitlines()[1:]}
+    assert parts == {"held-out", "out-of-fold"}
+    sample = (finished.folder / "data/tiny/sample_submission.csv").read_bytes().splitlines()
+    submission = (results / "submission.csv").read_bytes().splitlines()
+    assert [line.rsplit(b",", 0)[0].split(b",")[:2] for line in submission] == [line.split(b",")[:2] for line in sample]
+
+
+def test_full_run_leaves_no_temporary_file(finished: Project) -> None:
+    assert not [p for p in finished.results.rglob("*") if p.name.startswith(".tmp-")]
+
+
+def test_full_run_links_lead_to_artifacts(finished: Project) -> None:
+    links = [p for p in finished.results.rglob("*") if p.is_symlink()]
+    assert len(links) > 50
+    assert all(p.exists() for p in links)
+
+
+def test_second_run_has_nothing_to_do(finished: Project) -> None:
+    assert "Nothing to be done" in finished.snakemake()
+
+
+def test_threshold_of_one_class_recomputes_its_polygons_alone(finished: Project) -> None:
+    finished.overlay = {"classes": {"buildings": {"polygons": {"threshold": 0.9}}}}
+    assert finished.run() == {"tune": 1, "vectorise": SCENES}
+    finished.overlay = {}
+    assert finished.run() == {}, "an earlier recipe costs nothing"
+
+
+def test_training_steps_of_one_class_recompute_that_class_alone(finished: Project) -> None:
+    finished.overlay = {"classes": {"buildings": {"training": {"steps": 21}}}}
+    computed = finished.run()
+    assert computed["train"] == 2
+    assert computed["predict"] == 2 * SCENES
+    assert set(computed) <= {"train", "predict", "ensemble", "tune", "vectorise"}
+    finished.overlay = {}
+    assert finished.run() == {}
+
+
+def test_batches_and_order_of_keys_change_no_item(finished: Project) -> None:
+    finished.overlay = {"execution": {"scenes_per_job": 1}}
+    assert finished.run() == {}
+    finished.overlay = {}
+
+
+def test_deleted_manifest_is_rebuilt_from_the_store(finished: Project) -> None:
+    manifest = next((finished.results / "stacks/s128").glob("*.json"))
+    text = manifest.read_bytes()
+    manifest.unlink()
+    assert finished.run() == {}
+    assert manifest.read_bytes() == text
+
+
+def test_damaged_artifact_is_named_mended_and_made_again(finished: Project) -> None:
+    link = next((finished.results / "ensembles/buildings").glob("*.zarr.zip"))
+    artifact = link.resolve()
+    data = bytearray(artifact.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    artifact.write_bytes(data)
+    assert artifact.name in finished.rasterloom("verify", "--results", "results-tiny", code=1)
+    finished.rasterloom("verify", "--mend", "--results", "results-tiny")
+    assert not artifact.exists()
+    assert finished.run() == {"ensemble": 1}
+    finished.rasterloom("verify", "--results", "results-tiny")
+
+
+def test_recompute_makes_artifacts_again_and_they_are_the_same(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = finished.artifacts()
+    records = list((finished.results / "store/mask").glob("*.json"))
+    for record in records:
+        os.utime(record, (1, 1))
+    monkeypatch.setenv("RASTERLOOM_RECOMPUTE", "mask")
+    output = finished.snakemake("--forcerun", "mask", "--until", "mask")
+    assert finished.artifacts() == before
+    assert all(record.stat().st_mtime > 1 for record in records)
+    logs = [log.read_text() for log in (finished.results / "logs/mask").rglob("*.log")]
+    assert len(logs) == len(records)
+    assert not any("WARNING" in text for text in [output, *logs])
+    monkeypatch.delenv("RASTERLOOM_RECOMPUTE")
+    finished.rasterloom("verify", "--results", "results-tiny")
+
+
+def test_stage_by_hand_reuses_the_artifact(finished: Project) -> None:
+    before = finished.artifacts()
+    scene = next((finished.results / "stacks/s128").glob("*.json")).stem
+    names = ["--scale", "s128", "--scene", scene]
+    finished.rasterloom("stack", "--configfile", "presets/tiny.yaml", *names)
+    assert finished.artifacts() == before
+    message = finished.rasterloom(
+        "stack", "--configfile", "presets/tiny.yaml", "--scale", "s99", "--scene", "x", code=1
+    )
+    assert "has no stacks/s99/x.json" in message
+    assert "Traceback" not in message
+
+
+def test_gc_spares_everything_that_is_named(finished: Project) -> None:
+    finished.rasterloom("gc", "--results", "results-tiny")
+    assert finished.run() == {}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "words"),
+    [
+        ({"defaults": {"training": {"stepz": 3}}}, ["stepz", "steps"]),
+        ({"classes": {"buildings": {"id": "one"}}}, ["classes.buildings.id"]),
+        ({"dataset": {"root": "data/nowhere"}}, ["data/nowhere", "make demo"]),
+        ({"dataset": {"predict": ["6010_9_9"]}}, ["6010_9_9"]),
+    ],
+)
+def test_mistakes_stop_the_run_at_once(finished: Project, overlay: dict[str, object], words: list[str]) -> None:
+    finished.overlay = overlay
+    output = finished.snakemake("-n", code=1)
+    finished.overlay = {}
+    assert all(word in output for word in words), output
+    assert "Traceback" not in output
+
+
+def test_snakemake_finds_nothing_to_criticise(finished: Project) -> None:
+    assert "Congratulations, your workflow is in a good condition!" in finished.snakemake("--lint")
+
+
+def test_reason_of_a_failed_job_is_among_the_last_lines(tmp_path: Path, project: Project) -> None:
+    failing = Project(tmp_path)
+    shutil.copytree(project.folder / "data", tmp_path / "data")
+    image = next((tmp_path / "data/tiny/sixteen_band").glob("*_M.tif"))
+    image.write_bytes(image.read_bytes()[:5000])
+    lines = failing.snakemake(f"results-tiny/registration/{image.stem.removesuffix('_M')}.json", code=1).splitlines()
+    place = lines.index("What stopped the run:") + 1
+    assert f"sensor m: data/tiny/sixteen_band/{image.name} cannot be read" in lines[place]
+    assert lines[place].startswith("rasterloom: scene ")
+    assert len(lines) - place < 8
+
+
+def test_second_run_at_the_same_time_is_refused(finished: Project) -> None:
+    from rasterloom.store.lock import hold
+
+    lock = hold(finished.results)
+    output = finished.snakemake("--forcerun", "score", code=1)
+    lock.close()
+    assert f"process {os.getpid()}" in output
+
+
+def test_new_unlabelled_scene_trains_nothing(finished: Project) -> None:
+    finished.overlay = {"statistics": "train"}
+    finished.run()
+    write_scenes(finished.folder / "data/tiny", train=4, test=3, size=(256, 256), seed=3)
+    computed = finished.run()
+    members, classes, scales = 4, 2, 2
+    expected = {"register": 1, "stack": scales, "label": classes, "predict": members}
+    computed.pop("place", None)  # of 11 pixels of SWIR a shift may be found or not
+    assert computed == {**expected, "ensemble": classes, "vectorise": classes}
+
+
+def test_killed_run_goes_on_with_the_same_command(tmp_path: Path, project: Project) -> None:
+    killed = Project(tmp_path)
+    shutil.copytree(project.folder / "data", tmp_path / "data")
+    process = subprocess.Popen(killed.command(), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(killed.artifacts()) < 5 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(killed.artifacts()) >= 5
+    killed.snakemake("--until", "stack")
+    assert len(list((killed.results / "store/stack").glob("*.json"))) >= 2 * SCENES
+    assert json.loads((killed.results / "config.json").read_text())["results"] == "results-tiny"

@@ -1,0 +1,123 @@
+"""From a checked configuration to the recipe: members, targets, groups and settings, with all defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from rasterloom.config.checks import name_checks, settings_checks
+from rasterloom.config.explain import joined
+from rasterloom.config.model import (
+    PIXEL_PREDICTION,
+    PIXEL_TRAINING,
+    SIZES,
+    Config,
+    MemberConfig,
+    PolygonsConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
+from rasterloom.config.overlays import merge
+from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
+from rasterloom.errors import ConfigError
+
+
+def resolve(config: Config) -> Recipe:
+    """Work out members, groups and settings.
+
+    Raises
+    ------
+    ConfigError
+        If two classes define the same member with different settings, or overrides do not fit together.
+    """
+    members: dict[str, MemberRecipe] = {}
+    owners: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
+    problems: list[str] = []
+    differing: set[tuple[str, str]] = set()
+    for class_name, entry in config.classes.items():
+        for index, member in enumerate(entry.members):
+            found = _member(config, class_name, member)
+            if found.model["kind"] == "unet":
+                problems += settings_checks(config, class_name, index, found)
+            owner = owners.setdefault(found.name, class_name)
+            same = members.setdefault(found.name, found) == found
+            if not same and owner != class_name and (owner, class_name) not in differing:
+                differing.add((owner, class_name))
+                problems.append(
+                    f"`classes.{class_name}.members[{index}]`: member {found.name} is shared by the classes "
+                    f"{owner} and {class_name}, which give it different settings; give both the same `training` and "
+                    "`prediction`"
+                )
+            if found.name in names.setdefault(class_name, []):
+                problems.append(
+                    f"`classes.{class_name}.members[{index}]`: class {class_name} lists member {found.name} twice; "
+                    "remove one of them"
+                )
+            names[class_name].append(found.name)
+    if problems:
+        raise ConfigError(joined(problems))
+    groups = _groups(names, members)
+    classes = {
+        name: ClassRecipe(
+            name,
+            entry.id,
+            tuple(names[name]),
+            next(g for g, targets in groups.items() if members[names[name][0]].target in targets),
+            _settings(PolygonsConfig, config.defaults.polygons, entry.polygons),
+        )
+        for name, entry in config.classes.items()
+    }
+    recipe = Recipe(members, classes, groups)
+    problems += name_checks(recipe)
+    if problems:
+        raise ConfigError(joined(problems))
+    return recipe
+
+
+def _member(config: Config, class_name: str, member: MemberConfig) -> MemberRecipe:
+    entry = config.classes[class_name]
+    target = member.target or class_name
+    model = config.models[member.model]
+    training = _settings(TrainingConfig, config.defaults.training, entry.training, member.training)
+    prediction = _settings(PredictionConfig, config.defaults.prediction, entry.prediction, member.prediction)
+    if model.kind != "unet":
+        training = {key: training[key] for key in PIXEL_TRAINING}
+        prediction = {key: prediction[key] for key in PIXEL_PREDICTION}
+    return MemberRecipe(
+        name=f"{target}-{member.model}-{member.input}-{member.scale}",
+        target=target,
+        classes=tuple(sorted(config.targets.get(target, [target]))),
+        model={"kind": model.kind, **{key: getattr(model, key) for key in SIZES[model.kind]}},
+        sensors=tuple(config.inputs[member.input]),
+        scale=scale_table(config, member.scale),
+        training=training,
+        prediction=prediction,
+    )
+
+
+def _settings(kind: type[BaseModel], *layers: BaseModel) -> dict[str, Any]:
+    """Settings laid over each other: of each layer only the keys that were written."""
+    merged: dict[str, Any] = kind().model_dump()
+    for layer in layers:
+        merged = merge(merged, layer.model_dump(exclude_unset=True))
+    return merged
+
+
+def _groups(
+    names: Mapping[str, Iterable[str]], members: Mapping[str, MemberRecipe]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Targets that meet in an ensemble, directly or through others, by the name of their group."""
+    components: list[set[str]] = []
+    for ensemble in names.values():
+        targets = {members[name].target for name in ensemble}
+        touching = [component for component in components if component & targets]
+        components = [component for component in components if not component & targets]
+        components.append(targets.union(*touching))
+    classes = {member.target: member.classes for member in members.values()}
+    return {
+        "+".join(sorted(component)): {target: classes[target] for target in sorted(component)}
+        for component in components
+    }

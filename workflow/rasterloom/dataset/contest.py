@@ -1,0 +1,246 @@
+"""The layout of the Dstl contest: folders `three_band` and `sixteen_band` and three tables, however unpacked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
+from rasterloom.dataset.contest_images import SENSORS, Images, find_images, image_form
+from rasterloom.dataset.contest_tables import find_table, grid_sizes, sample_rows, table_bytes, table_paths, wkt_rows
+from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
+from rasterloom.dataset.source_files import SourceFile, refuse_braces
+from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
+from rasterloom.text import brief, hint
+
+TABLES = {
+    "train_wkt": "train_wkt_v4.csv",
+    "grid_sizes": "grid_sizes.csv",
+    "sample_submission": "sample_submission.csv",
+}
+
+ALL_IN_ONE = "dstl-satellite-imagery-feature-detection.zip"
+"""The archive of archives that is downloaded when everything is asked for at once."""
+
+SOURCE = "https://www.kaggle.com/c/dstl-satellite-imagery-feature-detection"
+
+
+def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], classes: Mapping[str, int]) -> Dataset:
+    """Index the contest's files; see `rasterloom.dataset.load_dataset`.
+
+    ``predict`` is ``scored`` (the 32 images that the contest's score is made of, as far as they are there),
+    ``all`` (every image of sample_submission.csv) or a list of ids; labelled scenes are training scenes
+    whatever it says.
+    """
+    root = Path(str(dataset.get("root") or "data/dstl"))
+    refuse_braces(root, "dataset.root")
+    for sensor in sensors:
+        if sensor not in SENSORS:
+            raise ConfigError(
+                f"sensors: {sensor!r} is not a sensor of the dstl layout; {hint(sensor, SENSORS)}. "
+                "For other imagery use `dataset: {layout: sheet}`"
+            )
+    reference = reference_sensor(sensors)
+    choice = dataset.get("predict")
+    choice = "scored" if choice is None else choice
+    tables = _tables(root, dataset.get("truth"))
+    images = find_images(root, sensors)
+    found = images.scenes
+    _check_there(root, sensors, tables, images, dataset.get("truth"), choice)
+    train, truth = _labelled(tables, set(found), reference)
+    predicted, notes = _predicted(choice, root, tables, found, reference, sensors)
+    notes += [*images.notes, *_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
+    known = tuple(classes)
+    scenes = {}
+    for scene, files in sorted(found.items()):
+        if reference not in files and scene not in train:
+            continue
+        role: Role = "train" if scene in train else "predict" if scene in predicted else "other"
+        held_out = role == "predict" and scene in truth
+        labelled = known if role == "train" or held_out else ()
+        scenes[scene] = Scene(
+            id=scene,
+            ground=ground_of(scene),
+            role=role,
+            sensors=files,
+            labelled=labelled,
+            truth=held_out,
+            grid=tables.get("grid_sizes"),
+            acquisition=acquisition_of(scene),
+        )
+    _check_complete(root, sensors, tables, scenes)
+    scenes, seen = without_seen_truth(scenes)
+    return Dataset("dstl", scenes, reference, dict(classes), tables, (*notes, *seen))
+
+
+def _stray(found: Mapping[str, Mapping[str, object]], train: set[str], reference: str) -> list[str]:
+    """What to say of files that are no scene, as the image of the reference sensor is not there."""
+    stray = sorted(scene for scene, files in found.items() if reference not in files and scene not in train)
+    if not stray:
+        return []
+    name = f"{stray[0]}{SENSORS[reference][1]}.tif"
+    return [
+        f"{_scenes(stray)} left out, as the image of the reference sensor {reference} is not there"
+        f" (the first is {SENSORS[reference][0]}/{name})"
+    ]
+
+
+def _not_scored(tables: Mapping[str, SourceFile], truth: set[str], predicted: set[str]) -> list[str]:
+    """What to say of held-out truth that nothing is compared with."""
+    idle = sorted(truth - predicted)
+    if not idle:
+        return []
+    path = tables["truth"].path
+    return [f"{path} (dataset.truth): {_scenes(idle)} not predicted and so not scored; `dataset.predict` chooses"]
+
+
+def _scenes(ids: Sequence[str]) -> str:
+    """Words for the subject of a sentence: how many scenes, and the first of them."""
+    return f"scene {ids[0]} is" if len(ids) == 1 else f"{len(ids)} scenes, first {ids[0]}, are"
+
+
+def _tables(root: Path, truth: object) -> dict[str, SourceFile]:
+    tables = {key: find_table(root, name) for key, name in TABLES.items()}
+    if truth is not None:
+        tables["truth"] = next((path for path in truth_paths(root, str(truth)) if path.is_file()), None)
+    return {key: SourceFile.of(path) for key, path in tables.items() if path is not None}
+
+
+def truth_paths(root: Path, truth: str) -> list[Path]:
+    """Where the table of held-out truth is looked for: below the data set's folder, then as a path of its own."""
+    return [*table_paths(root, truth)[:2], Path(truth)]
+
+
+def _check_there(
+    root: Path,
+    sensors: Mapping[str, Any],
+    tables: Mapping[str, SourceFile],
+    images: Images,
+    truth: object,
+    choice: object,
+) -> None:
+    """One error that lists everything that was looked for in vain."""
+    missing = []
+    for folder in sorted({SENSORS[name][0] for name in sensors}):
+        if not any(SENSORS[name][0] == folder for files in images.scenes.values() for name in files):
+            misfits = images.misfits.get(folder)
+            other = f" (there are {len(misfits)} images of another name, first {misfits[0]!r})" if misfits else ""
+            missing.append(
+                f"{root / folder}/*.tif or {root / folder / folder}/*.tif, called {image_form(folder)}, or"
+                f" {root / folder}.zip with them{other}"
+            )
+    needed = ["train_wkt", "grid_sizes", *(["sample_submission"] if choice == "all" else [])]
+    for key in needed:
+        if key not in tables:
+            missing.append(" or ".join(str(path) for path in table_paths(root, TABLES[key])))
+    if truth is not None and "truth" not in tables:
+        missing.append(" or ".join(map(str, truth_paths(root, str(truth)))) + " (dataset.truth)")
+    if not missing:
+        return
+    whole = root / ALL_IN_ONE
+    unzip = (
+        f"\nThey are there, but packed once more; unpack them:\n  unzip {whole} -d {root}" if whole.is_file() else ""
+    )
+    raise MissingInputError(
+        f"The Dstl data are not complete in {root}. Looked for and not found:\n  "
+        + "\n  ".join(missing)
+        + unzip
+        + f"\nThey come from Kaggle, dstl-satellite-imagery-feature-detection ({SOURCE}; needs an account and"
+        f" its rules accepted) and go under {root} (`dataset.root`, normally data/dstl); docs/dstl.md shows"
+        " how.\nTo see the whole workflow run without them, on generated scenes: make demo"
+    )
+
+
+def _labelled(tables: Mapping[str, SourceFile], found: set[str], reference: str) -> tuple[set[str], set[str]]:
+    """Ids of the scenes to learn from, and of those with held-out truth."""
+    ids: dict[str, set[str]] = {"train_wkt": set(), "truth": set()}
+    for key, scenes in ids.items():
+        if key in tables:
+            path = Path(tables[key].path)
+            with table_bytes(path) as data:
+                scenes.update(row.scene for row in wkt_rows(path, data))
+    both = sorted(ids["train_wkt"] & ids["truth"])
+    if both:
+        raise LabelError(
+            f"{tables['truth'].path} (dataset.truth) and {tables['train_wkt'].path} both label scene"
+            f" {both[0]}{f' and {len(both) - 1} others' if len(both) > 1 else ''}: truth that is held out"
+            " must not be trained on; take the scene out of one of them"
+        )
+    absent = sorted(ids["train_wkt"] - found)
+    if absent:
+        raise MissingInputError(
+            f"{len(absent)} of the {len(ids['train_wkt'])} scenes that {tables['train_wkt'].path} labels have"
+            f" no image, first {brief(absent[0])!r}: get all of three_band and sixteen_band, or take their rows out of"
+            " the table"
+        )
+    return ids["train_wkt"], ids["truth"]
+
+
+def _predicted(
+    choice: Literal["scored", "all"] | Sequence[str],
+    root: Path,
+    tables: Mapping[str, SourceFile],
+    found: Mapping[str, Mapping[str, object]],
+    reference: str,
+    sensors: Mapping[str, Any],
+) -> tuple[set[str], list[str]]:
+    """Ids of the scenes to predict, and what a user should be told about them."""
+    there = {scene for scene, files in found.items() if reference in files}
+    if choice == "scored":
+        scored = SCORED.split()
+        predicted = there & set(scored)
+        if not predicted:
+            raise ConfigError(
+                f"dataset.predict: scored asks for the contest's 32 scored images, and {root} holds none of"
+                f" them (it holds {len(there)} scenes, for example {min(there, default='none')}); for"
+                " generated or other scenes set `predict: all` or a list of ids"
+            )
+        absent = [scene for scene in scored if scene not in there]
+        notes = [f"{len(absent)} of the 32 scored images are not in {root}, first {absent[0]}"] if absent else []
+        return predicted, notes
+    if choice == "all":
+        wanted = sorted({scene for scene, _ in sample_rows(Path(tables["sample_submission"].path))})
+        remedy = "get all of three_band, or set `predict: scored`"
+    elif isinstance(choice, str):
+        raise ConfigError(f"dataset.predict: {choice!r} given; {hint(choice, ['scored', 'all'])}, or a list of ids")
+    else:
+        wanted = [str(scene) for scene in choice]
+        remedy = "correct the ids, or get the images"
+    absent = [scene for scene in wanted if scene not in there]
+    if absent:
+        raise ConfigError(
+            f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference][0]} image in"
+            f" {root}, first {brief(absent[0])!r} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
+            f" {remedy}"
+        )
+    return set(wanted), []
+
+
+def _check_complete(
+    root: Path, sensors: Mapping[str, Any], tables: Mapping[str, SourceFile], scenes: Mapping[str, Scene]
+) -> None:
+    """Every scene that is trained on or predicted has all sensors and a row of grid sizes."""
+    used = [scene for scene in scenes.values() if scene.role != "other"]
+    missing = [
+        str(root / SENSORS[name][0] / f"{scene.id}{SENSORS[name][1]}.tif")
+        for scene in used
+        for name in sensors
+        if name not in scene.sensors
+    ]
+    if missing:
+        shown = "".join(f"\n  {path}" for path in missing[:5])
+        more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
+        many = "1 image file" if len(missing) == 1 else f"{len(missing)} image files"
+        raise MissingInputError(
+            f"{many} of scenes that are used not found, neither unpacked nor in an archive:{shown}{more}\nGet the"
+            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
+        )
+    path = Path(tables["grid_sizes"].path)
+    sizes = grid_sizes(path)
+    unknown = [scene.id for scene in used if scene.id not in sizes]
+    if unknown:
+        raise InputError(
+            f"{path} has no row for scene {unknown[0]} ({len(unknown)} such scenes): its polygons cannot be"
+            " placed; get the file again, or leave the scene out of `predict`"
+        )

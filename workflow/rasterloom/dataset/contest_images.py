@@ -1,0 +1,188 @@
+"""The contest's images: in folders, however they were unpacked, or in archives that are still packed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rasterloom.dataset.archive import member_folder, member_path
+from rasterloom.dataset.index import ID_LENGTH
+from rasterloom.dataset.source_files import Folders, SourceFile
+from rasterloom.errors import InputError
+
+SENSORS: Mapping[str, tuple[str, str]] = {
+    "rgb": ("three_band", ""),
+    "p": ("sixteen_band", "_P"),
+    "m": ("sixteen_band", "_M"),
+    "a": ("sixteen_band", "_A"),
+}
+"""Folder of each sensor, and what stands between the scene's id and `.tif` in the names of its files."""
+
+_ENDINGS = (".tif", ".tiff")
+
+
+@dataclass
+class Images:
+    """What was found.
+
+    Attributes
+    ----------
+    scenes : dict of str to dict of str to tuple of SourceFile
+        Files by scene and sensor; the sensors in the order given.
+    notes : list of str
+        Sentences on files that are left out, and why.
+    misfits : dict of str to list of str
+        By folder: files that are TIFFs by their ending and have no name of the contest's form.
+    """
+
+    scenes: dict[str, dict[str, tuple[SourceFile, ...]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    misfits: dict[str, list[str]] = field(default_factory=dict)
+
+
+def image_form(folder: str) -> str:
+    """How the names of the images of a folder are formed, for messages."""
+    names = [f"{{scene}}{ending}.tif" for place, ending in SENSORS.values() if place == folder]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def find_images(root: Path, sensors: Mapping[str, Any]) -> Images:
+    """Find the images of sensors below a folder.
+
+    Parameters
+    ----------
+    root : Path
+        Holds ``three_band`` and ``sixteen_band``, flat, nested or as ``.zip``. An unpacked image goes before one in
+        an archive.
+    sensors : mapping
+        Names among `SENSORS`.
+
+    Raises
+    ------
+    InputError
+        If a folder cannot be listed, or an archive cannot be read and nothing is unpacked beside it.
+
+    Notes
+    -----
+    Cost: a listing of each folder and archive, and a `stat` per file; no image is opened.
+    """
+    images = Images()
+    found: dict[tuple[str, str], SourceFile] = {}
+    for folder in dict.fromkeys(SENSORS[name][0] for name in sensors):
+        found.update(_of_folder(root, folder, images))
+    for sensor in sensors:
+        for (scene, name), file in found.items():
+            if name == sensor:
+                images.scenes.setdefault(scene, {})[sensor] = (file,)
+    return images
+
+
+def _of_folder(root: Path, folder: str, images: Images) -> dict[tuple[str, str], SourceFile]:
+    """Files of a folder and its archive by (scene, sensor); what is left out is added to the notes of `images`."""
+    folders = Folders()
+    odd: list[str] = []
+    unpacked: dict[tuple[str, str], SourceFile] = {}
+    for place in (root / folder, root / folder / folder):
+        _take(_unpacked(place, folders, odd), folder, unpacked, images)
+    packed: dict[tuple[str, str], SourceFile] = {}
+    archive = root / f"{folder}.zip"
+    if archive.exists():
+        try:
+            _take(_packed(archive, folders), folder, packed, images)
+        except InputError as error:
+            if not unpacked:
+                raise
+            images.notes.append(f"{error}; what is unpacked is used")
+    _note_odd(root / folder, folder, odd, images)
+    _note_other_size(unpacked, packed, images)
+    return {**packed, **unpacked}
+
+
+def _unpacked(place: Path, folders: Folders, odd: list[str]) -> Iterator[tuple[str, SourceFile]]:
+    """Name and file of each TIFF of a folder; names of those that are no files go to `odd`."""
+    try:
+        with os.scandir(place) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise InputError(f"{place} cannot be listed ({error.strerror}): change its permissions") from None
+    for entry in entries:
+        if not entry.name.lower().endswith(_ENDINGS) or entry.name.startswith("."):
+            continue
+        if entry.is_file():
+            status = entry.stat()
+            beside = folders.sidecars(Path(entry.path))
+            yield entry.name, SourceFile(entry.path, status.st_size, status.st_mtime_ns, sidecars=beside)
+        else:
+            odd.append(entry.name)
+
+
+def _packed(archive: Path, folders: Folders) -> Iterator[tuple[str, SourceFile]]:
+    """Name and file of each TIFF of an archive, those of the outermost folder first."""
+    for name in sorted(folders.members(archive), key=lambda name: (name.count("/"), name)):
+        if name.lower().endswith(_ENDINGS):
+            yield member_folder(name)[1], SourceFile.of(member_path(archive, name), None, folders)
+
+
+def _take(
+    files: Iterator[tuple[str, SourceFile]], folder: str, found: dict[tuple[str, str], SourceFile], images: Images
+) -> None:
+    """Add files to those found by (scene, sensor): a name of exactly the contest's form goes before others."""
+    misfits: list[str] = []
+    twice: list[tuple[str, str]] = []
+    named: list[tuple[bool, str, str, SourceFile]] = []
+    for name, file in files:
+        match = _match(folder, name)
+        if match is None:
+            misfits.append(name)
+        else:
+            named.append((name != f"{match[0]}{SENSORS[match[1]][1]}.tif", *match, file))
+    for _, scene, sensor, file in sorted(named, key=lambda entry: entry[0]):
+        kept = found.setdefault((scene, sensor), file)
+        if kept is not file:
+            twice.append((kept.path, file.path))
+    if misfits:
+        images.misfits.setdefault(folder, []).extend(misfits)
+        many = f"{len(misfits)} images, first {misfits[0]!r}, are" if len(misfits) > 1 else f"{misfits[0]!r} is"
+        images.notes.append(f"{folder}: {many} left out, as an image is called {image_form(folder)} there")
+    if twice:
+        more = f" ({len(twice)} such images)" if len(twice) > 1 else ""
+        images.notes.append(f"{twice[0][0]} is used and {twice[0][1]} left out: both are the same image{more}")
+
+
+def _match(folder: str, name: str) -> tuple[str, str] | None:
+    """Scene and sensor by the name of a file; None if it is of another form."""
+    for sensor, (place, ending) in SENSORS.items():
+        if place == folder:
+            form = rf"([A-Za-z0-9][A-Za-z0-9-]*(?:_[0-9]+)*){ending}\.tiff?"
+            match = re.fullmatch(form, name, re.IGNORECASE | re.ASCII)
+            if match and len(match[1]) <= ID_LENGTH:
+                return match[1], sensor
+    return None
+
+
+def _note_odd(place: Path, folder: str, odd: list[str], images: Images) -> None:
+    if odd:
+        more = f" ({len(odd)} such entries)" if len(odd) > 1 else ""
+        images.notes.append(
+            f"{place}: {odd[0]!r} is left out, as it is a folder, a pipe or a link to nothing, not a file{more}"
+        )
+
+
+def _note_other_size(
+    unpacked: Mapping[tuple[str, str], SourceFile], packed: Mapping[tuple[str, str], SourceFile], images: Images
+) -> None:
+    """An unzip that was broken off leaves a file that is too short."""
+    other = [(file, packed[key]) for key, file in unpacked.items() if key in packed and packed[key].size != file.size]
+    if other:
+        file, member = other[0]
+        more = f" ({len(other)} such images)" if len(other) > 1 else ""
+        images.notes.append(
+            f"{file.path} has {file.size} bytes and {member.path} {member.size}: the unpacked one is used; if it was"
+            f" cut off, unpack it again{more}"
+        )

@@ -1,0 +1,213 @@
+"""Source files of a data set: where they are, what lies beside them, and which bands are meant."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rasterloom.dataset.archive import Members, list_members, member_folder, member_time, split_member
+from rasterloom.errors import InputError, MissingInputError, RasterloomError
+
+Sidecars = tuple[tuple[str, int, int], ...]
+"""Name, bytes and time of change (in nanoseconds; in an archive the checksum) of each file beside an image that has a
+say in what it means."""
+
+Bands = tuple[int | str, ...]
+"""Bands of a file by number, from 1, or by name."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that somebody gave, as it was seen when the workflow was planned.
+
+    Attributes
+    ----------
+    path : str
+        As it is opened from the working directory; ``archive.zip!folder/image.tif`` for a member of an archive.
+    size : int
+        Bytes, unpacked.
+    mtime_ns : int
+        Time of its last change, in nanoseconds; of a member by its archive's directory.
+    bands : tuple of int or str, or None
+        Bands chosen of it, by number from 1 or by name; None: all.
+    sidecars : tuple of (str, int, int)
+        Files beside it that change its georeference or mask, as `sidecars_of` gives them.
+    crc : int or None
+        Checksum of a member of an archive: a new archive with the same member leaves it as it was.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    bands: Bands | None = None
+    sidecars: Sidecars = ()
+    crc: int | None = None
+
+    @classmethod
+    def of(cls, path: Path, bands: Bands | None = None, folders: Folders | None = None) -> SourceFile:
+        """The file, or member of an archive, at `path`; with `folders` it has its sidecars.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+            Of the system, for a plain file.
+        MissingInputError, InputError
+            For a member that is not there, or an archive that cannot be read.
+        """
+        sidecars = folders.sidecars(path) if folders else ()
+        named = split_member(path)
+        if named is None:
+            status = path.stat()
+            return cls(str(path), status.st_size, status.st_mtime_ns, bands, sidecars)
+        archive, name = named
+        members = (folders or Folders()).members(archive)
+        if name not in members:
+            raise MissingInputError(f"{path} is not there: the archive holds no such file")
+        info = members[name]
+        return cls(str(path), info.file_size, member_time(info), bands, sidecars, info.CRC)
+
+    def to_json(self) -> dict[str, Any]:
+        """The file as a JSON object with the names of the attributes; ``sidecars`` and ``crc`` only if it has them."""
+        found: dict[str, Any] = {
+            "path": self.path,
+            "size": self.size,
+            "mtime_ns": self.mtime_ns,
+            "bands": None if self.bands is None else list(self.bands),
+        }
+        if self.sidecars:
+            found["sidecars"] = [list(sidecar) for sidecar in self.sidecars]
+        if self.crc is not None:
+            found["crc"] = self.crc
+        return found
+
+
+class Folders:
+    """Listings of folders and archives, each read once, to find what lies beside many images."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, list[str]]] = {}
+        self._archives: dict[Path, Members] = {}
+
+    def members(self, archive: Path) -> Members:
+        """The files of an archive; see `rasterloom.dataset.archive.list_members`."""
+        if archive not in self._archives:
+            self._archives[archive] = list_members(archive)
+        return self._archives[archive]
+
+    def sidecars(self, path: Path) -> Sidecars:
+        """The files beside an image that change its georeference or mask; see `sidecars_of`."""
+        named = split_member(path)
+        if named is not None:
+            return self._sidecars_in(*named)
+        names = self._listing(path.parent)
+        found = []
+        for name in _beside(path.name, names):
+            try:
+                status = (path.parent / name).stat()
+            except FileNotFoundError:
+                continue
+            found.append((name, status.st_size, status.st_mtime_ns))
+        return tuple(found)
+
+    def _sidecars_in(self, archive: Path, member: str) -> Sidecars:
+        folder, name = member_folder(member)
+        inside = Path(f"{archive}!{folder}")
+        if inside not in self._names:
+            self._names[inside] = _by_small_letters(
+                base for place, base in map(member_folder, self.members(archive)) if place == folder
+            )
+        infos = [(base, self.members(archive)[folder + base]) for base in _beside(name, self._names[inside])]
+        return tuple((base, info.file_size, info.CRC) for base, info in infos)
+
+    def _listing(self, folder: Path) -> dict[str, list[str]]:
+        """Names of the files of a folder, by the name in small letters."""
+        if folder not in self._names:
+            try:
+                self._names[folder] = _by_small_letters(entry.name for entry in folder.iterdir())
+            except OSError:  # no folder, or one that may be entered but not listed
+                self._names[folder] = {}
+        return self._names[folder]
+
+
+def _by_small_letters(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.lower(), []).append(name)
+    return found
+
+
+def _beside(name: str, names: Mapping[str, list[str]]) -> list[str]:
+    """The sidecars of a file among names, which are listed by their small letters."""
+    return sorted({found for wanted in _sidecar_names(name) for found in names.get(wanted, ())})
+
+
+def sidecars_of(path: Path) -> Sidecars:
+    """Name, bytes and time of change of the files beside `path` that GDAL reads along with it, sorted.
+
+    World files (``.tfw``, ``.tifw``, ``.wld``, and those of other formats), ``.aux.xml`` and ``.aux``, ``.tab``,
+    ``.msk``, and the parts of a Shapefile; not overviews, which hold nothing new.
+    """
+    return Folders().sidecars(path)
+
+
+def _sidecar_names(name: str) -> list[str]:
+    """What the sidecars of a file could be called, in small letters."""
+    lower = name.lower()
+    stem, dot, ending = lower.rpartition(".")
+    if not dot or not ending:
+        return [f"{lower}.aux.xml", f"{lower}.msk", f"{lower}.wld"]
+    if ending == "shp":
+        return [f"{stem}.{part}" for part in ("cpg", "dbf", "prj", "shx")]
+    beside = (f"{ending[0]}{ending[-1]}w", f"{ending}w", "wld", "aux", "tab")
+    return [*(f"{stem}.{other}" for other in beside), *(f"{lower}.{other}" for other in ("aux.xml", "aux", "msk"))]
+
+
+def existing(
+    path: Path, what: str, remedy: str, bands: Bands | None = None, folders: Folders | None = None
+) -> SourceFile:
+    """The file, or member of an archive, at `path`, of which `what` says what it is for; with `folders` its sidecars.
+
+    Raises
+    ------
+    MissingInputError, InputError
+        If it is not a file that may be read; with `what` and the remedy.
+    """
+    if split_member(path) is not None:
+        try:
+            return SourceFile.of(path, bands, folders)
+        except MissingInputError as error:
+            raise MissingInputError(f"{what}: {error}; {remedy}") from None
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from None
+    try:
+        _check_file(path, what, remedy)
+        return SourceFile.of(path, bands, folders)
+    except RasterloomError:
+        raise
+    except FileNotFoundError:
+        broken = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "not there"
+        raise MissingInputError(f"{what}: {path} is {broken}: {remedy}") from None
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{what}: {str(path)[-60:]!r} cannot be opened as a file ({words}): {remedy}") from None
+
+
+def refuse_braces(path: Path, what: str) -> None:
+    """InputError for a path with braces: Snakemake takes what stands between them for a wildcard, and has no escape."""
+    if "{" in str(path) and "}" in str(path):
+        raise InputError(f"{what}: {path}: a path must not have braces, which are wildcards to Snakemake: rename it")
+
+
+def _check_file(path: Path, what: str, remedy: str) -> None:
+    refuse_braces(path, what)
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise MissingInputError(f"{what}: {path} is a folder, a file is needed: {remedy}")
+    if not stat.S_ISREG(mode):
+        raise MissingInputError(f"{what}: {path} is a pipe or a device, a file is needed: {remedy}")
+    if not os.access(path, os.R_OK):
+        raise MissingInputError(f"{what}: {path} may not be read: change its permissions (chmod u+r)")

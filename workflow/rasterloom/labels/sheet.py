@@ -1,0 +1,125 @@
+"""Labels that a sheet names: vector files and raster masks, one per scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rasterloom.errors import LabelError
+from rasterloom.labels.files import RASTERS, Mask, Reference, chosen, placed, read_mask, read_reference, read_vector
+from rasterloom.labels.geometry import Counts, Polygons, clip, mask_polygons, polygon_parts, polygons_digest
+from rasterloom.labels.record import Label
+from rasterloom.labels.wkt_tables import TABLES
+from rasterloom.store.digest import array_digest
+from rasterloom.store.job import Job
+
+WHOLE = 0.999
+"""Share of a scene from which a mask shows all of it."""
+
+
+# Files of a sheet --------------------------------------------------------------------------------------
+
+
+def sheet_labels(job: Job) -> Iterable[Label]:
+    """The labels of every scene of a job, from the files that the sheet names."""
+    # A file may serve many scenes (a city's buildings): kept until another one is read.
+    vector = lru_cache(maxsize=1)(read_vector)
+    order = sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene))
+    for scene in order:
+        path, class_name = Path(job.sources["labels"][scene]["path"]), job.spec["class"]
+        reference = read_reference(Path(job.sources["reference"][scene]["path"]))
+        where = f"{path} (scene {scene}, class {class_name})"
+        if path.suffix.lower() in RASTERS:
+            yield _mask_label(job, scene, reference, where)
+        else:
+            yield _vector_label(job, scene, vector(path), reference, where)
+
+
+def _mask_label(job: Job, scene: str, reference: Reference, where: str) -> Label:
+    if scene not in job.spec["whole"]:
+        column = f"labels:{job.spec['class']}"
+        raise LabelError(
+            f"{where}: a raster mask shows one class: name it in the sheet's column {column}, and leave the column "
+            "labels to vector files"
+        )
+    file = job.sources["labels"][scene]
+    mask = read_mask(Path(file["path"]), file["bands"], reference, where)
+    share = mask.share(reference, where)
+    facts: dict[str, Any] = {}
+    if not share > 0:
+        facts |= _nothing_there(job, scene, f"{where}: the mask shows another place than the image")
+    elif share < WHOLE:
+        facts["part"] = round(100 * share, 1)
+    decided = {
+        "mask": array_digest({"mask": mask.positive}),
+        "placement": asdict(mask.placement),
+        "size": [reference.width, reference.height],
+        "facts": facts,
+    }
+    return Label(scene, decided, _mask_reader(mask, reference, where), facts)
+
+
+def _vector_label(job: Job, scene: str, frame: Any, reference: Reference, where: str) -> Label:
+    path = Path(job.sources["labels"][scene]["path"])
+    picked = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
+    features = placed(picked.frame, reference, where, plain=path.suffix.lower() in TABLES)
+    facts: dict[str, Any] = {}
+    own = not _shared(job, scene) or "scene" in frame.columns
+    if not own:
+        facts["shared"] = True
+    if picked.unknown:
+        facts["unknown"] = picked.unknown
+    if features.empty:
+        facts["empty"] = features.empty
+    if features.heights:
+        facts["third-coordinate"] = features.heights
+    if features.outside and not features.geometries:
+        facts |= _nothing_there(job, scene, f"{where}: none of its {len(picked.frame)} features lies in the scene")
+    elif features.outside and own:
+        facts["elsewhere"] = features.outside
+    decided = {
+        "polygons": polygons_digest(scene, job.spec["class"], features.geometries),
+        "size": [reference.width, reference.height],
+        "facts": facts,
+    }
+    return Label(scene, decided, _vector_reader(features.geometries, reference, where), facts)
+
+
+def _shared(job: Job, scene: str) -> bool:
+    """Whether other scenes have the same file of labels."""
+    files = [file["path"] for file in job.sources["labels"].values()]
+    return files.count(job.sources["labels"][scene]["path"]) > 1
+
+
+def _nothing_there(job: Job, scene: str, found: str) -> dict[str, Any]:
+    """A file of many scenes (a city's buildings) may have nothing in one of them; one of a single scene is astray."""
+    if not _shared(job, scene):
+        raise LabelError(
+            f"{found}, and no other scene uses the file: give the scene's own file, correct the coordinate system "
+            "that the file names, or give an empty file where nothing is to be found"
+        )
+    job.log(found)
+    return {"nowhere": True}
+
+
+def _mask_reader(mask: Mask, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
+    def read() -> tuple[Polygons, Counts]:
+        outlines = mask.placement.place(mask_polygons(mask.positive), mask.positive.shape, where)
+        # An outline that was bent may touch itself.
+        polygons = outlines if mask.placement.systems is None else polygon_parts(outlines, where)[0]
+        clipped, counts = clip(polygons, reference.width, reference.height)
+        return clipped, Counts({name: n for name, n in counts.items() if name == "clipped"})
+
+    return read
+
+
+def _vector_reader(geometries: Polygons, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
+    def read() -> tuple[Polygons, Counts]:
+        polygons, counts = polygon_parts(geometries, where)
+        clipped, cut = clip(polygons, reference.width, reference.height)
+        return clipped, counts + cut
+
+    return read

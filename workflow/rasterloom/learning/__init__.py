@@ -1,0 +1,1 @@
+"""What learns and predicts: networks, models per pixel, sampling, training and inference."""

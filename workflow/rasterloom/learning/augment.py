@@ -1,0 +1,219 @@
+"""Cut a patch out of a scene: flips, rotation and resize in one resampling, then normalisation and colour
+jitter.
+
+Data, coverage and validity always move together; what lies outside the scene is its mirror image with valid
+0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.learning.sampling import Patch, SceneIndex, generator
+
+Floats = NDArray[np.float32]
+
+Bytes = NDArray[np.uint8]
+
+Window = tuple[NDArray[np.uint16] | Floats, Bytes, Bytes]
+"""Data (C, h, w), valid (S, h, w) and coverage (h, w) of a window."""
+
+Read = Callable[[int, int, int, int], Window]
+"""Reads the window of rows y0..y1 and columns x0..x1 (exclusive), which lies within the scene."""
+
+_JITTER = 2**62
+"""Added to an item's number for draws that are independent of where its patch lies."""
+
+
+def source_window(patch: Patch, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Rows y0..y1 and columns x0..x1 of the scene that a patch needs, clipped to its (H, W); never empty."""
+    corners = np.array([[0, 0], [0, patch.size], [patch.size, 0], [patch.size, patch.size]], dtype=np.float64)
+    matrix = patch.matrix
+    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
+    margin = 0 if is_exact(patch) else 1  # the neighbours that bilinear interpolation needs
+    low = np.floor(mapped.min(axis=0)).astype(int) - margin
+    high = np.ceil(mapped.max(axis=0)).astype(int) + margin
+    x0, y0 = (min(max(0, int(low[i])), shape[1 - i] - 1) for i in (0, 1))
+    x1, y1 = (max(min(shape[1 - i], int(high[i])), (x0, y0)[i] + 1) for i in (0, 1))
+    return y0, y1, x0, x1
+
+
+def is_exact(patch: Patch) -> bool:
+    """Whether a patch's pixels are pixels of the scene, only reordered."""
+    return patch.zoom == 1.0 and patch.angle % 90.0 == 0.0
+
+
+def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes, Bytes]:
+    """Cut a patch out of a scene.
+
+    Parameters
+    ----------
+    patch : where it lies.
+    read : reads a window of the scene.
+    shape : (H, W) of the scene.
+
+    Returns
+    -------
+    data : (C, size, size) float32, digital numbers.
+    valid : (S, size, size) uint8, 1 where the scene and all interpolated neighbours are valid, else 0.
+    coverage : (size, size) uint8, 0..255.
+
+    Notes
+    -----
+    Data are interpolated linearly, or copied where the patch's pixels are the scene's. What lies outside the
+    scene is reflected about the window that was read. Memory: about twice the patch, turned.
+    """
+    y0, y1, x0, x1 = source_window(patch, shape)
+    data, valid, coverage = read(y0, y1, x0, x1)
+    matrix = patch.matrix.copy()
+    matrix[:, 2] -= (x0, y0)
+    if is_exact(patch):
+        rows, columns, inside = _indices(matrix, patch.size, data.shape[-2:])
+        pick = np.ix_(rows, columns)
+        turned = bool(matrix[0, 0] == 0.0)
+        seen = valid != 0
+        inside = inside.T if turned else inside
+        return (
+            _picked(data, pick, turned).astype(np.float32),
+            (_picked(seen, pick, turned) & inside).astype(np.uint8),
+            _picked(coverage, pick, turned),
+        )
+    return _warp(data, valid, coverage, matrix, patch.size)
+
+
+def _picked(array: NDArray[Any], pick: tuple[NDArray[np.intp], ...], turned: bool) -> NDArray[Any]:
+    rows, columns = pick
+    out = array[..., rows, columns]
+    return np.ascontiguousarray(np.swapaxes(out, -1, -2) if turned else out)
+
+
+def _indices(
+    matrix: NDArray[np.float64], size: int, shape: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+    """Source rows, source columns (reflected) and which (row, column) lie inside, of an exact patch."""
+    centres = np.arange(size, dtype=np.float64) + 0.5
+    along = matrix[0, 0] + matrix[0, 1], matrix[1, 0] + matrix[1, 1]  # +-1 each: one of the two is 0
+    columns = np.floor(along[0] * centres + matrix[0, 2]).astype(np.intp)
+    rows = np.floor(along[1] * centres + matrix[1, 2]).astype(np.intp)
+    inside = np.logical_and.outer((rows >= 0) & (rows < shape[0]), (columns >= 0) & (columns < shape[1]))
+    return _reflected(rows, shape[0]), _reflected(columns, shape[1]), inside
+
+
+def _reflected(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Indices within 0..length-1 by reflection about the first and the last element."""
+    if length == 1:
+        return np.zeros_like(index)
+    period = 2 * (length - 1)
+    folded = np.mod(index, period)
+    return np.asarray(np.minimum(folded, period - folded))
+
+
+def _warp(
+    data: NDArray[np.uint16] | Floats, valid: Bytes, coverage: Bytes, matrix: NDArray[np.float64], size: int
+) -> tuple[Floats, Bytes, Bytes]:
+    import cv2
+
+    y, x = np.mgrid[:size, :size] + 0.5
+    columns, rows = ((a * x + b * y + c - 0.5).astype(np.float32) for a, b, c in matrix)
+
+    def remap(plane: NDArray[Any], border: int) -> NDArray[Any]:
+        out = cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
+        return np.asarray(out)
+
+    warped = np.empty((len(data), size, size), dtype=np.float32)
+    for i, plane in enumerate(data):
+        warped[i] = remap(plane.astype(np.float32), cv2.BORDER_REFLECT_101)
+    seen = np.empty((len(valid), size, size), dtype=np.uint8)
+    for i, mask in enumerate(valid):
+        seen[i] = remap((mask != 0).astype(np.float32), cv2.BORDER_CONSTANT) > 0.999
+    return warped, seen, remap(coverage, cv2.BORDER_REFLECT_101).astype(np.uint8)
+
+
+def normalise(data: NDArray[Any], valid: Bytes, mean: Floats, sd: Floats, sensors: NDArray[np.intp]) -> Floats:
+    """Zero mean and unit variance, and 0 where a sensor is invalid.
+
+    Parameters
+    ----------
+    data : (C, H, W) digital numbers.
+    valid : (S, H, W), not 0 where a sensor is valid.
+    mean, sd : (C,) float32; an sd of 0 counts as 1.
+    sensors : (C,) number of each channel's sensor, 0..S-1.
+
+    Returns
+    -------
+    (C, H, W) float32.
+    """
+    scale = np.where(sd > 0, sd, np.float32(1)).astype(np.float32)
+    out = data.astype(np.float32)
+    out -= mean[:, None, None]
+    out /= scale[:, None, None]
+    for channel, sensor in enumerate(sensors):
+        out[channel][valid[sensor] == 0] = 0.0
+    return out
+
+
+def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], strength: float, patch: Patch) -> Floats:
+    """Vary contrast and brightness of a normalised patch.
+
+    Parameters
+    ----------
+    data : (C, H, W) float32, normalised; not changed.
+    valid : (S, H, W), 0 where a sensor is invalid.
+    sensors : (C,) number of each channel's sensor.
+    strength : standard deviations; a sensor's common brightness moves by that much, each channel's gain and
+        offset by half as much. 0 gives the data back.
+    patch : its (seed, step, item) decides the draw.
+
+    Returns
+    -------
+    (C, H, W) float32, 0 where invalid.
+    """
+    if strength == 0.0:
+        return data
+    seed, step, item = patch.item
+    normal = generator(seed, step, item + _JITTER).standard_normal(len(valid) + 2 * len(data))
+    common, gain, offset = np.split(normal * strength, [len(valid), len(valid) + len(data)])
+    factor = np.exp(gain / 2).astype(np.float32)
+    shift = (common[sensors] + offset / 2).astype(np.float32)
+    out: Floats = data * factor[:, None, None] + shift[:, None, None]
+    for channel, sensor in enumerate(sensors):
+        out[channel][valid[sensor] == 0] = 0.0
+    return out
+
+
+def sensor_of_channels(counts: Sequence[int]) -> NDArray[np.intp]:
+    """Number of each channel's sensor, from the number of channels of each sensor: (2, 1) gives 0 0 1."""
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of every channel, and the valid plane of each.
+
+    Attributes
+    ----------
+    mean, sd : (C,) float32; an sd of 0 counts as 1.
+    planes : (C,) number of each channel's plane of `valid`; plane 0 is the reference sensor's.
+    """
+
+    mean: Floats
+    sd: Floats
+    planes: NDArray[np.intp]
+
+    def apply(self, data: NDArray[Any], valid: Bytes) -> Floats:
+        """Normalise (C, H, W) digital numbers; 0 where the (S, H, W) valid planes are 0. Returns float32."""
+        return normalise(data, valid, self.mean, self.sd, self.planes)
+
+
+@dataclass(frozen=True)
+class TrainingScene:
+    """A labelled scene: its index, and how to read a window of it."""
+
+    name: str
+    index: SceneIndex
+    read: Read

@@ -1,0 +1,58 @@
+"""What training and prediction of a member share: its stacks, its checkpoints, and work done ahead by threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.errors import StoreError
+from rasterloom.store.digest import array_digest, canonical
+
+Arrays = dict[str, NDArray[Any]]
+
+Result = TypeVar("Result")
+
+
+def save_checkpoint(path: Path, tensors: Arrays, recipe: Mapping[str, Any]) -> str:
+    """Write a checkpoint.
+
+    Parameters
+    ----------
+    path : the file.
+    tensors : weights (``network.*``, ``forest.*`` or ``linear.*``), ``normalisation.mean`` and ``.sd``.
+    recipe : model, sensors, reference and training, kept as metadata.
+
+    Returns
+    -------
+    Content digest, over names, shapes, dtypes and values of the tensors.
+    """
+    from safetensors.numpy import save_file
+
+    ordered = {name: np.ascontiguousarray(tensors[name]).reshape(tensors[name].shape) for name in sorted(tensors)}
+    save_file(ordered, path, metadata={"recipe": canonical(recipe)})
+    return array_digest(ordered)
+
+
+def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Tensors and recipe of a checkpoint.
+
+    Raises
+    ------
+    StoreError
+        If the file is no checkpoint; names it and the remedy.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            recipe = json.loads((file.metadata() or {})["recipe"])
+            return {name: file.get_tensor(name) for name in file.keys()}, recipe  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise StoreError(
+            f"{path} is not a checkpoint ({error}): run `rasterloom verify --mend` and then the workflow again"
+        ) from None

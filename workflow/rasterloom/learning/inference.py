@@ -1,0 +1,150 @@
+"""Predicting scenes: networks by windows, models per pixel by blocks, the mean over checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rasterloom.errors import StoreError
+from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.checkpoint import Arrays
+from rasterloom.learning.prefetch import prefetched
+from rasterloom.learning.stack_reader import StackReader
+from rasterloom.learning.windows import (
+    Bytes,
+    Floats,
+    Forward,
+    WindowBatch,
+    in_blocks,
+    quantised,
+    sliding_rows,
+    symmetries,
+    window_batches,
+)
+from rasterloom.store.digest import BLOCK_ROWS
+
+if TYPE_CHECKING:
+    from rasterloom.learning.device import Device
+
+Predictor = Callable[[StackReader, Sequence[str], Callable[[str], None]], Iterator[Floats]]
+"""Blocks of rows of the mean probability of some checkpoints in a scene."""
+
+
+def normalisation_of(checkpoint: Arrays, reader: StackReader) -> Normalisation:
+    """The normalisation that a checkpoint was trained with.
+
+    Raises
+    ------
+    StoreError
+        If it has another number of channels than the stack.
+    """
+    mean, sd = checkpoint["normalisation.mean"], checkpoint["normalisation.sd"]
+    if len(mean) != len(reader.planes):
+        raise StoreError(
+            f"the checkpoint has {len(mean)} channels but the stack gives {len(reader.planes)}: they belong to "
+            "different configurations; run the workflow again"
+        )
+    return Normalisation(mean, sd, reader.planes)
+
+
+def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: Device) -> Any:
+    """The network of a checkpoint, ready to predict on a device."""
+    import torch
+
+    from rasterloom.learning.networks.unet import build
+
+    network = build(model, len(checkpoint["normalisation.mean"]))
+    weights = {k.removeprefix("network."): v for k, v in checkpoint.items() if k.startswith("network.")}
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    return network.to(device.name, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def mean_forward(networks: Sequence[Any], prediction: Mapping[str, Any], device: Device) -> Forward:
+    """Probabilities averaged over networks and symmetries.
+
+    Parameters
+    ----------
+    networks : of the same channels.
+    prediction : ``symmetries`` and ``precision``.
+    device : where they compute.
+
+    Returns
+    -------
+    function from (N, C, w, w) float32 to (N, w, w) float32, 0..1. Sums are float32; one forward pass is made
+    for each network and symmetry, with the whole batch.
+    """
+    import torch
+
+    turns = symmetries(bool(prediction.get("symmetries", True)))
+    precise = prediction.get("precision", "bfloat16") == "float32"
+    kind = "cuda" if device.is_cuda else "cpu"
+
+    def forward(images: Floats) -> Floats:
+        batch = torch.from_numpy(images).to(device.name)
+        total = torch.zeros((len(images), *images.shape[2:]), device=device.name)
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=not precise):
+            for turn, mirror in turns:
+                turned = torch.rot90(batch.flip(3) if mirror else batch, turn, (2, 3))
+                turned = turned.contiguous(memory_format=torch.channels_last)
+                for network in networks:
+                    answer = torch.rot90(torch.sigmoid(network(turned)[:, 0].float()), -turn, (1, 2))
+                    total += answer.flip(2) if mirror else answer
+        return np.asarray((total / (len(turns) * len(networks))).cpu().numpy(), dtype=np.float32)
+
+    return forward
+
+
+def network_rows(
+    reader: StackReader,
+    normalisation: Normalisation,
+    forward: Forward,
+    prediction: Mapping[str, Any],
+    say: Callable[[str], None],
+) -> Iterator[Floats]:
+    """Blocks of rows of a network's probability in a scene; windows are prepared by a thread meanwhile."""
+    window, stride = int(prediction["window"]), int(prediction["stride"])
+    shape = reader.shape
+    batches = window_batches(reader.rows, normalisation.apply, shape, window, stride, int(prediction.get("batch", 4)))
+    last = time.monotonic()
+
+    def ahead() -> Iterator[WindowBatch]:
+        nonlocal last
+        for batch in prefetched(lambda _: next(batches, None), _endless()):
+            if batch is None:
+                return
+            if batch.ends_band and time.monotonic() - last > 10.0:
+                last = time.monotonic()
+                say(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
+            yield batch
+
+    return sliding_rows(ahead(), forward, shape, window, stride)
+
+
+def _endless() -> range:
+    return range(2**62)
+
+
+def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int) -> Iterator[Floats]:
+    """Blocks of 128 rows of a pixel model's probability in a scene, the mean over checkpoints."""
+    from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
+
+    height, width = reader.shape
+    for top in range(0, height, SAMPLE_ROWS):
+        data, valid = reader.rows(top, min(height, top + SAMPLE_ROWS))
+        total = np.zeros(data.shape[1] * width, dtype=np.float32)
+        for checkpoint in checkpoints:
+            features = normalisation_of(checkpoint, reader).apply(data, valid)
+            total += predict_pixels(checkpoint, features.reshape(len(features), -1), threads)
+        mean: Floats = np.divide(total, np.float32(len(checkpoints)), dtype=np.float32)
+        yield mean.reshape(-1, width)
+
+
+def encoded(blocks: Iterator[Floats], reader: StackReader) -> Iterator[Bytes]:
+    """Probability as bytes in blocks of 256 rows, 0 where the reference is invalid."""
+    top = 0
+    for block in in_blocks(blocks, BLOCK_ROWS):
+        yield quantised(block, reader.reference(top, top + len(block)))
+        top += len(block)

@@ -1,0 +1,115 @@
+"""Reading windows of stacks for a member: its channels, and which sensors are valid where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.errors import InputError
+from rasterloom.learning.augment import Bytes, sensor_of_channels
+from rasterloom.store.store import Item
+
+
+class StackReader:
+    """Windows of some sensors of a stack.
+
+    Parameters
+    ----------
+    path : the stack, ``.zarr.zip``.
+    sensors : sensors whose channels are wanted, in this order.
+    reference : the sensor whose validity is plane 0.
+
+    Attributes
+    ----------
+    shape : (H, W).
+    planes : (C,) plane of `valid` of each channel.
+
+    Raises
+    ------
+    InputError
+        If the stack lacks a sensor.
+
+    Notes
+    -----
+    Open it in the process that reads it, never before a fork. Reading is safe in several threads.
+    """
+
+    def __init__(self, path: Path, sensors: Sequence[str], reference: str) -> None:
+        from rasterloom.raster.stacks import open_stack
+
+        self._open = ExitStack()
+        self._stack = self._open.enter_context(open_stack(path))
+        names, counts = self._stack.sensors, self._stack.channels
+        order = list(dict.fromkeys([reference, *sensors]))
+        missing = [name for name in order if name not in names]
+        if missing:
+            self.close()
+            raise InputError(
+                f"{path} holds the sensors {', '.join(names)} but {missing[0]} is needed: run the stage `stack` again"
+            )
+        ends = np.cumsum([0, *counts])
+        self._channels = np.concatenate([np.arange(ends[i], ends[i + 1]) for i in map(names.index, sensors)])
+        self._sources = np.array([names.index(name) for name in order])
+        self.planes = np.array([order.index(s) for s in sensors])[
+            sensor_of_channels([counts[names.index(s)] for s in sensors])
+        ]
+        self.shape = self._stack.shape
+
+    def window(self, y0: int, y1: int, x0: int, x1: int) -> tuple[NDArray[Any], Bytes]:
+        """Rows y0..y1 and columns x0..x1: data (C, h, w) digital numbers and valid (S, h, w) uint8."""
+        return (
+            _planes(self._stack.data, self._channels, (y0, y1, x0, x1)),
+            _planes(self._stack.valid, self._sources, (y0, y1, x0, x1)),
+        )
+
+    def rows(self, y0: int, y1: int) -> tuple[NDArray[Any], Bytes]:
+        """Rows y0..y1, all columns."""
+        return self.window(y0, y1, 0, self.shape[1])
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Memory of a decoded pixel: all wanted channels, and their sensors' validity."""
+        return int(self._stack.data.dtype.itemsize) * len(self.planes) + len(self._sources)
+
+    def reference(self, y0: int, y1: int) -> Bytes:
+        """Validity of the reference sensor in rows y0..y1, (y1 - y0, W) uint8."""
+        plane: Bytes = _planes(self._stack.valid, self._sources[:1], (y0, y1, 0, self.shape[1]))[0]
+        return plane
+
+    def close(self) -> None:
+        """Close the file."""
+        self._open.close()
+
+    def __enter__(self) -> StackReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _planes(array: Any, index: NDArray[Any], window: tuple[int, int, int, int]) -> NDArray[Any]:
+    """Some planes of a window: one contiguous read, since a chunk holds all planes."""
+    y0, y1, x0, x1 = window
+    low, high = int(index.min()), int(index.max()) + 1
+    block: NDArray[Any] = np.asarray(array[low:high, y0:y1, x0:x1])
+    pick = index - low
+    return block if np.array_equal(pick, np.arange(high - low)) else block[pick]
+
+
+def sensor_parts(item: Item, spec: Mapping[str, Any]) -> list[str]:
+    """Digests of what a member reads of a stack: of the reference, and then of each sensor in channel order."""
+    return [item.parts[name] for name in (spec["reference"], *spec["sensors"])]
+
+
+def reference_place(spec: Mapping[str, Any]) -> int | None:
+    """Which of a member's sensors is the reference, from 0; None if only its validity is read.
+
+    With `sensor_parts` it says in a key what a member reads, without a name in it.
+    """
+    sensors = list(spec["sensors"])
+    return sensors.index(spec["reference"]) if spec["reference"] in sensors else None

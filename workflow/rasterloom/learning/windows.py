@@ -1,0 +1,283 @@
+"""Sliding windows over scenes of any size: bands of rows in, finished rows out.
+
+Every pixel is the plain mean of all windows that contain it, sums in float32. The memory does not grow with
+the number of windows nor with the height of the scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.errors import ConfigError
+
+Floats = NDArray[np.float32]
+
+Bytes = NDArray[np.uint8]
+
+ReadRows = Callable[[int, int], tuple[NDArray[Any], Bytes]]
+"""Reads rows y0..y1 (exclusive, within the scene): data (C, y1 - y0, W) and valid (S, y1 - y0, W)."""
+
+Prepare = Callable[[NDArray[Any], Bytes], Floats]
+"""Normalises a window: data (C, h, w) and valid (S, h, w) to (C, h, w) float32."""
+
+Forward = Callable[[Floats], Floats]
+"""Probabilities (N, window, window) float32, 0..1, of a batch (N, C, window, window) float32."""
+
+READ_ROWS = 128
+"""Rows are read in multiples of the stacks' chunks."""
+
+
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """First pixels of the windows along one axis.
+
+    Parameters
+    ----------
+    length : pixels of the axis, at least 1.
+    window : pixels of a window, at least 1.
+    stride : pixels from window to window, 1..window.
+
+    Returns
+    -------
+    ascending list: multiples of `stride`, and last the window that ends flush with the axis. [0] if the
+    window is as long as the axis or longer.
+
+    Raises
+    ------
+    ConfigError
+        If the stride is not in 1..window: pixels between windows would never be predicted.
+
+    Examples
+    --------
+    >>> window_starts(10, 4, 3)
+    [0, 3, 6]
+    >>> window_starts(11, 4, 3)
+    [0, 3, 6, 7]
+    """
+    if not 1 <= stride <= window:
+        raise ConfigError(
+            f"prediction: stride {stride} given for a window of {window}; it must be from 1 to {window}, "
+            "otherwise pixels between windows are never predicted."
+        )
+    last = max(0, length - window)
+    starts = list(range(0, last + 1, stride))
+    return starts if starts[-1] == last else [*starts, last]
+
+
+def visit_counts(length: int, window: int, stride: int) -> NDArray[np.int32]:
+    """How many windows contain each pixel of an axis, (length,) int32; outer products of two give an image."""
+    counts = np.zeros(length, dtype=np.int32)
+    for start in window_starts(length, window, stride):
+        counts[start : start + window] += 1
+    return counts
+
+
+def padded_index(length: int, window: int) -> NDArray[np.intp]:
+    """Indices that extend an axis shorter than the window to its length, by reflection on both sides.
+
+    Returns
+    -------
+    (max(length, window),) indices in 0..length-1; the axis starts at ``(max(length, window) - length) // 2``.
+    """
+    total = max(length, window)
+    index = np.arange(total) - (total - length) // 2
+    if length == 1:
+        return np.zeros(total, dtype=np.intp)
+    period = 2 * (length - 1)
+    index = np.mod(index, period)
+    return np.minimum(index, period - index)
+
+
+class RowBuffer:
+    """Rows of a scene that a sliding window still needs, padded to the window by reflection.
+
+    Parameters
+    ----------
+    read : reads rows of the scene.
+    shape : (H, W) of the scene.
+    window : pixels of a window.
+
+    Notes
+    -----
+    Memory: at most ``window + 128`` rows of the stack, in its own dtype, and twice that for a moment.
+    """
+
+    def __init__(self, read: ReadRows, shape: tuple[int, int], window: int) -> None:
+        self._read = read
+        self._height = shape[0]
+        self._rows = padded_index(shape[0], window)
+        self._columns = padded_index(shape[1], window)
+        self._first = 0
+        self._data: NDArray[Any] | None = None
+        self._valid: Bytes | None = None
+
+    def rows(self, y0: int, y1: int) -> tuple[NDArray[Any], Bytes]:
+        """Padded rows y0..y1, with `y0` never smaller than in an earlier call."""
+        wanted = self._rows[y0:y1]
+        low, high = int(wanted.min()), int(wanted.max()) + 1
+        data, valid = self._fetch(low, high)
+        pick = wanted - low
+        if len(self._columns) != data.shape[-1]:
+            return data[:, pick][:, :, self._columns], valid[:, pick][:, :, self._columns]
+        if np.array_equal(pick, np.arange(len(pick))):
+            return data, valid
+        return data[:, pick], valid[:, pick]
+
+    def _fetch(self, low: int, high: int) -> tuple[NDArray[Any], Bytes]:
+        have = self._first + (0 if self._data is None else self._data.shape[1])
+        if self._data is None or self._valid is None or low < self._first or low > have:
+            have, self._first = low, low
+            self._data = self._valid = None
+        if high > have:
+            until = min(self._height, -(-high // READ_ROWS) * READ_ROWS)
+            data, valid = self._read(have, until)
+            if self._data is not None and self._valid is not None:
+                kept = low - self._first
+                data = np.concatenate([self._data[:, kept:], data], axis=1)
+                valid = np.concatenate([self._valid[:, kept:], valid], axis=1)
+                self._first = low
+            self._data, self._valid = data, valid
+        assert self._data is not None and self._valid is not None
+        span = slice(low - self._first, high - self._first)
+        return self._data[:, span], self._valid[:, span]
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Windows of one band that go through the network together.
+
+    Attributes
+    ----------
+    top : first row of the band, in the padded scene.
+    lefts : first column of each window; none for a band without valid ground.
+    images : (N, C, window, window) float32.
+    ends_band : whether it is the band's last batch.
+    """
+
+    top: int
+    lefts: tuple[int, ...]
+    images: Floats | None
+    ends_band: bool
+
+
+def window_batches(
+    read: ReadRows, prepare: Prepare, shape: tuple[int, int], window: int, stride: int, batch: int
+) -> Iterator[WindowBatch]:
+    """The windows of a scene in batches, band by band, left to right.
+
+    Parameters
+    ----------
+    read : reads rows of the scene; plane 0 of its valid is the reference sensor's.
+    prepare : normalises a window.
+    shape : (H, W) of the scene.
+    window, stride : pixels, see `window_starts`.
+    batch : windows a batch; a band's last one may have fewer.
+
+    Notes
+    -----
+    Windows without a valid pixel are left out. The composition of batches depends on the scene and the
+    arguments alone. Memory: one band of rows and one batch.
+    """
+    buffer = RowBuffer(read, shape, window)
+    columns = window_starts(shape[1], window, stride)
+    for top in window_starts(shape[0], window, stride):
+        data, valid = buffer.rows(top, top + window)
+        seen = valid[0].any(axis=0)
+        lefts = [x for x in columns if seen[x : x + window].any()]
+        if not lefts:
+            yield WindowBatch(top, (), None, True)
+        for i in range(0, len(lefts), batch):
+            chosen = tuple(lefts[i : i + batch])
+            images = [prepare(data[:, :, x : x + window], valid[:, :, x : x + window]) for x in chosen]
+            yield WindowBatch(top, chosen, np.stack(images), i + batch >= len(lefts))
+
+
+def sliding_rows(
+    batches: Iterator[WindowBatch], forward: Forward, shape: tuple[int, int], window: int, stride: int
+) -> Iterator[Floats]:
+    """Mean over windows, in blocks of finished rows.
+
+    Parameters
+    ----------
+    batches : of the same scene, window and stride, see `window_batches`.
+    forward : probabilities of a batch.
+    shape : (H, W) of the scene.
+    window, stride : pixels.
+
+    Returns
+    -------
+    iterator of (rows, W) float32 blocks, 0..1, from top to bottom, together (H, W). Pixels of no window are
+    0.
+
+    Notes
+    -----
+    Memory: one band of ``window`` rows of sums; counts are products of two vectors.
+    """
+    height, width = max(shape[0], window), max(shape[1], window)
+    starts = window_starts(height, window, stride)
+    following = dict(zip(starts, [*starts[1:], height], strict=True))
+    rows_seen, columns_seen = visit_counts(height, window, stride), visit_counts(width, window, stride)
+    offset_y, offset_x = (height - shape[0]) // 2, (width - shape[1]) // 2
+    sums = np.zeros((window, width), dtype=np.float32)
+    for batch in batches:
+        if batch.images is not None:
+            for left, probability in zip(batch.lefts, forward(batch.images), strict=True):
+                sums[:, left : left + window] += probability
+        if not batch.ends_band:
+            continue
+        done = following[batch.top] - batch.top
+        counts = np.outer(rows_seen[batch.top : batch.top + done], columns_seen)
+        block = sums[:done] / counts.astype(np.float32)
+        sums[:-done] = sums[done:] if done < window else sums[:0]
+        sums[-done:] = 0.0
+        low, high = max(batch.top, offset_y), min(batch.top + done, offset_y + shape[0])
+        if low < high:
+            inside = block[low - batch.top : high - batch.top, offset_x : offset_x + shape[1]]
+            yield np.ascontiguousarray(inside, dtype=np.float32)
+
+
+def in_blocks(blocks: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
+    """Regroup blocks of rows (any heights) into blocks of `rows` rows; the last may be shorter.
+
+    Parameters
+    ----------
+    blocks : (h, W) arrays, from top to bottom.
+    rows : height of the blocks that are wanted.
+    """
+    waiting: list[NDArray[Any]] = []
+    count = 0
+    for block in blocks:
+        waiting.append(block)
+        count += len(block)
+        while count >= rows:
+            joined = np.concatenate(waiting)
+            yield joined[:rows]
+            waiting = [joined[rows:]]
+            count -= rows
+    if count:
+        yield np.concatenate(waiting)
+
+
+def quantised(probability: Floats, valid: Bytes) -> Bytes:
+    """Probability as a byte.
+
+    Parameters
+    ----------
+    probability : float32, 0..1.
+    valid : same shape; 0 where there is no ground.
+
+    Returns
+    -------
+    uint8 array: ``round(255 p)``, and 0 where not valid.
+    """
+    scaled: Bytes = np.rint(np.clip(probability, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.where(valid != 0, scaled, np.uint8(0))
+
+
+def symmetries(symmetric: bool) -> Sequence[tuple[int, bool]]:
+    """The quarter turns and mirrorings that a prediction is averaged over: 8 pairs, or the identity alone."""
+    return [(turn, mirror) for mirror in (False, True) for turn in range(4)] if symmetric else [(0, False)]

@@ -1,0 +1,47 @@
+"""Checks of a configuration that need the data set: are there scenes, labels and classes to learn from?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rasterloom.config.model import Config
+
+if TYPE_CHECKING:
+    from rasterloom.config.recipe import Recipe
+    from rasterloom.dataset import Dataset
+
+
+def data_checks(dataset: Dataset) -> Iterable[str]:
+    """Names in the data that stand for something else in the results."""
+    if "all" in {scene.fold for scene in dataset.scenes.values()}:
+        yield "a fold is called `all`, as is the model that is trained on everything: rename it in the column `fold`"
+    if "all" in dataset.scenes:
+        yield "a scene is called `all`, as are the sums over scenes in score.tsv: rename it"
+
+
+def learning_checks(config: Config, recipe: Recipe, dataset: Dataset, group: str) -> Iterable[str]:
+    """What a group of targets lacks to be learned; if it lacks labels, the other groups that do are told as well."""
+    training = [dataset.scenes[scene] for scene in dataset.training()]
+    grounds = {scene.ground for scene in training}
+    wanted = config.validation.folds
+    if wanted is not None and wanted > len(grounds) > 0 and all(scene.fold is None for scene in training):
+        remedy = f"give 2 to {len(grounds)}" if len(grounds) > 1 else "give `validation.split`: all of it trains"
+        yield (
+            f"`validation.folds`: {wanted} was given, but each fold needs ground of its own, and that of the labelled "
+            f"scenes is {len(grounds)}: {remedy}"
+        )
+    lacking = {
+        name: sorted({class_ for classes in targets.values() for class_ in classes})
+        for name, targets in recipe.groups.items()
+    }
+    lacking = {
+        name: classes
+        for name, classes in lacking.items()
+        if not any(set(classes) <= set(scene.labelled) for scene in training)
+    }
+    for classes in lacking.values() if group in lacking else ():
+        yield (
+            f"no training scene is labelled for {', '.join(classes)}{' together' * (len(classes) > 1)}, so there is "
+            "nothing to learn from: label one, or set the class to null under `classes`"
+        )

@@ -1,0 +1,53 @@
+"""Functions that Snakemake calls while it builds the graph, made unable to fail in silence."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+from rasterloom.errors import RasterloomError
+from rasterloom.store.lock import PR_SET_PDEATHSIG
+
+
+def stop(error: BaseException) -> NoReturn:
+    """End the process at once with a message and code 1.
+
+    Snakemake swallows errors of input functions whose output exists, so raising is not enough. A user's mistake
+    is one line; anything else is a bug and keeps its traceback.
+    """
+    if isinstance(error, RasterloomError):
+        print(f"rasterloom: {error}", file=sys.stderr, flush=True)
+    else:
+        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, except that any error in it stops the run."""
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except Exception as error:
+            stop(error)
+
+    return call
+
+
+def end_with_parent() -> None:
+    """Ask the kernel (Linux only) to end this process when its parent dies, so that a killed run leaves no job."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)

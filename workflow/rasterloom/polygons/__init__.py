@@ -1,0 +1,1 @@
+"""Polygons: rasterised and traced again, measured, tuned, compared and written."""

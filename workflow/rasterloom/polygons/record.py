@@ -1,0 +1,104 @@
+"""Reading and writing polygons, the artifacts of the stage vectorise."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.polygons.morphology import morphology
+from rasterloom.polygons.outlines import Polygons, decimals_for, on_map, outlines
+from rasterloom.store.digest import canonical
+from rasterloom.store.job import Job, batch_manifests
+from rasterloom.store.store import Item
+
+
+def table_digest(scene: str, name: str, crs: str | None, *columns: Any) -> str:
+    """Digest of a table of polygons: scene, class, CRS, and the WKB of each geometry in order.
+
+    The bytes of a Parquet file depend on the version of its writer; these do not.
+    """
+    import shapely
+
+    total = hashlib.sha256(canonical([scene, name, crs, [len(column) for column in columns]]).encode())
+    for column in columns:
+        for wkb in shapely.to_wkb(np.asarray(column, dtype=object), byte_order=1, output_dimension=2):
+            total.update(len(wkb).to_bytes(8, "little"))
+            total.update(wkb)
+    return total.hexdigest()
+
+
+def polygons_of(
+    probability: NDArray[np.uint8], threshold: float, reference: Mapping[str, Any], settings: Mapping[str, Any]
+) -> tuple[Polygons, Polygons]:
+    """Polygons of one class on one scene.
+
+    Parameters
+    ----------
+    probability : (H, W) uint8 array
+    threshold : float
+        n + 0.5 on 0..255.
+    reference : mapping
+        ``width`` and ``height`` of the reference image and its ``transform`` (pixel to map, 2 x 3 rows, or None).
+    settings : mapping
+        ``dilate``, ``erode``, ``min_area``, ``min_hole``, ``simplify``.
+
+    Returns
+    -------
+    (N,) array of shapely Polygons, twice
+        In reference pixel coordinates, and in map coordinates rounded to as many decimals as keep them within
+        0.003 pixels (pixel coordinates again if there is no transform).
+    """
+    height, width = probability.shape
+    grid = [[reference["width"] / width, 0.0, 0.0], [0.0, reference["height"] / height, 0.0]]
+    pixel = outlines(
+        morphology(probability, settings["dilate"], settings["erode"]),
+        threshold,
+        grid,
+        min_area=settings["min_area"],
+        min_hole=settings["min_hole"],
+        simplify=settings["simplify"],
+    )
+    if reference["transform"] is None:
+        return pixel, pixel
+    return pixel, on_map(pixel, reference["transform"], decimals_for(reference["transform"]))
+
+
+def write_polygons(path: Path, scene: str, name: str, pixel: Polygons, mapped: Polygons, crs: str | None) -> str:
+    """Write a polygons artifact (GeoParquet: scene, class, geometry on the map, pixel) and give its digest."""
+    import geopandas
+
+    count = len(pixel)
+    table = geopandas.GeoDataFrame(
+        {
+            "scene": np.full(count, scene, dtype=object),
+            "class": np.full(count, name, dtype=object),
+            "geometry": geopandas.GeoSeries(mapped, crs=crs),
+            "pixel": geopandas.GeoSeries(pixel),
+        },
+        geometry="geometry",
+        crs=crs,
+    ).astype({"scene": "str", "class": "str"})
+    table.to_parquet(path, index=False)
+    return table_digest(scene, name, crs, mapped, pixel)
+
+
+def read_polygons(path: Path) -> Any:
+    """The GeoDataFrame of a polygons artifact: scene, class, geometry (map coordinates), pixel."""
+    import geopandas
+
+    return geopandas.read_parquet(path)
+
+
+def polygon_items(job: Job, scenes: list[str]) -> dict[str, dict[str, Item]]:
+    """Per class of the spec: the polygons artifact of each scene."""
+    return {name: job.items(f"polygons/{name}", scenes) for name in job.spec["classes"]}
+
+
+def polygon_manifests(spec: Mapping[str, Any]) -> list[str]:
+    """Manifests of the polygons of every class and batch of a spec."""
+    return [path for name in spec["classes"] for path in batch_manifests(f"polygons/{name}", spec)]

@@ -1,0 +1,50 @@
+"""The contest's coordinates: from grid_sizes.csv to pixels, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rasterloom.dataset.contest_tables import grid_sizes
+from rasterloom.errors import InputError, MissingInputError
+from rasterloom.raster.grid import Matrix
+
+
+def grid_extent(path: Path, scene: str) -> tuple[float, float]:
+    """(Xmax, Ymin) of a scene in the contest's ``grid_sizes.csv``, plain or zipped.
+
+    Raises
+    ------
+    MissingInputError, InputError
+        If the file or the scene's row is not there, or its numbers are not of the right sign.
+    """
+    try:
+        sizes = grid_sizes(path)
+    except FileNotFoundError:
+        raise MissingInputError(f"{path} is not there: it comes with the contest's data") from None
+    if scene not in sizes:
+        raise InputError(f"{path} has no row of scene {scene}: it must list every scene")
+    return sizes[scene]
+
+
+def contest_transform(extent: tuple[float, float], width: int, height: int) -> Matrix:
+    """Pixel edge coordinates to the contest's grid units, of an image of the reference's size."""
+    return [
+        [extent[0] * (width + 1) / (width * width), 0.0, 0.0],
+        [0.0, extent[1] * (height + 1) / (height * height), 0.0],
+    ]
+
+
+# The contest's tables -------------------------------------------------------------------------------------
+
+
+def dstl_matrix(xmax: float, ymin: float, width: int, height: int) -> Matrix:
+    """The matrix from the contest's grid units to reference pixels.
+
+    It says x_px = x / Xmax * W * W / (W + 1) and y_px = y / Ymin * H * H / (H + 1), Ymin being negative.
+
+    Examples
+    --------
+    >>> dstl_matrix(0.5, -0.25, 4, 1)
+    [[6.4, 0.0, 0.0], [0.0, -2.0, 0.0]]
+    """
+    return [[width * width / (width + 1) / xmax, 0.0, 0.0], [0.0, height * height / (height + 1) / ymin, 0.0]]

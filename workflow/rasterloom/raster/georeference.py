@@ -1,0 +1,116 @@
+"""Where pixels lie: from the reference to other sensors by size or by geotransform, and on the ground."""
+
+from __future__ import annotations
+
+from math import cos, radians, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.errors import InputError
+from rasterloom.raster.files import RasterInfo
+from rasterloom.raster.grid import Matrix, compose, invert
+from rasterloom.raster.sensor import same_crs
+
+TOLERANCE = 1.0
+"""Reference pixels by which the way between two coordinate systems may differ from an affine map."""
+
+
+def stretched(reference: tuple[int, int], sensor: tuple[int, int]) -> Matrix:
+    """The matrix, reference to sensor edge coordinates, of two images (width, height) that show the same ground."""
+    return [[sensor[0] / reference[0], 0.0, 0.0], [0.0, sensor[1] / reference[1], 0.0]]
+
+
+def nominal_matrix(reference: RasterInfo, sensor: RasterInfo, label: str) -> Matrix:
+    """Reference edge coordinates to sensor edge coordinates by what the files say.
+
+    Parameters
+    ----------
+    reference, sensor : RasterInfo
+    label : str
+        Which sensor of which scene, for messages.
+
+    Returns
+    -------
+    2 x 3 list of rows
+        From the geotransforms if both files have one, through both coordinate systems if these differ; otherwise
+        one grid stretched over the other.
+
+    Raises
+    ------
+    InputError
+        If the images do not overlap, only one of the two names its coordinate system, or the way between the two
+        systems is not affine to a pixel.
+    """
+    if reference.transform is None or sensor.transform is None:
+        return stretched((reference.width, reference.height), (sensor.width, sensor.height))
+    if (reference.crs is None) != (sensor.crs is None):
+        raise InputError(
+            f"{label}: only one of this sensor and the reference names its coordinate system: "
+            "assign it to the other file (gdal_edit -a_srs)"
+        )
+    if reference.crs == sensor.crs or same_crs(reference.crs, sensor.crs):
+        matrix = compose(invert(sensor.transform), reference.transform)
+    else:
+        matrix = _through_systems(reference, sensor, label)
+    return _overlapping(matrix, reference, sensor, label)
+
+
+def _through_systems(reference: RasterInfo, sensor: RasterInfo, label: str) -> Matrix:
+    from rasterio.warp import transform
+
+    assert reference.transform is not None and sensor.transform is not None
+    columns, rows = np.meshgrid(np.linspace(0, reference.width, 5), np.linspace(0, reference.height, 5))
+    pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(columns.size)])
+    x, y = np.array(reference.transform) @ pixels
+    there = transform(reference.crs, sensor.crs, x.tolist(), y.tolist())
+    target = np.array(invert(sensor.transform)) @ np.stack([*np.asarray(there[:2]), np.ones(columns.size)])
+    solution = np.linalg.lstsq(pixels.T, target.T, rcond=None)[0].T
+    scale = sqrt(abs(float(np.linalg.det(solution[:, :2]))))
+    error = float(np.abs(solution @ pixels - target).max()) / scale
+    if error > TOLERANCE:
+        raise InputError(
+            f"{label}: its coordinate system differs from the reference's, and the way between the two bends by "
+            f"{error:.1f} reference pixels over the scene: reproject it to the reference's system first (gdalwarp)"
+        )
+    return [[float(v) for v in row] for row in solution]
+
+
+def _overlapping(matrix: Matrix, reference: RasterInfo, sensor: RasterInfo, label: str) -> Matrix:
+    corners = np.array([[0, reference.width, 0, reference.width], [0, 0, reference.height, reference.height], [1] * 4])
+    x, y = np.array(matrix) @ corners
+    if x.max() <= 0 or y.max() <= 0 or x.min() >= sensor.width or y.min() >= sensor.height:
+        raise InputError(
+            f"{label}: by their georeference it and the reference show different ground: check that the files belong "
+            "to one scene and name the right coordinate system"
+        )
+    return matrix
+
+
+def ground_distance(info: RasterInfo) -> float | None:
+    """Metres a pixel (the root of a pixel's area) by the georeference; None without a coordinate system.
+
+    None also for one that is neither geographic nor projected, such as that of a building site.
+    """
+    if info.transform is None or info.crs is None:
+        return None
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    (a, b, _), (d, e, _) = info.transform
+    area = abs(a * e - b * d)
+    crs = CRS.from_wkt(info.crs)
+    if crs.is_geographic:
+        latitude = d * info.width / 2 + e * info.height / 2 + info.transform[1][2]
+        metres = 111_320.0
+        return sqrt(area * cos(radians(latitude))) * metres
+    try:
+        return sqrt(area) * float(crs.linear_units_factor[1])
+    except CRSError:
+        return None
+
+
+def apply(matrix: Matrix, point: tuple[float, float]) -> NDArray[Any]:
+    """The (x, y) that a matrix maps a point to."""
+    return np.asarray(np.array(matrix) @ np.array([point[0], point[1], 1.0]))

@@ -1,0 +1,99 @@
+"""Means of planes of different sizes on the finest grid among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.store.digest import BLOCK_ROWS
+
+
+def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The (H, W) with most pixels; of several, the first."""
+    return max(shapes, key=lambda shape: shape[0] * shape[1])
+
+
+def mean_bands(
+    members: Sequence[Any], shape: tuple[int, int], valid: Sequence[Any] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Mean of probabilities on one grid, in bands of rows.
+
+    Parameters
+    ----------
+    members : sequence of (h, w) uint8 arrays, or of anything that gives rows when sliced (Zarr arrays)
+        Grids over the same scene, corner to corner.
+    shape : (H, W)
+        The grid of the result. A coarser member is interpolated bilinearly between pixel centres (as
+        ``cv2.INTER_LINEAR``), a finer one is averaged over the footprint of each pixel.
+    valid : sequence of (h, w) arrays, or of anything that gives rows when sliced, or None
+        Not 0 where a member is valid, on its own grid; None: all are valid everywhere.
+
+    Yields
+    ------
+    (rows, W) uint8 array
+        256 rows, the last band fewer; means in float32, rounded half up, over the members that are valid in at least
+        half of a pixel, of which valid pixels alone count. 0 where there is none, and where the first member that has
+        the result's own grid is invalid.
+
+    Notes
+    -----
+    Memory: a band per member and a block of rows of each.
+    """
+    planes = [None] * len(members) if valid is None else list(valid)
+    own = next((i for i, member in enumerate(members) if plane_shape(member) == shape), None)
+    streams = [_bands(member, plane, shape) for member, plane in zip(members, planes, strict=True)]
+    for bands in zip(*streams, strict=True):
+        total = np.zeros(bands[0][0].shape, np.float32)
+        count = np.zeros_like(total)
+        for band, good in bands:
+            total += band
+            count += good
+        mean = np.floor(total / np.maximum(count, np.float32(1)) + np.float32(0.5))
+        if own is not None:
+            mean *= bands[own][1]
+        yield np.clip(mean, 0, 255).astype(np.uint8)
+
+
+def plane_shape(array: Any) -> tuple[int, int]:
+    """Height and width of an array whose first two axes they are."""
+    return int(array.shape[0]), int(array.shape[1])
+
+
+def _bands(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Bands of one member on a grid: values, float32, 0 where it does not count, and where it counts."""
+
+    def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        good = None if valid is None else np.asarray(valid[start:stop]) != 0
+        return np.asarray(member[start:stop])[None], good
+
+    height, width = plane_shape(member)
+    if (height, width) == shape:
+        for start in range(0, height, BLOCK_ROWS):
+            values, good = read(start, min(start + BLOCK_ROWS, height))
+            good = np.ones(values.shape[1:], np.bool_) if good is None else good
+            yield values[0].astype(np.float32) * good, good
+        return
+    from rasterloom.raster.resample import resample_bands
+
+    matrix = [[width / shape[1], 0.0, 0.0], [0.0, height / shape[0], 0.0]]
+    for _, band, reached in resample_bands(read, (1, height, width), matrix, shape):
+        yield band[0], reached != 0
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of an array (S, H, W), by rows."""
+
+    array: Any
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return int(self.array.shape[1]), int(self.array.shape[2])
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return np.asarray(self.array[self.index, rows])

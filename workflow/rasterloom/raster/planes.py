@@ -1,0 +1,56 @@
+"""Planes: one (H, W) uint8 image per artifact, as masks, predictions and ensembles are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.store.digest import ArrayDigest
+
+CHUNK = 256
+"""Side of a mask's chunks; bands of rows are a multiple of it, so that a chunk is written once."""
+
+
+def write_plane(path: Path, name: str, shape: tuple[int, int], bands: Iterable[NDArray[np.uint8]]) -> str:
+    """Write one (H, W) uint8 array to a Zarr v3 ZipStore and give its content digest.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.zarr.zip`` file to create.
+    name : str
+    shape : (H, W)
+    bands : iterable of (rows, W) uint8 arrays
+        From top to bottom, each of 256 rows but the last.
+
+    Returns
+    -------
+    str
+        What ``array_digest({name: whole})`` gives.
+    """
+    import zarr
+
+    total = ArrayDigest(name, np.uint8, shape)
+    with zarr.storage.ZipStore(path, mode="w") as store:
+        array = zarr.create_group(store).create_array(
+            name, shape=shape, dtype="uint8", chunks=(min(CHUNK, shape[0]), min(CHUNK, shape[1])), fill_value=0
+        )
+        row = 0
+        for band in bands:
+            array[row : row + band.shape[0]] = band
+            total.update(band)
+            row += band.shape[0]
+    return total.hexdigest()
+
+
+def read_plane(path: Path, name: str) -> NDArray[np.uint8]:
+    """The (H, W) uint8 array `name` of a ``.zarr.zip`` file, whole."""
+    import zarr
+
+    with zarr.storage.ZipStore(path, mode="r") as store:
+        array: Any = zarr.open_group(store, mode="r")[name]
+        return np.asarray(array[:], dtype=np.uint8)

@@ -1,0 +1,295 @@
+"""One pass over a sensor's files: content digest, moments of each band, and what is odd about its values."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.dataset.source_files import Folders, SourceFile
+from rasterloom.errors import InputError, MissingInputError, concerning
+from rasterloom.raster.files import Raster, open_raster
+from rasterloom.raster.sensor import SensorReader, missing_pixels, nodata_of, picked_bands
+from rasterloom.store.digest import BLOCK_ROWS, ArrayDigest, digest
+from rasterloom.store.files import write_json
+
+SATURATED_SHARE = 0.001
+"""Share of a band's pixels with data at the end of its range from which the band counts as saturated."""
+
+SCAN_VERSION = 4
+"""Raised when the meaning of a scan changes: part of its digest, and of the name under which it is remembered."""
+
+LEAST_BITS = 8
+"""A largest value of 2^k - 1, with k from here on, is taken for the end of a sensor's range: 255, 2047, 16383, ..."""
+
+FRESH_NS = 2_000_000_000
+"""A file changed more recently than this may change again within its time stamp: its scan is not remembered."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean and sum of squared deviations of numbers; those of parts merge to those of the whole."""
+
+    count: int = 0
+    mean: float = 0.0
+    m2: float = 0.0
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Moments:
+        """The moments of an array of finite numbers, of any shape; computed in float64."""
+        if not values.size:
+            return cls()
+        numbers = values.astype(np.float64).ravel()
+        mean = float(numbers.mean())
+        numbers -= mean
+        np.square(numbers, out=numbers)
+        return cls(int(numbers.size), mean, float(numbers.sum()))
+
+    def __add__(self, other: Moments) -> Moments:
+        """The moments of both together (Chan, Golub and LeVeque)."""
+        count = self.count + other.count
+        if not count:
+            return self
+        delta = other.mean - self.mean
+        mean = self.mean + delta * other.count / count
+        return Moments(count, mean, self.m2 + other.m2 + delta * delta * self.count * other.count / count)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation (of the numbers, not estimated for a population); 0 without numbers."""
+        return float(np.sqrt(self.m2 / self.count)) if self.count else 0.0
+
+
+def merge_moments(parts: Iterable[Moments]) -> Moments:
+    """The moments of all parts together."""
+    total = Moments()
+    for part in parts:
+        total = total + part
+    return total
+
+
+@dataclass(frozen=True)
+class BandFacts:
+    """What is odd about the values of a band.
+
+    Attributes
+    ----------
+    low, high : float, int or None
+        Smallest and largest value of pixels with data; None if there is none.
+    missing : int
+        Pixels without data in the sensor's file, by any of its bands or its mask.
+    not_finite : int
+        Pixels that are NaN or infinite in this band, among those.
+    full : int
+        Pixels with data at `high`, if that is 2^k - 1 and so may be the end of the sensor's range; else 0.
+    """
+
+    low: float | None
+    high: float | None
+    missing: int
+    not_finite: int
+    full: int
+
+
+class _Facts:
+    """The facts of a band in the making."""
+
+    def __init__(self) -> None:
+        self.low: float | None = None
+        self.high: float | None = None
+        self.missing = self.not_finite = self.full = 0
+
+    def add(self, plane: NDArray[Any], good: NDArray[Any]) -> None:
+        """Add rows of the band, and those of its values that are data."""
+        self.missing += plane.size - good.size
+        if plane.dtype.kind == "f" and good.size < plane.size:
+            self.not_finite += int(plane.size - np.isfinite(plane).sum())
+        if not good.size:
+            return
+        low, high = good.min().item(), good.max().item()
+        self.low = low if self.low is None else min(low, self.low)
+        if self.high is None or high > self.high:
+            self.high, self.full = high, 0
+        if high == self.high and _ends_range(high):
+            self.full += int(np.count_nonzero(good == good.dtype.type(high)))
+
+    def done(self) -> BandFacts:
+        """The facts of all rows."""
+        return BandFacts(self.low, self.high, self.missing, self.not_finite, self.full)
+
+
+def _ends_range(value: float) -> bool:
+    """Whether a number is 2^k - 1 with at least `LEAST_BITS` bits."""
+    if value < 2**LEAST_BITS - 1 or value != int(value):
+        return False
+    return int(value) & (int(value) + 1) == 0
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a sensor finds.
+
+    Attributes
+    ----------
+    digest : str
+        Over decoded values (after uint8 -> uint16, float64 -> float32), masks, georeference and no-data values, and
+        `SCAN_VERSION`, as a registration keeps the moments too.
+    dtype : str
+        ``uint16`` if all values are integers in 0..65535 (but for no-data), else ``float32``: how stacks hold them.
+    moments : tuple of Moments
+        A band each, over finite values that are not no-data.
+    facts : tuple of BandFacts
+        A band each.
+    """
+
+    digest: str
+    dtype: str
+    moments: tuple[Moments, ...]
+    facts: tuple[BandFacts, ...]
+
+
+def scan_sensor(
+    files: Sequence[Mapping[str, Any]], nodata: float | None, label: str, memory: Path | None = None
+) -> Scan:
+    """Scan the files of a sensor.
+
+    Parameters
+    ----------
+    files : sequence of mappings
+        Each with ``path`` and optionally ``bands`` (numbers from 1, or names), ``size``, ``mtime_ns``
+        and ``crc``.
+    nodata : float or None
+        Digital number of pixels without data; None: as each file says.
+    label : str
+        Which sensor of which scene, for messages.
+    memory : Path or None
+        Folder in which scans are remembered by path, size and time, so that a file is read once.
+
+    Returns
+    -------
+    Scan
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or has changed since the workflow was planned; names it.
+
+    Notes
+    -----
+    Memory: 256 rows of one file.
+    """
+    with SensorReader(files, None, nodata, label):
+        pass
+    parts = [_scan_file(file, nodata, label, memory) for file in files]
+    integers = all(part.dtype == "uint16" for part in parts)
+    moments = tuple(m for part in parts for m in part.moments)
+    total = parts[0].digest if len(parts) == 1 else digest([part.digest for part in parts])
+    facts = tuple(band for part in parts for band in part.facts)
+    return Scan(total, "uint16" if integers else "float32", moments, facts)
+
+
+def check_unchanged(file: Mapping[str, Any], label: str) -> SourceFile:
+    """The state of a file; an error if it is gone or is not the one that the workflow was planned with."""
+    try:
+        with concerning(label):
+            now = SourceFile.of(Path(file["path"]), None, Folders())
+    except FileNotFoundError as error:
+        if isinstance(error, MissingInputError):
+            raise
+        raise MissingInputError(f"{label}: {file['path']} is not there: check the data set's folder or table") from None
+    planned = (file.get("size", now.size), file.get("mtime_ns", now.mtime_ns), file.get("crc", now.crc))
+    beside = [list(entry) for entry in now.sidecars]
+    if planned != (now.size, now.mtime_ns, now.crc) or file.get("sidecars", beside) != beside:
+        raise InputError(
+            f"{label}: {file['path']} has changed since the run was planned (size or time differ, its own or "
+            "those of a file beside it, such as a world file): start the workflow again"
+        )
+    return now
+
+
+def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory: Path | None) -> Scan:
+    now = check_unchanged(file, label)
+    path, bands = str(Path(file["path"]).absolute()), file.get("bands")
+    name = digest([SCAN_VERSION, path, now.size, now.mtime_ns, now.crc, bands, nodata, now.sidecars])[:32]
+    remembered = None if memory is None else memory / f"{name}.json"
+    # A member of an archive is known by its checksum.
+    changed = 0 if now.crc is not None else max([now.mtime_ns, *(seen for _, _, seen in now.sidecars)])
+    stable = time.time_ns() - changed > FRESH_NS
+    if remembered is not None and stable and (known := _remembered(remembered)) is not None:
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            os.utime(remembered)  # `gc` forgets what nobody has asked for in a month
+        return known
+    with concerning(label), open_raster(path) as raster:
+        found = scan_raster(raster, picked_bands(raster, bands), nodata)
+    check_unchanged({"size": now.size, "mtime_ns": now.mtime_ns, "crc": now.crc, **file}, label)
+    if remembered is not None and stable:
+        write_json(remembered, asdict(found))
+    return found
+
+
+def _remembered(path: Path) -> Scan | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        moments = tuple(Moments(**band) for band in value["moments"])
+        return Scan(value["digest"], value["dtype"], moments, tuple(BandFacts(**band) for band in value["facts"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: float | None = None) -> Scan:
+    """Digest, moments and facts of an open image in one pass; see `Scan` and `scan_sensor`.
+
+    Parameters
+    ----------
+    raster : Raster
+    bands : sequence of int, from 0, or None for all but an alpha band
+    nodata : float or None
+        None: as the file says.
+    """
+    info = raster.info
+    picks = info.data_bands if bands is None else list(bands)
+    number = nodata_of(info, picks, nodata)
+    values = ArrayDigest("data", info.dtype, (len(picks), info.height, info.width))
+    masks: ArrayDigest | None = None
+    moments = [Moments() for _ in picks]
+    facts = [_Facts() for _ in picks]
+    for start in range(0, info.height, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, info.height)
+        block = raster.read(start, stop, picks)
+        values.update(block)
+        own = raster.mask(start, stop, picks)
+        if own is not None:
+            masks = masks or ArrayDigest("mask", np.uint8, (info.height, info.width))
+            masks.update(own.astype(np.uint8))
+        missing = missing_pixels(block, number)
+        chosen = _valid(own, missing)
+        for band, plane in enumerate(block):
+            good = plane if chosen is None else plane[chosen]
+            moments[band] = moments[band] + Moments.of(good)
+            facts[band].add(plane, good)
+    found = tuple(band.done() for band in facts)
+    content = {
+        "scan": SCAN_VERSION,
+        "data": values.hexdigest(),
+        "mask": None if masks is None else masks.hexdigest(),
+        "transform": info.transform,
+        "crs": info.crs,
+        "nodata": number if info.band_nodata else info.nodata,
+    }
+    fits = np.dtype(info.dtype).kind in "iu" and all((f.low or 0) >= 0 and (f.high or 0) <= 65535 for f in found)
+    return Scan(digest(content), "uint16" if fits else "float32", tuple(moments), found)
+
+
+def _valid(own: NDArray[np.bool_] | None, missing: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Pixels with data by a file's mask and by its values; None: all."""
+    if own is None or missing is None:
+        return own if missing is None else ~missing
+    return own & ~missing

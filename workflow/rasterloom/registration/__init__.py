@@ -1,0 +1,1 @@
+"""Registration: where the pixels of each sensor of a scene lie on its reference."""

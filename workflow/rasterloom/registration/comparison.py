@@ -1,0 +1,136 @@
+"""What sensors show on a common grid: raw bands brought to the grid on which they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.raster.grid import Matrix, compose
+
+Floats = NDArray[np.float32]
+
+Mask = NDArray[np.bool_]
+
+
+class Source(Protocol):
+    """A raw sensor that is read by rows, such as `rasterloom.raster.sensor.SensorReader`."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, h, w)."""
+        ...
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
+        """Rows start..stop of every band, (C, n, w), and which of them are valid, (n, w), or None if all are."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """A raw sensor in memory.
+
+    Attributes
+    ----------
+    bands : (C, h, w) array of numbers
+    valid : (h, w) bool array or None
+        None: all of it.
+    """
+
+    bands: NDArray[Any]
+    valid: Mask | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, h, w)."""
+        channels, height, width = self.bands.shape
+        return channels, height, width
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
+        """Rows start..stop; see `Source`."""
+        return self.bands[:, start:stop], None if self.valid is None else self.valid[start:stop]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a sensor shows on the grid on which images are compared.
+
+    Attributes
+    ----------
+    bands : (B, H, W) array of numbers
+    valid : (H, W) bool array
+    """
+
+    bands: NDArray[Any]
+    valid: Mask
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A grid on which images are compared.
+
+    Attributes
+    ----------
+    shape : (H, W)
+    matrix : 2 x 3 list of rows
+        From its edge coordinates to the reference's.
+    """
+
+    shape: tuple[int, int]
+    matrix: Matrix
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Width and height of its pixels in reference pixels."""
+        return self.matrix[0][0], self.matrix[1][1]
+
+
+def comparison_grid(size: tuple[int, int], pixel: float, side: int) -> Comparison:
+    """A grid over the reference with at most `side` pixels a side, and none smaller than `pixel` reference pixels.
+
+    Parameters
+    ----------
+    size : (W, H)
+        Of the reference.
+    pixel : float
+    side : int
+    """
+    step = max(1.0, pixel, max(size) / side)
+    shape = max(1, round(size[1] / step)), max(1, round(size[0] / step))
+    return Comparison(shape, [[size[0] / shape[1], 0.0, 0.0], [0.0, size[1] / shape[0], 0.0]])
+
+
+def view(source: Source, matrix: Matrix, grid: Comparison, bands: Sequence[int] | None = None) -> View:
+    """A sensor on a grid.
+
+    Parameters
+    ----------
+    source : Source
+    matrix : 2 x 3 list of rows
+        Reference to sensor edge coordinates.
+    grid : Comparison
+    bands : sequence of int or None
+        Which of its bands; None: all.
+
+    Notes
+    -----
+    Memory: 4 bytes a pixel of the grid and band; the sensor is read in bands of rows.
+    """
+    from rasterloom.raster.resample import resample_bands
+
+    chosen = list(range(source.shape[0])) if bands is None else list(bands)
+
+    def read(start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
+        rows, valid = source.read(start, stop)
+        return (rows if bands is None else rows[chosen]), valid
+
+    values = np.empty((len(chosen), *grid.shape), np.float32)
+    usable = np.empty(grid.shape, np.bool_)
+    shape = (len(chosen), *source.shape[1:])
+    for row, part, good in resample_bands(read, shape, compose(matrix, grid.matrix), grid.shape):
+        values[:, row : row + part.shape[1]] = part
+        usable[row : row + part.shape[1]] = good > 0
+    return View(values, usable)

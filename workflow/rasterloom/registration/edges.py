@@ -1,0 +1,259 @@
+"""Estimating the translation between two images of the same ground taken in different bands.
+
+Brightness may be inverted between bands, edges stay where they are: everything here works on the magnitude of the
+gradient. A cross-correlation over a wide range of shifts finds the peak, and how it compares with the second best;
+`rasterloom.registration.ecc` refines it below a tenth of a pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.registration.comparison import Floats, Mask, View
+
+DETAIL = 8.0
+"""Deviation, in pixels, of the Gaussian mean that is taken off a signal: what varies slowly has a blunt peak."""
+
+FINE_STEPS = np.arange(-15, 16) / 20
+"""Shifts around a whole one at which a correlation is evaluated, pixels."""
+
+BEYOND = 12
+"""Pixels beyond the range of shifts, at least, in which rivals of a peak are looked for."""
+
+PATCH = 6
+"""Whole shifts either way from which it is interpolated."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The best shift of a cross-correlation.
+
+    Attributes
+    ----------
+    shift : (dx, dy)
+        In pixels; the ground seen at x of the first image is seen at x + dx of the second.
+    height : float
+        Correlation of the signals there, -1..1.
+    second : float
+        The highest correlation outside the peak's surroundings, over the shifts of `lags`.
+    """
+
+    shift: tuple[float, float]
+    height: float
+    second: float
+
+
+def gradient_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
+    """Edges of a band: the root of the gradient's magnitude (few strong edges do not decide), less its local mean.
+
+    Parameters
+    ----------
+    band : (H, W) array
+    valid : (H, W) bool array
+    blur : float
+        Standard deviation of the Gaussian that is applied first, in pixels.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Mean 0 and standard deviation 1 over usable pixels, 0 elsewhere (no-data and what the blur mixes with it).
+    """
+    import cv2
+
+    usable, image = eroded(valid, blur), band.astype(np.float32)
+    if not valid.all():
+        image = np.where(valid, image, image[valid].mean() if valid.any() else np.float32(0))
+    if blur > 0:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur), dtype=np.float32)
+    across = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3)
+    down = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3)
+    signal = np.sqrt(cv2.magnitude(across, down)) * usable
+    return normalised(signal - local_mean(signal, usable, DETAIL), usable)
+
+
+def local_mean(signal: Floats, usable: Mask, deviation: float) -> Floats:
+    """The Gaussian mean of a signal, 0 where it is not usable, over usable pixels around each."""
+    total = wide_blur(signal, deviation)
+    if usable.all():
+        return total
+    share = wide_blur(usable.astype(np.float32), deviation)
+    return np.asarray(total / np.maximum(share, np.float32(1e-3)))
+
+
+def wide_blur(image: Floats, deviation: float) -> Floats:
+    """A Gaussian blur; of 3 pixels or more on an image averaged to half its size, which is three times as fast."""
+    import cv2
+
+    rows, columns = image.shape
+    if deviation < 3 or min(rows, columns) < 64:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), dtype=np.float32)
+    half = cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(wide_blur(np.asarray(half), deviation / 2), (columns, rows)), dtype=np.float32)
+
+
+def eroded(valid: Mask, blur: float) -> Mask:
+    """Valid pixels that a blur and a gradient do not mix with others; the border of the image is not one of them."""
+    import cv2
+
+    if bool(valid.all()):
+        return valid
+    radius = int(np.ceil(2 * blur)) + 1
+    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    return np.asarray(cv2.erode(valid.astype(np.uint8), kernel, borderType=cv2.BORDER_REPLICATE) > 0)
+
+
+def normalised(signal: NDArray[Any], usable: Mask) -> Floats:
+    """A signal with mean 0 and standard deviation 1 over usable pixels and 0 elsewhere; all 0 if it is flat."""
+    import cv2
+
+    if not usable.any():
+        return np.zeros(signal.shape, np.float32)
+    whole, plane = bool(usable.all()), np.asarray(signal, dtype=np.float32)
+    mean, deviation = (float(v[0, 0]) for v in cv2.meanStdDev(plane, mask=None if whole else usable.astype(np.uint8)))
+    if deviation <= 1e-6 * max(1.0, abs(mean)):
+        return np.zeros(signal.shape, np.float32)
+    scaled = (plane - np.float32(mean)) * np.float32(1 / deviation)
+    return scaled if whole else np.where(usable, scaled, np.float32(0))
+
+
+def gradient_signals(shown: View, blur: float) -> list[Floats]:
+    """The gradient signal of every band and, with more than one, of all together."""
+    single = [gradient_signal(band, shown.valid, blur) for band in shown.bands]
+    if len(single) == 1:
+        return single
+    return [*single, normalised(np.sum(single, axis=0), eroded(shown.valid, blur))]
+
+
+def combined_signal(shown: View, blur: float) -> Floats:
+    """The gradient signal of all bands together; of one band, its own."""
+    total = np.zeros(shown.valid.shape, np.float32)
+    for band in shown.bands:
+        total += gradient_signal(band, shown.valid, blur)
+    return normalised(total, eroded(shown.valid, blur))
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Fourier transforms of signals on a common padded grid.
+
+    Attributes
+    ----------
+    items : (n, rows, columns // 2 + 1) complex64 array
+    energy : (n,) array
+        Sum of squares of each signal.
+    shape : (rows, columns)
+        Of the padded grid.
+    reach : int
+        Largest shift that is looked for, pixels.
+    """
+
+    items: NDArray[np.complex64]
+    energy: NDArray[np.float64]
+    shape: tuple[int, int]
+    reach: int
+
+
+def spectra(group: Sequence[Floats] | Floats, max_shift: float) -> Spectra:
+    """Transforms of signals of one size, padded so that nothing wraps around."""
+    from scipy import fft
+
+    reach = max(1, int(np.ceil(max_shift)))
+    shape = padded(group[0].shape, reach)
+    items = np.stack([np.asarray(fft.rfft2(signal, shape), dtype=np.complex64) for signal in group])
+    energy = np.array([np.square(signal).sum(dtype=np.float64) for signal in group])
+    return Spectra(items, energy, shape, reach)
+
+
+def correlations(one: Spectra, i: int, other: Spectra, span: NDArray[np.int64]) -> Floats:
+    """Cross-correlations of signal `i` with all others at shifts (dy, dx) from `span`, (n, len(span), len(span)).
+
+    Only rows of these shifts are transformed back along their second axis, which is most of the work.
+    """
+    from scipy import fft
+
+    down = fft.ifft(np.conj(one.items[i]) * other.items, axis=1, overwrite_x=True)[:, span % one.shape[0]]
+    return np.asarray(fft.irfft(down, one.shape[1], axis=2)[:, :, span % one.shape[1]], dtype=np.float32)
+
+
+def padded(shape: tuple[int, ...], reach: int) -> tuple[int, int]:
+    """(rows, columns) to which images are padded, so that no shift of `lags` wraps around."""
+    from scipy import fft
+
+    rows, columns = (int(fft.next_fast_len(n + int(lags(reach)[-1]) + 2, real=True)) for n in shape)
+    return rows, columns
+
+
+def lags(reach: int) -> NDArray[np.int64]:
+    """Whole shifts at which a peak is compared with its rivals: twice as far as it may lie, and well beyond itself."""
+    span = max(2 * reach, reach + BEYOND)
+    return np.arange(-span, span + 1)
+
+
+def rivals(far: NDArray[np.int64], row: int, column: int, width: float) -> Mask:
+    """Which shifts of a square of lags lie outside twice the half width of a peak at (row, column)."""
+    return np.asarray(np.maximum(np.abs(far[:, None] - row), np.abs(far[None, :] - column)) > 2 * width)
+
+
+def correlation_peak(one: Spectra, other: Spectra, pair: tuple[int, int], width: float, exact: bool = True) -> Peak:
+    """The best shift between two signals of mean 0.
+
+    Parameters
+    ----------
+    one, other : Spectra
+    pair : (i, j)
+        Which of them.
+    width : float
+        Half width of the peak, pixels: rivals are looked for outside twice of it.
+    exact : bool
+        To a twentieth of a pixel; otherwise to a pixel.
+    """
+    reach = one.reach
+    norm = float(np.sqrt(one.energy[pair[0]] * other.energy[pair[1]]))
+    if norm == 0:
+        return Peak((0.0, 0.0), 0.0, 0.0)
+    far, used = lags(reach), replace(other, items=other.items[pair[1] : pair[1] + 1])
+    window = correlations(one, pair[0], used, far)[0] / norm
+    column, row = top(window, reach)
+    others = window[rivals(far, row, column, width)]
+    shift = sharp_top(window, (column, row)) if exact else (float(column), float(row))
+    height = float(window[row + len(far) // 2, column + len(far) // 2])
+    return Peak(shift, height, float(others.max()) if others.size else 0.0)
+
+
+def top(surface: NDArray[Any], reach: int) -> tuple[int, int]:
+    """The whole shift (dx, dy) of at most `reach` at which a surface of shifts, none in its middle, is highest."""
+    middle = surface.shape[0] // 2
+    inner = surface[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+    row, column = np.unravel_index(int(inner.argmax()), inner.shape)
+    return int(column) - reach, int(row) - reach
+
+
+def sharp_top(surface: NDArray[Any], near: tuple[int, int]) -> tuple[float, float]:
+    """The maximum of a surface within 0.75 of a whole shift (dx, dy), to a twentieth, by splines of degree 5."""
+    from scipy.ndimage import map_coordinates
+
+    column, row = (value + surface.shape[0] // 2 for value in near)
+    left, upper = max(0, column - PATCH), max(0, row - PATCH)
+    patch = np.asarray(surface[upper : row + PATCH + 1, left : column + PATCH + 1], dtype=np.float64)
+    places = np.stack(np.meshgrid(row - upper + FINE_STEPS, column - left + FINE_STEPS, indexing="ij"))
+    fine = map_coordinates(patch, places, order=5, mode="nearest")
+    y, x = np.unravel_index(int(fine.argmax()), fine.shape)
+    return near[0] + float(FINE_STEPS[x]), near[1] + float(FINE_STEPS[y])
+
+
+def best_pair(ones: Sequence[Floats], others: Sequence[Floats], max_shift: float) -> tuple[int, int]:
+    """Which signals of two images correlate highest within a range of shifts."""
+    if len(ones) == len(others) == 1:
+        return 0, 0
+    one, other = spectra(ones, max_shift), spectra(others, max_shift)
+    near = np.arange(-one.reach, one.reach + 1)
+    tops = np.stack([correlations(one, i, other, near).max(axis=(1, 2)) for i in range(len(ones))])
+    norms = np.sqrt(np.outer(one.energy, other.energy))
+    heights = np.divide(tops, norms, out=np.zeros_like(norms), where=norms > 0)
+    i, j = np.unravel_index(int(heights.argmax()), heights.shape)
+    return int(i), int(j)

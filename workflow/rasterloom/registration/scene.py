@@ -1,0 +1,169 @@
+"""Registering the sensors of one scene: estimates, plausibility, fall-backs, and the record of all that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from rasterloom.errors import InputError
+from rasterloom.raster.contest_grid import contest_transform
+from rasterloom.raster.files import RasterInfo
+from rasterloom.raster.georeference import ground_distance, nominal_matrix
+from rasterloom.raster.grid import IDENTITY, Matrix
+from rasterloom.raster.scan import Scan
+from rasterloom.raster.sensor import SensorReader
+from rasterloom.registration.search import Attempt, Placed, locate, pixel_ratio
+
+
+def ordered(spec: Mapping[str, Any]) -> list[str]:
+    """Sensors of a scene, the reference first."""
+    reference = spec["reference"]
+    if reference not in spec["sensors"]:
+        raise InputError(
+            f"scene {spec['scene']} has no image of the reference sensor {reference}: every scene needs one; "
+            "add it, or leave the scene out"
+        )
+    return [reference, *(name for name in spec["sensors"] if name != reference)]
+
+
+def register_scene(
+    spec: Mapping[str, Any],
+    files: Mapping[str, Any],
+    scans: Mapping[str, Scan],
+    extent: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """Register the sensors of a scene.
+
+    Parameters
+    ----------
+    spec : mapping
+        ``scene``, ``reference``, ``gsd`` and ``sensors``: each with ``registration`` (``auto``, ``none``,
+        ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``motion``, ``bands``, ``nodata`` and ``max_shift``.
+    files : mapping
+        The source files of each sensor.
+    scans : mapping
+        Their `Scan`.
+    extent : (Xmax, Ymin) or None
+        The contest's grid.
+
+    Returns
+    -------
+    dict
+        The registration: ``reference`` and, by sensor:
+
+        - ``matrix``, reference to sensor edge coordinates; ``nominal``, the same as the files have it, by ``origin``:
+          ``georeference`` or ``size``; ``pixel``, the side of the sensor's pixel in reference pixels;
+        - ``shift`` in reference pixels, at the middle of the scene: of a ``motion`` ``translation`` matrix(x) is
+          nominal(x + shift);
+        - ``method``: ``identity`` (the reference, or images laid over each other), ``none``, ``given``, ``ecc``,
+          ``phase``, ``regression``, or ``georeference``; ``accepted``, whether it was given, or found with
+          ``confidence`` (0..1, see `registration.confidence`); ``fallback``, why it is not the first method's;
+        - ``against``, what it was compared with; ``consistency``, reference pixels between forward and backward;
+          ``attempts``, every estimate that was made, with the reason if it was refused;
+        - ``moments``, ``facts`` (`rasterloom.raster.scan.BandFacts` of each band) and what the file says.
+
+    Notes
+    -----
+    Memory: see `rasterloom.registration.search.locate`; it does not grow with the scene.
+    """
+    readers: dict[str, SensorReader] = {}
+    names = ordered(spec)
+    try:
+        for name in names:
+            options = spec["sensors"][name]
+            label = f"scene {spec['scene']}, sensor {name}"
+            readers[name] = SensorReader(files[name], options["bands"], options["nodata"], label)
+            if options["bands"] is None:
+                readers[name].refuse_unclear_alpha()
+        placed = _place_all(spec, readers)
+    finally:
+        for reader in readers.values():
+            reader.close()
+    infos = {name: reader.info for name, reader in readers.items()}
+    return {
+        "reference": _reference(spec, infos[names[0]], extent),
+        "sensors": {name: _entry(infos[name], scans[name], placed[name]) for name in names},
+    }
+
+
+def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, float] | None) -> dict[str, Any]:
+    transform = info.transform if extent is None else contest_transform(extent, info.width, info.height)
+    return {
+        "sensor": spec["reference"],
+        "width": info.width,
+        "height": info.height,
+        "transform": transform,
+        "crs": None if extent is not None else info.crs,
+        "gsd": spec["gsd"] if spec["gsd"] is not None else ground_distance(info),
+    }
+
+
+def _entry(info: RasterInfo, scan: Scan, found: Registered) -> dict[str, Any]:
+    placed = found.placed
+    return {
+        "width": info.width,
+        "height": info.height,
+        "bands": info.bands,
+        "dtype": scan.dtype,
+        "source": scan.digest,
+        "nodata": info.nodata,
+        "matrix": placed.matrix,
+        "nominal": found.nominal,
+        "origin": found.origin,
+        "pixel": round(pixel_ratio(found.nominal), 4),
+        "motion": found.motion,
+        "shift": list(placed.shift),
+        "confidence": placed.confidence,
+        "accepted": placed.accepted,
+        "method": placed.method,
+        "against": placed.against,
+        "consistency": placed.consistency,
+        "fallback": placed.fallback,
+        "attempts": [_attempt(attempt) for attempt in placed.attempts],
+        "moments": [asdict(band) for band in scan.moments],
+        "facts": [asdict(band) for band in scan.facts],
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {**{key: value for key, value in asdict(attempt).items() if key != "matrix"}, "shift": list(attempt.shift)}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A sensor's place, and where its files put it."""
+
+    placed: Placed
+    nominal: Matrix
+    origin: str
+    motion: str
+
+
+def _place_all(spec: Mapping[str, Any], readers: Mapping[str, SensorReader]) -> dict[str, Registered]:
+    reference = spec["reference"]
+    size = readers[reference].info
+    nominal = {
+        name: nominal_matrix(size, reader.info, f"scene {spec['scene']}, sensor {name}")
+        for name, reader in readers.items()
+        if name != reference
+    }
+    placed = locate(reference, readers, nominal, (size.width, size.height), spec["sensors"])
+    found = {}
+    for name, place in placed.items():
+        located = size.transform is not None and readers[name].info.transform is not None
+        motion = str(spec["sensors"][name]["motion"]) if place.attempts else "translation"
+        origin = "georeference" if located else "size"
+        found[name] = Registered(_fallen_back(place, origin), nominal.get(name, IDENTITY), origin, motion)
+    return found
+
+
+def _fallen_back(place: Placed, origin: str) -> Placed:
+    """A place that was not found with confidence, named after what it rests on instead."""
+    if place.accepted:
+        return place
+    method, words = {
+        "georeference": ("georeference", "the georeference of the files is used"),
+        "size": ("identity", "the image is laid over the reference's as it is"),
+    }[origin]
+    return replace(place, method=method, fallback=f"{place.fallback}: {words}")

@@ -1,0 +1,431 @@
+"""Where the sensors of a scene lie on its reference: shifts estimated in two ways, checked, and believed or not.
+
+Finer sensors come first, so that they can help with coarser ones (short-wave infrared is found on the multispectral
+bands more surely than on red, green and blue). The first method correlates edges and refines the place by ECC; the
+second fits bands of one image to those of the other (`registration.band_fit`). They fail in different ways: that
+they agree is the best sign that both are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert
+from rasterloom.registration.band_fit import ALONE, best_fits, components, detail_signals, principal
+from rasterloom.registration.comparison import Comparison, Floats, Mask, Source, View, comparison_grid, view
+from rasterloom.registration.confidence import Evidence, confidence, refusal
+from rasterloom.registration.ecc import NotRefined, refine
+from rasterloom.registration.edges import (
+    best_pair,
+    combined_signal,
+    correlation_peak,
+    eroded,
+    gradient_signals,
+    spectra,
+)
+from rasterloom.registration.motions import (
+    farthest,
+    middle_shift,
+    on_grid,
+    on_reference,
+    rotation,
+    rounded,
+    translation,
+)
+
+COARSE_SIDE = 512
+"""Pixels a side at most of the grid on which a place is searched for, and signals are compared."""
+
+FINE_SIDE = 1536
+"""Pixels a side at most of the grid on which ECC refines it."""
+
+CLOSER = 2.0
+"""Where the fine grid's pixels are this much larger than need be, ECC refines the place once more in a window."""
+
+COARSER = 2.5
+"""A grid's pixels are this much smaller than the coarser image's: the finer is averaged, the coarser enlarged."""
+
+BLUR = 1.0
+"""Deviation, in pixels of a grid, of the Gaussian that brings both images to one resolution."""
+
+WIDTH = 1 + 2 * BLUR
+"""Half width of a correlation's peak, pixels of a grid."""
+
+BRIDGE = 1.5
+"""A sensor in place helps with a coarser one if its pixels lie between in size, at least by this factor."""
+
+TURNS = np.arange(-12, 13) / 4
+"""Rotations that are tried for a Euclidean motion, degrees: three either way are plausible."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One estimate of a place.
+
+    Attributes
+    ----------
+    method : str
+        ``ecc``; ``phase``, the correlation's peak, where ECC failed; or ``regression``.
+    against : str
+        What the sensor was compared with.
+    shift : (dx, dy)
+        Reference pixels, at the middle of the scene.
+    confidence : float
+        0..1, see `rasterloom.registration.confidence`.
+    consistency : float or None
+        Distance, in reference pixels, between the shift found from the reference to the sensor and from the sensor
+        to the reference.
+    refused : str or None
+        Why it is not used.
+    evidence : Evidence
+        What the confidence rests on.
+    matrix : 2 x 3 list of rows
+        Reference to sensor edge coordinates.
+    """
+
+    method: str
+    against: str
+    shift: tuple[float, float]
+    confidence: float
+    consistency: float | None
+    refused: str | None
+    evidence: Evidence
+    matrix: Matrix = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a sensor lies: its matrix (reference to sensor edge coordinates) and how that was found.
+
+    Attributes
+    ----------
+    matrix, shift, confidence, against, consistency
+        As in `Attempt`; the shift is that of the matrix beyond the nominal place.
+    method : str
+        ``identity`` (the reference), ``none``, ``given``, that of the attempt, or ``nominal`` if none was accepted.
+    fallback : str or None
+        Why the nominal place is used, or the second method.
+    accepted : bool
+        Whether the place is given, or was found with confidence.
+    attempts : tuple of Attempt
+    """
+
+    matrix: Matrix
+    shift: tuple[float, float]
+    confidence: float
+    method: str
+    fallback: str | None = None
+    accepted: bool = True
+    against: str | None = None
+    consistency: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+def locate(
+    reference: str,
+    sources: Mapping[str, Source],
+    nominal: Mapping[str, Matrix],
+    size: tuple[int, int],
+    options: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Placed]:
+    """Place the sensors of a scene.
+
+    Parameters
+    ----------
+    reference : str
+        The sensor that stays where it is.
+    sources : mapping of str to Source
+        Its sensors.
+    nominal : mapping of str to 2 x 3 list of rows
+        From reference to sensor edge coordinates as the files have it, of every sensor but the reference.
+    size : (W, H)
+        Of the reference.
+    options : mapping
+        By sensor ``registration`` (``auto``, ``none``, ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``motion``
+        (``translation`` or ``euclidean``) and ``max_shift`` (reference pixels).
+
+    Returns
+    -------
+    dict of str to Placed
+
+    Notes
+    -----
+    Memory: three bands on a grid of `FINE_SIDE` pixels a side, or all bands on one of `COARSE_SIDE`, whatever the
+    size of the scene. A shift of a large scene is refined in its most telling window at full resolution.
+    """
+    placed = {reference: Placed(IDENTITY, (0.0, 0.0), 1.0, "identity")}
+    seen: dict[tuple[str, tuple[int, int]], _Shown] = {}
+    for name in sorted(nominal, key=lambda name: (pixel_ratio(nominal[name]), name)):
+        chosen = options[name]
+        if chosen["registration"] == "auto":
+            placed[name] = _Search(reference, sources, placed, seen, name, nominal[name], size, chosen).run()
+        else:
+            placed[name] = given(chosen["registration"], nominal[name], size)
+    return placed
+
+
+def pixel_ratio(matrix: Matrix) -> float:
+    """Side of a sensor's pixel in reference pixels, by the matrix from the reference to the sensor."""
+    return float(abs(np.linalg.det(np.array(matrix)[:, :2])) ** -0.5)
+
+
+def given(method: Any, nominal: Matrix, size: tuple[int, int]) -> Placed:
+    """The place that the configuration gives: ``none``, ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``."""
+    if method == "none":
+        return Placed(nominal, (0.0, 0.0), 1.0, "none")
+    if "shift" in method:
+        shift = (float(method["shift"][0]), float(method["shift"][1]))
+        return Placed(compose(nominal, translation(shift)), shift, 1.0, "given")
+    matrix = [[float(v) for v in row] for row in method["matrix"]]
+    return Placed(matrix, middle_shift(compose(invert(nominal), matrix), size), 1.0, "given")
+
+
+def chosen_of(nominal: Matrix, attempts: Sequence[Attempt]) -> Placed:
+    """The place by the first attempt that is believed; the nominal one, with the reasons, if none is."""
+    for attempt in attempts:
+        if attempt.refused is None:
+            before = attempts[: attempts.index(attempt)]
+            reason = "; ".join(f"{other.method}: {other.refused}" for other in before)
+            return Placed(
+                attempt.matrix,
+                attempt.shift,
+                attempt.confidence,
+                attempt.method,
+                f"{reason}: {attempt.method} is used" if before else None,
+                True,
+                attempt.against,
+                attempt.consistency,
+                tuple(attempts),
+            )
+    reasons = "; ".join(f"{attempt.method}: {attempt.refused}" for attempt in attempts)
+    sure = max(attempt.confidence for attempt in attempts)
+    return Placed(nominal, (0.0, 0.0), sure, "nominal", reasons, False, attempts=tuple(attempts))
+
+
+class _Search:
+    """The search for the place of one sensor."""
+
+    def __init__(
+        self,
+        reference: str,
+        sources: Mapping[str, Source],
+        placed: Mapping[str, Placed],
+        seen: dict[tuple[str, tuple[int, int]], _Shown],
+        name: str,
+        nominal: Matrix,
+        size: tuple[int, int],
+        options: Mapping[str, Any],
+    ) -> None:
+        self.sources, self.placed, self.seen, self.name = sources, placed, seen, name
+        self.nominal, self.size = nominal, size
+        self.limit, self.motion = float(options["max_shift"]), str(options["motion"])
+        self.pixel = pixel_ratio(nominal)
+        self.helpers = [
+            other
+            for other, place in placed.items()
+            if other == reference or (place.accepted and BRIDGE <= pixel_ratio(place.matrix) <= self.pixel / BRIDGE)
+        ]
+        self.coarse = comparison_grid(size, self.pixel / COARSER, COARSE_SIDE)
+        self.fine = comparison_grid(size, self.pixel / COARSER, FINE_SIDE)
+        self.reach = self.limit / min(self.coarse.pixel)
+
+    def run(self) -> Placed:
+        """The place, by the first attempt that is believed; the nominal one, with the reasons, if none is."""
+        views = {other: self._in_place(other) for other in self.helpers}
+        base = self.nominal if self.motion == "translation" else self._turned(views)
+        own = _Shown(view(self.sources[self.name], base, self.coarse))
+        return chosen_of(self.nominal, self._judged(base, self._edges(views, own, base), self._bands(views, own)))
+
+    def _in_place(self, other: str) -> _Shown:
+        """A sensor that was placed, on the coarse grid; read once for all sensors that are compared there."""
+        key = (other, self.coarse.shape)
+        if key not in self.seen:
+            self.seen[key] = _Shown(view(self.sources[other], self.placed[other].matrix, self.coarse))
+        return self.seen[key]
+
+    def _judged(self, base: Matrix, edges: Sequence[Finding], bands: Finding) -> list[Attempt]:
+        """What both methods found, with the confidence that their agreement gives."""
+        unit = max(self.pixel, *self.coarse.pixel)
+        one, other = (np.array(middle_shift(found.motion, self.size)) for found in (edges[-1], bands))
+        apart = float(np.linalg.norm(one - other)) / unit
+        clearest = max(edges[-1].evidence.clearness, bands.evidence.clearness)
+        attempts = []
+        for found in (*edges, bands):
+            motion = rounded(compose(invert(self.nominal), compose(base, found.motion)), self.motion)
+            shift = middle_shift(motion, self.size)
+            evidence = replace(found.evidence, apart=round(apart, 4), clearest=round(clearest, 4))
+            sure = 0.0 if found.failure else round(confidence(found.method, evidence), 4)
+            reason = found.failure or refusal(sure, evidence, shift, self.limit)
+            inconsistent = evidence.inconsistent
+            back = None if inconsistent is None else round(inconsistent * unit, 4)
+            matrix = compose(self.nominal, motion)
+            attempts.append(Attempt(found.method, found.against, shift, sure, back, reason, evidence, matrix))
+        return attempts
+
+    def _pair(self, views: Mapping[str, _Shown], own: _Shown) -> tuple[Signal, Signal]:
+        """The signals of the references and of the sensor that match best."""
+        ones = [
+            Signal(other, index, edges, shown.view.valid)
+            for other, shown in views.items()
+            for index, edges in enumerate(shown.edges)
+        ]
+        i, j = best_pair([one.values for one in ones], own.edges, self.reach)
+        return ones[i], Signal(self.name, j, own.edges[j], own.view.valid)
+
+    def _turned(self, views: Mapping[str, _Shown]) -> Matrix:
+        """The nominal place turned about the middle of the scene as edges correlate best."""
+        import cv2
+
+        one, other = self._pair(views, _Shown(view(self.sources[self.name], self.nominal, self.coarse)))
+        rows, columns = self.coarse.shape
+        fixed, heights = spectra([one.values], self.reach), list[float]()
+        for angle in TURNS:
+            back = cv2.getRotationMatrix2D(((columns - 1) / 2, (rows - 1) / 2), float(angle), 1.0)
+            turned = np.asarray(cv2.warpAffine(other.values, back, (columns, rows)), dtype=np.float32)
+            heights.append(correlation_peak(fixed, spectra([turned], self.reach), (0, 0), WIDTH, exact=False).height)
+        return compose(self.nominal, rotation(float(TURNS[int(np.argmax(heights))]), self.size))
+
+    def _edges(self, views: Mapping[str, _Shown], own: _Shown, base: Matrix) -> list[Finding]:
+        """By correlating edges, refined by ECC both ways; by the correlation's peak if ECC fails."""
+        one, other = self._pair(views, own)
+        peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
+        evidence = self._evidence(peak.height, peak.second, None)
+        start = on_reference(translation(peak.shift), self.coarse)
+        against = f"{one.name}{band_label(one.index, self.sources[one.name].shape[0])}"
+        try:
+            motion, apart = self._refined((one, other), base, start)
+        except NotRefined as error:
+            failed = Finding("ecc", against, start, evidence, str(error))
+            return [failed, Finding("phase", against, start, evidence)]
+        return [Finding("ecc", against, motion, self._evidence(peak.height, peak.second, apart))]
+
+    def _evidence(self, height: float, second: float, apart: float | None) -> Evidence:
+        """Evidence of one method alone; `apart`: reference pixels between forward and backward."""
+        inconsistent = None if apart is None else round(apart / max(self.pixel, *self.coarse.pixel), 4)
+        return Evidence(round(height, 4), round(second, 4), 0.0, inconsistent, 0.0)
+
+    def _refined(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix) -> tuple[Matrix, float]:
+        """ECC on the fine grid, from the reference to the sensor and back: the motion, and how far the two differ.
+
+        Where that grid is much coarser than the images, once more in the window that shows most.
+        """
+        motion, apart = self._ecc(pair, base, start, self.fine)
+        if (away := farthest(motion, start, self.size)) > self._plausible():
+            raise NotRefined(f"ECC ended {away:.1f} reference pixels from the correlation's peak")
+        whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
+        if self.motion == "translation" and self.fine.pixel[0] > CLOSER * whole.pixel[0]:
+            with suppress(NotRefined):
+                closer, near = self._ecc(pair, base, motion, best_window(pair, self.coarse, whole))
+                if farthest(closer, motion, self.size) <= max(self.fine.pixel):
+                    return closer, near
+        return motion, apart
+
+    def _ecc(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix, grid: Comparison) -> tuple[Matrix, float]:
+        """ECC on a grid, both ways."""
+        first = self._signal(pair[0], self.placed[pair[0].name].matrix, grid)
+        second = self._signal(pair[1], base, grid)
+        begin = on_grid(start, grid)
+        usable = eroded(first.valid, BLUR), eroded(second.valid, BLUR)
+        there = refine(first.values, second.values, begin, usable, self.motion)
+        back = refine(second.values, first.values, invert(begin), usable[::-1], self.motion)
+        motion = on_reference(there, grid)
+        return motion, farthest(motion, invert(on_reference(back, grid)), self.size)
+
+    def _plausible(self) -> float:
+        """How far ECC may go from the correlation's peak, reference pixels; a turn moves the corners."""
+        return (1 + BLUR) * max(self.coarse.pixel) + self._turn()
+
+    def _turn(self) -> float:
+        """By how much a step of the turns that are tried moves the corners of the scene, reference pixels."""
+        if self.motion == "translation":
+            return 0.0
+        return float(np.radians(TURNS[1] - TURNS[0]) * np.hypot(*self.size) / 2)
+
+    def _signal(self, signal: Signal, matrix: Matrix, grid: Comparison) -> Signal:
+        """A signal of the coarse grid on another one."""
+        if grid == self.coarse:
+            return signal
+        bands = self.sources[signal.name].shape[0]
+        shown = view(self.sources[signal.name], matrix, grid, None if signal.index == bands else [signal.index])
+        return replace(signal, values=combined_signal(shown, BLUR), valid=shown.valid)
+
+    def _bands(self, views: Mapping[str, _Shown], own: _Shown) -> Finding:
+        """By fitting bands of the references to those of the sensor, and the other way round."""
+        there = principal(np.concatenate([shown.details for shown in views.values()]))
+        back = principal(own.details)
+        fit, returned = best_fits(there, back, self.reach, WIDTH)
+        motion = on_reference(translation(fit.shift), self.coarse)
+        backward = invert(on_reference(translation(returned.shift), self.coarse))
+        alone = max(components(there), components(back)) < ALONE
+        apart = None if alone else farthest(motion, backward, self.size) + self._turn() / 2
+        return Finding("regression", "+".join(views), motion, self._evidence(fit.share, fit.second, apart))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a sensor shows on the coarse grid, and its signals there, computed once."""
+
+    view: View
+
+    @cached_property
+    def edges(self) -> list[Floats]:
+        """Of every band, and of all together."""
+        return gradient_signals(self.view, BLUR)
+
+    @cached_property
+    def details(self) -> Floats:
+        """Of every band, (B, H, W)."""
+        return detail_signals(self.view, BLUR)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal of a sensor on a grid: that of band `index`, or of all bands together where that is their number."""
+
+    name: str
+    index: int
+    values: Floats
+    valid: Mask
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one method found: a motion of the reference's pixels, what speaks for it, and what failed."""
+
+    method: str
+    against: str
+    motion: Matrix
+    evidence: Evidence
+    failure: str | None = None
+
+
+def best_window(pair: tuple[Signal, Signal], coarse: Comparison, whole: Comparison) -> Comparison:
+    """The part of a grid, `FINE_SIDE` pixels a side at most, in which two signals of the coarse one show most edges."""
+    import cv2
+
+    shape = (min(FINE_SIDE, whole.shape[0]), min(FINE_SIDE, whole.shape[1]))
+    rows, columns = (
+        max(1, round(n * fine / rough))
+        for n, fine, rough in zip(shape, whole.pixel[::-1], coarse.pixel[::-1], strict=True)
+    )
+    edges = np.minimum(np.abs(pair[0].values), np.abs(pair[1].values))
+    means = cv2.boxFilter(edges, -1, (columns, rows), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    inner = means[: max(1, edges.shape[0] - rows + 1), : max(1, edges.shape[1] - columns + 1)]
+    top, left = (int(i) for i in np.unravel_index(int(inner.argmax()), inner.shape))
+    (width, height), (x, y) = whole.pixel, coarse.pixel
+    left_edge = min(left * x, (whole.shape[1] - shape[1]) * width)
+    top_edge = min(top * y, (whole.shape[0] - shape[0]) * height)
+    return Comparison(shape, [[width, 0.0, left_edge], [0.0, height, top_edge]])
+
+
+def band_label(index: int, bands: int) -> str:
+    """How a signal is called: ``[2]``, the second of several bands, `` mean``, or nothing for the only one."""
+    if bands == 1:
+        return ""
+    return " mean" if index == bands else f"[{index + 1}]"

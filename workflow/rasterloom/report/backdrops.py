@@ -1,0 +1,173 @@
+"""Images behind the report's pictures: the reference image of a stack, in no more pixels than a picture has."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.report.pages import Picture
+from rasterloom.report.pictures import Frame, fitted, jpeg, stretch_limits, stretched
+from rasterloom.store.files import atomic_path
+from rasterloom.store.job import Job
+
+KEPT = 16
+"""Images that are kept in memory between pictures, some 3 MB each."""
+
+OVERVIEW_PIXELS = 1024
+
+
+def fineness(scale: Mapping[str, Any]) -> float:
+    """About how many pixels a side a scale gives, for comparing scales without knowing the scenes."""
+    if scale.get("size") is not None:
+        return float(scale["size"])
+    factor = float(scale.get("factor") or 1.0) if scale.get("gsd") is None else min(1.0, 0.3 / float(scale["gsd"]))
+    return 3400.0 * factor
+
+
+def finest(scales: Sequence[Mapping[str, Any]]) -> str:
+    """Name of the finest of some scales."""
+    return str(max(scales, key=lambda scale: (fineness(scale), scale["name"]))["name"])
+
+
+def overview(tables: Mapping[str, Mapping[str, Any]], pixels: int = OVERVIEW_PIXELS) -> str:
+    """Name of the coarsest scale of so many pixels a side, which fill a picture of a whole scene; else the finest."""
+    scales = list(tables.values())
+    enough = [scale for scale in scales if fineness(scale) >= pixels]
+    chosen = min(enough, key=lambda scale: (fineness(scale), scale["name"])) if enough else None
+    return str(chosen["name"]) if chosen else finest(scales)
+
+
+def read_window(
+    path: Path, sensor: str, frame: Frame, size: tuple[int, int], every: bool = False
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A sensor of a stack as a picture shows it, without reading what the picture does not show.
+
+    Parameters
+    ----------
+    path : Path
+        A stack.
+    sensor : str
+        If the stack lacks it, its first sensor is shown.
+    frame : Frame
+        It may reach beyond the image: not valid there.
+    size : (width, height)
+        Of the reference image.
+    every : bool
+        All of the sensor's bands.
+
+    Returns
+    -------
+    (C, rows, columns) float32 array, (rows, columns) bool array
+        Three bands, or one if the sensor has fewer than three, or every one; and where they are valid.
+
+    Notes
+    -----
+    Memory: the picture, and bands of rows of the stack; nothing that grows with the height of the scene.
+    """
+    from rasterloom.raster.resample import resample_bands
+    from rasterloom.raster.stacks import open_stack
+
+    with open_stack(path) as stack:
+        plane = stack.sensors.index(sensor) if sensor in stack.sensors else 0
+        first, count = stack.planes(stack.sensors[plane]).start, stack.channels[plane]
+        bands = slice(first, first + (count if every else 3 if count >= 3 else 1))
+        x0, x1, across = _span(frame.x, frame.width, frame.columns, size[0], stack.shape[1])
+        y0, y1, down = _span(frame.y, frame.height, frame.rows, size[1], stack.shape[0])
+
+        def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+            block = np.asarray(stack.data[bands, y0 + start : y0 + stop, x0:x1], dtype=np.float32)
+            good = np.asarray(stack.valid[plane, y0 + start : y0 + stop, x0:x1]) != 0
+            good &= np.isfinite(block).all(axis=0)
+            return np.where(good, block, np.float32(0)), good
+
+        shape = (bands.stop - bands.start, y1 - y0, x1 - x0)
+        matrix = [[across[0], 0.0, across[1]], [0.0, down[0], down[1]]]
+        image = np.zeros((shape[0], frame.rows, frame.columns), np.float32)
+        mask = np.zeros((frame.rows, frame.columns), np.bool_)
+        for row, values, good in resample_bands(read, shape, matrix, (frame.rows, frame.columns)):
+            image[:, row : row + values.shape[1]] = values
+            mask[row : row + values.shape[1]] = good != 0
+    return image, mask
+
+
+def _span(start: float, length: float, pixels: int, extent: int, cells: int) -> tuple[int, int, tuple[float, float]]:
+    """Cells (first, last + 1) that a stretch needs, and step and offset of picture pixels within them."""
+    factor = cells / extent
+    first = min(max(0, int(np.floor(start * factor)) - 3), cells - 1)
+    last = max(min(cells, int(np.ceil((start + length) * factor)) + 3), first + 1)
+    return first, last, (length * factor / pixels, start * factor - first)
+
+
+@dataclass
+class Images:
+    """Images behind the pictures: of whole scenes, the latest kept in memory; of windows, read when asked for.
+
+    Attributes
+    ----------
+    job : Job
+    sizes : mapping of scene to (width, height)
+        Of the reference images.
+    overview : str
+        Name of the scale that whole scenes are read from.
+    """
+
+    job: Job
+    sizes: Mapping[str, tuple[int, int]]
+    overview: str
+    _kept: OrderedDict[str, tuple[NDArray[np.uint8], NDArray[np.float32]]] = field(default_factory=OrderedDict)
+
+    def frame(self, scene: str) -> Frame:
+        """The frame of a whole scene."""
+        return fitted(0.0, 0.0, *self.sizes[scene])
+
+    def whole(self, scene: str) -> NDArray[np.uint8]:
+        """A scene, stretched by its own limits, (rows, columns, 3) uint8."""
+        return self._image(scene)[0]
+
+    def window(self, scene: str, scale: str, frame: Frame) -> NDArray[np.uint8]:
+        """A window of a scene from a scale, stretched as the whole scene is."""
+        return stretched(*self._read(scene, scale, frame), self._image(scene)[1])
+
+    def _image(self, scene: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        if scene not in self._kept:
+            image, valid = self._read(scene, self.overview, self.frame(scene))
+            limits = stretch_limits(image, valid)
+            self._kept[scene] = stretched(image, valid, limits), limits
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(scene)
+        return self._kept[scene]
+
+    def _read(self, scene: str, scale: str, frame: Frame) -> tuple[NDArray[Any], NDArray[Any]]:
+        item = self.job.items(f"stacks/{scale}", [scene])[scene]
+        path = self.job.store.open_path(item)
+        return read_window(path, self.job.spec["reference"], frame, self.sizes[scene])
+
+
+@dataclass
+class Gallery:
+    """The folder of pictures, and which of them belong to this report."""
+
+    folder: Path
+    written: set[str] = field(default_factory=set)
+
+    def put(self, name: str, image: NDArray[np.uint8], text: str) -> Picture:
+        """Write a picture under a temporary name, then rename it."""
+        file = f"{name}.jpg"
+        with atomic_path(self.folder / file) as temporary:
+            temporary.write_bytes(jpeg(image))
+        self.written.add(file)
+        return Picture(f"{self.folder.name}/{file}", text, image.shape[1], image.shape[0])
+
+    def remove_stale(self) -> None:
+        """Remove the pictures of earlier reports that this one does not have."""
+        if self.folder.is_dir():
+            for path in self.folder.iterdir():
+                if path.name not in self.written and path.is_file():
+                    path.unlink()

@@ -1,0 +1,192 @@
+"""Findings about images and labels: what was unusual, where, and what the user can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rasterloom.raster.grid import scale_grid
+from rasterloom.raster.scan import SATURATED_SHARE
+from rasterloom.store.tables import read_tsv, tsv_text
+
+INPUTS, REGISTRATION = TABLES = ("inputs", "registration")
+"""The tables, each a job."""
+
+COLUMNS = ("scene", "source", "file", "finding", "detail", "remedy")
+"""``source``: the sensor or class; ``file``: names of files, without folders."""
+
+REMEDIES: Mapping[str, str] = {
+    "all-no-data": "nothing can be found there: leave the scene or sensor out, or correct `nodata` of the sensor",
+    "no-data": "left out of training, results empty there; if they are data, correct `nodata` of the sensor",
+    "not-finite": "taken for pixels without data; if there should be values, get the file again",
+    "constant-band": "it says nothing: check the file, or choose the other bands, as in image.tif[1,2]",
+    "saturated": "bright things look alike there; nothing to do unless a class depends on them",
+    "shift": "look at the scene in the report; give the shift (`registration: {shift: [dx, dy]}`) or raise `max_shift`",
+    "small": "it is mirrored at its edges; choose a smaller `window` of the prediction, or a finer scale",
+    "mended": "a ring that crossed itself keeps all that it encloses; draw it again if that is wrong",
+    "no-area": "left out; remove them from the file",
+    "duplicate": "taken once; remove the copies from the file",
+    "duplicate-row": "all of them were taken together; keep one if they are versions of one another",
+    "collection": "its polygons were taken; buffer points and lines to the width of the objects",
+    "third-coordinate": "heights were left out; nothing to do",
+    "tiny": "they cover less than a pixel; nothing to do, or remove them",
+    "clipped": "cut at the border of the image; nothing to do",
+    "outside": "left out; check the coordinate system of the file if they should be in the image",
+    "none-inside": "counts as a scene without the class; check the file if there should be some",
+    "part": "the rest counts as without the class; give a mask of the whole image",
+    "empty": "left out; give them a geometry, or remove them",
+    "unknown-class": "left alone; add the class to the configuration if it should be found",
+    "note": "",
+}
+"""What one might do about each finding."""
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """A row of the table but for its last cell."""
+
+    scene: str
+    source: str
+    file: str
+    finding: str
+    detail: str
+
+    @property
+    def cells(self) -> list[str]:
+        """The row, as in `COLUMNS`."""
+        return [self.scene, self.source, self.file, self.finding, self.detail, REMEDIES[self.finding]]
+
+
+# Images ------------------------------------------------------------------------------------------------
+
+
+def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is odd about a sensor of a scene.
+
+    Parameters
+    ----------
+    scene, sensor : str
+    files : sequence of str
+        Names of its files.
+    entry : mapping
+        Its part of the registration: ``width``, ``height``, ``facts`` of each band, ``accepted``, ``fallback``.
+    """
+    file, pixels, bands = "; ".join(files), entry["width"] * entry["height"], list(enumerate(entry["facts"], 1))
+    missing = max(band["missing"] for _, band in bands)
+    found = {
+        "all-no-data": [f"all {pixels} pixels"] if missing == pixels else [],
+        "no-data": [_share(missing, pixels)] if 0 < missing < pixels else [],
+        "not-finite": [f"band {n}: {band['not_finite']} pixels" for n, band in bands if band["not_finite"]],
+        "constant-band": [
+            f"band {n}: {band['low']:g} everywhere"
+            for n, band in bands
+            if band["low"] is not None and band["low"] == band["high"]
+        ],
+        "saturated": [
+            f"band {n}: {_share(band['full'], pixels - band['missing'])} at {band['high']:g}"
+            for n, band in bands
+            if band["full"] > SATURATED_SHARE * (pixels - band["missing"]) and band["low"] != band["high"]
+        ],
+        "shift": [] if entry["accepted"] else [entry["fallback"]],
+    }
+    for finding, details in found.items():
+        if details:
+            yield Finding(scene, sensor, file, finding, "; ".join(details))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole} pixels ({100 * part / whole:.3g} %)"
+
+
+def size_findings(
+    scene: str, sensor: str, files: Sequence[str], reference: Mapping[str, Any], windows: Iterable[Mapping[str, Any]]
+) -> Iterator[Finding]:
+    """Scales on which a scene is smaller than the window that a network sees."""
+    for entry in windows:
+        scale, window = entry["scale"], entry["window"]
+        grid = scale_grid(scale, reference["width"], reference["height"], reference["gsd"])
+        if min(grid.width, grid.height) < window:
+            detail = f"{grid.width} x {grid.height} pixels at scale {scale['name']}, the window has {window}"
+            yield Finding(scene, sensor, "; ".join(files), "small", detail)
+
+
+# Labels ------------------------------------------------------------------------------------------------
+
+
+def label_findings(scene: str, name: str, file: str, facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is odd about the labels of a class in a scene, by the facts that the stage `label` keeps beside them.
+
+    Where many scenes share a file, what concerns the file alone is in rows without a scene.
+    """
+    outside = facts.get("elsewhere", 0) + (0 if facts.get("shared") else facts.get("outside", 0))
+    found = {
+        "mended": _count(facts.get("mended"), "polygon crosses itself", "polygons cross themselves"),
+        "no-area": _count(facts.get("no-area"), "polygon without an area", "polygons without an area"),
+        "duplicate": _count(facts.get("duplicate"), "polygon equals another", "polygons equal others"),
+        "duplicate-row": _count(facts.get("duplicate-row"), "row", "rows of this scene and class"),
+        "collection": _collections(facts),
+        "third-coordinate": _count(facts.get("third-coordinate"), "geometry with heights", "geometries with heights"),
+        "tiny": _count(facts.get("tiny"), "polygon below a pixel", "polygons below a pixel"),
+        "clipped": _count(facts.get("clipped"), "polygon reaches beyond the image", "polygons reach beyond the image"),
+        "outside": _count(outside, "feature lies outside the image", "features lie outside the image"),
+        "none-inside": "nothing of the file lies in the image" if facts.get("nowhere") else "",
+        "part": f"the mask shows {facts['part']:g} % of the image" if "part" in facts else "",
+    }
+    for finding, detail in found.items():
+        if detail:
+            yield Finding(scene, name, file, finding, detail)
+    if facts.get("empty"):
+        detail = _count(facts["empty"], "feature without a geometry", "features without a geometry")
+        yield Finding("" if facts.get("shared") else scene, name, file, "empty", detail)
+
+
+def _count(number: int | None, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}" if number else ""
+
+
+def _collections(facts: Mapping[str, Any]) -> str:
+    given = _count(facts.get("collection"), "GEOMETRYCOLLECTION", "GEOMETRYCOLLECTIONs")
+    left = _count(facts.get("left-out"), "point or line in it left out", "points and lines in them left out")
+    return f"{given}, {left}" if left else given
+
+
+def class_findings(files: Mapping[str, Iterable[Mapping[str, Any]]], classes: Mapping[str, int]) -> Iterator[Finding]:
+    """Classes in files of labels that the configuration does not have: a row a file.
+
+    Parameters
+    ----------
+    files : mapping
+        By name of the file the facts of all labels that were read from it.
+    classes : mapping of str to int
+        Number of each class.
+    """
+    for file, facts in files.items():
+        numbers, values = set(), set()
+        for found in facts:
+            numbers |= set(found.get("numbers", [])) - set(classes.values())
+            values |= set(found.get("unknown", []))
+        if numbers:
+            yield Finding("", "", file, "unknown-class", f"class numbers {', '.join(map(str, sorted(numbers)))}")
+        if values:
+            yield Finding("", "", file, "unknown-class", f"classes {', '.join(map(repr, sorted(values)))}")
+
+
+# The table ---------------------------------------------------------------------------------------------
+
+
+def table(found: Iterable[Finding]) -> str:
+    """Tab-separated text: the header, and a row a finding, sorted, each once."""
+    return tsv_text(COLUMNS, (finding.cells for finding in sorted(set(found))))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Rows of ``inputs.tsv`` by column.
+
+    Raises
+    ------
+    MissingInputError, StoreError
+        If it is not there, or is not the table that this stage writes.
+    """
+    return read_tsv(path, COLUMNS, "quality", "findings")

@@ -1,0 +1,362 @@
+"""Pictures of registrations: edges of a sensor over those of the reference, before and after.
+
+Both come from the stacks: what a stack shows at x - shift is what it would show at x if the files were right, and
+likewise where a turn was found as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.raster.grid import Matrix, compose, invert
+from rasterloom.registration.motions import moved_by, translation
+from rasterloom.registration.table import ShiftRow
+from rasterloom.report.backdrops import Gallery, overview, read_window
+from rasterloom.report.pages import Overlay
+from rasterloom.report.pictures import (
+    Bytes,
+    Colour,
+    Floats,
+    Frame,
+    fitted,
+    hexadecimal,
+    muted,
+    stretch_limits,
+    stretched,
+)
+from rasterloom.store.job import Job
+
+if TYPE_CHECKING:
+    from rasterloom.report.pages import Picture
+
+MOST = 6
+"""Registrations that are shown, the worst ones."""
+
+SENSOR_PIXELS = 96
+"""Side of a window, in pixels of the sensor; it is the whole scene where that is not much more."""
+
+LEAST = 160
+"""Side of a window, in pixels of the reference and of the stack's grid, at least."""
+
+MUCH_MORE = 1.6
+
+LONGEST = 640
+
+ENOUGH = 2048
+"""Pixels a side of a scale that is fine enough: a tenth of its pixel is seen, and a finer one costs more to read."""
+
+EDGES = 0.1
+"""Share of a picture's pixels that are taken for strong edges; those that hang on to them may be half as strong."""
+
+TOP, FAINT = 0.002, 0.15
+"""An edge is no strong one with less than this part of the slope that this share of the pixels reaches."""
+
+BLUR = 0.7
+"""Deviation, in pixels of the sensor, of the Gaussian before edges of it are looked for."""
+
+PIXEL = 0.62
+"""That of the Gaussian that does to an image about what a sensor does by averaging over its pixels, and stacking."""
+
+REFERENCE: Colour = (255, 40, 40)
+"""Edges of the reference: red."""
+
+SENSOR: Colour = (0, 225, 255)
+"""Edges of the sensor: cyan."""
+
+BOTH: Colour = (255, 255, 255)
+
+Mask = NDArray[np.bool_]
+
+
+def overlay_scales(spec: Mapping[str, Any]) -> list[str]:
+    """Scales from which overlays may be drawn, of all scenes, as it is not known beforehand which are the worst."""
+    sensors = {name for names in spec["scale_sensors"].values() for name in names} - {spec["reference"]}
+    return sorted({scale_of(spec, name) for name in sensors})
+
+
+def scale_of(spec: Mapping[str, Any], sensor: str) -> str:
+    """The scale from which a sensor is drawn: the coarsest of those that have it which is fine enough."""
+    having = {name: spec["scales"][name] for name, sensors in spec["scale_sensors"].items() if sensor in sensors}
+    return overview(having, ENOUGH)
+
+
+def overlay_legend(reference: str) -> list[tuple[str, str]]:
+    """Colours of the pictures, and what they mean."""
+    entries = ((REFERENCE, f"edges of {reference}"), (SENSOR, "edges of the sensor"), (BOTH, "both at one place"))
+    return [(hexadecimal(colour), text) for colour, text in entries]
+
+
+def draw_overlays(
+    job: Job, rows: Sequence[ShiftRow], sizes: Mapping[str, tuple[int, int]], gallery: Gallery
+) -> list[Overlay]:
+    """The worst of the registrations that were, or should have been, estimated.
+
+    Parameters
+    ----------
+    job : Job
+        Of the report.
+    rows : sequence of ShiftRow
+        The worst first.
+    sizes : mapping of scene to (width, height)
+        Of the reference images.
+    gallery : Gallery
+
+    Notes
+    -----
+    Memory: some pictures, and bands of rows of a stack; nothing that grows with the scenes or their size.
+    """
+    stacked = {name for names in job.spec["scale_sensors"].values() for name in names}
+    shown = [row for row in rows if row.estimated and row.scene in sizes and row.sensor in stacked]
+    return [Overlay(row, _draw(job, row, sizes[row.scene], gallery)) for row in shown[:MOST]]
+
+
+@dataclass(frozen=True)
+class _Planes:
+    """The planes of reference and sensor in the stack of a scene."""
+
+    path: Path
+    reference: str
+    sensor: str
+    size: tuple[int, int]
+
+    @property
+    def cell(self) -> float:
+        """Side of a pixel of the stack, in reference pixels."""
+        from rasterloom.raster.stacks import open_stack
+
+        with open_stack(self.path) as stack:
+            return max(self.size[0] / stack.shape[1], self.size[1] / stack.shape[0])
+
+    def read(self, frame: Frame) -> tuple[NDArray[Any], Mask, NDArray[Any], Mask]:
+        """Bands and validity of the reference, and of the sensor."""
+        return (
+            *read_window(self.path, self.reference, frame, self.size),
+            *read_window(self.path, self.sensor, frame, self.size, every=True),
+        )
+
+
+def _planes(job: Job, row: ShiftRow, size: tuple[int, int]) -> _Planes:
+    item = job.items(f"stacks/{scale_of(job.spec, row.sensor)}", [row.scene])[row.scene]
+    return _Planes(job.store.open_path(item), job.spec["reference"], row.sensor, size)
+
+
+def _draw(job: Job, row: ShiftRow, size: tuple[int, int], gallery: Gallery) -> list[Picture]:
+    """Before and after, or the one picture of a sensor that was not moved."""
+    planes, frame = _planes(job, row, size), fitted(0.0, 0.0, *size, LONGEST)
+    side = window_side(row.pixel, planes.cell, size)
+    if side is not None:
+        frame = busiest(planes, frame, side, row.pixel)
+    reference, good, after, valid = planes.read(frame)
+    blur, wider = blurs(row.pixel, frame)
+    limits = stretch_limits(after, valid)
+    base = muted(stretched(reference, good, stretch_limits(reference, good)), 0.0, 0.5)
+    red = edges(reference, good, wider)
+    level = edge_level(after, valid, blur, limits)
+    stem = f"registration.{row.scene}.{row.sensor}"
+    extent = "The whole scene" if side is None else f"A window of {side:.0f} x {side:.0f} pixels of the image"
+    picture = overlaid(base, red, edges(after, valid, blur, limits, level))
+    if row.shift == (0.0, 0.0) and row.turn == 0:
+        return [gallery.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
+    before, seen = unmoved(planes, row, frame)
+    first = overlaid(base, red, edges(before, seen, blur, limits, level))
+    return [
+        gallery.put(f"{stem}.before", first, f"{extent}: where the files put it."),
+        gallery.put(f"{stem}.after", picture, "As it was stacked."),
+    ]
+
+
+def unmoved(planes: _Planes, row: ShiftRow, frame: Frame) -> tuple[NDArray[Any], Mask]:
+    """What a frame would show of a sensor if it lay where its files put it: bands, and where they are valid.
+
+    A stack shows at x what it would show at motion(x), which is turned and shifted: the reverse brings it back.
+    """
+    if row.turn == 0:
+        shifted = replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1])
+        return read_window(planes.path, row.sensor, shifted, planes.size, every=True)
+    import cv2
+
+    back = invert(moved_by(row.shift, row.turn, planes.size))
+    wide = around(frame, back)
+    bands, valid = read_window(planes.path, row.sensor, wide, planes.size, every=True)
+    inner = compose(invert(wide.matrix), compose(back, frame.matrix))
+    centres = compose(translation((-0.5, -0.5)), compose(inner, translation((0.5, 0.5))))
+    place, size = np.array(centres), (frame.columns, frame.rows)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    turned = [cv2.warpAffine(np.ascontiguousarray(band), place, size, flags=flags) for band in bands]
+    share = cv2.warpAffine(valid.astype(np.float32), place, size, flags=flags)
+    return np.stack(turned), np.asarray(share > 0.99)
+
+
+def around(frame: Frame, motion: Matrix) -> Frame:
+    """The frame of the same scale around what a motion of the reference's pixels makes of a frame."""
+    corners = np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * [[frame.width], [frame.height]] + [[frame.x], [frame.y]]
+    moved = np.array(motion) @ np.vstack([corners, np.ones(4)])
+    (left, upper), (right, lower) = moved.min(axis=1).tolist(), moved.max(axis=1).tolist()
+    columns, rows = (
+        ceil(extent * scale) for extent, scale in zip((right - left, lower - upper), frame.scale, strict=True)
+    )
+    return Frame(left, upper, columns / frame.scale[0], rows / frame.scale[1], columns, rows)
+
+
+def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | None:
+    """Side of the window that is shown of a scene, in reference pixels; None: all of it.
+
+    Parameters
+    ----------
+    pixel, cell : float
+        Sides of the sensor's pixel, and of one of the stack that the window is read from, in reference pixels.
+    size : (width, height)
+        Of the reference image.
+
+    Examples
+    --------
+    >>> window_side(4.0, 1.0, (3400, 3400)), window_side(24.0, 1.0, (3400, 3400))
+    (384.0, None)
+    """
+    side = max(SENSOR_PIXELS * pixel, LEAST * max(1.0, cell))
+    return side if side * MUCH_MORE < min(size) else None
+
+
+def busiest(planes: _Planes, whole: Frame, side: float, pixel: float) -> Frame:
+    """The frame of the square window, a side long, in which both reference and sensor have most edges."""
+    import cv2
+
+    reference, good, sensor, valid = planes.read(whole)
+    blur, wider = blurs(pixel, whole)
+    span = [max(1, round(side / 2 * scale)) for scale in whole.scale]
+    means = [strength(reference, good, wider), strength(sensor, valid, blur)]
+    for _ in range(2):  # twice over half a side: what is in the middle counts most
+        means = [
+            np.asarray(cv2.boxFilter(mean, -1, (span[0], span[1]), borderType=cv2.BORDER_CONSTANT), np.float32)
+            for mean in means
+        ]
+    row, column = np.unravel_index(int(np.minimum(*means).argmax()), means[0].shape)
+    centre = ((column + 0.5) / whole.scale[0], (row + 0.5) / whole.scale[1])
+    x, y = (
+        float(np.clip(middle - side / 2, 0.0, extent - side))
+        for middle, extent in zip(centre, planes.size, strict=True)
+    )
+    return fitted(round(x), round(y), side, side, LONGEST)
+
+
+def blurs(pixel: float, frame: Frame) -> tuple[float, float]:
+    """Deviations, in pixels of a picture, of the Gaussians that bring a sensor and the reference to one resolution.
+
+    Parameters
+    ----------
+    pixel : float
+        Side of the sensor's pixel, in reference pixels.
+    frame : Frame
+    """
+    wider = max(0.0, pixel**2 - 1.0) * PIXEL**2 + (BLUR * pixel) ** 2
+    return BLUR * pixel * frame.scale[0], float(wider**0.5) * frame.scale[0]
+
+
+# Edges ----------------------------------------------------------------------------------------------------------
+
+
+def gradients(
+    bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None
+) -> tuple[Floats, Floats, Mask]:
+    """Horizontal and vertical slope of the sum of bands, each stretched by its limits.
+
+    Parameters
+    ----------
+    bands : (C, H, W) float32 array
+    valid : (H, W) bool array
+    blur : float
+        Deviation of a Gaussian, in pixels, that is applied first; at least 0.7.
+    limits : (C, 2) float32 array
+        As `rasterloom.report.pictures.stretch_limits` gives them, by default those of the bands.
+
+    Returns
+    -------
+    Two (H, W) float32 arrays, and a (H, W) bool array
+        The last: where a slope is of the image alone, not of the border of what is valid. The Gaussian means over what
+        is valid.
+    """
+    import cv2
+
+    limits = stretch_limits(bands, valid) if limits is None else limits
+    low, high = limits[:, :1, None], limits[:, 1:, None]
+    level = np.clip((np.where(valid, bands, low) - low) / (high - low), -0.5, 1.5).sum(axis=0).astype(np.float32)
+    level[~valid] = 0.0
+    sigma = max(blur, 0.7)
+    smooth = cv2.GaussianBlur(level, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    if not valid.all():
+        share = cv2.GaussianBlur(valid.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        smooth = smooth / np.maximum(share, np.float32(1e-3))
+    across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, borderType=cv2.BORDER_REPLICATE) for dx in (1, 0))
+    margin = 2 * round(2 * sigma) + 3
+    inside = cv2.erode(valid.astype(np.uint8), np.ones((margin, margin), np.uint8), borderValue=1) > 0
+    return np.where(inside, across, 0.0), np.where(inside, down, 0.0), inside
+
+
+def strength(bands: NDArray[Any], valid: Mask, blur: float) -> Floats:
+    """Length of the slope, (H, W) float32, 0..1: what is among the strongest `EDGES` is 1."""
+    across, down, inside = gradients(bands, valid, blur)
+    length = np.hypot(across, down)
+    level = _strong(length, inside)
+    return np.clip(length / level, 0.0, 1.0).astype(np.float32) if level > 0 else np.zeros(valid.shape, np.float32)
+
+
+def edge_level(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None) -> float:
+    """The slope from which an edge is a strong one."""
+    across, down, inside = gradients(bands, valid, blur, limits)
+    return _strong(np.hypot(across, down), inside)
+
+
+def _strong(length: NDArray[Any], inside: Mask) -> float:
+    if not inside.any():
+        return 0.0
+    usual, top = np.quantile(length[inside], [1.0 - EDGES, 1.0 - TOP])
+    return max(float(usual), FAINT * float(top))
+
+
+def edges(
+    bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None, level: float | None = None
+) -> Floats:
+    """Edges as thin smooth lines, (H, W) float32, 0..1.
+
+    Parameters
+    ----------
+    bands, valid, blur, limits : see `gradients`
+    level : float
+        As `edge_level` gives it, by default that of the bands: two pictures with one level compare.
+    """
+    import cv2
+
+    across, down, inside = gradients(bands, valid, blur, limits)
+    strong = _strong(np.hypot(across, down), inside) if level is None else level
+    if not strong > 0:
+        return np.zeros(valid.shape, np.float32)
+    unit = 1000.0 / strong  # as integers, in which OpenCV wants slopes
+    steps = [np.clip(np.rint(slope * unit), -16000, 16000).astype(np.int16) for slope in (across, down)]
+    lines = cv2.Canny(steps[0], steps[1], 500, 1000, L2gradient=True)
+    lines[cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 0] = 0  # where slopes end
+    wide = cv2.dilate(lines, np.ones((2, 2), np.uint8))
+    return np.asarray(cv2.GaussianBlur(wide, (3, 3), 0.6), np.float32) / 255.0
+
+
+def overlaid(base: Bytes, reference: Floats, sensor: Floats) -> Bytes:
+    """Edges over an image: those of the reference in red, of the sensor in cyan, white where they coincide.
+
+    Parameters
+    ----------
+    base : (H, W, 3) uint8 array
+    reference, sensor : (H, W) float32 arrays
+        Opacity of the edges, 0..1.
+    """
+    both = np.minimum(reference, sensor)
+    parts = ((reference - both, REFERENCE), (sensor - both, SENSOR), (both, BOTH))
+    out = base.astype(np.float32) * (1.0 - np.maximum(reference, sensor))[..., None]
+    for part, colour in parts:
+        out += part[..., None] * np.array(colour, np.float32)
+    return np.asarray(np.rint(np.clip(out, 0, 255)), dtype=np.uint8)

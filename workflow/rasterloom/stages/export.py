@@ -1,0 +1,98 @@
+"""Vectors for a GIS: one GeoPackage a scene, one layer a class, and a list of them a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rasterloom.polygons.areas import areas_m2
+from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.registration.record import read_registration
+from rasterloom.store.files import atomic_path, write_text
+from rasterloom.store.job import Job, scene_manifests
+
+VERSION = 1
+
+COLUMNS = ("scene", "file", "layer", "objects")
+
+
+def layer(polygons: Any, reference: dict[str, Any]) -> Any:
+    """What a layer holds.
+
+    Parameters
+    ----------
+    polygons : GeoDataFrame
+        A polygons artifact: scene, class, geometry (map coordinates), pixel.
+    reference : dict
+        The ``reference`` of the scene's registration.
+
+    Returns
+    -------
+    GeoDataFrame
+        scene, class, number (from 1), area_px, area_m2 (if known), x and y (a point within the object, map
+        coordinates), longitude and latitude (of that point, if there is a CRS), geometry.
+    """
+    import geopandas
+    import shapely
+
+    pixel, mapped = polygons["pixel"].to_numpy(), polygons.geometry.to_numpy()
+    points = shapely.point_on_surface(mapped)
+    columns: dict[str, Any] = {
+        "scene": polygons["scene"].to_numpy(),
+        "class": polygons["class"].to_numpy(),
+        "number": np.arange(1, len(polygons) + 1),
+        "area_px": shapely.area(pixel),
+    }
+    square = areas_m2(mapped, pixel, reference.get("crs"), reference.get("gsd"), reference.get("transform"))
+    if square is not None:
+        columns["area_m2"] = square
+    columns |= {"x": shapely.get_x(points), "y": shapely.get_y(points)}
+    if polygons.crs is not None and reference.get("transform") is not None:
+        places = geopandas.GeoSeries(points, crs=polygons.crs).to_crs("EPSG:4326")
+        columns |= {"longitude": shapely.get_x(places.to_numpy()), "latitude": shapely.get_y(places.to_numpy())}
+    return geopandas.GeoDataFrame(columns, geometry=mapped, crs=polygons.crs)
+
+
+def write_layer(path: Path, name: str, table: Any) -> None:
+    """Add a layer of polygons to a GeoPackage (created if need be); an empty table gives an empty layer."""
+    import warnings
+
+    import pyogrio
+
+    with warnings.catch_warnings():
+        # A table without CRS is a normal one here: not all imagery has a georeference.
+        warnings.filterwarnings("ignore", message="'crs' was not provided")
+        pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon")
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests read: the polygons of every class, and the registration."""
+    return [*polygon_manifests(spec), *scene_manifests("registration", spec["scenes"])]
+
+
+def run(job: Job) -> None:
+    """Write a GeoPackage a scene, then the list of them, which ends the job."""
+    scenes = job.spec["scenes"]
+    lines = ["\t".join(COLUMNS)]
+    for done, scene in enumerate(scenes, start=1):
+        name = f"{scene}.gpkg"
+        with atomic_path(job.output.parent / name) as path:
+            lines += [f"{scene}\t{name}\t{layer_name}\t{count}" for layer_name, count in _write(job, scene, path)]
+        job.progress(done, len(scenes), scene)
+    write_text(job.output, "\n".join(lines) + "\n")
+
+
+def _write(job: Job, scene: str, path: Path) -> list[tuple[str, int]]:
+    """Write the layers of a scene; their names and numbers of objects."""
+    from rasterloom.polygons.record import read_polygons
+
+    items = polygon_items(job, [scene])
+    registration = read_registration(job.store.open_path(job.items("registration", [scene])[scene]))
+    counts = []
+    for name in job.spec["classes"]:
+        polygons = read_polygons(job.store.open_path(items[name][scene]))
+        write_layer(path, name, layer(polygons, registration["reference"]))
+        counts.append((name, len(polygons)))
+    return counts

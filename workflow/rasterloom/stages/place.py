@@ -1,0 +1,65 @@
+"""Stage place: where the sensors of an acquisition's scenes lie; one without an estimate of its own by the others'.
+
+What a sensor is off is a property of an acquisition: scenes that were taken together share it, but for a pixel or so.
+A scene whose own estimates were all refused is therefore put where the median of the others says, if they agree.
+
+Spec (besides ``stage`` and ``version``): ``acquisition``: its ``name`` and the ``scenes`` whose estimates count;
+``scenes``: those that are settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rasterloom.registration.acquisition import estimates, settled, unplaced
+from rasterloom.registration.record import read_registration
+from rasterloom.registration.table import GROUP
+from rasterloom.store.digest import digest
+from rasterloom.store.files import write_json
+from rasterloom.store.job import Job, Wanted, scene_manifests
+from rasterloom.store.store import Writing
+
+VERSION = 2
+
+
+def inputs(spec: Mapping[str, Any]) -> list[str]:
+    """Manifests that the stage reads: the registrations of all scenes of the acquisition."""
+    return scene_manifests("registration", spec["acquisition"]["scenes"])
+
+
+def run(job: Job) -> None:
+    """Settle the scenes of one acquisition; see the module `rasterloom.stages.place`."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        write_json(work.path, want.work)
+        work.digest = digest(want.work)
+        work.parts.update({name: digest(sensor) for name, sensor in want.work["sensors"].items()})
+        for name, sensor in want.work["sensors"].items():
+            if sensor["method"] == GROUP:
+                job.log(f"place: {want.name}, {name}: {sensor['fallback']}")
+
+    job.finish(job.obtain(wanted(job), ".registration.json", make, total=len(job.spec["scenes"])))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The settled registration of each scene: its own, as it is, unless a sensor of it was left without an estimate."""
+    name, scenes = job.spec["acquisition"]["name"], job.spec["acquisition"]["scenes"]
+    items = job.items("registration", scenes)
+    known: dict[str, dict[str, Any]] = {}
+
+    def read(scene: str) -> dict[str, Any]:
+        if scene not in known:
+            known[scene] = read_registration(job.store.open_path(items[scene]))
+        return known[scene]
+
+    for scene in job.spec["scenes"]:
+        lacking = unplaced(read(scene))
+        if not lacking:
+            yield Wanted(scene, items[scene].key, None, None, taken=items[scene])
+            continue
+        others = [read(other) for other in scenes if other != scene]
+        shifts = {sensor: estimates(sensor, read(scene), others) for sensor in lacking}
+        recipe = {"acquisition": name}
+        origin = {"registration": items[scene].digest, "others": len(others), "shifts": shifts}
+        yield Wanted(scene, job.key(recipe, origin), recipe, origin, settled(read(scene), others, name))

@@ -1,0 +1,158 @@
+"""Stage `predict`: the probability of one member in every scene of a batch.
+
+Out-of-fold where a scene was held out, the mean over the folds' checkpoints elsewhere. torch is imported only
+if a scene is missing from the store.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rasterloom.labels.folds import checkpoints_of
+from rasterloom.learning.checkpoint import load_checkpoint
+from rasterloom.learning.inference import (
+    Predictor,
+    encoded,
+    load_network,
+    mean_forward,
+    network_rows,
+    normalisation_of,
+    pixel_rows,
+)
+from rasterloom.learning.stack_reader import StackReader, reference_place, sensor_parts
+from rasterloom.learning.windows import Floats
+from rasterloom.raster.planes import write_plane
+from rasterloom.store.job import Job, Wanted, scene_manifests
+from rasterloom.store.store import Item, Writing
+
+VERSION = 2
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests that a prediction reads, relative to the results folder."""
+    return [
+        *scene_manifests(f"stacks/{spec['scale']['name']}", spec["scenes"]),
+        *[f"models/{spec['member']}/{fold}.json" for fold in spec["folds"]],
+        *([f"folds/{spec['group']}.json"] if spec["labelled"] else []),
+    ]
+
+
+def run(job: Job) -> None:
+    """Predict the scenes of a batch that the store does not hold yet."""
+    found: dict[str, Item] = {}
+    missing: list[Wanted] = []
+    for want in wanted(job):
+        item = job.store.find(job.stage, want.key)
+        if item is None:
+            missing.append(want)
+        else:
+            found[want.name] = item
+    if missing:
+        found.update(_predict(job, missing))
+    job.finish({scene: found[scene] for scene in job.spec["scenes"]})
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a prediction is made from: the scene's stack, and the checkpoints by fold."""
+
+    stack: Item
+    models: dict[str, Item]
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The prediction of each scene of the batch."""
+    spec = job.spec
+    models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
+    folds = _folds(job) if spec["labelled"] else {}
+    stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
+    # a pixel model's result does not depend on how it is computed
+    prediction = spec["prediction"] if spec["model"]["kind"] == "unet" else {}
+    recipe = {"sensors": spec["sensors"], "reference": spec["reference"], "prediction": prediction}
+    for scene, stack in stacks.items():
+        chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["final"])
+        inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
+        key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
+        yield Wanted(scene, key, recipe, inputs, _Given(stack, {fold: models[fold] for fold in chosen}))
+
+
+def _folds(job: Job) -> dict[str, dict[str, list[str]]]:
+    item = job.manifest(f"folds/{job.spec['group']}").items[job.spec["group"]]
+    folds: dict[str, dict[str, list[str]]] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
+    return folds
+
+
+def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
+    """Predict scenes, loading each checkpoint once."""
+    spec = job.spec
+    models = {fold: item for want in missing for fold, item in want.work.models.items()}
+    found: dict[str, Item] = {}
+    with ExitStack() as stack:
+        paths = {fold: job.store.open_path(models[fold]) for fold in sorted(models)}
+        predictor, hardware = _predictor(job, stack, paths)
+
+        def make(want: Wanted, work: Writing) -> None:
+            path, chosen = job.store.open_path(want.work.stack), list(want.work.models)
+            with StackReader(path, spec["sensors"], spec["reference"]) as reader:
+                started = time.monotonic()
+                blocks = predictor(reader, chosen, partial(_say, job, want.name))
+                work.digest = write_plane(work.path, "probability", reader.shape, encoded(blocks, reader))
+                seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
+                work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
+                if hardware:
+                    work.cost["network"] = _speed(spec, hardware, seconds, reader, len(chosen))
+
+        for done, want in enumerate(missing, 1):
+            found[want.name] = job.made(want, ".zarr.zip", make)
+            job.progress(done, len(missing), f"{spec['member']}: {want.name}")
+    return found
+
+
+def _speed(
+    spec: Mapping[str, Any], hardware: str, seconds: float, reader: StackReader, checkpoints: int
+) -> dict[str, Any]:
+    """What a scene says of the speed of the device."""
+    from rasterloom.learning.cost import forward_passes, speed_of
+
+    prediction = spec["prediction"]
+    passes = checkpoints * forward_passes(prediction, *reader.shape)
+    window, precision = int(prediction["window"]), prediction["precision"]
+    channels = len(reader.planes)
+    return asdict(speed_of("prediction", hardware, precision, seconds, spec["model"], channels, window, passes))
+
+
+def _say(job: Job, scene: str, text: str) -> None:
+    job.log(f"predict: {job.spec['member']}: {scene}: {text}")
+
+
+def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> tuple[Predictor, str | None]:
+    """The function that predicts a scene, with the checkpoints loaded, and the network's hardware.
+
+    `stack` holds the device.
+    """
+    spec = job.spec
+    checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
+    if spec["model"]["kind"] != "unet":
+        threads = int(spec["prediction"].get("threads", 1))
+        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], threads), None
+    from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+
+    keep_memory()
+    device = stack.enter_context(pick_device())
+    stack.enter_context(computing(int(spec["prediction"]["threads"])))
+    networks = {fold: load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
+
+    def predict(reader: StackReader, chosen: Sequence[str], say: Callable[[str], None]) -> Iterator[Floats]:
+        forward = mean_forward([networks[fold] for fold in chosen], spec["prediction"], device)
+        # checkpoints of one member share their statistics: one normalised window serves all of them
+        normalisation = normalisation_of(checkpoints[chosen[0]], reader)
+        return network_rows(reader, normalisation, forward, spec["prediction"], say)
+
+    return predict, hardware_name(device.name, int(spec["prediction"]["threads"]))

@@ -1,0 +1,57 @@
+"""Stage register: where each sensor of a scene lies on the reference, how sure that is, and what the files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rasterloom.raster.contest_grid import grid_extent
+from rasterloom.raster.scan import Scan, scan_sensor
+from rasterloom.registration.scene import ordered, register_scene
+from rasterloom.store.digest import digest
+from rasterloom.store.files import write_json
+from rasterloom.store.job import Job, Wanted
+from rasterloom.store.store import Writing
+
+VERSION = 5
+
+
+def inputs(spec: Mapping[str, Any]) -> list[str]:
+    """Manifests that the stage reads: none, it reads source files."""
+    return []
+
+
+def run(job: Job) -> None:
+    """Register one scene; see the module `rasterloom.stages.register`."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+    def make(want: Wanted, work: Writing) -> None:
+        scans, extent = want.work
+        registration = register_scene(job.spec, job.sources["sensors"], scans, extent)
+        for name, sensor in registration["sensors"].items():
+            if sensor["fallback"]:
+                job.log(f"register: {want.name}, {name}: {sensor['fallback']}")
+        write_json(work.path, registration)
+        work.digest = digest(registration)
+        work.parts = {name: digest(sensor) for name, sensor in registration["sensors"].items()}
+
+    job.finish(job.obtain(wanted(job), ".registration.json", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The registration of the job's scene; its sources are read once, to digest them."""
+    spec, scene = job.spec, job.spec["scene"]
+    scans = {name: _scan(job, name) for name in ordered(spec)}
+    extent = grid_extent(Path(job.sources["grid"]["path"]), scene) if spec["layout"] == "dstl" else None
+    recipe = {key: spec[key] for key in ("reference", "sensors", "layout", "gsd")}
+    sources = {"sensors": {name: scan.digest for name, scan in scans.items()}, "grid": extent}
+    yield Wanted(scene, job.key(recipe, sources), recipe, sources, (scans, extent))
+
+
+def _scan(job: Job, name: str) -> Scan:
+    nodata = job.spec["sensors"][name]["nodata"]
+    files = job.sources["sensors"][name]
+    return scan_sensor(files, nodata, f"scene {job.spec['scene']}, sensor {name}", job.store.root / "sources")

@@ -1,0 +1,77 @@
+"""Scores: pooled Jaccard per class and scene, exactly the contest's metric, and the mean over classes.
+
+A scene's row is in square reference pixels. The pooled row adds areas up as the contest does, in the units of the map:
+each scene's areas are multiplied by what one of its pixels covers there (`pixel_area`), divided by the mean of that
+over the pooled scenes. So a scene of larger pixels counts for more, and pooled areas stay about square pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from rasterloom.polygons.jaccard import Areas, areas
+from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows, table
+from rasterloom.store.job import Job, batch_manifests, scene_manifests
+
+VERSION = 2
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests read: labels, tuning, polygons, folds of every class with truth; registrations of its scenes."""
+    found: list[str] = []
+    known = {scene for table in ("truth", "labelled") for name in spec["classes"] for scene in spec[table][name]}
+    for name in spec["classes"]:
+        scenes = {*spec["truth"][name], *spec["labelled"][name]}
+        batches = {batch: ids for batch, ids in spec["batches"].items() if scenes & set(ids)}
+        found += [f"labels/{name}.json", f"tuning/{name}.json"] if scenes else []
+        found += batch_manifests(f"polygons/{name}", {"batches": batches})
+        found += [f"folds/{spec['groups'][name]}.json"] if spec["labelled"][name] else []
+    return list(dict.fromkeys([*found, *scene_manifests("registration", sorted(known))]))
+
+
+def run(job: Job) -> None:
+    """Score every class against truth that its models have not seen."""
+    held_out, out_of_fold = [], []
+    names = list(job.spec["classes"])
+    for number, name in enumerate(names, 1):
+        held_out.append(_class_score(job, name, set(job.spec["truth"][name])))
+        out_of_fold.append(_class_score(job, name, _out_of_fold(job, name)))
+        job.progress(number, len(names), name)
+    text = table([*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)])
+    job.write_output(lambda path: _write(path, text))
+
+
+def _write(path: Any, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="")
+
+
+def _out_of_fold(job: Job, name: str) -> set[str]:
+    from rasterloom.labels.folds import validation_scenes
+
+    labelled = set(job.spec["labelled"][name])
+    return validation_scenes(job, job.spec["groups"][name]) & labelled if labelled else set()
+
+
+def _class_score(job: Job, name: str, scenes: set[str]) -> ClassScore:
+    from rasterloom.labels.record import label_item, read_labels
+    from rasterloom.polygons.record import read_polygons
+    from rasterloom.polygons.thresholds import read_tuning, threshold_of
+
+    if not scenes:
+        return ClassScore(name, {}, {}, 0.0)
+    tuned = read_tuning(job, name)
+    found: dict[str, Areas] = {}
+    for scene, item in job.items(f"polygons/{name}", sorted(scenes)).items():
+        truth = read_labels(job.store.open_path(label_item(job, name, scene)))
+        found[scene] = areas(truth, read_polygons(job.store.open_path(item))["pixel"])
+    thresholds = {scene: threshold_of(tuned, scene) for scene in found}
+    return ClassScore(name, found, thresholds, float(tuned["threshold"]), pixel_areas(_references(job, found)))
+
+
+def _references(job: Job, scenes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The reference image of each scene, from its registration."""
+    items = job.items("registration", sorted(scenes))
+    texts = {scene: job.store.open_path(item).read_text(encoding="utf-8") for scene, item in items.items()}
+    return {scene: json.loads(text)["reference"] for scene, text in texts.items()}

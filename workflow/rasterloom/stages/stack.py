@@ -1,0 +1,101 @@
+"""Stage stack: every sensor of a scene on the grid of one scale, each resampled once from its raw files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rasterloom.errors import ConfigError
+from rasterloom.raster.grid import Grid, scale_grid
+from rasterloom.raster.scan import check_unchanged
+from rasterloom.raster.sensor import SensorReader
+from rasterloom.raster.stacking import StackSensor, write_stack
+from rasterloom.registration.record import read_registration
+from rasterloom.store.digest import digest
+from rasterloom.store.job import Job, Wanted, placement_manifests
+from rasterloom.store.store import Writing
+
+VERSION = 4
+
+
+def inputs(spec: Mapping[str, Any]) -> list[str]:
+    """Manifests that the stage reads, relative to the results folder."""
+    return placement_manifests(spec, [spec["scene"]])
+
+
+def run(job: Job) -> None:
+    """Stack one scene at one scale; see the module `rasterloom.stages.stack`."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        places, counts, grid = want.work
+        work.parts.update(_from_files(job, places, counts, grid, work.path))
+        work.digest = digest({"sensors": list(counts), "channels": list(counts.values()), "parts": work.parts})
+
+    job.finish(job.obtain(wanted(job), ".zarr.zip", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The stack of the job's scene and scale."""
+    spec, scene = job.spec, job.spec["scene"]
+    registration = read_registration(job.store.open_path(job.placements([scene])[scene]))
+    reference, places = registration["reference"], registration["sensors"]
+    names = list(spec["sensors"])
+    counts = {name: _band_count(spec, places, name) for name in names}
+    grid = scale_grid(spec["scale"], reference["width"], reference["height"], reference["gsd"])
+    recipe = {"scale": {k: v for k, v in spec["scale"].items() if k != "name"}, "sensors": names}
+    origin = {
+        "grid": [grid.height, grid.width, grid.matrix],
+        "sensors": {
+            name: {k: places[name][k] for k in ("source", "dtype", "nodata", "matrix")}
+            if name in places
+            else {"bands": counts[name]}
+            for name in names
+        },
+    }
+    key = job.key({"sensors": names}, origin)  # the grid decides, not how the scale is written
+    yield Wanted(scene, key, recipe, origin, (places, counts, grid))
+
+
+def _band_count(spec: Mapping[str, Any], places: Mapping[str, Any], name: str) -> int:
+    """Bands of a sensor: those of its image or, where the scene has none, those that the configuration gives."""
+    count = places[name]["bands"] if name in places else spec.get("bands", {}).get(name)
+    if count is None:
+        raise ConfigError(
+            f"scene {spec['scene']} has no image of sensor {name} and `sensors.{name}.bands` is null: "
+            "say how many bands it has"
+        )
+    return int(count)
+
+
+def _from_files(
+    job: Job, places: Mapping[str, Any], counts: Mapping[str, int], grid: Grid, path: Path
+) -> dict[str, str]:
+    """Write the stack of a job from its source files, which must not change meanwhile."""
+    scene = job.spec["scene"]
+    labels = {name: f"scene {scene}, sensor {name}" for name in counts}
+    files = {name: job.sources["sensors"][name] for name in counts if name in places}
+    _check_unchanged(files, labels)
+    nodata = job.spec.get("nodata", {})
+    with ExitStack() as opened:
+        sensors: list[StackSensor] = []
+        for name, count in counts.items():
+            if name not in places:
+                sensors.append(StackSensor(name, count, np.uint16))
+                continue
+            place = places[name]
+            reader = opened.enter_context(SensorReader(files[name], count, nodata.get(name), labels[name]))
+            dtype = np.uint16 if place["dtype"] == "uint16" else np.float32
+            sensors.append(StackSensor(name, count, dtype, reader, place["matrix"]))
+        parts = write_stack(path, sensors, grid)
+    _check_unchanged(files, labels)
+    return parts
+
+
+def _check_unchanged(files: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+    for name, own in files.items():
+        for file in own:
+            check_unchanged(file, labels[name])

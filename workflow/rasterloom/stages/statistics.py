@@ -1,0 +1,93 @@
+"""Stage statistics: mean and standard deviation of every channel, merged from the moments of registered scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple
+from typing import Any
+
+from rasterloom.errors import InputError
+from rasterloom.raster.scan import Moments, merge_moments
+from rasterloom.registration.record import read_registration
+from rasterloom.store.digest import digest
+from rasterloom.store.files import write_json
+from rasterloom.store.job import Job, Wanted
+from rasterloom.store.store import Writing
+
+VERSION = 2
+
+
+def inputs(spec: Mapping[str, Any]) -> list[str]:
+    """Manifests that the stage reads, relative to the results folder."""
+    return [f"registration/{scene}.json" for scene in spec["scenes"]]
+
+
+def run(job: Job) -> None:
+    """Merge the moments of the scenes that the recipe names, a sensor an item."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        table = merge_scenes(want.work, want.name)
+        write_json(work.path, table)
+        work.digest = digest(table)
+
+    job.finish(job.obtain(wanted(job), ".statistics.json", make))
+
+
+def wanted(job: Job) -> Iterator[Wanted]:
+    """The statistics of each sensor."""
+    names, scenes = list(job.spec["sensors"]), list(job.spec["scenes"])
+    moments: dict[str, dict[str, list[Moments]]] = {name: {} for name in names}
+    for done, (scene, item) in enumerate(sorted(job.items("registration", scenes).items()), 1):
+        places = read_registration(job.store.open_path(item))["sensors"]
+        for name in names:
+            if name in places:
+                moments[name][scene] = [Moments(**band) for band in places[name]["moments"]]
+        job.progress(done, len(scenes), scene)
+    for name in names:
+        # by content, so that a scene's name decides neither the key nor the last bit of a sum
+        ordered = dict(sorted(moments[name].items(), key=lambda entry: [astuple(band) for band in entry[1]]))
+        inputs = {"moments": digest([[asdict(band) for band in bands] for bands in ordered.values()])}
+        yield Wanted(name, job.key({}, inputs), {}, inputs, ordered)
+
+
+def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[str, list[Any]]:
+    """Statistics of a sensor over scenes.
+
+    Parameters
+    ----------
+    moments : mapping of scene to Moments, a band each
+        Of raw digital numbers; pixels without data do not count.
+    sensor : str
+        For messages.
+
+    Returns
+    -------
+    dict
+        ``mean``, ``sd`` and ``count``, lists of one number a band; the true standard deviation, 0 for a constant.
+
+    Raises
+    ------
+    InputError
+        If no scene has the sensor, scenes differ in the number of bands, or a band has no valid pixel anywhere.
+    """
+    if not moments:
+        raise InputError(f"sensor {sensor}: no scene of the statistics has an image of it; check `statistics`")
+    first = next(iter(moments))
+    for scene, bands in moments.items():
+        if len(bands) != len(moments[first]):
+            raise InputError(
+                f"sensor {sensor}: scene {scene} has {len(bands)} bands, scene {first} {len(moments[first])}: all "
+                "scenes must have the same bands; check the files, or set `bands` of the sensor"
+            )
+    merged = [merge_moments(bands) for bands in zip(*moments.values(), strict=True)]
+    for band, total in enumerate(merged, 1):
+        if not total.count:
+            raise InputError(
+                f"sensor {sensor}: band {band} has no valid pixel in any of {len(moments)} scenes: check the files "
+                "and `nodata` of the sensor"
+            )
+    return {
+        "mean": [total.mean for total in merged],
+        "sd": [total.deviation for total in merged],
+        "count": [total.count for total in merged],
+    }

@@ -1,0 +1,62 @@
+"""The submission: exactly the rows and the order of the contest's sample, checked."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rasterloom.dataset.contest_tables import Sample, read_sample
+from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.polygons.wkt import EMPTY, HEADER, checked_wkt
+from rasterloom.store.job import Job
+
+VERSION = 1
+
+LARGE = 500_000_000
+"""Bytes from which a warning is due: a file of 863 MB was refused by the contest's server."""
+
+
+def write_submission(path: Path, sample: Sample, texts: Iterable[str]) -> None:
+    """Write the table: a row of the sample for each WKT, in order, lines ended as in the sample."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator=sample.newline)
+        writer.writerow(HEADER)
+        for (scene, number), text in zip(sample.rows, texts, strict=True):
+            writer.writerow([scene, number, text])
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests read: the polygons of every class and batch."""
+    return polygon_manifests(spec)
+
+
+def run(job: Job) -> None:
+    """Write the submission and say how large it is."""
+    sample = read_sample(Path(job.sources["sample"]["path"]))
+    job.write_output(lambda path: write_submission(path, sample, _texts(job, sample)))
+    size, wanted = job.output.stat().st_size, {scene for scene, _ in sample.rows}
+    missing = wanted - set(job.spec["scenes"])
+    job.log(
+        f"submission: {len(sample.rows)} rows, {size / 1e6:.1f} MB; "
+        f"{len(wanted) - len(missing)} of {len(wanted)} scenes predicted, the rows of the others are EMPTY"
+    )
+    if size > LARGE:
+        job.log(
+            f"submission: {size / 1e6:.0f} MB may be refused; a larger `simplify` or `min_area` under `polygons` "
+            "makes it smaller"
+        )
+
+
+def _texts(job: Job, sample: Sample) -> Iterator[str]:
+    scenes = set(job.spec["scenes"])
+    names = {number: name for name, number in job.spec["classes"].items()}
+    items = polygon_items(job, list(job.spec["scenes"]))
+    for done, (scene, number) in enumerate(sample.rows, 1):
+        if scene in scenes and number in names:
+            name = names[number]
+            yield checked_wkt(job.store.open_path(items[name][scene]), scene, name)
+        else:
+            yield EMPTY
+        job.progress(done, len(sample.rows), scene)

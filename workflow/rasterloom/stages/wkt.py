@@ -1,0 +1,41 @@
+"""Tables of WKT: ImageId, ClassType, MultipolygonWKT, for one class or for all, of every predicted scene."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.polygons.wkt import HEADER, checked_wkt
+from rasterloom.store.job import Job
+
+VERSION = 1
+
+
+def inputs(spec: dict[str, Any]) -> list[str]:
+    """Manifests read: the polygons of every class and batch."""
+    return polygon_manifests(spec)
+
+
+def run(job: Job) -> None:
+    """Write the table: scenes in their order, classes by number."""
+    job.write_output(lambda path: _write(job, path))
+
+
+def _write(job: Job, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows(_rows(job))
+
+
+def _rows(job: Job) -> Iterator[tuple[str, int, str]]:
+    scenes = list(job.spec["scenes"])
+    items = polygon_items(job, scenes)
+    classes = sorted(job.spec["classes"].items(), key=lambda entry: (entry[1], entry[0]))
+    for number, scene in enumerate(scenes, 1):
+        for name, identifier in classes:
+            yield scene, identifier, checked_wkt(job.store.open_path(items[name][scene]), scene, name)
+        job.progress(number, len(scenes), scene)

@@ -1,0 +1,1 @@
+"""Artifacts by content, manifests and locks: what would be the same for any workflow."""

@@ -1,0 +1,279 @@
+"""What a stage is given: its slice of the recipe, its inputs, the store, and the manifest to write."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rasterloom.errors import StoreError
+from rasterloom.store.digest import digest
+from rasterloom.store.files import atomic_path, link, write_text
+from rasterloom.store.manifest import Manifest
+from rasterloom.store.store import KEY_DIGITS, Item, Store, Writing
+
+OUTPUTS: Mapping[str, str] = {
+    "register": "registration/{scene}.json",
+    "place": "placement/{acquisition}.json",
+    "stack": "stacks/{scale}/{scene}.json",
+    "statistics": "statistics/statistics.json",
+    "label": "labels/{class}.json",
+    "mask": "masks/{scale}/{target}/{scene}.json",
+    "split": "folds/{group}.json",
+    "train": "models/{member}/{fold}.json",
+    "predict": "predictions/{member}/{batch}.json",
+    "ensemble": "ensembles/{class}/{batch}.json",
+    "tune": "tuning/{class}.json",
+    "vectorise": "polygons/{class}/{batch}.json",
+    "wkt": "{file}",
+    "submission": "submission.csv",
+    "score": "score.tsv",
+    "export": "vectors/{batch}.tsv",
+    "measure": "summary.tsv",
+    "quality": "quality/{table}.tsv",
+    "report": "report/index.html",
+}
+"""What each stage writes, relative to the results folder; the fields are keys of the stage's spec."""
+
+ASKED = ".asked"
+"""Folder, in the results, of what each output was asked with."""
+
+PLACEMENT = "placement"
+"""Folder of the manifests of acquisitions, each of many scenes; of a scene in none, the registration stands for it."""
+
+BATCHED = frozenset({"predictions", "ensembles", "polygons"})
+"""Folders whose manifests hold a batch of scenes; elsewhere a manifest holds one scene."""
+
+
+def wildcards(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The names in a spec by which its output is found: strings, and the ``name`` of named tables."""
+    named = {key: value.get("name") if isinstance(value, dict) else value for key, value in spec.items()}
+    return {key: value for key, value in named.items() if isinstance(value, str)}
+
+
+def output_of(spec: Mapping[str, Any]) -> str:
+    """The path, relative to the results folder, of what the job of a spec writes."""
+    return OUTPUTS[spec["stage"]].format(**wildcards(spec))
+
+
+def asked_path(results: Path, output: str) -> Path:
+    """Where a digest of what an output was asked with lies; `output` is relative to the results folder."""
+    return results / ASKED / f"{output}.txt"
+
+
+def asked_digest(spec: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+    """Digest of what a job is asked with: its slice of the recipe, and paths, sizes and times of its source files."""
+    return digest([dict(spec), dict(sources)])[:KEY_DIGITS]
+
+
+def scene_manifests(folder: str, scenes: Iterable[str]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests of scenes in a folder that is not batched."""
+    return [f"{folder}/{scene}.json" for scene in scenes]
+
+
+def batch_manifests(folder: str, spec: Mapping[str, Any]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests of a spec's batches in a batched folder."""
+    return [f"{folder}/{batch}.json" for batch in batches_of(spec)]
+
+
+def placement_manifests(spec: Mapping[str, Any], scenes: Iterable[str]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests that say where the sensors of scenes lie.
+
+    They are those of the acquisitions that the spec names under ``acquisitions``, each with its scenes; a scene in none
+    of them lies where its own registration says.
+    """
+    owner = _acquisition_of(spec)
+    names = [f"{PLACEMENT}/{owner[scene]}" if scene in owner else f"registration/{scene}" for scene in scenes]
+    return [f"{name}.json" for name in dict.fromkeys(names)]
+
+
+def _acquisition_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    return {scene: name for name, scenes in spec.get("acquisitions", {}).items() for scene in scenes}
+
+
+def batches_of(spec: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The batches that a spec names, each with its scenes."""
+    return dict(spec["batches"]) if "batches" in spec else {spec["batch"]: list(spec["scenes"])}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An artifact that a job stands for, before anybody has looked whether the store has it.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the job's manifest: a scene, a fold, a sensor.
+    key : str
+        Where it lies in the store.
+    recipe, inputs
+        What it is made of, as its record says: the settings that decide it, and the digests of what it is made from.
+    work
+        Whatever else the stage needs to make it; nothing of it decides the content.
+    taken : Item or None
+        An artifact of another stage that stands for it as it is: nothing is made.
+    """
+
+    name: str
+    key: str
+    recipe: Any
+    inputs: Any
+    work: Any = None
+    taken: Item | None = None
+
+
+@dataclass
+class Job:
+    """One run of one stage.
+
+    Attributes
+    ----------
+    spec : dict
+        Exactly the slice of the recipe that can change the output, with ``stage`` and ``version``.
+    sources : dict
+        Paths, sizes and times of the source files that the stage reads; never part of a key.
+    results : Path
+        The results folder.
+    store : Store
+    started : float
+        Monotonic seconds.
+    """
+
+    spec: dict[str, Any]
+    sources: dict[str, Any]
+    results: Path
+    store: Store
+    started: float = field(default_factory=time.monotonic)
+    _last: float = 0.0
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+        return str(self.spec["stage"])
+
+    @property
+    def output(self) -> Path:
+        """The file that this job writes last: its manifest, or a final table."""
+        return self.results / output_of(self.spec)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results tree in which this job's artifacts are linked."""
+        return self.output.with_suffix("") if self.stage == "label" else self.output.parent
+
+    def manifest(self, name: str) -> Manifest:
+        """The manifest ``<results>/<name>.json``."""
+        return Manifest.read(self.results / f"{name}.json")
+
+    def items(self, folder: str, scenes: Iterable[str]) -> dict[str, Item]:
+        """The items of scenes in a folder of manifests, such as ``stacks/s1024`` or ``ensembles/trees``.
+
+        Raises
+        ------
+        StoreError
+            If a manifest lacks a scene: it was written for another configuration.
+        """
+        wanted = list(scenes)
+        if folder.split("/")[0] in BATCHED:
+            batches = {b: [s for s in ids if s in set(wanted)] for b, ids in batches_of(self.spec).items()}
+        else:
+            batches = {scene: [scene] for scene in wanted}
+        found: dict[str, Item] = {}
+        for batch, ids in batches.items():
+            if ids:
+                manifest = self.manifest(f"{folder}/{batch}")
+                found.update({scene: manifest.items[scene] for scene in ids if scene in manifest.items})
+        return self._all_of(wanted, found, folder)
+
+    def placements(self, scenes: Iterable[str]) -> dict[str, Item]:
+        """The settled registrations of scenes: those of their acquisitions, else their own; see `placement_manifests`.
+
+        Raises
+        ------
+        StoreError
+            If a manifest lacks a scene: it was written for another configuration.
+        """
+        wanted, owner = list(scenes), _acquisition_of(self.spec)
+        manifests = {name: self.manifest(f"{PLACEMENT}/{name}") for name in dict.fromkeys(owner.values())}
+        placed = {s: manifests[owner[s]].items[s] for s in wanted if s in owner and s in manifests[owner[s]].items}
+        self._all_of([scene for scene in wanted if scene in owner], placed, PLACEMENT)
+        return {**self.items("registration", [scene for scene in wanted if scene not in owner]), **placed}
+
+    def _all_of(self, wanted: Iterable[str], found: Mapping[str, Item], folder: str) -> dict[str, Item]:
+        """The items of all that is wanted, in that order; StoreError if one is missing."""
+        missing = [scene for scene in wanted if scene not in found]
+        if missing:
+            raise StoreError(
+                f"the manifests in {self.results / folder} do not hold scene {missing[0]}: they belong to another "
+                "configuration; run the workflow again"
+            )
+        return {scene: found[scene] for scene in wanted}
+
+    def key(self, recipe: Mapping[str, Any], inputs: Any) -> str:
+        """The key of an artifact: digest of the stage, its version, a recipe and the digests of its inputs."""
+        return digest([self.stage, self.spec["version"], recipe, inputs])[:KEY_DIGITS]
+
+    def obtain(
+        self, wanted: Iterable[Wanted], suffix: str, make: Callable[[Wanted, Writing], None], total: int = 1
+    ) -> dict[str, Item]:
+        """The items of what is wanted, by name: found in the store, or made, one after the other.
+
+        Parameters
+        ----------
+        wanted : iterable of Wanted
+        suffix : str
+            Ending of the artifacts' names, with the dot.
+        make : callable
+            Writes the artifact to `Writing.path` and sets `Writing.digest`.
+        total : int
+            How many are wanted, to say how far the job is.
+        """
+        items: dict[str, Item] = {}
+        for done, want in enumerate(wanted, 1):
+            item = want.taken or self.store.find(self.stage, want.key)
+            items[want.name] = self.made(want, suffix, make) if item is None else item
+            self.progress(done, total, want.name)
+        return items
+
+    def made(self, want: Wanted, suffix: str, make: Callable[[Wanted, Writing], None]) -> Item:
+        """Make an artifact, whatever the store has; see `obtain`."""
+        made_of = {"recipe": want.recipe, "inputs": want.inputs, "version": self.spec["version"]}
+        with self.store.writing(self.stage, want.key, suffix, **made_of) as work:
+            make(want, work)
+        return work.committed()
+
+    def log(self, text: str) -> None:
+        """Say something: a line on the standard error stream, which the workflow keeps as the job's log."""
+        print(text, file=sys.stderr, flush=True)
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Say how far the job is, at most once in two seconds and at the end."""
+        now = time.monotonic()
+        if done >= total or now - self._last >= 2.0:
+            self._last = now
+            seconds = now - self.started
+            self.log(f"{self.stage}: {done}/{total} {text} [{seconds:.0f} s]".replace("  ", " "))
+
+    def finish(self, items: dict[str, Item]) -> None:
+        """Link the artifacts into the results tree and write the manifest, which ends the job."""
+        for name, item in items.items():
+            suffix = Path(item.path).name.removeprefix(item.key)
+            link(self.store.root / item.path, self.folder / f"{name}{suffix}")
+        self.store.register(self.results)
+        Manifest(self.stage, items).write(self.output)
+
+    def write_output(self, write: Callable[[Path], None]) -> None:
+        """Write the job's final file atomically: `write` gets the temporary path."""
+        with atomic_path(self.output) as temporary:
+            write(temporary)
+
+    def remember(self) -> None:
+        """Write down, beside the results, what the output was asked with, if it is there.
+
+        Snakemake's own records stay where they are when results are copied, restored from a backup, or made by hand.
+        """
+        if self.output.exists():
+            write_text(asked_path(self.results, output_of(self.spec)), asked_digest(self.spec, self.sources))

@@ -1,0 +1,42 @@
+"""Manifests: small JSON files that say which artifact each scene (or model) has; all that Snakemake sees."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rasterloom.errors import MissingInputError, StoreError
+from rasterloom.store.files import write_json
+from rasterloom.store.store import Item
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The items that a job stands for.
+
+    Attributes
+    ----------
+    stage : str
+    items : dict of str to Item
+        By scene id (or fold, or sensor).
+    """
+
+    stage: str
+    items: dict[str, Item] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write the manifest atomically: sorted, without times, so that equal content is equal bytes."""
+        items = {name: item.to_json() for name, item in self.items.items()}
+        write_json(path, {"stage": self.stage, "items": items})
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest; MissingInputError if it is not there, StoreError if it is not one."""
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            return cls(value["stage"], {name: Item.from_json(item) for name, item in value["items"].items()})
+        except FileNotFoundError:
+            raise MissingInputError(f"{path} is not there: run the stage that writes it first") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{path} is not a manifest ({error}): delete it and run the workflow again") from None

@@ -1,0 +1,1 @@
+"""Subcommands that a user types and that are no stage, one module or package each."""

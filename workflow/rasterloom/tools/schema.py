@@ -1,0 +1,22 @@
+"""Print the JSON schema of the configuration, for editors, or its reference, for readers.
+
+Both are generated from the typed model: workflow/schemas/config.schema.json and docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from rasterloom.config.reference import schema_text
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
+    parser.add_argument("--markdown", action="store_true", help="print docs/configuration.md instead")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Print the schema or the reference."""
+    from rasterloom.config.reference import reference
+
+    print(reference() if args.markdown else schema_text(), end="")

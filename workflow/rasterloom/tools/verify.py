@@ -1,0 +1,218 @@
+"""Check every artifact that a manifest names: it must be in the store with the bytes that were written.
+
+With --mend the manifests that name a missing or damaged artifact are removed together with the artifact, and the
+next run of the workflow computes just that; links of the results tree are made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from rasterloom.errors import MissingInputError, StoreError
+from rasterloom.store.files import link
+from rasterloom.store.folders import manifests_of, require_own_store
+from rasterloom.store.lock import hold
+from rasterloom.store.manifest import Manifest
+from rasterloom.store.store import Item, Store, file_sha256, read_sidecar
+
+REMADE = "was made again with another content"
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes have been read, of how many."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something in a results folder that is not as it was written.
+
+    Attributes
+    ----------
+    kind : ``artifact``: it is missing or damaged; ``manifest``: the manifest is damaged, or names an artifact that was
+        made again with another content; ``link``: the artifact is well, but the results tree does not lead to it.
+    manifest : the manifest.
+    name : whose artifact it is: a scene, a fold; empty if the manifest is damaged.
+    item : the artifact, or None if the manifest is damaged.
+    reason : in words.
+    link : where the link to the artifact belongs, if that is what is wrong.
+    """
+
+    kind: Literal["artifact", "manifest", "link"]
+    manifest: Path
+    name: str
+    item: Item | None
+    reason: str
+    link: Path | None = None
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (str(self.manifest), self.name, self.reason)))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder (default: results)")
+    parser.add_argument("--mend", action="store_true", help="remove what is damaged, so that the next run makes it")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Check, report, and mend if asked.
+
+    Raises
+    ------
+    StoreError
+        If something is wrong and was not mended (code 1), or the store is not the folder's.
+    RasterloomError
+        If it is to be mended while a run is under way in the folder.
+    """
+    if not args.results.is_dir():
+        raise StoreError(f"{args.results} is not a folder: name the results folder with --results")
+    store = Store.of(args.results)
+    lock = hold(args.results) if args.mend else None
+    try:
+        _verify(args.results, store, lock)
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def _verify(results: Path, store: Store, lock: IO[str] | None) -> None:
+    """Check a folder, and mend it if its lock is held."""
+    require_own_store(results, store)
+    manifests = list(manifests_of(results))
+    if not manifests:
+        print(f"{results} holds no manifests: nothing was run there; --results names another folder")
+        return
+    faults = list(find_faults(store, manifests, _said_now_and_then()))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults:
+        print(f"{len(manifests)} manifests in {results}: all artifacts are as they were written")
+        return
+    if lock is None:
+        raise StoreError(
+            f"{_many(faults)} missing or damaged: `rasterloom verify --mend --results {results}` "
+            "removes what is damaged, and the next run makes it again"
+        )
+    for fault in faults:
+        mend(store, fault)
+    gone = {fault.manifest for fault in faults if fault.kind != "link"}
+    links = sum(fault.kind == "link" for fault in faults)
+    if links:
+        print(f"made {links} link{'s' * (links != 1)} again")
+    if gone:
+        print(f"removed {len(gone)} manifest{'s' * (len(gone) != 1)} and what was damaged; run the workflow again")
+
+
+def _many(faults: list[Fault]) -> str:
+    """``1 artifact is``, ``2 artifacts and 1 link are``."""
+    nouns = Counter("manifest" if f.item is None else "link" if f.kind == "link" else "artifact" for f in faults)
+    words = [f"{count} {noun}{'s' * (count != 1)}" for noun, count in sorted(nouns.items())]
+    return " and ".join(words) + (" is" if len(faults) == 1 else " are")
+
+
+def _said_now_and_then() -> Progress:
+    last = time.monotonic()
+
+    def say(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 2.0:
+            last = time.monotonic()
+            print(f"verify: read {done / 1e9:.1f} of {total / 1e9:.1f} GB", file=sys.stderr, flush=True)
+
+    return say
+
+
+def find_faults(store: Store, manifests: list[Path], progress: Progress | None = None) -> Iterator[Fault]:
+    """What is wrong with manifests, the artifacts that they name, and the links to those.
+
+    Parameters
+    ----------
+    store : Store
+    manifests : their paths
+    progress : called after each artifact
+
+    Notes
+    -----
+    Reads every artifact once, however many name it: time is that of reading the store from disk.
+    """
+    known: dict[Path, Manifest] = {}
+    for path in manifests:
+        try:
+            known[path] = Manifest.read(path)
+        except MissingInputError:  # a run that is under way makes it again
+            continue
+        except StoreError:
+            yield Fault("manifest", path, "", None, "is not a manifest")
+    sizes = {item.path: _size(store, item) for manifest in known.values() for item in manifest.items.values()}
+    checked: dict[str, str | None] = {}
+    done, total = 0, sum(sizes.values())
+    for path, manifest in known.items():
+        for name, item in manifest.items.items():
+            if item.path not in checked:
+                checked[item.path] = _damage(store, item)
+                done += sizes[item.path]
+                if progress is not None:
+                    progress(done, total)
+            fault = _fault(store, path, manifest.stage, name, item, checked[item.path])
+            if fault is not None:
+                yield fault
+
+
+def _size(store: Store, item: Item) -> int:
+    path = store.root / item.path
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _damage(store: Store, item: Item) -> str | None:
+    """What is wrong with an artifact, whatever any manifest says of its content."""
+    path = store.root / item.path
+    record = read_sidecar(path.parent / f"{item.key}.json")
+    if not path.is_file():
+        return f"{path} is missing"
+    if record is None:
+        return f"{path} has no record of its content"
+    return None if file_sha256(path) == record["sha256"] else f"{path} is damaged"
+
+
+def _fault(store: Store, manifest: Path, stage: str, name: str, item: Item, damage: str | None) -> Fault | None:
+    path = store.root / item.path
+    if damage is not None:
+        return Fault("artifact", manifest, name, item, damage)
+    record = read_sidecar(path.parent / f"{item.key}.json")
+    if record is None or record["digest"] != item.digest:
+        return Fault("manifest", manifest, name, item, f"{path} {REMADE}")
+    place = link_place(manifest, stage, name, item)
+    if not place.is_symlink() or not place.exists():
+        return Fault("link", manifest, name, item, f"the link {place} is missing", place)
+    if not place.samefile(path):
+        return Fault("link", manifest, name, item, f"{place} leads to {place.resolve()}, not to {path}", place)
+    return None
+
+
+def link_place(manifest: Path, stage: str, name: str, item: Item) -> Path:
+    """Where a job links an artifact that its manifest names, as `Job.finish` does."""
+    folder = manifest.with_suffix("") if stage == "label" else manifest.parent
+    return folder / f"{name}{Path(item.path).name.removeprefix(item.key)}"
+
+
+def mend(store: Store, fault: Fault) -> None:
+    """Take away what is damaged with the manifest that names it, or make a link again.
+
+    A sound artifact stays, also if it is another than the manifest says: another results folder may name it.
+    """
+    if fault.item is not None and fault.link is not None:
+        link(store.root / fault.item.path, fault.link)
+        return
+    if fault.item is not None and fault.kind == "artifact":
+        with store.committing():
+            if _damage(store, fault.item) is not None:  # else another run has made it again meanwhile
+                path = store.root / fault.item.path
+                (path.parent / f"{fault.item.key}.json").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+    fault.manifest.unlink(missing_ok=True)
