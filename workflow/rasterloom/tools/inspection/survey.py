@@ -19,10 +19,10 @@ from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import nominal_matrix
 from rasterloom.raster.scan import SATURATED_SHARE
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.tools.inspect.found import BANDS, Found, as_mapping
-from rasterloom.tools.inspect.grounds import footprint, same_ground
-from rasterloom.tools.inspect.oddities import Oddity
-from rasterloom.tools.inspect.pixels import BUDGET, Header, Look, look, merged, read_header
+from rasterloom.tools.inspection.found import BANDS, Found, as_mapping
+from rasterloom.tools.inspection.grounds import footprint, same_ground
+from rasterloom.tools.inspection.oddities import Oddity
+from rasterloom.tools.inspection.pixels import BUDGET, Header, Look, look, merged, read_header
 
 SAMPLES = 400_000
 """Values of a band, over all scenes, that its percentiles are taken from."""
@@ -304,7 +304,7 @@ def band_names(found: Found, name: str, seen: Mapping[str, Look]) -> list[str]:
     """What the bands of a sensor are called: by the files, by their names (``B04``), or '' where neither says."""
     from pathlib import PurePath
 
-    from rasterloom.tools.inspect.names import parse
+    from rasterloom.tools.inspection.names import parse
 
     scene = next(iter(seen))
     if found.dataset.layout == "dstl":

@@ -13,7 +13,7 @@ from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.dataset.contest_ids import CLASS_NAMES
 from rasterloom.dataset.sheet import COLUMNS
 from rasterloom.errors import InputError, LabelError, MissingInputError, RasterloomError
-from rasterloom.tools.inspect.oddities import Oddity
+from rasterloom.tools.inspection.oddities import Oddity
 
 CLASSES = {name: number for number, name in CLASS_NAMES.items()}
 """Classes of the Dstl contest as config.yaml names them."""

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from rasterloom.errors import InputError, MissingInputError
-from rasterloom.tools.inspect.found import DSTL_SIGNS, Found, from_configuration, from_dstl, from_sheet
-from rasterloom.tools.inspect.oddities import Oddity, grouped
+from rasterloom.tools.inspection.found import DSTL_SIGNS, Found, from_configuration, from_dstl, from_sheet
+from rasterloom.tools.inspection.oddities import Oddity, grouped
 
 __all__ = ["configure", "main"]
 
@@ -39,10 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Inspect and print; InputError (code 1) if something cannot be used in a run."""
-    from rasterloom.tools.inspect.firstsheet import check_free, write_first
-    from rasterloom.tools.inspect.labels import survey_labels
-    from rasterloom.tools.inspect.survey import survey
-    from rasterloom.tools.inspect.text import report
+    from rasterloom.tools.inspection.firstsheet import check_free, write_first
+    from rasterloom.tools.inspection.labels import survey_labels
+    from rasterloom.tools.inspection.survey import survey
+    from rasterloom.tools.inspection.text import report
 
     if args.data is not None and args.configfile:
         raise InputError("inspect: give DATA, or --configfile to inspect the configuration's data set, not both")
@@ -75,8 +75,8 @@ def understand(data: Path | None, configfiles: list[Path]) -> Found:
     MissingInputError, InputError, ConfigError
         If it is not there, or nothing that can be inspected.
     """
-    from rasterloom.tools.inspect.folder import from_folder
-    from rasterloom.tools.inspect.single import from_file
+    from rasterloom.tools.inspection.folder import from_folder
+    from rasterloom.tools.inspection.single import from_file
 
     if data is None:
         return from_configuration(configfiles)

@@ -10,9 +10,9 @@ from rasterloom.dataset.index import Dataset, Scene
 from rasterloom.dataset.source_files import Folders, existing
 from rasterloom.errors import InputError
 from rasterloom.raster.files import open_raster
-from rasterloom.tools.inspect.folder import IMAGES, VECTORS
-from rasterloom.tools.inspect.found import Found
-from rasterloom.tools.inspect.names import usable
+from rasterloom.tools.inspection.folder import IMAGES, VECTORS
+from rasterloom.tools.inspection.found import Found
+from rasterloom.tools.inspection.names import usable
 
 
 def from_file(path: Path) -> Found:

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from rasterloom.errors import InputError
 from rasterloom.raster.files import RasterInfo
-from rasterloom.tools.inspect import found, grounds, oddities, pixels, text
-from rasterloom.tools.inspect.oddities import Oddity, grouped
-from rasterloom.tools.inspect.pixels import STRIPS, Look, merged, read_header, strips
-from rasterloom.tools.inspect.survey import coverage
-from rasterloom.tools.inspect.text import WIDTH, table, wrapped
+from rasterloom.tools.inspection import found, grounds, oddities, pixels, text
+from rasterloom.tools.inspection.oddities import Oddity, grouped
+from rasterloom.tools.inspection.pixels import STRIPS, Look, merged, read_header, strips
+from rasterloom.tools.inspection.survey import coverage
+from rasterloom.tools.inspection.text import WIDTH, table, wrapped
 
 
 @pytest.mark.parametrize("module", [found, grounds, oddities, pixels, text], ids=lambda module: module.__name__)

@@ -14,13 +14,13 @@ from typing import Any
 from rasterloom.dataset import Scene, SourceFile
 from rasterloom.errors import InputError, RasterloomError
 from rasterloom.store.files import write_text
-from rasterloom.tools.inspect.folder import OBJECTS
-from rasterloom.tools.inspect.found import DSTL_SIGNS, Found, quoted
-from rasterloom.tools.inspect.labels import LabelSurvey
-from rasterloom.tools.inspect.names import usable
-from rasterloom.tools.inspect.pixels import Look
-from rasterloom.tools.inspect.survey import Survey
-from rasterloom.tools.inspect.text import many
+from rasterloom.tools.inspection.folder import OBJECTS
+from rasterloom.tools.inspection.found import DSTL_SIGNS, Found, quoted
+from rasterloom.tools.inspection.labels import LabelSurvey
+from rasterloom.tools.inspection.names import usable
+from rasterloom.tools.inspection.pixels import Look
+from rasterloom.tools.inspection.survey import Survey
+from rasterloom.tools.inspection.text import many
 
 BASE = "config.yaml"
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from rasterloom.dataset import Dataset, Scene
 from rasterloom.raster.georeference import ground_distance
-from rasterloom.tools.inspect.found import Found
-from rasterloom.tools.inspect.labels import Labels
-from rasterloom.tools.inspect.pixels import Look, bits
-from rasterloom.tools.inspect.survey import Survey, band_names, crs_name, orientation, pixel_size, sensor_values
+from rasterloom.tools.inspection.found import Found
+from rasterloom.tools.inspection.labels import Labels
+from rasterloom.tools.inspection.pixels import Look, bits
+from rasterloom.tools.inspection.survey import Survey, band_names, crs_name, orientation, pixel_size, sensor_values
 
 WIDTH = 100
 """Columns of a terminal."""

@@ -29,8 +29,8 @@ from rasterloom.labels.geometry import Polygons, clip, mask_polygons, parse_wkt,
 from rasterloom.labels.wkt_tables import TABLES
 from rasterloom.raster.contest_grid import dstl_matrix
 from rasterloom.raster.files import open_raster, tiff_size
-from rasterloom.tools.inspect.oddities import Oddity
-from rasterloom.tools.inspect.survey import Progress
+from rasterloom.tools.inspection.oddities import Oddity
+from rasterloom.tools.inspection.survey import Progress
 
 
 @dataclass(frozen=True)

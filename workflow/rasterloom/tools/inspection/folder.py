@@ -16,10 +16,10 @@ from rasterloom.errors import LabelError, RasterloomError
 from rasterloom.labels.files import RASTERS
 from rasterloom.raster.files import RasterInfo, open_raster
 from rasterloom.raster.georeference import ground_distance
-from rasterloom.tools.inspect.found import Found, class_values, numbered
-from rasterloom.tools.inspect.grounds import footprint, same_ground
-from rasterloom.tools.inspect.names import Named, Place, Placed, match_label, name_of, parse, place_images
-from rasterloom.tools.inspect.oddities import Oddity
+from rasterloom.tools.inspection.found import Found, class_values, numbered
+from rasterloom.tools.inspection.grounds import footprint, same_ground
+from rasterloom.tools.inspection.names import Named, Place, Placed, match_label, name_of, parse, place_images
+from rasterloom.tools.inspection.oddities import Oddity
 
 IMAGES = frozenset({".tif", ".tiff", ".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".img", ".vrt", ".ntf"})
 
@@ -323,7 +323,7 @@ def _met(path: Path, footprints: Mapping[str, Any]) -> list[str]:
     import shapely
 
     from rasterloom.labels.files import read_vector
-    from rasterloom.tools.inspect.grounds import LONGITUDE_LATITUDE
+    from rasterloom.tools.inspection.grounds import LONGITUDE_LATITUDE
 
     frame = read_vector(path)
     geometry = frame.geometry if frame.crs is None else frame.geometry.to_crs(LONGITUDE_LATITUDE)
