@@ -99,7 +99,7 @@ def test_inspect_folder_tells_scenes_sensors_values_and_labels(tmp_path: Path, c
     assert "overlap covers 100 % of the reference" in text
     assert "the values fit in 11 bits" in text
     assert f"houses 2 2 4 {400 / (2 * 64 * 64):.1%}".replace("%", " %") in text
-    assert "oddities none" in text
+    assert "findings none" in text
     assert "--sheet scenes.tsv" in text
 
 
@@ -127,32 +127,52 @@ def test_inspect_goes_on_over_damaged_files_and_ends_with_code_1(tmp_path: Path,
     out, err = capsys.readouterr()
     assert "t0_PAN.tif cannot be read at rows" in " ".join(out.split())
     assert "t1_MS.tif cannot be opened as an image" in " ".join(out.split())
-    assert "unreadable labels: t1_houses.geojson" in " ".join(out.split())
-    assert err.endswith("3 things cannot be used in a run as it is: see the lines marked with !\n")
+    assert "t1_houses.geojson cannot be read as a vector file" in " ".join(out.split())
+    assert err.endswith("a run could not use 3 things as it is: see the lines marked with !\n")
 
 
 @pytest.mark.parametrize(
     ("change", "expected", "code"),
     [
         (lambda f: put(f / "t0_MS.tif", noise(4, 16), 900_000, 4), "show different ground", 1),
-        (lambda f: put(f / "t0_MS.tif", noise(3, 16), 500_000, 4), "sensor ms has 4 bands elsewhere: t0 (3)", 1),
+        (
+            lambda f: put(f / "t0_MS.tif", noise(3, 16), 500_000, 4),
+            "scene t0, sensor ms: 3 bands, 4 bands elsewhere",
+            1,
+        ),
         (
             lambda f: put(f / "t0_MS.tif", noise(4, 16), 500_032, 4),
-            "sensor ms covers only part of the reference: t0",
+            "partly-covered, ms: t0 (50 %)",
             0,
         ),
-        (lambda f: (f / "t0_MS.tif").unlink(), "scenes without sensor ms: t0", 0),
-        (lambda f: put(f / "t0_PAN.tif", np.full((1, 64, 64), 7, "uint16")), "has a constant band: t0 band 1 (7)", 0),
-        (lambda f: put(f / "t0_PAN.tif", np.zeros((1, 64, 64), "uint16")), "sensor pan is empty: t0 (0 everywhere)", 0),
-        (lambda f: put(f / "t2_PAN.tif", np.zeros((1, 64, 64), "uint16"), 500_128, nodata=0), "empty: t2 (no data)", 0),
-        (lambda f: put(f / "t0_PAN.tif", noise(1, 64).astype("float64")), "float64, read as float32: whole numbers", 0),
+        (lambda f: (f / "t0_MS.tif").unlink(), "without-sensor, ms: t0", 0),
+        (
+            lambda f: put(f / "t0_PAN.tif", np.full((1, 64, 64), 7, "uint16")),
+            "constant-band, pan: t0 (band 1: 7 everywhere)",
+            0,
+        ),
+        (
+            lambda f: put(f / "t0_PAN.tif", np.zeros((1, 64, 64), "uint16")),
+            "zeros, pan: t0 (0 everywhere, in every band)",
+            0,
+        ),
+        (
+            lambda f: put(f / "t2_PAN.tif", np.zeros((1, 64, 64), "uint16"), 500_128, nodata=0),
+            "all-no-data, pan: t2 (all 4096 pixels)",
+            0,
+        ),
+        (
+            lambda f: put(f / "t0_PAN.tif", noise(1, 64).astype("float64")),
+            "float64, pan: t0 (whole numbers all the same)",
+            0,
+        ),
         (lambda f: put(f / "t2_PAN.tif", noise(1, 64), 500_100), "2 grounds, 1 of them in more than one scene", 0),
-        (lambda f: shutil.copy(f / "t0_PAN.tif", f / "t9_PAN.tif"), "the same pixels twice: t0 pan = t9 pan", 0),
-        (lambda f: put(f / "t0_PAN.tif", noise(1, 400)), "sensor pan is far from its usual size: t0 (400 x 400)", 0),
-        (lambda f: (f / "notes.docx").write_text("x"), "understood as nothing: notes.docx", 0),
-        (lambda f: (f / "more.zip").write_text("x"), "still packed: not looked into: more.zip", 0),
-        (lambda f: put(f / "t7 é_PAN.tif", noise(1, 64), 600_000), "t7 é_PAN.tif is t7", 0),
-        (lambda f: put(f / "masks" / "x9.tif", noise(1, 9)), "labels without an image: masks/x9.tif", 0),
+        (lambda f: shutil.copy(f / "t0_PAN.tif", f / "t9_PAN.tif"), "same-pixels: t0 pan = t9 pan", 0),
+        (lambda f: put(f / "t0_PAN.tif", noise(1, 400)), "unusual-size, pan: t0 (400 x 400)", 0),
+        (lambda f: (f / "notes.docx").write_text("x"), "not-understood: notes.docx", 0),
+        (lambda f: (f / "more.zip").write_text("x"), "packed: more.zip", 0),
+        (lambda f: put(f / "t7 é_PAN.tif", noise(1, 64), 600_000), "renamed: t7 é_PAN.tif (is scene t7)", 0),
+        (lambda f: put(f / "masks" / "x9.tif", noise(1, 9)), "no-image: masks/x9.tif", 0),
     ],
 )
 def test_inspect_folder_names_what_is_odd(
@@ -168,12 +188,12 @@ def test_inspect_tells_nan_and_saturation(tmp_path: Path, capsys: Capture) -> No
     values = noise(1, 64).astype("float32")
     values[0, :16] = np.nan
     put(tmp_path / "a" / "x.tif", values)
-    assert "holds NaN or infinity (no data): x band 1 (25 %)" in printed(capsys, tmp_path / "a")
+    assert "not-finite, pan: x (band 1: 1024 pixels)" in printed(capsys, tmp_path / "a")
     bright = noise(3, 64, 200, "uint8")
     bright[1, :16] = 255
     put(tmp_path / "b" / "x.tif", bright)
     text = printed(capsys, tmp_path / "b")
-    assert "sensor rgb is saturated at 255: x band 2 (25 %)" in text
+    assert "saturated, rgb: x (band 2: 1024 of 4096 pixels (25 %) at 255)" in text
     assert "the values fit in 8 bits; the greatest value, 255, is the end of the range" in text
 
 
@@ -185,7 +205,7 @@ def test_inspect_tells_rotation_and_a_missing_coordinate_system(tmp_path: Path, 
         file.write(noise(1, 8))
     text = printed(capsys, tmp_path)
     assert "rotated by 36.9 degrees" in text
-    assert "has a geotransform but names no coordinate system: x" in text
+    assert "no-crs, pan: x" in text
 
 
 def test_inspect_masks_as_classes_of_their_folders(tmp_path: Path, capsys: Capture) -> None:
@@ -205,9 +225,7 @@ def test_inspect_masks_as_classes_of_their_folders(tmp_path: Path, capsys: Captu
 def test_inspect_mask_of_several_numbers_is_odd(tmp_path: Path, capsys: Capture) -> None:
     put(tmp_path / "a.tif", noise(3, 16, 250, "uint8"))
     put(tmp_path / "a_mask.tif", np.arange(256, dtype="uint8").reshape(1, 16, 16) % 4)
-    assert "holds several numbers: all but 0 and no-data count as the class: a_mask.tif (0, 1, 2, 3)" in printed(
-        capsys, tmp_path
-    )
+    assert "several-numbers, objects: a (0, 1, 2, 3)" in printed(capsys, tmp_path)
 
 
 def test_inspect_counts_invalid_polygons_and_those_outside(tmp_path: Path, capsys: Capture) -> None:
@@ -232,7 +250,7 @@ def test_inspect_takes_a_band_of_values_called_alpha_as_data(tmp_path: Path, cap
     values = noise(4, 32, 250, "uint8")
     put(tmp_path / "a" / "x.tif", values, colours=colours)
     text = printed(capsys, tmp_path / "a")
-    assert "taken as data, not as validity: x.tif" in text
+    assert "alpha: x.tif (band 4 holds values of its own)" in text
     assert "4 bands, uint8" in text
     values[3] = 255
     values[3, :8] = 0
@@ -251,7 +269,7 @@ def test_inspect_tells_a_mask_beside_an_image(tmp_path: Path, capsys: Capture) -
 
 def test_inspect_an_empty_folder_ends_with_code_1(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "read.me").write_text("nothing here")
-    assert "! no image" in printed(capsys, tmp_path, code=1)
+    assert "! refused: no image" in printed(capsys, tmp_path, code=1)
 
 
 # The other kinds of DATA -------------------------------------------------------------------------------
@@ -269,11 +287,11 @@ def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture
     for path in (tmp_path / "dstl" / "sixteen_band").glob("*_A.tif"):
         path.unlink()
     text = printed(capsys, tmp_path / "dstl", code=1)
-    assert "! without a, which not all scenes have" in text
+    assert "! refused: without a, which not all scenes have" in text
     assert "sensor m:" in text
     (tmp_path / "dstl" / "train_wkt_v4.csv").unlink()
     text = printed(capsys, tmp_path / "dstl", code=1)
-    assert "! the folder looks like the contest's, but a run would stop" in text
+    assert "! refused: the folder looks like the contest's, but a run would stop" in text
     assert "scenes 3: 3 to predict" in text
 
 
@@ -286,8 +304,8 @@ def test_inspect_goes_on_over_damaged_rows_and_images_of_the_contest(tmp_path: P
     next(path for path in images if scene not in path.name).write_bytes(b"no image")
     text = printed(capsys, tmp_path, code=1)
     assert "is not a WKT geometry" in text
-    assert "of a class that the configuration has not: 77" in text
-    assert "labels that cannot be placed" in text
+    assert "unknown-class: train_wkt_v4.csv (class numbers 77)" in text
+    assert "! refused, rgb: scene " in text
     assert "trees 2 2" in text
 
 
@@ -304,7 +322,7 @@ def test_inspect_sheet_takes_sensors_and_classes_from_its_header(tmp_path: Path,
     assert "a sheet: its columns name the sensors pan, ms" in text
     assert "houses 1 1 2" in text
     assert "roads 1 1 1" in text
-    assert "scenes without sensor ms: t2" in text
+    assert "without-sensor, ms: t2" in text
 
 
 def test_inspect_configuration_checks_bands_and_alpha(
@@ -323,7 +341,7 @@ def test_inspect_configuration_checks_bands_and_alpha(
     (tmp_path / "more.yaml").write_text("sensors: {ms: {bands: null}, pan: {bands: 2}}")
     text = printed(capsys, "--configfile", "scenes.yaml", "more.yaml", code=1)
     assert "has 1 band (size 64 x 64), but 2 are needed" in text
-    assert "! a band called alpha: t0, sensor ms: it is not clear how many bands are meant" in text
+    assert "scene t0, sensor ms: it is not clear how many bands are meant" in text
 
 
 def test_inspect_single_image_and_vector_file(tmp_path: Path, capsys: Capture) -> None:
@@ -474,7 +492,7 @@ def test_sheet_without_labels_says_what_is_needed(tmp_path: Path, capsys: Captur
 @pytest.mark.parametrize(
     ("folder", "scenes", "sensors", "words"),
     [
-        ("spacenet-rio", 15, ["rgb"], "sensor rgb is empty: rio_58 (0 everywhere)"),
+        ("spacenet-rio", 15, ["rgb"], "rio_58 (0 everywhere, in every band)"),
         ("spacenet-rotterdam", 2, ["pan", "ms"], "whole numbers stored as real ones"),
         ("spacenet-atlanta", 1, ["pan"], "objects 1 1 43"),
         ("sentinel2-T48QUE", 1, ["b10m", "b20m", "b60m"], "4 B08"),

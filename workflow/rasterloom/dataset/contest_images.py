@@ -22,6 +22,14 @@ SENSORS: Mapping[str, tuple[str, str]] = {
 }
 """Folder of each sensor, and what stands between the scene's id and `.tif` in the names of its files."""
 
+BANDS: Mapping[str, tuple[str, ...]] = {
+    "rgb": ("red", "green", "blue"),
+    "p": ("pan",),
+    "m": ("coastal", "blue", "green", "yellow", "red", "red edge", "NIR 1", "NIR 2"),
+    "a": tuple(f"SWIR {number}" for number in range(1, 9)),
+}
+"""What each sensor's bands show, in their order."""
+
 _ENDINGS = (".tif", ".tiff")
 
 

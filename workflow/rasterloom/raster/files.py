@@ -52,6 +52,15 @@ class RasterInfo:
         What the file calls each band; empty if it names none.
     band_nodata : tuple of float or None
         Digital number of pixels without data by band, where they differ; else empty.
+    stored : str
+        Type of the values in the file, such as ``uint8``.
+    driver : str
+        Short name of the format, such as ``GTiff``.
+    masked : bool
+        Whether a mask of the file's own, inside or beside it, says where there is data.
+    colours : tuple of str
+        What each of up to four bands shows by the file's header, such as ``red``; empty for more bands, as formats
+        then call the first three red, green and blue whatever they are.
     """
 
     width: int
@@ -64,6 +73,10 @@ class RasterInfo:
     alpha: int | None = None
     names: tuple[str | None, ...] = ()
     band_nodata: tuple[float | None, ...] = ()
+    stored: str = ""
+    driver: str = "TIFF"
+    masked: bool = False
+    colours: tuple[str, ...] = ()
 
     @property
     def data_bands(self) -> list[int]:
@@ -279,6 +292,10 @@ class _GdalRaster:
             alpha=alpha[-1] if alpha and data.count > 1 else None,
             names=tuple(data.descriptions) if any(data.descriptions) else (),
             band_nodata=tuple(nodata) if len(set(nodata)) > 1 else (),
+            stored=self._native.name,
+            driver=data.driver,
+            masked=self._masked,
+            colours=tuple(kind.name for kind in data.colorinterp) if data.count <= 4 else (),
         )
 
     def _transform(self) -> Matrix | None:
@@ -381,8 +398,11 @@ class _PlanarRaster:
         bands, height, width = self._array.shape
         if not self._array.size:
             raise InputError(f"{path} holds an image of {width} x {height} pixels: it is damaged; fetch it again")
-        info = RasterInfo(width, height, bands, _read_dtype(self._array.dtype, path).name, None, None, None)
-        self.info = info if other is None or other.bands != bands else replace(info, names=other.names)
+        dtype, stored = _read_dtype(self._array.dtype, path).name, self._array.dtype.name
+        info = RasterInfo(width, height, bands, dtype, None, None, None, stored=stored)
+        if other is not None and other.bands == bands:
+            info = replace(info, names=other.names, driver=other.driver, colours=other.colours)
+        self.info = info
 
     def _mapped(self, packed: _Packed | None, other: RasterInfo | None) -> tuple[NDArray[Any], str]:
         """The array of the first series, mapped or decoded, and its axes."""

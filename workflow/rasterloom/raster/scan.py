@@ -99,13 +99,25 @@ class BandFacts:
     full: int
 
 
-class _Facts:
-    """The facts of a band in the making."""
+class BandTally:
+    """The facts of a band in the making; with a `step` also some of its values, for a person to read.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    low, high, missing, not_finite, full
+        As in `BandFacts`.
+    zeros : int
+        Pixels with data that are 0, if a `step` is given.
+    sample : list of (n,) float32 arrays
+        About each `step`-th value with data; empty without a `step`.
+    """
+
+    def __init__(self, step: int | None = None) -> None:
         self.low: float | None = None
         self.high: float | None = None
-        self.missing = self.not_finite = self.full = 0
+        self.missing = self.not_finite = self.full = self.zeros = 0
+        self.sample: list[NDArray[np.float32]] = []
+        self._step = step
 
     def add(self, plane: NDArray[Any], good: NDArray[Any]) -> None:
         """Add rows of the band, and those of its values that are data."""
@@ -120,6 +132,10 @@ class _Facts:
             self.high, self.full = high, 0
         if high == self.high and _ends_range(high):
             self.full += int(np.count_nonzero(good == good.dtype.type(high)))
+        if self._step is not None:
+            self.zeros += good.size - int(np.count_nonzero(good))
+            # an odd way through the rows: a step that divides their width would keep to some columns
+            self.sample.append(good.ravel()[self._step // 2 :: self._step | 1].astype(np.float32))
 
     def done(self) -> BandFacts:
         """The facts of all rows."""
@@ -260,7 +276,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
     values = ArrayDigest("data", info.dtype, (len(picks), info.height, info.width))
     masks: ArrayDigest | None = None
     moments = [Moments() for _ in picks]
-    facts = [_Facts() for _ in picks]
+    facts = [BandTally() for _ in picks]
     for start in range(0, info.height, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, info.height)
         block = raster.read(start, stop, picks)

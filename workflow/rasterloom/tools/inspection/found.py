@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset import Dataset, load_dataset
+from rasterloom.dataset.contest import TABLES
 from rasterloom.dataset.contest_ids import CLASS_NAMES
-from rasterloom.dataset.sheet import COLUMNS
-from rasterloom.errors import InputError, LabelError, MissingInputError, RasterloomError
-from rasterloom.tools.inspection.oddities import Oddity
+from rasterloom.dataset.contest_images import BANDS, SENSORS
+from rasterloom.dataset.sheet import COLUMNS, read_cells
+from rasterloom.errors import InputError, RasterloomError
+from rasterloom.labels.files import class_text, read_vector
+from rasterloom.report.findings import Finding
 
-CLASSES = {name: number for number, name in CLASS_NAMES.items()}
-"""Classes of the Dstl contest as config.yaml names them."""
-
-BANDS: Mapping[str, tuple[str, ...]] = {
-    "rgb": ("red", "green", "blue"),
-    "p": ("pan",),
-    "m": ("coastal", "blue", "green", "yellow", "red", "red edge", "NIR 1", "NIR 2"),
-    "a": tuple(f"SWIR {number}" for number in range(1, 9)),
-}
-"""Bands of the contest's sensors."""
-
-DSTL_SIGNS = (
-    "three_band",
-    "sixteen_band",
-    "three_band.zip",
-    "sixteen_band.zip",
-    "train_wkt_v4.csv",
-    "train_wkt_v4.csv.zip",
+DSTL_SIGNS = tuple(
+    f"{name}{ending}"
+    for ending in ("", ".zip")
+    for name in (*dict.fromkeys(folder for folder, _ in SENSORS.values()), TABLES["train_wkt"])
 )
 """What the folder of the contest's files holds; one of these is enough."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """Data, understood.
 
@@ -45,23 +35,35 @@ class Found:
     ----------
     data : Path or None
         What was given; None: the configuration.
-    how : tuple of str
-        What it was understood as, and why; a line each.
+    how : list of str
+        What it was understood as, and why; one line each.
     dataset : Dataset
     sensors : dict of str to mapping
         Options of each sensor, as in the configuration.
-    following : tuple of str
+    following : list of str
         Lines that say what to do next.
-    oddities : tuple of Oddity
+    findings : list of Finding
         What was odd already.
     """
 
     data: Path | None
-    how: tuple[str, ...]
+    how: list[str]
     dataset: Dataset
     sensors: dict[str, dict[str, Any]]
-    following: tuple[str, ...]
-    oddities: tuple[Oddity, ...] = field(default=())
+    following: list[str]
+    findings: list[Finding] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.findings += [Finding("", "", "", "note", note) for note in self.dataset.notes]
+
+
+@contextmanager
+def refusing(findings: list[Finding], source: str, finding: str = "refused") -> Iterator[None]:
+    """An error raised in the block becomes a finding about a sensor or a class."""
+    try:
+        yield
+    except RasterloomError as error:
+        findings.append(Finding("", source, "", finding, " ".join(str(error).split())))
 
 
 def from_configuration(files: list[Path]) -> Found:
@@ -76,132 +78,91 @@ def from_configuration(files: list[Path]) -> Found:
     ids = {name: entry.id for name, entry in config.classes.items()}
     dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
     place = config.dataset.root if config.dataset.layout == "dstl" else config.dataset.table
-    over = f" --configfile {' '.join(shlex.quote(str(file)) for file in files)}" if files else ""
-    return Found(
-        None,
-        (f"the configuration's data set, layout {config.dataset.layout}, {place}",),
-        dataset,
-        sensors,
-        (f"snakemake --cores all{over}",),
-        tuple(Oddity(note) for note in dataset.notes),
-    )
+    how = f"the configuration's data set, layout {config.dataset.layout}, {place}"
+    over = shlex.join(["--configfile", *map(str, files)]) if files else ""
+    return Found(None, [how], dataset, sensors, [f"snakemake --cores all {over}".rstrip()])
 
 
-def from_dstl(root: Path) -> Found | Oddity:
-    """The contest's files in a folder; an Oddity that says why a run would not take them."""
-    sensors: dict[str, dict[str, Any]] = {
-        "rgb": {"reference": True, "bands": 3},
-        "p": {"bands": 1},
-        "m": {"bands": 8},
-        "a": {"bands": 8},
-    }
+def from_dstl(root: Path) -> Found | str:
+    """The contest's files in a folder; else why a run would not take them."""
+    sensors: dict[str, dict[str, Any]] = {name: {"bands": len(bands)} for name, bands in BANDS.items()}
+    sensors["rgb"]["reference"] = True
+    classes = {name: number for number, name in CLASS_NAMES.items()}
     truth = next((str(path) for path in sorted(root.glob("truth*.csv"))), None)
     options: dict[str, Any] = {"layout": "dstl", "root": str(root), "truth": truth}
     why = ""
-    for names in _subsets(list(sensors)):
+    # All sensors, then all but one, and so on, always with the reference.
+    fewer = (("rgb", *rest) for size in (3, 2, 1, 0) for rest in combinations(("p", "m", "a"), size))
+    choices: tuple[object, ...] = ("scored", "all", [])
+    for names, predict in product(fewer, choices):
         chosen = {name: sensors[name] for name in names}
-        choices: tuple[object, ...] = ("scored", "all", [])
-        for predict in choices:
-            try:
-                dataset = load_dataset({**options, "predict": predict}, chosen, CLASSES)
-            except RasterloomError as error:
-                # Of all that was tried, all sensors and no scenes to predict asks for what is really missing.
-                why = " ".join(str(error).split("\nThey come")[0].split()) if len(names) == len(sensors) else why
-                continue
-            left = [name for name in sensors if name not in names]
-            incomplete = (
-                [Oddity(f"without {', '.join(left)}, which not all scenes have: {why}", stops=True)] if left else []
-            )
-            notes = [Oddity(note) for note in dataset.notes]
-            how = f"the layout of the Dstl contest: {_signs(root)}; `dataset.predict: {predict}` is assumed"
-            return Found(root, (how,), dataset, chosen, _dstl_commands(root, predict, truth), (*incomplete, *notes))
-    return Oddity(f"the folder looks like the contest's, but a run would stop: {why}", stops=True)
+        try:
+            dataset = load_dataset({**options, "predict": predict}, chosen, classes)
+        except RasterloomError as error:
+            if len(names) == len(sensors):  # asks for what is really missing
+                why = " ".join(str(error).split("\nThey come")[0].split())
+            continue
+        signs = ", ".join(name for name in DSTL_SIGNS if (root / name).exists())
+        how = f"the layout of the Dstl contest: {signs}; `dataset.predict: {predict}` is assumed"
+        found = Found(root, [how], dataset, chosen, _dstl_commands(root, predict, truth))
+        left = ", ".join(name for name in sensors if name not in names)
+        if left:
+            found.findings.append(Finding("", "", "", "refused", f"without {left}, which not all scenes have: {why}"))
+        return found
+    return why
 
 
-def _subsets(names: list[str]) -> list[tuple[str, ...]]:
-    """All of some sensors, then all but one, and so on; the first, the reference, is in each."""
-    first, *others = names
-    return [(first, *rest) for size in range(len(others), -1, -1) for rest in combinations(others, size)]
-
-
-def _signs(root: Path) -> str:
-    return ", ".join(name for name in DSTL_SIGNS if (root / name).exists())
-
-
-def _dstl_commands(root: Path, predict: object, truth: str | None) -> tuple[str, ...]:
-    if str(root) == "data/dstl" and predict == "scored" and truth is None:
-        return ("snakemake --cores all",)
-    keys = [f"root: {quoted(str(root))}", *([f"predict: {predict}"] if predict != "scored" else [])]
-    keys += [f"truth: {quoted(truth)}"] if truth else []
-    return (
+def _dstl_commands(root: Path, predict: object, truth: str | None) -> list[str]:
+    options = {"root": str(root), "predict": predict, "truth": truth}
+    defaults = {"root": "data/dstl", "predict": "scored", "truth": None}
+    if options == defaults:
+        return ["snakemake --cores all"]
+    changed = {key: value for key, value in options.items() if key == "root" or value != defaults[key]}
+    return [
         "write into a file mine.yaml, with the classes and sensors that you want to leave out set to null:",
-        f"    dataset: {{{', '.join(keys)}}}",
+        f"    dataset: {flow(changed)}",
         "snakemake --cores all --configfile mine.yaml",
-    )
+    ]
 
 
 def from_sheet(table: Path) -> Found:
-    """The scenes of a sheet; sensors and classes are those that its header names."""
-    header, cells = _sheet_cells(table)
+    """The scenes of a sheet; its header names the sensors and classes."""
+    (_, header), *lines = read_cells(table) or [(1, [])]
+    rows = [dict(zip(header, cells, strict=False)) for _, cells in lines]
     names = [column for column in header if column and column not in COLUMNS and not column.startswith("labels:")]
     if not names:
         raise InputError(
             f"{table}: its header names no sensor ({', '.join(header)[:80]}): save it as tab-separated text with the "
-            "columns scene, split and one a sensor, as docs/own-imagery.md shows"
+            "columns scene, split and one for each sensor, as docs/own-imagery.md shows"
         )
     classes = [column.removeprefix("labels:") for column in header if column.startswith("labels:")]
-    for row in cells:
-        classes += [name.strip() for name in row.get("classes", "").split(",")]
-    notes: list[Oddity] = []
-    for file in dict.fromkeys(row.get("labels", "") for row in cells):
+    classes += [name.strip() for row in rows for name in row.get("classes", "").split(",")]
+    findings: list[Finding] = []
+    for file in dict.fromkeys(row.get("labels", "") for row in rows):
         if file:
-            try:
+            with refusing(findings, "labels"):
                 classes += class_values(table.parent / file)
-            except LabelError as error:
-                notes.append(Oddity("labels that cannot be read", str(error), stops=True))
     ids = numbered(name for name in classes if name)
-    sensors: dict[str, dict[str, Any]] = {name: {} for name in names}
-    full = [name for name in names if all(row.get(name) for row in cells)]
-    sensors[(full or names)[0]]["reference"] = True
+    full = [name for name in names if all(row.get(name) for row in rows)]
+    reference = (full or names)[0]
+    sensors: dict[str, dict[str, Any]] = {name: {"reference": True} if name == reference else {} for name in names}
     dataset = load_dataset({"layout": "sheet", "table": str(table)}, sensors, ids)
-    following = (
+    following = [
         f"snakemake --cores all --configfile YOURS.yaml, with `dataset: {{layout: sheet, table: {table}}}`, the "
         f"sensors {', '.join(names)} and the classes {', '.join(ids) or '...'} in it (docs/own-imagery.md); then",
         "rasterloom inspect --configfile YOURS.yaml, which checks them with its number of bands and its no-data",
-    )
-    notes += [Oddity(note) for note in dataset.notes]
+    ]
     how = f"a sheet: its columns name the sensors {', '.join(names)}"
-    return Found(table, (how,), dataset, sensors, following, tuple(notes))
-
-
-def _sheet_cells(table: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a sheet, nothing checked: that is for `load_dataset`."""
-    import csv
-
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise MissingInputError(f"{table} is not there: check the path") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{table} is not text in UTF-8: save the sheet as tab-separated text (UTF-8)") from None
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = [[cell.strip() for cell in cells] for cells in csv.reader(lines, delimiter="\t")]
-    header = rows[0] if rows else []
-    return header, [dict(zip(header, row, strict=False)) for row in rows[1:]]
+    return Found(table, [how], dataset, sensors, following, findings)
 
 
 def class_values(path: Path) -> list[str]:
     """The values of the property ``class`` in a vector file, sorted; none without such a property."""
-    from rasterloom.labels.files import read_vector
-
     frame = read_vector(path)
-    if "class" not in frame.columns:
-        return []
-    values = {str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in frame["class"].dropna()}
-    return sorted(values)
+    return sorted(set(map(class_text, frame["class"].dropna()))) if "class" in frame.columns else []
 
 
-def numbered(names: Any) -> dict[str, int]:
+def numbered(names: Iterable[str]) -> dict[str, int]:
     """Classes and their numbers: a name that is a number keeps it, as ``class_7``; the others take those left.
 
     Examples
@@ -209,28 +170,20 @@ def numbered(names: Any) -> dict[str, int]:
     >>> numbered(["roads", "2", "roads", "houses"])
     {'roads': 1, 'class_2': 2, 'houses': 3}
     """
-    unique = list(dict.fromkeys(str(name) for name in names))
+    unique = list(dict.fromkeys(names))
     taken = {int(name) for name in unique if name.isdecimal()}
     free = (number for number in range(1, len(unique) + len(taken) + 1) if number not in taken)
-    return {
-        (f"class_{int(name)}" if name.isdecimal() else name): int(name) if name.isdecimal() else next(free)
-        for name in unique
-    }
+    return dict((f"class_{int(name)}", int(name)) if name.isdecimal() else (name, next(free)) for name in unique)
 
 
-def quoted(text: str) -> str:
-    """A text as a value in YAML: in quotes where it needs them.
+def flow(value: Mapping[str, Any]) -> str:
+    """A value as YAML on one line.
 
     Examples
     --------
-    >>> print(quoted("data/a_1.tsv"), quoted("my data: new"))
-    data/a_1.tsv "my data: new"
+    >>> flow({"root": "my data: new", "truth": None})
+    "{root: 'my data: new', truth: null}"
     """
-    import json
+    import yaml
 
-    return text if all(c.isalnum() or c in "/._-" for c in text) else json.dumps(text, ensure_ascii=False)
-
-
-def as_mapping(files: Any) -> list[Mapping[str, Any]]:
-    """Source files as the readers take them."""
-    return [file.to_json() for file in files]
+    return str(yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)).strip()

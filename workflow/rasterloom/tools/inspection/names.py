@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -30,37 +30,43 @@ SENSOR_WORDS: Mapping[str, str] = {word: name for name, words in _WORDS.items() 
 LETTERS = frozenset("pma")
 """Sensors of a single letter, as the Dstl files have them; only behind the scene's name, and beside another sensor."""
 
-SHARPENED = frozenset({"ps", "pansharpen", "pansharpened", "sharpened"})
 
-
-def _set(words: str) -> frozenset[str]:
+def word_set(words: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(words.split())
 
 
-LABEL_WORDS = _set(
+SHARPENED = word_set("ps pansharpen pansharpened sharpened")
+
+LABEL_WORDS = word_set(
     "mask masks label labels lbl gt groundtruth truth annotation annotations annot target targets segmentation seg "
     "geojson geojsons footprint footprints fp polygons shapes vectors"
 )
 """Parts of a name of a file or folder that say: these are labels."""
 
-GENERIC = _set(
+GENERIC = SHARPENED | word_set(
     "image images img imgs raster rasters tif tiff tifs tiffs tile tiles chip chips data dataset raw input inputs "
     "scene scenes train training val validation test testing band bands three sixteen sat satellite ortho "
     "orthophoto"
 )
-"""Parts of a name of a folder that say nothing of scene, sensor or class."""
+"""Parts of a name that say nothing of scene, sensor or class."""
 
-NOISE = GENERIC | SHARPENED | _set("from of the and binary sample vector file json")
+NOISE = GENERIC | LABEL_WORDS | SENSOR_WORDS.keys() | word_set("from of the and binary sample vector file json")
 """Parts of a label's name that are not what its class is called."""
 
-_BAND = re.compile(r"(?:(?P<key>.*?)[_-])?(?P<band>B(?:0?[1-9]|1[0-2]|8A))(?:[_-](?P<metres>10|15|20|30|60)m)?", re.I)
+_SEPARATOR = re.compile(r"([\s._-]+)")
+
+_BAND = re.compile(r"(?:(?P<key>.*?)[_-])?B(?P<band>0?[1-9]|1[0-2]|8A)(?:[_-](?P<metres>10|15|20|30|60)m)?", re.I)
 
 _PRODUCT_PART = re.compile(
     r".*_(TCI|AOT|WVP|SCL|PVI|MSK_\w+|B?QA(_PIXEL|_RADSAT|_AEROSOL)?|ST_\w+|[SV][AZ]A)(_\d\dm)?", re.I
 )
-"""Sentinel-2 and Landsat: what comes in a product beside its bands."""
+"""Sentinel-2 and Landsat: what a product holds beside its bands."""
 
-_RESOLUTION_FOLDER = re.compile(r"R\d\dm|IMG_DATA|GRANULE|[^/]*\.SAFE|L[12][AC]_.*", re.I)
+_PRODUCT_FOLDER = re.compile(r"R\d\dm|IMG_DATA|GRANULE|[^/]*\.SAFE|L[12][AC]_.*", re.I)
+
+Place = tuple[tuple[str, ...], str]
+"""Folders and key of a scene's images."""
 
 
 @dataclass(frozen=True)
@@ -71,193 +77,150 @@ class Named:
     ----------
     path : PurePath
         Relative to the folder that is inspected.
-    folders : tuple of str
-        Folders that may tell scenes (of an image) or classes (of a label) apart.
-    key : str
-        What is left of the name without the words for sensor and label; '' if nothing is.
+    place : (tuple of str, str)
+        Folders that may tell scenes (of an image) or classes (of a label) apart, and the key: what is left of the
+        file's name without the words for sensor and label; '' if nothing is.
     sensor : str or None
         None: the name says none.
     band : str or None
         Of a file that holds one band of a product, such as ``B02``.
     label : bool
+    scene : str
+        Id of the scene of an image; '' until `place_images` gives it.
     """
 
     path: PurePath
-    folders: tuple[str, ...]
-    key: str
+    place: Place
     sensor: str | None = None
     band: str | None = None
     label: bool = False
+    scene: str = ""
 
 
 def parts(text: str) -> list[str]:
-    """The parts of a name between underscores, hyphens, dots and blanks."""
-    return [part for part in re.split(r"[\s._-]+", text) if part]
+    """The parts of a name between underscores, hyphens, dots and blanks, in small letters."""
+    return [part for part in _SEPARATOR.split(text.lower())[::2] if part]
 
 
 def parse(path: PurePath, label: bool = False) -> Named | None:
     """What a path says on its own; None for what a product holds beside its bands (quality, previews).
 
-    `label`: it holds labels whatever its name says, as a vector file does.
+    `label`: the file holds labels whatever its name says, as a vector file does.
 
     Examples
     --------
-    >>> parse(PurePath("S1_PAN.tif")).sensor, parse(PurePath("pan/S1.tif")).key, parse(PurePath("pan1.tif")).key
-    ('pan', 'S1', '1')
+    >>> parse(PurePath("S1_PAN.tif")).sensor, parse(PurePath("pan/S1.tif")).place, parse(PurePath("pan1.tif")).place
+    ('pan', ((), 'S1'), ((), '1'))
     >>> parse(PurePath("masks/rio_50.tif")).label
     True
     """
-    stem, folders = path.stem, list(path.parent.parts)
-    if _PRODUCT_PART.fullmatch(stem) or "QI_DATA" in folders or "AUX_DATA" in folders:
+    stem, above = path.stem, path.parent.parts
+    if _PRODUCT_PART.fullmatch(stem) or "QI_DATA" in above or "AUX_DATA" in above:
         return None
-    words = [word.lower() for word in parts(stem)]
-    label = label or bool(LABEL_WORDS & set(words)) or any(_label_folder(folder) for folder in folders)
-    found = _BAND.fullmatch(stem)
-    if found and not label:
-        kept = tuple(folder for folder in folders if not _RESOLUTION_FOLDER.fullmatch(folder) and not _plain(folder))
-        return Named(path, kept, found["key"] or "", None, _band_name(found["band"]))
-    kept = tuple(folder for folder in folders if not _plain(folder))
-    if label:
-        return Named(path, kept, stem, None, None, True)
-    key, sensor = _sensor_of_stem(stem)
+    known = GENERIC | LABEL_WORDS | SENSOR_WORDS.keys()
+    folders = tuple(folder for folder in above if not known.issuperset(parts(folder)))
+    if label or not LABEL_WORDS.isdisjoint(word for text in (stem, *above) for word in parts(text)):
+        return Named(path, (folders, stem), label=True)
+    if found := _BAND.fullmatch(stem):
+        folders = tuple(folder for folder in folders if not _PRODUCT_FOLDER.fullmatch(folder))
+        return Named(path, (folders, found["key"] or ""), band=f"B{found['band'].upper():0>2}")
+    words, sensor = _without_sensor(_SEPARATOR.split(stem))
     if sensor is None:
-        named = [_sensor_of_words(parts(folder)) for folder in reversed(folders)]
-        sensor = next((name for name in named if name), None)
-    return Named(path, kept, _without_generic(key), sensor)
+        sensor = next(filter(None, map(_sensor_of_folder, reversed(above))), None)
+    while words and (not words[0] or words[0].lower() in GENERIC):
+        words = words[2:]
+    while words and (not words[-1] or words[-1].lower() in GENERIC):
+        words = words[:-2]
+    return Named(path, (folders, "".join(words)), sensor)
 
 
-def _band_name(text: str) -> str:
-    """``B2`` and ``b02`` become ``B02``."""
-    number = text[1:].upper()
-    return f"B{int(number):02d}" if number.isdecimal() else f"B{number}"
-
-
-def _label_folder(folder: str) -> bool:
-    return bool(LABEL_WORDS & {word.lower() for word in parts(folder)})
-
-
-def _plain(folder: str) -> bool:
-    """Whether a folder's name is made of words for sensors, labels, or nothing in particular."""
-    known = GENERIC | LABEL_WORDS | SHARPENED | set(SENSOR_WORDS)
-    return all(word.lower() in known for word in parts(folder))
-
-
-def _sensor_of_words(words: Sequence[str]) -> str | None:
+def _sensor_of_folder(folder: str) -> str | None:
     """The sensor that a folder's name names."""
-    lowered = [word.lower() for word in words]
-    names = [SENSOR_WORDS[word] for word in lowered if word in SENSOR_WORDS]
-    if not names:
-        return None
-    return "ps_ms" if names[0] == "ms" and SHARPENED & set(lowered) else names[0]
+    words = parts(folder)
+    name = next((SENSOR_WORDS[word] for word in words if word in SENSOR_WORDS), None)
+    return "ps_ms" if name == "ms" and not SHARPENED.isdisjoint(words) else name
 
 
-def _sensor_of_stem(stem: str) -> tuple[str, str | None]:
-    """What a stem is without its word for a sensor, and the sensor."""
-    tokens = [(found.start(), found.end()) for found in re.finditer(r"[^\s._-]+", stem)]
-    order = [len(tokens) - 1, 0, *range(1, len(tokens) - 1)]
-    for index in dict.fromkeys(index for index in order if index >= 0):
-        start, end = tokens[index]
-        word = stem[start:end].lower()
+def _without_sensor(words: list[str]) -> tuple[list[str], str | None]:
+    """The words of a name, every second one a separator, without the word for a sensor; and the sensor."""
+    lower, last = [word.lower() for word in words], len(words) - 1
+    for at in dict.fromkeys((last, 0, *range(2, last, 2))):
+        word = lower[at]
+        if word in SENSOR_WORDS or (word in LETTERS and at == last > 0):
+            near = {at + step for step in (-2, 2) if 0 <= at + step <= last}
+            sharp = {other for other in near if lower[other] in SHARPENED}
+            gone = {at, *sharp, *(other for other in near if other > at and lower[other] == "intensity")}
+            left = [i for i in range(0, last + 1, 2) if i not in gone]
+            # each word that is left comes with the separator before it
+            kept = [part for i in left for part in words[max(i - 1, 0) : i + 1]]
+            name = SENSOR_WORDS.get(word, word)
+            return kept[left[0] > 0 :] if left else [], "ps_ms" if sharp and name == "ms" else name
         numbered = re.fullmatch(r"([a-z]+?)(\d+)", word)
-        if word in SENSOR_WORDS or (word in LETTERS and index == len(tokens) - 1 and len(tokens) > 1):
-            near = {stem[slice(*tokens[i])].lower() for i in (index - 1, index + 1) if 0 <= i < len(tokens)}
-            sharp = bool(SHARPENED & near)
-            name = "ps_ms" if sharp and SENSOR_WORDS.get(word) == "ms" else SENSOR_WORDS.get(word, word)
-            return _without(stem, start, end), name
-        if numbered and numbered[1] in SENSOR_WORDS and index in (0, len(tokens) - 1):
-            cut = start + len(numbered[1])
-            return stem[:start] + stem[cut:], SENSOR_WORDS[numbered[1]]
-    return stem, None
+        if numbered and numbered[1] in SENSOR_WORDS and at in (0, last):
+            return [*words[:at], numbered[2], *words[at + 1 :]], SENSOR_WORDS[numbered[1]]
+    return words, None
 
 
-def _without(stem: str, start: int, end: int) -> str:
-    """A stem without the characters start..end, the separator beside them, and a word for sharpening beside that."""
-    before, after = stem[:start].rstrip(" ._-"), stem[end:].lstrip(" ._-")
-    sharp = "|".join(SHARPENED)
-    before = re.sub(rf"(?:^|[\s._-]+)(?:{sharp})$", "", before, flags=re.I)
-    after = re.sub(rf"^(?:{sharp}|intensity)(?:[\s._-]+|$)", "", after, flags=re.I)
-    return f"{before}{stem[len(before)] if before and after else ''}{after}"
-
-
-def _without_generic(key: str) -> str:
-    """A key without words for nothing in particular at its ends, such as the ``sat`` of ``123_sat``."""
-    cut = re.sub(rf"^(?:(?:{'|'.join(GENERIC | SHARPENED)})(?:[\s._-]+|$))+", "", key, flags=re.I)
-    return re.sub(rf"(?:(?:^|[\s._-]+)(?:{'|'.join(GENERIC | SHARPENED)}))+$", "", cut, flags=re.I)
-
-
-Place = tuple[tuple[str, ...], str]
-"""Folders and key of a scene's images."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An image with the scene that it belongs to, and what its name says of sensor and band."""
-
-    path: PurePath
-    scene: str
-    place: Place
-    sensor: str | None = None
-    band: str | None = None
-
-
-def place_images(found: Iterable[Named], top: str) -> list[Placed]:
-    """Scenes of images.
+def place_images(images: Iterable[Named], top: str) -> list[Named]:
+    """Images with the ids of their scenes.
 
     Parameters
     ----------
-    found : iterable of Named
-        Images that are no labels.
+    images : iterable of Named
     top : str
         Name of the folder that is inspected: the scene of images whose names say nothing of one.
 
     Returns
     -------
-    list of Placed
-        In the order given. Ids are valid (see `ID_PATTERN`); images of one scene have one id.
+    list of Named
+        In the order given. Ids are valid (see `ID_PATTERN`); images of one scene have one id and one place.
     """
-    images = _lonely_letters([image for image in found if not image.label])
-    images = _recurring_sensors(images)
-    places: dict[PurePath, Place] = {}
-    for image in images:
-        folders, key = image.folders, image.key
+    placed = []
+    for image in _recurring_sensors(_lonely_letters(list(images))):
+        folders, key = image.place
         if not key:
             folders, key = (folders[:-1], folders[-1]) if folders else ((), top)
-        # a band's folders are those of its product, which its own name repeats
-        places[image.path] = ((), key) if image.band and image.key else (folders, key)
-    ids = scene_ids(places.values())
-    return [
-        Placed(image.path, ids[places[image.path]], places[image.path], image.sensor, image.band) for image in images
-    ]
+        elif image.band:  # the folders of a band are those of its product, which its own name repeats
+            folders = ()
+        placed.append(replace(image, place=(folders, key)))
+    ids = scene_ids(image.place for image in placed)
+    return [replace(image, scene=ids[image.place]) for image in placed]
 
 
-def _lonely_letters(images: Sequence[Named]) -> list[Named]:
+def _lonely_letters(images: list[Named]) -> list[Named]:
     """Sensors of one letter stay where the scene has another sensor, else the letter belongs to the scene's name."""
-    by_scene: dict[Place, set[str | None]] = defaultdict(set)
+    sensors: dict[Place, set[str | None]] = defaultdict(set)
     for image in images:
-        by_scene[image.folders, image.key].add(image.sensor)
+        sensors[image.place].add(image.sensor)
     return [
-        replace(image, key=image.path.stem, sensor=None)
-        if image.sensor in LETTERS and len(by_scene[image.folders, image.key]) == 1
+        replace(image, place=(image.place[0], image.path.stem), sensor=None)
+        if image.sensor in LETTERS and len(sensors[image.place]) == 1
         else image
         for image in images
     ]
 
 
-def _recurring_sensors(images: Sequence[Named]) -> list[Named]:
+def _recurring_sensors(images: list[Named]) -> list[Named]:
     """Words that recur with every scene are sensors: ``a_left a_right b_left b_right``, or ``a/left b/left ...``."""
-    silent = [image for image in images if image.sensor is None and image.band is None and image.key]
-    tails = {image.path: re.fullmatch(r"(.+?)[\s._-]+([A-Za-z]{2,})", image.key) for image in silent}
-    by_name = {image.path: ((*image.folders, match[1]), match[2]) for image in silent if (match := tails[image.path])}
-    by_folder = {image.path: (image.folders, image.key) for image in silent if image.folders}
-    for pairs, per_folder in ((by_folder, True), (by_name, False)):
-        if pairs and recurrent(pairs.values()):
-            return [
-                replace(image, key="" if per_folder else str(pairs[image.path][0][-1]), sensor=pairs[image.path][1])
-                if image.path in pairs
-                else image
-                for image in images
-            ]
-    return list(images)
+    by_folder: dict[PurePath, Place] = {}
+    by_name: dict[PurePath, Place] = {}
+    for image in images:
+        folders, key = image.place
+        if image.sensor is None and image.band is None and key:
+            if folders:
+                by_folder[image.path] = image.place
+            if tail := re.fullmatch(r"(.+?)[\s._-]+([A-Za-z]{2,})", key):
+                by_name[image.path] = ((*folders, tail[1]), tail[2])
+    for pairs in (by_folder, by_name):
+        if recurrent(pairs.values()):
+            return [_with_sensor(image, *pairs[image.path]) if image.path in pairs else image for image in images]
+    return images
+
+
+def _with_sensor(image: Named, outer: tuple[str, ...], sensor: str) -> Named:
+    """An image whose key, or the end of it, is its sensor; `outer` is what stands before that."""
+    folders = image.place[0]
+    return replace(image, place=(folders, "".join(outer[len(folders) :])), sensor=sensor)
 
 
 def recurrent(pairs: Iterable[Place]) -> bool:
@@ -273,9 +236,9 @@ def recurrent(pairs: Iterable[Place]) -> bool:
     groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for outer, inner in pairs:
         groups[outer].add(inner)
-    sets = list(groups.values())
-    same = len(sets) > 1 and all(words == sets[0] for words in sets)
-    return same and len(sets[0]) > 1 and all(re.fullmatch(r"[A-Za-z]+", word) for word in sets[0])
+    first, *others = groups.values() or [set()]
+    same = bool(others) and all(words == first for words in others)
+    return same and len(first) > 1 and all(re.fullmatch(r"[A-Za-z]+", word) for word in first)
 
 
 def scene_ids(places: Iterable[Place]) -> dict[Place, str]:
@@ -283,14 +246,10 @@ def scene_ids(places: Iterable[Place]) -> dict[Place, str]:
     distinct = sorted(set(places))
     keys = [usable(key) for _, key in distinct]
     ids: dict[Place, str] = {}
-    taken: set[str] = set()
     for (folders, key), plain in zip(distinct, keys, strict=True):
         name = plain if keys.count(plain) == 1 else usable("_".join([*folders, key]))
-        number, unique = 2, name
-        while unique in taken:
-            unique, number = f"{name}_{number}", number + 1
-        taken.add(unique)
-        ids[folders, key] = unique
+        names = (name, *(f"{name}_{number}" for number in range(2, len(keys) + 2)))
+        ids[folders, key] = next(unique for unique in names if unique not in ids.values())
     return ids
 
 
@@ -307,7 +266,7 @@ def name_of(text: str) -> str:
     return f"{name}_" if name in COLUMNS else name
 
 
-def match_label(label: Named, scenes: Mapping[str, Place], folders: Iterable[str]) -> tuple[str | None, str | None]:
+def match_label(label: Named, scenes: Mapping[str, Place], folders: Container[str]) -> tuple[str | None, str | None]:
     """The scene that a file of labels belongs to, and what its name calls the class.
 
     Parameters
@@ -315,7 +274,7 @@ def match_label(label: Named, scenes: Mapping[str, Place], folders: Iterable[str
     label : Named
     scenes : mapping of str to (folders, key)
         By id; the key is what is left of the images' names without words for sensors.
-    folders : iterable of str
+    folders : container of str
         Folders of images: those of a label that are not among them name a class.
 
     Returns
@@ -324,26 +283,23 @@ def match_label(label: Named, scenes: Mapping[str, Place], folders: Iterable[str
         The scene whose key stands in the name (the longest), or in the name of a folder; or the only scene whose
         key has the name in it.
     """
-    words = parts(label.key)
-    lowered = [word.lower() for word in words]
-    above = [[word.lower() for word in parts(folder)] for folder in label.path.parent.parts]
-    best: tuple[tuple[int, int, int], str, list[int]] | None = None
-    for scene, (own_folders, key) in scenes.items():
-        wanted = [word.lower() for word in parts(key)]
-        at = within(wanted, lowered)
-        if not at and wanted not in above:
-            continue
-        together = bool(at) and at[-1] - at[0] == len(at) - 1
-        rank = (len(at) and 1 + together, len(wanted), len(set(own_folders) & set(label.path.parent.parts)))
-        if best is None or rank > best[0]:
-            best = (rank, scene, at)
-    if best is None:
-        bare = [word for word in lowered if word not in LABEL_WORDS | set(SENSOR_WORDS)]
-        inside = [scene for scene, (_, key) in scenes.items() if within(bare, [w.lower() for w in parts(key)])]
-        if len(inside) == 1:
-            return inside[0], _class_word([], label, folders)
-        return None, _class_word(words, label, folders)
-    return best[1], _class_word([word for i, word in enumerate(words) if i not in best[2]], label, folders)
+    words = parts(label.place[1])
+    above = [parts(folder) for folder in label.path.parent.parts]
+    ranks = {}
+    for scene, (own, key) in scenes.items():
+        wanted = parts(key)
+        at = within(wanted, words)
+        if at or wanted in above:
+            together = bool(at) and at[-1] - at[0] == len(at) - 1
+            ranks[scene] = (len(at) and 1 + together, len(wanted), len({*own} & {*label.path.parent.parts})), at
+    if ranks:
+        best = max(ranks, key=lambda scene: ranks[scene][0])
+        return best, _class_word([word for i, word in enumerate(words) if i not in ranks[best][1]], label, folders)
+    bare = [word for word in words if word not in LABEL_WORDS | SENSOR_WORDS.keys()]
+    inside = [scene for scene, (_, key) in scenes.items() if within(bare, parts(key))]
+    if len(inside) == 1:
+        return inside[0], _class_word([], label, folders)
+    return None, _class_word(words, label, folders)
 
 
 def within(wanted: Sequence[str], words: Sequence[str]) -> list[int]:
@@ -357,24 +313,18 @@ def within(wanted: Sequence[str], words: Sequence[str]) -> list[int]:
     for start in range(len(words) - len(wanted) + 1) if wanted else ():
         if list(words[start : start + len(wanted)]) == list(wanted):
             return list(range(start, start + len(wanted)))
-    found: list[int] = []
-    for word in wanted:
-        rest = [i for i, other in enumerate(words) if other == word and (not found or i > found[-1])]
-        if not rest:
-            return []
-        found.append(rest[0])
-    return found
+    rest = iter(enumerate(words))
+    found = [at for word in wanted if (at := next((i for i, other in rest if other == word), -1)) >= 0]
+    return found if len(found) == len(wanted) else []
 
 
-def _class_word(words: Sequence[str], label: Named, folders: Iterable[str]) -> str | None:
+def _class_word(words: Sequence[str], label: Named, folders: Container[str]) -> str | None:
     """What is left of a label's name, or of the names of its folders, once everything else is taken away."""
-    known = LABEL_WORDS | NOISE | set(SENSOR_WORDS)
-    own = [word for word in words if word.lower() not in known and re.search(r"[A-Za-z]{2}", word)]
+    own = [word for word in words if word not in NOISE and re.search(r"[a-z]{2}", word)]
     if own:
-        return "_".join(own).lower()
-    images = set(folders)
+        return "_".join(own)
     for folder in reversed(label.path.parent.parts):
-        left = [word for word in parts(folder) if word.lower() not in known and re.fullmatch(r"[A-Za-z]{2,}", word)]
-        if left and folder not in images:
-            return "_".join(left).lower()
+        left = [word for word in parts(folder) if word not in NOISE and re.fullmatch(r"[a-z]{2,}", word)]
+        if left and folder not in folders:
+            return "_".join(left)
     return None

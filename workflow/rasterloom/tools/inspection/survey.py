@@ -1,39 +1,91 @@
-"""Looking at every sensor of every scene: values, georeference, and what is odd about them."""
+"""What the sensors of every scene hold, read as a run reads them, and what is odd about it."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from math import atan2, degrees, hypot
 from pathlib import Path
-from statistics import median
+from statistics import median, mode
 from typing import Any
 
 import numpy as np
 
-from rasterloom.dataset import Dataset, Scene
+from rasterloom.dataset import Dataset
 from rasterloom.errors import RasterloomError
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import nominal_matrix
-from rasterloom.raster.scan import SATURATED_SHARE
+from rasterloom.raster.scan import BandTally
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.tools.inspection.found import BANDS, Found, as_mapping
-from rasterloom.tools.inspection.grounds import footprint, same_ground
-from rasterloom.tools.inspection.oddities import Oddity
-from rasterloom.tools.inspection.pixels import BUDGET, Header, Look, look, merged, read_header
+from rasterloom.report.findings import Finding, sensor_findings
+from rasterloom.store.digest import BLOCK_ROWS
+from rasterloom.text import share
+from rasterloom.tools.inspection.found import Found, refusing
+from rasterloom.tools.inspection.grounds import coverage, footprint, same_ground
+
+BUDGET = 2**28
+"""Values (pixels x bands) that are read of a whole data set unless everything is asked for."""
+
+STRIPS = 8
+"""Strips of a sampled image: full width, spread evenly from its first row to its last."""
+
+LEAST_ROWS = 32
+"""Rows that are read of an image at least."""
 
 SAMPLES = 400_000
 """Values of a band, over all scenes, that its percentiles are taken from."""
 
-MOSTLY = 0.5
-"""Share of pixels without data, or black, beyond which a scene is odd."""
+DARK = 0.01
+"""Share of the pixels from which 0 in every band looks like no data."""
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
+class Look:
+    """What was seen of one sensor in one scene.
+
+    Attributes
+    ----------
+    info : RasterInfo
+        Of the sensor's bands together.
+    files : list of RasterInfo
+    rows : int
+        Rows that were read, of `info.height`.
+    black : int
+        Pixels, of those read, that have data and are 0 in every band.
+    bands : list of BandTally
+    """
+
+    info: RasterInfo
+    files: list[RasterInfo]
+    rows: int
+    black: int
+    bands: list[BandTally]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that were read."""
+        return self.rows * self.info.width
+
+    @property
+    def missing(self) -> int:
+        """Pixels, of those read, without data."""
+        return self.bands[0].missing
+
+    @property
+    def fingerprint(self) -> str:
+        """The same text for the same values, as far as they were read; '' if each band holds a single one."""
+        facts = [(band.low, band.high, band.missing, band.zeros, band.full) for band in self.bands]
+        if all(low == high for low, high, *_ in facts):
+            return ""
+        sample = b"".join(part.tobytes() for band in self.bands for part in band.sample)
+        return repr((self.info.width, self.info.height, facts, sha256(sample).hexdigest()))
+
+
+@dataclass
 class Survey:
     """What was seen of a data set.
 
@@ -45,13 +97,13 @@ class Survey:
         By sensor (but the reference) and scene: the share of the reference that the sensor covers.
     share : float
         Share of the rows that were read.
-    oddities : tuple of Oddity
+    findings : list of Finding
     """
 
     looks: dict[str, dict[str, Look]]
-    covers: dict[str, dict[str, float]]
-    share: float
-    oddities: tuple[Oddity, ...]
+    covers: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    share: float = 1.0
+    findings: list[Finding] = field(default_factory=list)
 
 
 def survey(found: Found, full: bool, progress: Progress) -> Survey:
@@ -63,187 +115,176 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
     full : bool
         Read every pixel, not just `BUDGET` values.
     progress : callable
-        Told done, all, and what.
+        Called with how many are done, of how many, and what is being done.
+
+    Notes
+    -----
+    Each image is opened twice: for its header, and for its values. Memory: `BLOCK_ROWS` rows at a time.
     """
-    dataset, odd = found.dataset, list[Oddity]()
+    dataset = found.dataset
+    seen = Survey({name: {} for name in found.sensors})
     items = [(scene, name) for scene in dataset.scenes.values() for name in scene.sensors]
-    headers = {path: read_header(Path(path)) for path in _paths(items)}
-    share = 1.0 if full else _share(items, headers)
-    looks: dict[str, dict[str, Look]] = {name: {} for name in found.sensors}
-    sample = max(300, SAMPLES // max(1, len(dataset.scenes)))
-    for done, (scene, name) in enumerate(items, 1):
-        label = f"{scene.id}, sensor {name}"
-        files = as_mapping(scene.sensors[name])
-        own = [headers[file.path] for file in scene.sensors[name]]
-        tell = partial(_tell, progress, done, len(items), label)
-        try:
-            looks[name][scene.id] = look(files, own, found.sensors[name], label, share, sample, tell)
-            odd += _alpha(found, scene, name, label)
-        except RasterloomError as error:
-            odd.append(Oddity("unreadable, or not as the sensor should be", str(error), stops=True))
-    covers = {name: dict(_covers(found, looks, name, odd)) for name in found.sensors if name != dataset.reference}
-    odd += _odd_scenes(found, looks)
-    odd += [oddity for name, seen in looks.items() for oddity in (*_odd_values(name, seen), *_odd_headers(name, seen))]
-    odd += _duplicates(looks)
-    odd += _same_grounds(dataset, looks.get(dataset.reference, {}))
-    return Survey(looks, covers, share, tuple(odd))
+    values, good = 0, []
+    for scene, name in items:
+        with refusing(seen.findings, name), _reader(found, scene.id, name) as reader:
+            values += reader.info.width * reader.info.height * reader.info.bands
+            good.append((scene, name))
+            if found.sensors[name].get("bands") is None and (found.data is None or found.data.is_file()):
+                with refusing(seen.findings, name, "refused" if found.data is None else "note"):
+                    reader.refuse_unclear_alpha()
+    seen.share = 1.0 if full else min(1.0, BUDGET / max(1, values))
+    samples = max(300, SAMPLES // max(1, len(dataset.scenes)))
+    for done, (scene, name) in enumerate(good, 1):
 
+        def tell(part: float, done: int = done, what: str = f"{scene.id}, sensor {name}") -> None:
+            progress(done, len(good), f"{what}: {part:.0%}")
 
-def _tell(progress: Progress, done: int, total: int, label: str, share: float) -> None:
-    progress(done, total, f"{label}: {share:.0%}")
-
-
-def _paths(items: Sequence[tuple[Scene, str]]) -> list[str]:
-    return list(dict.fromkeys(file.path for scene, name in items for file in scene.sensors[name]))
-
-
-def _share(items: Sequence[tuple[Scene, str]], headers: Mapping[str, Header]) -> float:
-    """The share of rows that keeps to the budget; what GDAL does not open is taken for plain images of 16 bits."""
-    files = [file for scene, name in items for file in scene.sensors[name]]
-    total = sum(headers[file.path].values or file.size // 2 for file in files)
-    return min(1.0, BUDGET / total) if total else 1.0
-
-
-def _alpha(found: Found, scene: Scene, name: str, label: str) -> Iterator[Oddity]:
-    """An alpha band that may be data, which a run refuses unless the number of bands is given."""
-    with_configuration, with_sheet = found.data is None, found.data is not None and found.data.is_file()
-    if found.sensors[name].get("bands") is not None or not (with_configuration or with_sheet):
-        return
-    with SensorReader(as_mapping(scene.sensors[name]), None, None, label) as reader:
-        try:
-            reader.refuse_unclear_alpha()
-        except RasterloomError as error:
-            yield Oddity("a band called alpha", str(error), stops=with_configuration)
-
-
-def _covers(
-    found: Found, looks: Mapping[str, Mapping[str, Look]], name: str, odd: list[Oddity]
-) -> Iterator[tuple[str, float]]:
-    """Share of the reference that a sensor covers, by scene; what a run would refuse goes to `odd`."""
-    reference = looks.get(found.dataset.reference, {})
-    for scene, seen in looks[name].items():
-        if scene not in reference:
-            continue
-        own = reference[scene].info
-        try:
-            matrix = nominal_matrix(own, seen.info, f"{scene}, sensor {name}")
-        except RasterloomError as error:
-            odd.append(Oddity("cannot be laid over the reference", str(error), stops=True))
-            continue
-        if None not in (own.crs, seen.info.crs) and crs_name(own) != crs_name(seen.info):
-            what = f"sensor {name} is in another coordinate system than the reference: resampled into it"
-            odd.append(Oddity(what, f"{scene} ({crs_name(seen.info)}, reference {crs_name(own)})"))
-        share = coverage(np.array(matrix), own, seen.info)
-        if share < 0.99:
-            odd.append(Oddity(f"sensor {name} covers only part of the reference", f"{scene} ({_percent(share)})"))
-        sides = matrix[0][0] / matrix[1][1] if matrix[1][1] else 1.0
-        if (own.transform is None or seen.info.transform is None) and abs(sides - 1) > 0.03:
-            odd.append(
-                Oddity(
-                    f"without georeference, sensor {name} is stretched over the reference, which has another aspect",
-                    f"{scene} ({seen.info.width} x {seen.info.height} over {own.width} x {own.height})",
-                )
-            )
-        yield scene, share
-
-
-def coverage(matrix: Any, reference: RasterInfo, sensor: RasterInfo) -> float:
-    """Share of the reference's area that a sensor covers; `matrix`: reference to sensor edge coordinates."""
-    import shapely
-
-    corners = np.array([[0, reference.width] * 2, [0, 0, reference.height, reference.height], [1] * 4])
-    moved = (matrix @ corners).T[[0, 1, 3, 2]]
-    outline = shapely.Polygon(moved)
-    return float(
-        shapely.area(shapely.intersection(outline, shapely.box(0, 0, sensor.width, sensor.height))) / outline.area
-    )
-
-
-def _odd_scenes(found: Found, looks: Mapping[str, Mapping[str, Look]]) -> list[Oddity]:
-    """Sensors that scenes lack, numbers of bands that differ, sizes far from the others'."""
-    odd = []
-    for name in found.sensors:
-        lack = [scene.id for scene in found.dataset.scenes.values() if name not in scene.sensors]
-        if len(lack) < len(found.dataset.scenes):
-            odd += [Oddity(f"scenes without sensor {name}", scene) for scene in lack]
-        seen = looks[name]
-        bands = Counter(entry.info.bands for entry in seen.values())
-        if len(bands) > 1:
-            usual = bands.most_common(1)[0][0]
-            odd += [
-                Oddity(f"sensor {name} has {usual} bands elsewhere", f"{scene} ({entry.info.bands})", stops=True)
-                for scene, entry in seen.items()
-                if entry.info.bands != usual
-            ]
-        sides = [max(entry.info.width, entry.info.height) for entry in seen.values()]
-        middle = median(sides) if sides else 0
-        odd += [
-            Oddity(f"sensor {name} is far from its usual size", f"{scene} ({entry.info.width} x {entry.info.height})")
-            for (scene, entry), side in zip(seen.items(), sides, strict=True)
-            if not 0.5 <= side / middle <= 2
+        with refusing(seen.findings, name), _reader(found, scene.id, name) as reader:
+            seen.looks[name][scene.id] = look(reader, seen.share, samples, tell)
+    for name, looks in seen.looks.items():
+        seen.findings += [
+            *_missing_sensors(dataset, name),
+            *_unlike_others(name, looks),
+            *_placed(found, name, seen),
+            *(finding for scene, entry in looks.items() for finding in _of_image(dataset, scene, name, entry)),
         ]
-    return odd
+    seen.findings += [*_same_pixels(seen.looks), *_same_grounds(dataset, seen.looks.get(dataset.reference, {}))]
+    return seen
 
 
-def _odd_values(name: str, seen: Mapping[str, Look]) -> Iterator[Oddity]:
-    """No data, black, constant, saturated, not a number."""
-    tops = [band.high for entry in seen.values() for band in entry.bands if band.count]
-    integer = all(np.dtype(entry.info.dtype).kind in "iu" for entry in seen.values())
-    top = max(tops, default=0.0)
-    full = integer and top > 0 and float(top + 1).hex().startswith("0x1.0000000000000p")
-    for scene, entry in seen.items():
-        empty, dark = entry.missing / entry.pixels, entry.black / entry.pixels
-        if empty + dark >= 1:
-            why = "no data" if empty >= 1 else "0 everywhere"
-            yield Oddity(f"sensor {name} is empty", f"{scene} ({why})")
+def _reader(found: Found, scene: str, name: str) -> SensorReader:
+    files = [file.to_json() for file in found.dataset.scenes[scene].sensors[name]]
+    options = found.sensors[name]
+    return SensorReader(files, options.get("bands"), options.get("nodata"), f"scene {scene}, sensor {name}")
+
+
+def strips(height: int, part: float) -> list[tuple[int, int]]:
+    """Rows (start, stop) to read of an image: all of them for a part of 1, else strips spread evenly.
+
+    Examples
+    --------
+    >>> strips(600, 1)
+    [(0, 256), (256, 512), (512, 600)]
+    >>> strips(20_000, 0.01)[:2], len(strips(20_000, 0.01))
+    ([(0, 25), (2853, 2878)], 8)
+    """
+    rows = max(LEAST_ROWS, int(height * part))
+    edges = [(0, height)]
+    if part < 1 and rows < height:
+        each = -(-rows // STRIPS)
+        starts = [(height - each) * number // (STRIPS - 1) for number in range(STRIPS)]
+        edges = [(start, min(start + each, after)) for start, after in zip(starts, [*starts[1:], height], strict=True)]
+    return [(low, min(low + BLOCK_ROWS, stop)) for start, stop in edges for low in range(start, stop, BLOCK_ROWS)]
+
+
+def look(reader: SensorReader, part: float, samples: int, tell: Callable[[float], None] = lambda done: None) -> Look:
+    """Look at one sensor of one scene.
+
+    Parameters
+    ----------
+    reader : SensorReader
+    part : float, (0, 1]
+        Part of the rows to read; at least `LEAST_ROWS` are.
+    samples : int
+        Values to keep of each band.
+    tell : callable
+        Called, block by block, with the part that was read.
+    """
+    info, pieces = reader.info, strips(reader.info.height, part)
+    rows = sum(stop - start for start, stop in pieces)
+    bands = [BandTally(max(1, rows * info.width // samples)) for _ in range(info.bands)]
+    black = 0
+    for number, (start, stop) in enumerate(pieces, 1):
+        block, valid = reader.read(start, stop)
+        dark = (block == 0).all(axis=0)
+        black += int(np.count_nonzero(dark if valid is None else dark & valid))
+        for band, plane in zip(bands, block, strict=True):
+            band.add(plane, plane if valid is None else plane[valid])
+        tell(number / len(pieces))
+    return Look(info, reader.files, rows, black, bands)
+
+
+# What is odd -------------------------------------------------------------------------------------------
+
+
+def _missing_sensors(dataset: Dataset, name: str) -> Iterator[Finding]:
+    lack = [scene for scene in dataset.scenes.values() if name not in scene.sensors]
+    if len(lack) < len(dataset.scenes):
+        for scene in lack:
+            yield Finding(scene.id, name, "", "without-sensor", "")
+
+
+def _unlike_others(name: str, looks: Mapping[str, Look]) -> Iterator[Finding]:
+    """Numbers of bands, types, coordinate systems and sizes that differ from those of other scenes."""
+    if not looks:
+        return
+    said = {
+        scene: (
+            f"{look.info.bands} band{'s' * (look.info.bands > 1)}",
+            look.files[0].stored,
+            crs_name(look.info),
+        )
+        for scene, look in looks.items()
+    }
+    usual = [mode(values) for values in zip(*said.values(), strict=True)]
+    middle = median(max(look.info.width, look.info.height) for look in looks.values())
+    for scene, values in said.items():
+        for own, others in zip(values, usual, strict=True):
+            if own != others and "band" in own:
+                detail = f"scene {scene}, sensor {name}: {own}, {others} elsewhere: all scenes need the same number"
+                yield Finding("", name, "", "refused", detail)
+            elif own != others:
+                yield Finding(scene, name, "", "differs", f"{own}, {others} elsewhere")
+        info = looks[scene].info
+        if not 0.5 <= max(info.width, info.height) / middle <= 2:
+            yield Finding(scene, name, "", "unusual-size", f"{info.width} x {info.height}")
+
+
+def _placed(found: Found, name: str, seen: Survey) -> Iterator[Finding]:
+    """How a sensor lies on the reference; notes the share of the reference that it covers."""
+    references = seen.looks.get(found.dataset.reference, {})
+    for scene, entry in seen.looks[name].items() if name != found.dataset.reference else ():
+        if scene not in references:
             continue
-        if empty > MOSTLY:
-            yield Oddity(f"sensor {name} is mostly without data", f"{scene} ({_percent(empty)})")
-        if dark > 0.01:
-            yield Oddity(
-                f"sensor {name} is 0 in every band in places, and nothing says that this is no data: `nodata: 0`?",
-                f"{scene} ({_percent(dark)})",
-            )
-        for number, band in enumerate(entry.bands, 1):
-            where = f"{scene} band {number}"
-            if band.count and band.low == band.high:
-                yield Oddity(f"sensor {name} has a constant band", f"{where} ({band.low:g})")
-            elif full and band.high == top and band.tops > SATURATED_SHARE * band.count:
-                yield Oddity(f"sensor {name} is saturated at {top:g}", f"{where} ({_percent(band.tops / band.count)})")
-            if band.nans:
-                yield Oddity(
-                    f"sensor {name} holds NaN or infinity (no data)", f"{where} ({_percent(band.nans / entry.pixels)})"
-                )
+        own, info = references[scene].info, entry.info
+        try:
+            matrix = nominal_matrix(own, info, f"scene {scene}, sensor {name}")
+        except RasterloomError as error:
+            yield Finding("", name, "", "refused", str(error))
+            continue
+        if None not in (own.crs, info.crs) and crs_name(own) != crs_name(info):
+            yield Finding(scene, name, "", "other-crs", f"{crs_name(info)}, reference {crs_name(own)}")
+        part = seen.covers[name][scene] = coverage(matrix, own, info)
+        if part < 0.99:
+            yield Finding(scene, name, "", "partly-covered", share(part))
+        aspect = (info.width / own.width) / (info.height / own.height)
+        if None in (own.transform, info.transform) and abs(aspect - 1) > 0.03:
+            detail = f"{info.width} x {info.height} over {own.width} x {own.height}"
+            yield Finding(scene, name, "", "other-aspect", detail)
 
 
-def _percent(share: float) -> str:
-    return (f"{share:.1%}" if share < 0.1 else f"{share:.0%}").replace("%", " %")
+def _of_image(dataset: Dataset, scene: str, name: str, entry: Look) -> Iterator[Finding]:
+    """What is odd about an image by itself: its values, type and georeference."""
+    files = [Path(file.path).name for file in dataset.scenes[scene].sensors[name]]
+    facts = [asdict(band.done()) for band in entry.bands]
+    size = {"width": entry.info.width, "height": entry.rows, "facts": facts, "accepted": True}
+    yield from sensor_findings(scene, name, files, size)
+    file = "; ".join(files)
+    if entry.black > DARK * entry.pixels:
+        detail = "0 everywhere" if entry.black == entry.pixels else f"{share(entry.black / entry.pixels)} of the pixels"
+        yield Finding(scene, name, file, "zeros", f"{detail}, in every band")
+    if entry.files[0].stored == "float64":
+        yield Finding(scene, name, file, "float64", "whole numbers all the same" if whole(entry) else "")
+    angle, mirrored = orientation(entry.info)
+    if abs(angle) > 0.01 or mirrored:
+        yield Finding(scene, name, file, "rotated", f"{angle:.1f} degrees{', mirrored' * mirrored}")
+    if entry.info.transform is not None and entry.info.crs is None:
+        yield Finding(scene, name, file, "no-crs", "")
 
 
-def _odd_headers(name: str, seen: Mapping[str, Look]) -> Iterator[Oddity]:
-    """Types, coordinate systems and orientations that differ or hamper."""
-    kinds: dict[str, dict[str, list[str]]] = {"types": defaultdict(list), "coordinate systems": defaultdict(list)}
-    for scene, entry in seen.items():
-        kinds["types"][entry.headers[0].dtype or entry.info.dtype].append(scene)
-        kinds["coordinate systems"][crs_name(entry.info)].append(scene)
-        if entry.headers[0].dtype == "float64":
-            whole = all(band.whole for band in entry.bands)
-            yield Oddity(
-                f"sensor {name} is float64, read as float32{': whole numbers all the same' if whole else ''}", scene
-            )
-        angle, mirrored = orientation(entry.info)
-        if abs(angle) > 0.01 or mirrored:
-            yield Oddity(
-                f"sensor {name} is rotated or mirrored against its coordinate system", f"{scene} ({angle:.1f} degrees)"
-            )
-        if entry.info.transform is not None and entry.info.crs is None:
-            yield Oddity(f"sensor {name} has a geotransform but names no coordinate system", scene)
-    for what, groups in kinds.items():
-        if len(groups) > 1:
-            usual = max(groups, key=lambda kind: len(groups[kind]))
-            for kind, scenes in groups.items():
-                for scene in scenes if kind != usual else ():
-                    yield Oddity(f"sensor {name}: {what} differ, {usual} elsewhere", f"{scene} ({kind})")
+def whole(entry: Look) -> bool:
+    """Whether an image holds whole numbers, as far as its samples tell."""
+    return all(bool((part == np.round(part)).all()) for band in entry.bands for part in band.sample)
 
 
 def orientation(info: RasterInfo) -> tuple[float, bool]:
@@ -277,53 +318,23 @@ def crs_name(info: RasterInfo) -> str:
     return f"EPSG:{code} {system.name}" if code else system.name
 
 
-def _duplicates(looks: Mapping[str, Mapping[str, Look]]) -> Iterator[Oddity]:
-    """Images that hold the same values (as far as they were read), but for those of a single value."""
-    prints: dict[str, list[str]] = defaultdict(list)
+def _same_pixels(looks: Mapping[str, Mapping[str, Look]]) -> Iterator[Finding]:
+    """Images that hold the same values, but for those of a single value."""
+    alike: dict[str, list[str]] = defaultdict(list)
     for name, seen in looks.items():
         for scene, entry in seen.items():
-            if entry.fingerprint:
-                prints[entry.fingerprint].append(f"{scene} {name}")
-    for same in prints.values():
-        if len(same) > 1:
-            yield Oddity("the same pixels twice", " = ".join(same))
+            alike[entry.fingerprint].append(f"{scene} {name}")
+    for fingerprint, images in alike.items():
+        if fingerprint and len(images) > 1:
+            yield Finding("", "", "", "same-pixels", " = ".join(images))
 
 
-def _same_grounds(dataset: Dataset, seen: Mapping[str, Look]) -> Iterator[Oddity]:
+def _same_grounds(dataset: Dataset, seen: Mapping[str, Look]) -> Iterator[Finding]:
     """Scenes that overlap on the ground, and that nothing keeps on one side of a split."""
-    shapes = {scene: shape for scene, entry in seen.items() if (shape := footprint(entry.info)) is not None}
+    shapes: dict[str, Any] = {scene: shape for scene, entry in seen.items() if (shape := footprint(entry.info))}
     groups: dict[str, list[str]] = defaultdict(list)
     for scene, first in same_ground(shapes).items():
         groups[first].append(scene)
     for scenes in groups.values():
         if len({dataset.scenes[scene].ground for scene in scenes}) > 1:
-            yield Oddity("scenes overlap on the ground: give them one value in the column `group`", " + ".join(scenes))
-
-
-def band_names(found: Found, name: str, seen: Mapping[str, Look]) -> list[str]:
-    """What the bands of a sensor are called: by the files, by their names (``B04``), or '' where neither says."""
-    from pathlib import PurePath
-
-    from rasterloom.tools.inspection.names import parse
-
-    scene = next(iter(seen))
-    if found.dataset.layout == "dstl":
-        return list(BANDS[name])
-    called: list[str] = []
-    for file, header in zip(found.dataset.scenes[scene].sensors[name], seen[scene].headers, strict=True):
-        own = list(header.bands) or [""] * seen[scene].info.bands
-        picked = [b if isinstance(b, str) else own[b - 1] for b in file.bands] if file.bands else own
-        named = parse(PurePath(PurePath(file.path).name))
-        if named is not None and named.band and len(picked) == 1 and not picked[0]:
-            picked = [named.band]
-        called += picked
-    bands = seen[scene].info.bands
-    return [*called, *[""] * bands][:bands]
-
-
-def sensor_values(seen: Mapping[str, Look]) -> list[Any]:
-    """Values of each band over all scenes."""
-    bands = Counter(entry.info.bands for entry in seen.values()).most_common(1)[0][0]
-    usual = [entry for entry in seen.values() if entry.info.bands == bands]
-    top = max((band.high for entry in usual for band in entry.bands if band.count), default=0.0)
-    return [merged([entry.bands[number] for entry in usual], top) for number in range(bands)]
+            yield Finding("", "", "", "same-ground", " + ".join(scenes))
