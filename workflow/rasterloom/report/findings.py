@@ -41,7 +41,7 @@ REMEDIES: Mapping[str, str] = {
     "note": "",
     # What `rasterloom inspect` finds besides
     "refused": "",
-    "zeros": "nothing says that 0 is no data: set `nodata: 0` of the sensor if it is",
+    "zeros": "they are 0 in every band, and nothing says that this is no data: set `nodata: 0` of the sensor if it is",
     "without-sensor": "give its file if there is one",
     "differs": "check that it is of this sensor",
     "unusual-size": "check that it is of this sensor",

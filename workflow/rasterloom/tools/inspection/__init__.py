@@ -41,7 +41,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Inspect and print; InputError (code 1) if a run could not use something."""
     from rasterloom.tools.inspection.first import check_free, write_first
-    from rasterloom.tools.inspection.labels import survey_labels
     from rasterloom.tools.inspection.lines import report
     from rasterloom.tools.inspection.survey import survey
 
@@ -50,13 +49,11 @@ def main(args: argparse.Namespace) -> None:
     if args.sheet is not None:
         check_free(args.data, args.sheet)
     found = understand(args.data, args.configfile)
-    progress = _Progress()
-    seen = survey(found, args.full, progress)
-    labels = survey_labels(found.dataset, seen.looks.get(found.dataset.reference, {}), progress)
-    findings = list(dict.fromkeys([*found.findings, *seen.findings, *labels.findings]))
-    for line in report(found, seen, labels.classes, findings, args.all):
+    seen = survey(found, args.full, _Progress())
+    findings = list(dict.fromkeys([*found.findings, *seen.findings]))
+    for line in report(found, seen, findings, args.all):
         print(line)
-    following = found.following if args.sheet is None else write_first(found, seen, labels, args.sheet)
+    following = found.following if args.sheet is None else write_first(found, seen, args.sheet)
     stops = sum(finding.finding in STOPS for finding in findings)
     print("\nnext")
     for line in [*(["mend what is marked with !, then"] if stops and args.sheet is None else []), *following]:
@@ -74,8 +71,7 @@ def understand(data: Path | None, configfiles: list[Path]) -> Found:
     MissingInputError, InputError, ConfigError
         If it is not there, or nothing that can be inspected.
     """
-    from rasterloom.tools.inspection.folder import from_folder
-    from rasterloom.tools.inspection.single import from_file
+    from rasterloom.tools.inspection.folder import from_file, from_folder
 
     if data is None:
         return from_configuration(configfiles)

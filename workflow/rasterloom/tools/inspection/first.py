@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mode
@@ -20,7 +21,6 @@ from rasterloom.store.files import write_text
 from rasterloom.text import counted
 from rasterloom.tools.inspection.folder import OBJECTS
 from rasterloom.tools.inspection.found import DSTL_SIGNS, Found
-from rasterloom.tools.inspection.labels import LabelSurvey
 from rasterloom.tools.inspection.names import usable
 from rasterloom.tools.inspection.survey import DARK, Survey
 
@@ -28,6 +28,8 @@ BASE = "config.yaml"
 
 MODEL = "first_unet"
 """What the one model of a first configuration is called."""
+
+HEAD = "# A start, to be edited; lies over config.yaml. Made by\n"
 
 Row = dict[str, str]
 
@@ -54,7 +56,7 @@ def check_free(data: Path | None, sheet: Path) -> None:
             )
 
 
-def write_first(found: Found, seen: Survey, labels: LabelSurvey, sheet: Path) -> list[str]:
+def write_first(found: Found, seen: Survey, sheet: Path) -> list[str]:
     """Write the sheet and its configuration; lines that say so, and what to do next.
 
     Raises
@@ -62,54 +64,40 @@ def write_first(found: Found, seen: Survey, labels: LabelSurvey, sheet: Path) ->
     InputError
         If no scene can be used, or a path cannot stand in a sheet.
     """
-    usable_ = usable_sensors(found, seen)
-    if not usable_:
+    bands = {name: usual_bands(seen, name) for name, looks in seen.looks.items() if looks}
+    good = {scene: _usable(found, seen, scene, bands) for scene in found.dataset.scenes}
+    good = {scene: names for scene, names in good.items() if found.dataset.reference in names}
+    if not good:
         raise InputError(f"inspect: {found.data} holds no image that a run could use: no sheet was written")
-    rows = sheet_rows(found, usable_, labels, sheet.parent)
-    base_file = _base()
-    table = sheet if base_file.parent == Path() else sheet.resolve()
-    classes = [name for name in found.dataset.classes if labels.classes.get(name)]
-    training = {found.dataset.scenes[row["scene"]].ground for row in rows if row["split"] == "train"}
-    base = read_config_files([base_file]) if base_file.is_file() else {}
-    config = sheet.with_suffix(".yaml")
+    # The configuration lies over the one here, or the one that came with the library.
+    own = Path(__file__).resolve().parents[4] / BASE
+    base = Path(BASE) if Path(BASE).is_file() or not own.is_file() else own
+    bases, here = [base] if base.is_file() else [], base.parent == Path()
+    table, config = sheet if here else sheet.resolve(), sheet.with_suffix(".yaml")
+    rows = sheet_rows(found, seen, good, sheet.parent)
+    made = overlay(found, seen, rows, table, read_config_files(bases))
     write_text(sheet, _rows_text(rows))
-    made = (
-        f"# A start, to be edited; lies over config.yaml. Made by\n# rasterloom inspect {found.data} --sheet {table}\n"
-    )
-    write_text(config, made + _yaml(overlay(found, seen, usable_, len(training), classes, table, base)))
-    counts = [row["split"] for row in rows]
-    train, predict = counts.count("train"), counts.count("predict")
-    lines = [f"{sheet}: {counted(train, 'scene')} to train on, {predict} to predict: check it"]
-    left = len(found.dataset.scenes) - len(rows)
+    write_text(config, f"{HEAD}# rasterloom inspect {found.data} --sheet {table}\n{_yaml(made)}")
+    train, left = sum(row["split"] == "train" for row in rows), len(found.dataset.scenes) - len(rows)
+    lines = [f"{sheet}: {counted(train, 'scene')} to train on, {len(rows) - train} to predict: check it"]
     lines += [f"({counted(left, 'scene')} left out, as the reference image cannot be used)"] * (left > 0)
     lines.append(f"{config}: a first configuration: its comments say what to look at")
-    if classes == [OBJECTS]:
+    if [name for name in found.dataset.classes if seen.areas[name]] == [OBJECTS]:
         lines.append(f"no name says what the labels show, so their class is called {OBJECTS}: rename it in both files")
     if not train:
         lines.append("no scene has labels yet: name files in a column labels:<class> and set split to train; then")
     try:
-        Dag.load(read_config_files([*([base_file] if base else []), config]))
+        Dag.load(read_config_files([*bases, config]))
     except RasterloomError as error:
         lines.append(f"before it runs: {error}")
-    where = "" if base_file.parent == Path() else f"in {base_file.parent}: "
     command = shlex.join(["snakemake", "--cores", "all", "--configfile", str(table.with_suffix(".yaml"))])
-    return [*lines, f"{where}{command}"]
+    return [*lines, command if here else f"in {base.parent}: {command}"]
 
 
-def usable_sensors(found: Found, seen: Survey) -> dict[str, list[str]]:
-    """Sensors that a run could use, by scene: read, with as many bands as elsewhere, and on the reference."""
-    reference, usable_ = found.dataset.reference, {}
-    for scene in found.dataset.scenes:
-        names = [
-            name
-            for name, looks in seen.looks.items()
-            if scene in looks
-            and looks[scene].info.bands == usual_bands(seen, name)
-            and (name == reference or scene in seen.covers[name])
-        ]
-        if reference in names:
-            usable_[scene] = names
-    return usable_
+def _usable(found: Found, seen: Survey, scene: str, bands: Mapping[str, int]) -> list[str]:
+    """Sensors of a scene that a run could use: read, with as many bands as elsewhere, and on the reference."""
+    placed = [name for name in found.sensors if name == found.dataset.reference or scene in seen.covers[name]]
+    return [n for n in placed if scene in seen.looks[n] and seen.looks[n][scene].info.bands == bands[n]]
 
 
 def usual_bands(seen: Survey, name: str) -> int:
@@ -117,38 +105,29 @@ def usual_bands(seen: Survey, name: str) -> int:
     return mode(look.info.bands for look in seen.looks[name].values())
 
 
-def _base() -> Path:
-    """The configuration that the overlay lies over: the one here, or the one that came with the library."""
-    own = Path(__file__).resolve().parents[4] / BASE
-    return Path(BASE) if Path(BASE).is_file() or not own.is_file() else own
-
-
 # The sheet ---------------------------------------------------------------------------------------------
 
 
-def sheet_rows(found: Found, usable_: Mapping[str, Sequence[str]], labels: LabelSurvey, folder: Path) -> list[Row]:
-    """Rows of a sheet by column: `train` where labels can be used, else `predict`; paths relative to `folder`."""
+def sheet_rows(found: Found, seen: Survey, good: Mapping[str, Sequence[str]], folder: Path) -> list[Row]:
+    """Rows of a sheet by column, of the scenes and sensors that are `good`; paths relative to `folder`."""
     rows = []
-    scenes = found.dataset.scenes
-    grounds = [scenes[name].ground for name in usable_]
-    classes = sum(map(bool, labels.classes.values()))
-    for name, sensors in usable_.items():
-        scene = scenes[name]
-        good = [class_ for class_ in scene.labelled if name in labels.classes.get(class_, {})]
+    grounds = Counter(found.dataset.scenes[name].ground for name in good)
+    for name, usable_ in good.items():
+        scene = found.dataset.scenes[name]
+        sensors = {sensor: scene.sensors[sensor] for sensor in usable_}
+        labels = {class_: labels for class_, labels in scene.labels.items() if name in seen.areas[class_]}
+        # A file in `labels` holds every class unless `classes` limits it.
+        shared = [file for file in labels.values() if not file.whole]
         row = {
             "scene": name,
-            "split": "train" if good else "predict",
-            "group": scene.ground if grounds.count(scene.ground) > 1 else "",
+            "split": "train" if labels else "predict",
+            "group": scene.ground if grounds[scene.ground] > 1 else "",
+            **{sensor: ";".join(_cell(file, folder) for file in sensors.get(sensor, ())) for sensor in found.sensors},
+            "labels": _cell(shared[0].file, folder) if shared else "",
+            "classes": ", ".join(labels) if shared and len(labels) < sum(map(bool, seen.areas.values())) else "",
         }
-        for sensor in found.sensors:
-            files = scene.sensors[sensor] if sensor in sensors else ()
-            row[sensor] = ";".join(_cell(file, folder) for file in files)
-        # A file in `labels` holds every class unless `classes` limits it.
-        shared = [class_ for class_ in good if not scene.labels[class_].whole]
-        row["labels"] = _cell(scene.labels[shared[0]].file, folder) if shared else ""
-        row["classes"] = ", ".join(good) if shared and len(good) < classes else ""
-        whole = {class_: file for class_, file in scene.labels.items() if class_ in good and file.whole}
-        rows.append(row | {f"labels:{class_}": _cell(file.file, folder) for class_, file in whole.items()})
+        whole = {f"labels:{class_}": _cell(file.file, folder) for class_, file in labels.items() if file.whole}
+        rows.append(row | whole)
     return rows
 
 
@@ -162,10 +141,10 @@ def _cell(file: SourceFile, folder: Path) -> str:
 
 def _rows_text(rows: Sequence[Row]) -> str:
     """Rows as the text of a sheet; columns that hold nothing are left out."""
-    columns = dict.fromkeys(column for row in rows for column, cell in row.items() if cell)
-    order = [column for column in dict.fromkeys(column for row in rows for column in row) if column in columns]
+    every = dict.fromkeys(column for row in rows for column in row)
+    columns = [column for column in every if any(row.get(column) for row in rows)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, order, extrasaction="ignore", delimiter="\t", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", delimiter="\t", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -183,46 +162,35 @@ COMMENTS: Mapping[str, str] = {
 """What to say above sections of a first configuration."""
 
 
-def overlay(
-    found: Found,
-    seen: Survey,
-    usable_: Mapping[str, Sequence[str]],
-    grounds: int,
-    classes: Sequence[str],
-    table: Path,
-    base: Mapping[str, Any],
-) -> dict[str, Any]:
-    """A configuration to lay over `base`: the sheet's sensors and classes, one small network.
+def overlay(found: Found, seen: Survey, rows: Sequence[Row], table: Path, base: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration to lay over another one: the sheet's sensors and classes, one small network.
 
     Parameters
     ----------
     found, seen
         What is there.
-    usable_ : mapping of str to sequence of str
-        Sensors by scene of the sheet.
-    grounds : int
-        Pieces of ground with labels.
-    classes : sequence of str
-        None: a class ``objects`` stands in for those to come.
+    rows : sequence of dict
+        The sheet.
     table : Path
         The sheet, as it is named in the configuration.
     base : mapping
-        What the overlay lies over: everything there that is not wanted is set to null.
+        What the configuration lies over: everything there that is not wanted is set to null.
     """
-    side = min(min(look.info.width, look.info.height) for look in seen.looks[found.dataset.reference].values())
+    dataset = found.dataset
+    side = min(min(look.info.width, look.info.height) for look in seen.looks[dataset.reference].values())
     patch = next((size for size in (128, 64, 32) if size <= side), 16)
-    names = [name for name in found.sensors if any(name in sensors for sensors in usable_.values())]
-    member = {"model": MODEL, "input": "all", "scale": "native"}
+    names = [name for name in found.sensors if any(row[name] for row in rows)]
+    classes = {name: number for name, number in dataset.classes.items() if seen.areas[name]} or {OBJECTS: 1}
+    grounds = len({dataset.scenes[row["scene"]].ground for row in rows if row["split"] == "train"})
     few = 2 <= grounds < 6
+    member = {"model": MODEL, "input": "all", "scale": "native"}
     sections: dict[str, dict[str, Any]] = {
         "sensors": {name: _sensor(found, seen, name) for name in names},
         "inputs": {"all": names},
         "scales": {"native": {}},
         "targets": {},
         "models": {MODEL: {"kind": "unet", "maps": 32, "levels": 4 if patch >= 64 else 2, "convolutions": 2}},
-        "classes": {
-            name: {"id": found.dataset.classes.get(name, 1), "members": [member]} for name in classes or [OBJECTS]
-        },
+        "classes": {name: {"id": number, "members": [member]} for name, number in classes.items()},
     }
     return {
         "results": f"results-{usable(table.stem)}",
@@ -257,11 +225,8 @@ def _sensor(found: Found, seen: Survey, name: str) -> dict[str, Any]:
 
 def _replacing(base: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
     """Our table, with everything else that is in the one that it lies over set to null."""
-    gone = {key: None for key, value in base.items() if key not in ours and value is not None}
-    tables = {
-        k: _replacing(base.get(k) or {}, value) if isinstance(value, dict) else value for k, value in ours.items()
-    }
-    return tables | gone
+    both = {key: _replacing(base.get(key) or {}, value) for key, value in ours.items() if isinstance(value, dict)}
+    return {**ours, **both, **{key: None for key, value in base.items() if key not in ours and value is not None}}
 
 
 def _yaml(config: Mapping[str, Any]) -> str:
@@ -269,6 +234,6 @@ def _yaml(config: Mapping[str, Any]) -> str:
     import yaml
 
     text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=1000)
-    return re.sub(
-        r"^(\w+):", lambda key: f"\n# {COMMENTS[key[1]]}\n{key[0]}" if key[1] in COMMENTS else key[0], text, flags=re.M
-    )
+    for section, comment in COMMENTS.items():
+        text = text.replace(f"\n{section}:", f"\n\n# {comment}\n{section}:")
+    return str(text)

@@ -12,14 +12,13 @@ import numpy as np
 
 from rasterloom.dataset import Dataset, Scene
 from rasterloom.dataset.contest_images import BANDS
-from rasterloom.raster.georeference import ground_distance
+from rasterloom.raster.georeference import crs_name, ground_distance, orientation
 from rasterloom.raster.scan import BandTally
 from rasterloom.report.findings import REMEDIES, STOPS, Finding
 from rasterloom.text import counted, number, share, table
 from rasterloom.tools.inspection.found import Found
-from rasterloom.tools.inspection.labels import Labels
 from rasterloom.tools.inspection.names import parse
-from rasterloom.tools.inspection.survey import Look, Survey, crs_name, orientation, pixel_size, whole
+from rasterloom.tools.inspection.survey import Look, Survey
 
 WIDTH = 100
 """Columns of a terminal."""
@@ -31,20 +30,18 @@ LONG = 60
 """Characters beyond which a place has a line of its own."""
 
 
-def report(
-    found: Found, survey: Survey, classes: Mapping[str, Mapping[str, Labels]], findings: Sequence[Finding], all_: bool
-) -> list[str]:
+def report(found: Found, seen: Survey, findings: Sequence[Finding], all_: bool) -> list[str]:
     """Every line of the inspection, but for what to do next."""
     head = [line for how, start in zip(found.how, ["data", *[""] * 99], strict=False) for line in headed(start, how)]
     if not found.dataset.scenes:
         return [*head, *(finding_lines(findings, all_) if findings else [])]
-    read = f"of {share(survey.share)} of the rows, in strips over each image; `--full` reads every pixel"
+    read = f"of {share(seen.share)} of the rows, in strips over each image; `--full` reads every pixel"
     return [
         *head,
-        *headed("values", "every pixel was read" if survey.share >= 1 else read),
-        *scene_lines(found.dataset, survey.looks[found.dataset.reference], all_),
-        *(line for name in found.sensors for line in ["", *sensor_lines(found, name, survey)]),
-        *label_lines(found.dataset, survey.looks[found.dataset.reference], classes),
+        *headed("values", "every pixel was read" if seen.share >= 1 else read),
+        *scene_lines(found.dataset, seen.looks[found.dataset.reference], all_),
+        *(line for name in found.sensors for line in ["", *sensor_lines(found, name, seen)]),
+        *label_lines(found.dataset, seen),
         *finding_lines(findings, all_),
     ]
 
@@ -112,7 +109,7 @@ def scene_lines(dataset: Dataset, looks: Mapping[str, Look], all_: bool) -> list
         seen = [looks[scene.id] for scene in group if scene.id in looks]
         ids = group[0].id if len(group) == 1 else f"{group[0].id} ... {group[-1].id}"
         # how much of a scene is without data, or 0 in every band
-        empty = sum(look.missing + look.black for look in seen) / max(1, sum(look.pixels for look in seen))
+        empty = sum(look.bands[0].missing + look.black for look in seen) / max(1, sum(look.pixels for look in seen))
         size = _size(seen) if seen else "unreadable"
         rows.append([str(len(group)), role, sensors, size, classes, ids, share(empty) if seen else "-"])
     shown = table([row[1:] for row in rows], right=[5]) if all_ else table([row[:-1] for row in rows], right=[0])
@@ -156,18 +153,17 @@ def sensor_lines(found: Found, name: str, survey: Survey) -> list[str]:
 def _ground(looks: Sequence[Look]) -> str:
     infos = [look.info for look in looks]
     names = tallied(crs_name(info) for info in infos)
-    sizes = [size for info in infos if (size := pixel_size(info)) is not None]
-    if not sizes:
+    placed = [info for info in infos if info.transform is not None]
+    if not placed:
         return names
-    metres = [distance for info in infos if (distance := ground_distance(info)) is not None]
-    units = f"{span([size[0] for size in sizes])} x {span([size[1] for size in sizes])} map units"
+    matrices = np.abs(np.array([info.transform for info in placed])[:, :, :2])
+    wide, high = np.hypot(*matrices[:, :, 0].T).tolist(), np.hypot(*matrices[:, :, 1].T).tolist()
+    metres = [distance for info in placed if (distance := ground_distance(info)) is not None]
+    units = f"{span(wide)} x {span(high)} map units"
     pixel = f"pixel {span(metres, '{:.3g}'.format)} m" if metres else f"pixel {units}"
-    if metres and abs(sizes[0][0] - metres[0]) > 0.01 * metres[0]:
+    if metres and abs(wide[0] - metres[0]) > 0.01 * metres[0]:
         pixel += f" ({units})"
-    angles = [orientation(info) for info in infos]
-    turned = any(abs(angle) > 0.01 or mirrored for angle, mirrored in angles)
-    north = f"rotated by {span([angle for angle, _ in angles], '{:.1f}'.format)} degrees" if turned else "north up"
-    return f"{names}; {pixel}; {north}"
+    return f"{names}; {pixel}; {tallied(orientation(info) for info in placed)}"
 
 
 def _no_data(looks: Sequence[Look]) -> str:
@@ -179,7 +175,7 @@ def _no_data(looks: Sequence[Look]) -> str:
     pixels = sum(look.pixels for look in looks)
     black = sum(look.black for look in looks) / pixels
     more = f"; {share(black)} more are 0 in every band" if black else ""
-    return f"{marks}: {share(sum(look.missing for look in looks) / pixels)} of the pixels without data{more}"
+    return f"{marks}: {share(sum(look.bands[0].missing for look in looks) / pixels)} of the pixels without data{more}"
 
 
 def _value_lines(found: Found, name: str, looks: Mapping[str, Look]) -> list[str]:
@@ -213,7 +209,7 @@ def _depth(looks: Sequence[Look]) -> str:
     if not filled:
         return "no values at all"
     top, lowest = max(band.high or 0 for band in filled), min(band.low or 0 for band in filled)
-    integers = all(map(whole, looks))
+    integers = all(look.whole for look in looks)
     depth = bits(top) if integers and lowest >= 0 else None
     text = f"the values fit in {depth} bits" if depth else f"{'whole' if integers else 'real'} numbers"
     if integers and all(np.dtype(look.files[0].stored).kind == "f" for look in looks):
@@ -254,26 +250,23 @@ def band_names(found: Found, name: str, looks: Mapping[str, Look]) -> list[str]:
 # Labels and findings -----------------------------------------------------------------------------------
 
 
-def label_lines(dataset: Dataset, looks: Mapping[str, Look], classes: Mapping[str, Mapping[str, Labels]]) -> list[str]:
+def label_lines(dataset: Dataset, seen: Survey) -> list[str]:
     """One line for each class: where it is, how much of it, how large its objects are."""
     if not any(scene.labelled for scene in dataset.scenes.values()):
         return ["", "labels    none: nothing can be learnt, or scored, from this data set"]
     rows = [["class", "labelled", "with it", "objects", "area", "smallest", "median", "largest", "invalid", "outside"]]
+    infos = {scene: look.info for scene, look in seen.looks[dataset.reference].items()}
     for name in dataset.classes:
-        seen = classes.get(name, {})
-        areas = np.concatenate([np.zeros(0), *(labels.areas for labels in seen.values())])
-        pixels = sum(looks[scene].info.width * looks[scene].info.height for scene in seen)
-        there = sum(labels.areas.size > 0 for labels in seen.values())
+        by_scene, facts = seen.areas[name], seen.facts[name].values()
+        areas = np.concatenate([np.zeros(0), *by_scene.values()])
+        pixels = sum(infos[scene].width * infos[scene].height for scene in by_scene)
         sizes = [np.min(areas), np.median(areas), np.max(areas)] if areas.size else []
-        faults = [
-            sum(labels.count(*kinds) for labels in seen.values())
-            for kinds in (("mended", "no-area"), ("outside", "elsewhere"))
-        ]
-        rows.append(
-            [name, str(len(seen)), str(there), str(areas.size), share(float(areas.sum()) / pixels) if pixels else "-"]
-            + ([f"{v:.3g}" if v < 1000 else f"{v:.0f}" for v in sizes] or ["-"] * 3)
-            + [str(fault or "-") for fault in faults]
-        )
+        numbers = [len(by_scene), sum(own.size > 0 for own in by_scene.values()), areas.size]
+        invalid = sum(found.get("mended", 0) + found.get("no-area", 0) for found in facts)
+        outside = sum(found.get("outside", 0) + found.get("elsewhere", 0) for found in facts)
+        cells = [*map(str, numbers), share(float(areas.sum()) / pixels) if pixels else "-"]
+        cells += [f"{size:.3g}" if size < 1000 else f"{size:.0f}" for size in sizes] or ["-"] * 3
+        rows.append([name, *cells, str(invalid or "-"), str(outside or "-")])
     head = "scenes labelled for the class, and with it; its share of their area; objects in reference pixels"
     return ["", *headed("labels", head), *table(rows, right=range(1, 10))]
 

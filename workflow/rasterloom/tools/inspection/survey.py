@@ -1,29 +1,33 @@
-"""What the sensors of every scene hold, read as a run reads them, and what is odd about it."""
+"""What the images and labels of every scene hold, read as a run reads them, and what is odd about it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
-from math import atan2, degrees, hypot
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median, mode
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rasterloom.dataset import Dataset
-from rasterloom.errors import RasterloomError
-from rasterloom.raster.files import RasterInfo
-from rasterloom.raster.georeference import nominal_matrix
+from rasterloom.labels.contest import dstl_labels
+from rasterloom.labels.files import RASTERS, read_vector
+from rasterloom.labels.sheet import sheet_labels
+from rasterloom.raster.files import RasterInfo, open_raster
+from rasterloom.raster.georeference import crs_name, footprint, nominal_matrix, orientation, outline
 from rasterloom.raster.scan import BandTally
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.report.findings import Finding, sensor_findings
+from rasterloom.report.findings import Finding, class_findings, label_findings, sensor_findings
+from rasterloom.stages.label import label_file_names, label_job
 from rasterloom.store.digest import BLOCK_ROWS
-from rasterloom.text import share
+from rasterloom.store.job import Job
+from rasterloom.store.store import Store
+from rasterloom.text import few, share
 from rasterloom.tools.inspection.found import Found, refusing
-from rasterloom.tools.inspection.grounds import coverage, footprint, same_ground
 
 BUDGET = 2**28
 """Values (pixels x bands) that are read of a whole data set unless everything is asked for."""
@@ -40,6 +44,9 @@ SAMPLES = 400_000
 DARK = 0.01
 """Share of the pixels from which 0 in every band looks like no data."""
 
+SAME = 0.05
+"""Scenes that share more than this of the smaller one's area show the same ground; tiles that abut do not."""
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -52,37 +59,21 @@ class Look:
     info : RasterInfo
         Of the sensor's bands together.
     files : list of RasterInfo
-    rows : int
-        Rows that were read, of `info.height`.
-    black : int
-        Pixels, of those read, that have data and are 0 in every band.
+    pixels, black : int
+        Pixels that were read; of these, those that have data and are 0 in every band.
     bands : list of BandTally
     """
 
     info: RasterInfo
     files: list[RasterInfo]
-    rows: int
+    pixels: int
     black: int
     bands: list[BandTally]
 
     @property
-    def pixels(self) -> int:
-        """Pixels that were read."""
-        return self.rows * self.info.width
-
-    @property
-    def missing(self) -> int:
-        """Pixels, of those read, without data."""
-        return self.bands[0].missing
-
-    @property
-    def fingerprint(self) -> str:
-        """The same text for the same values, as far as they were read; '' if each band holds a single one."""
-        facts = [(band.low, band.high, band.missing, band.zeros, band.full) for band in self.bands]
-        if all(low == high for low, high, *_ in facts):
-            return ""
-        sample = b"".join(part.tobytes() for band in self.bands for part in band.sample)
-        return repr((self.info.width, self.info.height, facts, sha256(sample).hexdigest()))
+    def whole(self) -> bool:
+        """Whether the image holds whole numbers, as far as its samples tell."""
+        return all(bool((part == np.round(part)).all()) for band in self.bands for part in band.sample)
 
 
 @dataclass
@@ -95,6 +86,11 @@ class Survey:
         By sensor and scene; files that could not be read are not in it.
     covers : dict of str to dict of str to float
         By sensor (but the reference) and scene: the share of the reference that the sensor covers.
+    areas : dict of str to dict of str to (n,) float64 array
+        By class and scene, the area of each labelled object in reference pixels; of a mask, a region of pixels that
+        touch along an edge.
+    facts : dict of str to dict of str to dict
+        By class and scene, what was found and done when the labels were read, as the stage `label` keeps it.
     share : float
         Share of the rows that were read.
     findings : list of Finding
@@ -102,12 +98,14 @@ class Survey:
 
     looks: dict[str, dict[str, Look]]
     covers: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    areas: dict[str, dict[str, NDArray[np.float64]]] = field(default_factory=lambda: defaultdict(dict))
+    facts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
     share: float = 1.0
     findings: list[Finding] = field(default_factory=list)
 
 
 def survey(found: Found, full: bool, progress: Progress) -> Survey:
-    """Look at every sensor of every scene.
+    """Look at every sensor and all labels of every scene.
 
     Parameters
     ----------
@@ -116,46 +114,46 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
         Read every pixel, not just `BUDGET` values.
     progress : callable
         Called with how many are done, of how many, and what is being done.
-
-    Notes
-    -----
-    Each image is opened twice: for its header, and for its values. Memory: `BLOCK_ROWS` rows at a time.
     """
     dataset = found.dataset
     seen = Survey({name: {} for name in found.sensors})
-    items = [(scene, name) for scene in dataset.scenes.values() for name in scene.sensors]
-    values, good = 0, []
-    for scene, name in items:
-        with refusing(seen.findings, name), _reader(found, scene.id, name) as reader:
-            values += reader.info.width * reader.info.height * reader.info.bands
-            good.append((scene, name))
-            if found.sensors[name].get("bands") is None and (found.data is None or found.data.is_file()):
-                with refusing(seen.findings, name, "refused" if found.data is None else "note"):
-                    reader.refuse_unclear_alpha()
-    seen.share = 1.0 if full else min(1.0, BUDGET / max(1, values))
-    samples = max(300, SAMPLES // max(1, len(dataset.scenes)))
-    for done, (scene, name) in enumerate(good, 1):
-
-        def tell(part: float, done: int = done, what: str = f"{scene.id}, sensor {name}") -> None:
-            progress(done, len(good), f"{what}: {part:.0%}")
-
-        with refusing(seen.findings, name), _reader(found, scene.id, name) as reader:
-            seen.looks[name][scene.id] = look(reader, seen.share, samples, tell)
-    for name, looks in seen.looks.items():
-        seen.findings += [
-            *_missing_sensors(dataset, name),
-            *_unlike_others(name, looks),
-            *_placed(found, name, seen),
-            *(finding for scene, entry in looks.items() for finding in _of_image(dataset, scene, name, entry)),
-        ]
+    _survey_images(found, seen, full, progress)
+    for name in found.sensors:
+        seen.findings += _of_sensor(found, name, seen)
     seen.findings += [*_same_pixels(seen.looks), *_same_grounds(dataset, seen.looks.get(dataset.reference, {}))]
+    _survey_labels(dataset, seen, progress)
     return seen
 
 
-def _reader(found: Found, scene: str, name: str) -> SensorReader:
-    files = [file.to_json() for file in found.dataset.scenes[scene].sensors[name]]
-    options = found.sensors[name]
-    return SensorReader(files, options.get("bands"), options.get("nodata"), f"scene {scene}, sensor {name}")
+# Images ------------------------------------------------------------------------------------------------
+
+
+def _survey_images(found: Found, seen: Survey, full: bool, progress: Progress) -> None:
+    """Open each image twice: for its header, and for its values. Memory: `BLOCK_ROWS` rows at a time."""
+
+    def reader(scene: str, name: str) -> SensorReader:
+        files = [file.to_json() for file in found.dataset.scenes[scene].sensors[name]]
+        options = found.sensors[name]
+        return SensorReader(files, options.get("bands"), options.get("nodata"), f"scene {scene}, sensor {name}")
+
+    def tell(done: int, what: str, part: float) -> None:
+        progress(done, len(good), f"{what}: {part:.0%}")
+
+    values, good = 0, []
+    for scene in found.dataset.scenes.values():
+        for name in scene.sensors:
+            with refusing(seen.findings, name), reader(scene.id, name) as opened:
+                values += opened.info.width * opened.info.height * opened.info.bands
+                good.append((scene.id, name))
+                if found.sensors[name].get("bands") is None and (found.data is None or found.data.is_file()):
+                    with refusing(seen.findings, name, "refused" if found.data is None else "note"):
+                        opened.refuse_unclear_alpha()
+    seen.share = 1.0 if full else min(1.0, BUDGET / max(1, values))
+    samples = max(300, SAMPLES // max(1, len(found.dataset.scenes)))
+    for done, (scene_id, name) in enumerate(good, 1):
+        with refusing(seen.findings, name), reader(scene_id, name) as opened:
+            told = partial(tell, done, f"{scene_id}, sensor {name}")
+            seen.looks[name][scene_id] = look(opened, seen.share, samples, told)
 
 
 def strips(height: int, part: float) -> list[tuple[int, int]]:
@@ -177,7 +175,7 @@ def strips(height: int, part: float) -> list[tuple[int, int]]:
     return [(low, min(low + BLOCK_ROWS, stop)) for start, stop in edges for low in range(start, stop, BLOCK_ROWS)]
 
 
-def look(reader: SensorReader, part: float, samples: int, tell: Callable[[float], None] = lambda done: None) -> Look:
+def look(reader: SensorReader, part: float, samples: int, tell: Callable[[float], None]) -> Look:
     """Look at one sensor of one scene.
 
     Parameters
@@ -190,9 +188,9 @@ def look(reader: SensorReader, part: float, samples: int, tell: Callable[[float]
     tell : callable
         Called, block by block, with the part that was read.
     """
-    info, pieces = reader.info, strips(reader.info.height, part)
-    rows = sum(stop - start for start, stop in pieces)
-    bands = [BandTally(max(1, rows * info.width // samples)) for _ in range(info.bands)]
+    pieces = strips(reader.info.height, part)
+    pixels = sum(stop - start for start, stop in pieces) * reader.info.width
+    bands = [BandTally(max(1, pixels // samples)) for _ in range(reader.info.bands)]
     black = 0
     for number, (start, stop) in enumerate(pieces, 1):
         block, valid = reader.read(start, stop)
@@ -201,140 +199,180 @@ def look(reader: SensorReader, part: float, samples: int, tell: Callable[[float]
         for band, plane in zip(bands, block, strict=True):
             band.add(plane, plane if valid is None else plane[valid])
         tell(number / len(pieces))
-    return Look(info, reader.files, rows, black, bands)
+    return Look(reader.info, reader.files, pixels, black, bands)
 
 
-# What is odd -------------------------------------------------------------------------------------------
-
-
-def _missing_sensors(dataset: Dataset, name: str) -> Iterator[Finding]:
-    lack = [scene for scene in dataset.scenes.values() if name not in scene.sensors]
-    if len(lack) < len(dataset.scenes):
-        for scene in lack:
-            yield Finding(scene.id, name, "", "without-sensor", "")
-
-
-def _unlike_others(name: str, looks: Mapping[str, Look]) -> Iterator[Finding]:
-    """Numbers of bands, types, coordinate systems and sizes that differ from those of other scenes."""
+def _of_sensor(found: Found, name: str, seen: Survey) -> Iterator[Finding]:
+    """What is odd about the images of a sensor, each by itself and beside the others."""
+    scenes, looks = found.dataset.scenes, seen.looks[name]
     if not looks:
         return
-    said = {
-        scene: (
-            f"{look.info.bands} band{'s' * (look.info.bands > 1)}",
-            look.files[0].stored,
-            crs_name(look.info),
-        )
-        for scene, look in looks.items()
-    }
-    usual = [mode(values) for values in zip(*said.values(), strict=True)]
-    middle = median(max(look.info.width, look.info.height) for look in looks.values())
-    for scene, values in said.items():
-        for own, others in zip(values, usual, strict=True):
-            if own != others and "band" in own:
-                detail = f"scene {scene}, sensor {name}: {own}, {others} elsewhere: all scenes need the same number"
-                yield Finding("", name, "", "refused", detail)
-            elif own != others:
-                yield Finding(scene, name, "", "differs", f"{own}, {others} elsewhere")
-        info = looks[scene].info
-        if not 0.5 <= max(info.width, info.height) / middle <= 2:
-            yield Finding(scene, name, "", "unusual-size", f"{info.width} x {info.height}")
+    for scene in scenes:
+        if name not in scenes[scene].sensors:
+            yield Finding(scene, name, "", "without-sensor", "")
+    bands = mode(entry.info.bands for entry in looks.values())
+    stored = mode(entry.files[0].stored for entry in looks.values())
+    system = mode(crs_name(entry.info) for entry in looks.values())
+    middle = median(max(entry.info.width, entry.info.height) for entry in looks.values())
+    for scene, entry in looks.items():
+        info, files = entry.info, [Path(file.path).name for file in scenes[scene].sensors[name]]
+        facts = [asdict(band.done()) for band in entry.bands]
+        read = {"width": entry.pixels, "height": 1, "facts": facts, "accepted": True}
+        yield from sensor_findings(scene, name, files, read)
+        if info.bands != bands:
+            detail = f"scene {scene}, sensor {name}: {info.bands} bands, but {bands} elsewhere: give as many"
+            yield Finding("", name, "", "refused", detail)
+        own = {stored: entry.files[0].stored, system: crs_name(info)}
+        part, size = entry.black / entry.pixels, f"{info.width} x {info.height}"
+        details = {
+            "zeros": f"{share(part)} of the pixels" if part > DARK else "",
+            "float64": f"{'whole' if entry.whole else 'real'} numbers" if entry.files[0].stored == "float64" else "",
+            "rotated": "" if (text := orientation(info)) == "north up" else text,
+            "no-crs": "a geotransform alone" if info.transform and not info.crs else "",
+            "differs": "; ".join(f"{value}, {usual} elsewhere" for usual, value in own.items() if value != usual),
+            "unusual-size": size if not 0.5 <= max(info.width, info.height) / middle <= 2 else "",
+        }
+        if name != found.dataset.reference and scene in seen.looks[found.dataset.reference]:
+            details |= _on_reference(found, name, scene, seen)
+        for finding, detail in details.items():
+            if detail:
+                yield Finding(scene, name, "; ".join(files), finding, detail)
 
 
-def _placed(found: Found, name: str, seen: Survey) -> Iterator[Finding]:
-    """How a sensor lies on the reference; notes the share of the reference that it covers."""
-    references = seen.looks.get(found.dataset.reference, {})
-    for scene, entry in seen.looks[name].items() if name != found.dataset.reference else ():
-        if scene not in references:
-            continue
-        own, info = references[scene].info, entry.info
-        try:
-            matrix = nominal_matrix(own, info, f"scene {scene}, sensor {name}")
-        except RasterloomError as error:
-            yield Finding("", name, "", "refused", str(error))
-            continue
-        if None not in (own.crs, info.crs) and crs_name(own) != crs_name(info):
-            yield Finding(scene, name, "", "other-crs", f"{crs_name(info)}, reference {crs_name(own)}")
-        part = seen.covers[name][scene] = coverage(matrix, own, info)
-        if part < 0.99:
-            yield Finding(scene, name, "", "partly-covered", share(part))
+def _on_reference(found: Found, name: str, scene: str, seen: Survey) -> dict[str, str]:
+    """What is odd about where a sensor lies on the reference; notes the share of the reference that it covers."""
+    import shapely
+
+    own, info = seen.looks[found.dataset.reference][scene].info, seen.looks[name][scene].info
+    with refusing(seen.findings, name):
+        moved = outline(own, nominal_matrix(own, info, f"scene {scene}, sensor {name}"))
+        part = float(moved.intersection(shapely.box(0, 0, info.width, info.height)).area / moved.area)
+        seen.covers[name][scene] = part
+        systems = {crs_name(own), crs_name(info)} if own.crs and info.crs else ()
         aspect = (info.width / own.width) / (info.height / own.height)
-        if None in (own.transform, info.transform) and abs(aspect - 1) > 0.03:
-            detail = f"{info.width} x {info.height} over {own.width} x {own.height}"
-            yield Finding(scene, name, "", "other-aspect", detail)
-
-
-def _of_image(dataset: Dataset, scene: str, name: str, entry: Look) -> Iterator[Finding]:
-    """What is odd about an image by itself: its values, type and georeference."""
-    files = [Path(file.path).name for file in dataset.scenes[scene].sensors[name]]
-    facts = [asdict(band.done()) for band in entry.bands]
-    size = {"width": entry.info.width, "height": entry.rows, "facts": facts, "accepted": True}
-    yield from sensor_findings(scene, name, files, size)
-    file = "; ".join(files)
-    if entry.black > DARK * entry.pixels:
-        detail = "0 everywhere" if entry.black == entry.pixels else f"{share(entry.black / entry.pixels)} of the pixels"
-        yield Finding(scene, name, file, "zeros", f"{detail}, in every band")
-    if entry.files[0].stored == "float64":
-        yield Finding(scene, name, file, "float64", "whole numbers all the same" if whole(entry) else "")
-    angle, mirrored = orientation(entry.info)
-    if abs(angle) > 0.01 or mirrored:
-        yield Finding(scene, name, file, "rotated", f"{angle:.1f} degrees{', mirrored' * mirrored}")
-    if entry.info.transform is not None and entry.info.crs is None:
-        yield Finding(scene, name, file, "no-crs", "")
-
-
-def whole(entry: Look) -> bool:
-    """Whether an image holds whole numbers, as far as its samples tell."""
-    return all(bool((part == np.round(part)).all()) for band in entry.bands for part in band.sample)
-
-
-def orientation(info: RasterInfo) -> tuple[float, bool]:
-    """Degrees that an image's rows are turned against the map's x axis, and whether it is not y-down to the map."""
-    if info.transform is None:
-        return 0.0, False
-    (a, b, _), (d, e, _) = info.transform
-    return degrees(atan2(d, a)), a * e - b * d > 0
-
-
-def pixel_size(info: RasterInfo) -> tuple[float, float] | None:
-    """Width and height of a pixel in map units."""
-    if info.transform is None:
-        return None
-    (a, b, _), (d, e, _) = info.transform
-    return hypot(a, d), hypot(b, e)
-
-
-def crs_name(info: RasterInfo) -> str:
-    """EPSG code and name of an image's coordinate system, or words for none."""
-    if info.crs is None:
-        return "no coordinate system" if info.transform is not None else "no georeference"
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    try:
-        system = CRS.from_wkt(info.crs)
-    except CRSError:
-        return f"a coordinate system that PROJ does not know, {info.crs[:40]!r}"
-    code = system.to_epsg()
-    return f"EPSG:{code} {system.name}" if code else system.name
+        stretched = (own.transform is None or info.transform is None) and abs(aspect - 1) > 0.03
+        return {
+            "other-crs": f"{crs_name(info)}, reference {crs_name(own)}" if len(systems) > 1 else "",
+            "partly-covered": share(part) if part < 0.99 else "",
+            "other-aspect": f"{info.width} x {info.height} over {own.width} x {own.height}" if stretched else "",
+        }
+    return {}
 
 
 def _same_pixels(looks: Mapping[str, Mapping[str, Look]]) -> Iterator[Finding]:
-    """Images that hold the same values, but for those of a single value."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    """Images that hold the same values, as far as they were read, but for those of a single value."""
+    alike: dict[object, list[str]] = defaultdict(list)
     for name, seen in looks.items():
         for scene, entry in seen.items():
-            alike[entry.fingerprint].append(f"{scene} {name}")
-    for fingerprint, images in alike.items():
-        if fingerprint and len(images) > 1:
+            facts = tuple(band.done() for band in entry.bands)
+            if any(band.low != band.high for band in facts):
+                sample = b"".join(part.tobytes() for band in entry.bands for part in band.sample)
+                alike[entry.info.width, facts, sample].append(f"{scene} {name}")
+    for images in alike.values():
+        if len(images) > 1:
             yield Finding("", "", "", "same-pixels", " = ".join(images))
 
 
 def _same_grounds(dataset: Dataset, seen: Mapping[str, Look]) -> Iterator[Finding]:
     """Scenes that overlap on the ground, and that nothing keeps on one side of a split."""
-    shapes: dict[str, Any] = {scene: shape for scene, entry in seen.items() if (shape := footprint(entry.info))}
     groups: dict[str, list[str]] = defaultdict(list)
-    for scene, first in same_ground(shapes).items():
+    for scene, first in same_ground({scene: footprint(entry.info) for scene, entry in seen.items()}).items():
         groups[first].append(scene)
     for scenes in groups.values():
         if len({dataset.scenes[scene].ground for scene in scenes}) > 1:
             yield Finding("", "", "", "same-ground", " + ".join(scenes))
+
+
+def same_ground(footprints: Mapping[str, Any]) -> dict[str, str]:
+    """The first scene, by name, of those that each scene is connected with by shared ground: itself, if by none.
+
+    Parameters
+    ----------
+    footprints : mapping of str to polygon or None
+        Scenes without one are left out.
+
+    Examples
+    --------
+    >>> from shapely import box
+    >>> same_ground({"a": box(0, 0, 2, 2), "b": box(1, 0, 3, 2), "c": box(3, 0, 5, 2), "d": None})
+    {'a': 'a', 'b': 'a', 'c': 'c'}
+    """
+    import shapely
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = sorted(name for name, shape in footprints.items() if shape is not None)
+    if not names:
+        return {}
+    shapes = np.array([footprints[name] for name in names], dtype=object)
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    shared, areas = shapely.area(shapely.intersection(shapes[one], shapes[other])), shapely.area(shapes)
+    joined = shared > SAME * np.minimum(areas[one], areas[other])
+    ways = coo_array((joined[joined], (one[joined], other[joined])), shape=[len(names)] * 2)
+    groups = connected_components(ways)[1].tolist()
+    return {name: names[groups.index(group)] for name, group in zip(names, groups, strict=True)}
+
+
+# Labels ------------------------------------------------------------------------------------------------
+
+
+class _QuietJob(Job):
+    """A job of the stage `label` whose log nobody reads: what it says is among the facts."""
+
+    def log(self, text: str) -> None:
+        """Say nothing."""
+
+
+def _survey_labels(dataset: Dataset, seen: Survey, progress: Progress) -> None:
+    """Look at all labels, held-out truth with them, of scenes whose reference image can be read.
+
+    Notes
+    -----
+    Memory: a mask, or the polygons of two files, at a time.
+    """
+    import shapely
+
+    vector = lru_cache(maxsize=2)(read_vector)
+    by_file: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    jobs = _jobs(dataset, seen.looks.get(dataset.reference, {}))
+    for done, job in enumerate(jobs, 1):
+        name, files = job.spec["class"], label_file_names(dataset, job.spec["class"])
+        with refusing(seen.findings, name):
+            for label in dstl_labels(job) if dataset.layout == "dstl" else sheet_labels(job, vector):
+                with refusing(seen.findings, name):
+                    polygons, counts = label.polygons()
+                    facts = seen.facts[name][label.scene] = {**label.facts, **counts}
+                    seen.areas[name][label.scene] = shapely.area(polygons)
+                    seen.findings += label_findings(label.scene, name, files[label.scene], facts)
+                    seen.findings += _of_mask(dataset, label.scene, name)
+                    by_file[files[label.scene]].append(facts)
+                progress(done, len(jobs), f"{label.scene}, labels of {name}")
+    seen.findings += class_findings(by_file, dataset.classes)
+
+
+def _jobs(dataset: Dataset, readable: Container[str]) -> list[Job]:
+    """Jobs of the stage `label`: one for each class of the contest's tables, or for each scene and class of a sheet.
+
+    A mistake in the file of one scene then says nothing of the others. Jobs that read one file follow one another.
+    """
+    jobs: list[Job] = []
+    for name in dataset.classes:
+        spec, sources = label_job(dataset, {}, name)
+        scenes = [scene for scene in spec["scenes"] if scene in readable]
+        for group in [scenes] if dataset.layout == "dstl" else [[scene] for scene in scenes]:
+            jobs.append(_QuietJob({**spec, "scenes": group}, sources, Path(), Store(Path())))
+    if dataset.layout == "sheet":
+        jobs.sort(key=lambda job: [(job.sources["labels"][scene]["path"], scene) for scene in job.spec["scenes"]])
+    return jobs
+
+
+def _of_mask(dataset: Dataset, scene: str, name: str) -> Iterator[Finding]:
+    """A mask of several numbers, or one that covers everything, may not show what it should."""
+    labels = dataset.scenes[scene].labels.get(name)
+    if labels is None or Path(labels.file.path).suffix.lower() not in RASTERS:
+        return
+    with open_raster(labels.file.path) as raster:
+        numbers = [f"{number:g}" for number in np.unique(raster.read(0, raster.info.height))]
+    kind = "several-numbers" if len(numbers) > 2 else "all-positive" if numbers[0] != "0" and len(numbers) == 1 else ""
+    if kind:
+        yield Finding(scene, name, Path(labels.file.path).name, kind, few(numbers, most=6))
