@@ -95,7 +95,7 @@ def test_inspect_folder_tells_scenes_sensors_values_and_labels(tmp_path: Path, c
     assert "scenes 3: 2 labelled, 1 to predict" in text
     assert "sensor pan (reference): 3 files in 3 scenes (GTiff), 1 band, uint16, 64 x 64 pixels" in text
     assert "sensor ms: 3 files in 3 scenes (GTiff), 4 bands, uint16, 16 x 16 pixels" in text
-    assert "EPSG:32633 WGS 84 / UTM zone 33N; pixel 4 m; north up" in text
+    assert "EPSG:32633 WGS 84 / UTM zone 33N; pixel 4 m, 4 x 4 map units; north up" in text
     assert "overlap covers 100 % of the reference" in text
     assert "the values fit in 11 bits" in text
     assert f"houses 2 2 4 {400 / (2 * 64 * 64):.1%}".replace("%", " %") in text
@@ -360,7 +360,7 @@ def test_inspect_single_image_and_vector_file(tmp_path: Path, capsys: Capture) -
         (["nowhere"], "nowhere is not there"),
         (["config.yaml", "--configfile", "x.yaml"], "not both"),
         (["config.yaml"], "no file that can be inspected"),
-        ([], "no DATA and no config.yaml here"),
+        ([], "no configuration"),
     ],
 )
 def test_inspect_explains_what_it_cannot_do(

@@ -106,8 +106,10 @@ class BandTally:
     ----------
     low, high, missing, not_finite, full
         As in `BandFacts`.
+    count : int
+        Pixels with data.
     zeros : int
-        Pixels with data that are 0, if a `step` is given.
+        Those of them that are 0, if a `step` is given.
     sample : list of (n,) float32 arrays
         About each `step`-th value with data; empty without a `step`.
     """
@@ -115,12 +117,13 @@ class BandTally:
     def __init__(self, step: int | None = None) -> None:
         self.low: float | None = None
         self.high: float | None = None
-        self.missing = self.not_finite = self.full = self.zeros = 0
+        self.missing = self.not_finite = self.full = self.count = self.zeros = 0
         self.sample: list[NDArray[np.float32]] = []
         self._step = step
 
     def add(self, plane: NDArray[Any], good: NDArray[Any]) -> None:
         """Add rows of the band, and those of its values that are data."""
+        self.count += good.size
         self.missing += plane.size - good.size
         if plane.dtype.kind == "f" and good.size < plane.size:
             self.not_finite += int(plane.size - np.isfinite(plane).sum())

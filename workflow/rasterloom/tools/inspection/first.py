@@ -10,7 +10,6 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mode
 from typing import Any
 
 from rasterloom.config import read_config_files
@@ -64,9 +63,9 @@ def write_first(found: Found, seen: Survey, sheet: Path) -> list[str]:
     InputError
         If no scene can be used, or a path cannot stand in a sheet.
     """
-    bands = {name: usual_bands(seen, name) for name, looks in seen.looks.items() if looks}
-    good = {scene: _usable(found, seen, scene, bands) for scene in found.dataset.scenes}
-    good = {scene: names for scene, names in good.items() if found.dataset.reference in names}
+    reference, looks = found.dataset.reference, {name: seen.usual(name) for name in found.sensors}
+    good = {scene: [name for name in looks if scene in looks[name]] for scene in looks[reference]}
+    good = {scene: [n for n in names if n == reference or scene in seen.covers[n]] for scene, names in good.items()}
     if not good:
         raise InputError(f"inspect: {found.data} holds no image that a run could use: no sheet was written")
     # The configuration lies over the one here, or the one that came with the library.
@@ -92,17 +91,6 @@ def write_first(found: Found, seen: Survey, sheet: Path) -> list[str]:
         lines.append(f"before it runs: {error}")
     command = shlex.join(["snakemake", "--cores", "all", "--configfile", str(table.with_suffix(".yaml"))])
     return [*lines, command if here else f"in {base.parent}: {command}"]
-
-
-def _usable(found: Found, seen: Survey, scene: str, bands: Mapping[str, int]) -> list[str]:
-    """Sensors of a scene that a run could use: read, with as many bands as elsewhere, and on the reference."""
-    placed = [name for name in found.sensors if name == found.dataset.reference or scene in seen.covers[name]]
-    return [n for n in placed if scene in seen.looks[n] and seen.looks[n][scene].info.bands == bands[n]]
-
-
-def usual_bands(seen: Survey, name: str) -> int:
-    """The number of bands that most images of a sensor have."""
-    return mode(look.info.bands for look in seen.looks[name].values())
 
 
 # The sheet ---------------------------------------------------------------------------------------------
@@ -209,7 +197,7 @@ def _sensor(found: Found, seen: Survey, name: str) -> dict[str, Any]:
     """A sensor's options as far as the files tell them."""
     reference, looks = found.dataset.reference, seen.looks[name]
     options: dict[str, Any] = {"reference": True} if name == reference else {}
-    options["bands"] = usual_bands(seen, name)
+    options["bands"] = next(iter(seen.usual(name).values())).info.bands
     # So many pixels at 0 in all bands of a scene are no data rather than dark ground.
     if any(look.info.nodata is None and look.black > DARK * look.pixels for look in looks.values()):
         options["nodata"] = 0

@@ -19,7 +19,7 @@ from rasterloom.raster.files import RasterInfo, open_raster
 from rasterloom.raster.georeference import LONGITUDE_LATITUDE, footprint, ground_distance
 from rasterloom.report.findings import Finding
 from rasterloom.store.digest import BLOCK_ROWS
-from rasterloom.text import few
+from rasterloom.text import counted, few
 from rasterloom.tools.inspection.found import Found, class_values, numbered, refusing
 from rasterloom.tools.inspection.names import Named, match_label, name_of, parse, place_images, usable, word_set
 from rasterloom.tools.inspection.survey import same_ground
@@ -105,14 +105,11 @@ class Guess:
         used = {name for scene in dataset.scenes.values() for name in scene.sensors}
         sensors: dict[str, dict[str, Any]] = {name: {} for name in order if name in used}
         sensors[order[0]]["reference"] = True
-        labelled = sum(bool(scene.labels) for scene in dataset.scenes.values())
-        how = (
-            "a folder of images, its scenes and sensors guessed from names and sizes; image files: "
-            f"{len(images)}, vector files: {len(vectors)}, scenes with labels: {labelled} of {len(dataset.scenes)}"
-        )
-        command = f"rasterloom inspect {self.root} --sheet scenes.tsv"
-        following = [f"{command}   writes a first sheet, and a configuration beside it"]
-        return Found(self.root, [how], dataset, sensors, following, self.findings)
+        files, labelled = f"image files: {len(images)}, vector files: {len(vectors)}", len(dataset.training())
+        counts = f"{files}, scenes with labels: {labelled} of {len(dataset.scenes)}"
+        how = f"a folder of images, its scenes and sensors guessed from names and sizes; {counts}"
+        following = f"rasterloom inspect {self.root} --sheet scenes.tsv   writes a first sheet and configuration"
+        return Found(self.root, [how], dataset, sensors, [following], self.findings)
 
     def _listed(self) -> tuple[list[PurePath], list[PurePath]]:
         """Images and vector files below the folder, relative to it; hidden files are left out."""
@@ -216,47 +213,38 @@ class Guess:
             folder for file in given for folder in file.path.parent.parts if file.path.suffix.lower() in IMAGES
         }
         for file in sorted(given, key=lambda file: (file.path.suffix.lower() in RASTERS, file.path)):
-            mask = file.path.suffix.lower() in IMAGES
-            usable = self._usable_mask(file.path) if mask else self._readable(file.path)
-            if not usable:
+            if not self._usable(file.path):
                 continue
             scene, word = match_label(file, places, folders)
-            scenes = [scene] if scene else self._elsewhere(file.path, mask, list(places), reference)
+            scenes = [scene] if scene else self._elsewhere(file.path, list(places), reference)
             if not scenes:
                 self.odd("no-image", file.path)
-            for name in scenes:
-                self._add_label(name, name_of(word or OBJECTS), file.path)
+            for scene in scenes:
+                classed = bool(self.values.get(file.path))
+                others, name = (self.classed, scene) if classed else (self.labels[scene], name_of(word or OBJECTS))
+                kept = others.setdefault(name, file.path)
+                if kept != file.path:
+                    self.odd("second", file.path, f"labels of the same scene as {kept.name}")
 
-    def _usable_mask(self, path: PurePath) -> bool:
-        if path not in self.infos:
-            return False
-        bands, ending = len(self.infos[path].data_bands), path.suffix.lower()
-        usable = bands == 1 and ending in RASTERS
-        if not usable:
-            self.odd(
-                "unusable-mask", path, f"{bands} bands (a picture of labels?)" if bands > 1 else f"format {ending}"
-            )
-        return usable
+    def _usable(self, path: PurePath) -> bool:
+        """Whether labels can be read: a mask of one band, or a vector file."""
+        ending = path.suffix.lower()
+        if ending not in IMAGES:
+            with refusing(self.findings, "labels"):
+                self.values[path] = class_values(self.root / path)
+            return path in self.values
+        bands = len(self.infos[path].data_bands) if path in self.infos else 0
+        if bands > 1 or (bands and ending not in RASTERS):
+            self.odd("unusable-mask", path, f"{ending}, {counted(bands, 'band')}")
+        return bands == 1 and ending in RASTERS
 
-    def _readable(self, path: PurePath) -> bool:
-        with refusing(self.findings, "labels"):
-            self.values[path] = class_values(self.root / path)
-        return path in self.values
-
-    def _elsewhere(self, path: PurePath, mask: bool, scenes: list[str], reference: str) -> list[str]:
+    def _elsewhere(self, path: PurePath, scenes: list[str], reference: str) -> list[str]:
         """The scenes of labels whose name names none: the only one, or those that a vector file meets."""
+        mask = self.infos.get(path)
         if len(scenes) > 1:
             return [] if mask else _met(self.root / path, self._footprints(reference))
         own = self.infos[self.sensors[scenes[0]][reference][0]]
-        return scenes if not mask or _size(self.infos[path]) == _size(own) else []
-
-    def _add_label(self, scene: str, name: str, path: PurePath) -> None:
-        if self.values.get(path):
-            kept = self.classed.setdefault(scene, path)
-        else:
-            kept = self.labels[scene].setdefault(name, path)
-        if kept != path:
-            self.odd("second", path, f"labels of the same scene as {kept.name}")
+        return scenes if mask is None or (mask.width, mask.height) == (own.width, own.height) else []
 
     # The data set ------------------------------------------------------------------------------------------
 
@@ -311,10 +299,6 @@ def _is_validity(path: Path, band: int) -> bool:
         height = raster.info.height
         blocks = (raster.read(row, min(row + BLOCK_ROWS, height), [band]) for row in range(0, height, BLOCK_ROWS))
         return all(bool(np.isin(rows, (0, 1, 255, 65535)).all()) for rows in blocks)
-
-
-def _size(info: RasterInfo) -> tuple[int, int]:
-    return info.width, info.height
 
 
 def _grid(info: RasterInfo) -> tuple[float, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations, product
@@ -68,19 +68,16 @@ def refusing(findings: list[Finding], source: str, finding: str = "refused") -> 
 
 def from_configuration(files: list[Path]) -> Found:
     """The data set of config.yaml with `files` laid over it."""
-    from rasterloom.config import load_config, read_config_files
+    from rasterloom.config import read_configuration
+    from rasterloom.planning.graph import Dag
 
-    base = [Path("config.yaml")] if Path("config.yaml").is_file() else []
-    if not base and not files:
-        raise InputError("no DATA and no config.yaml here: name a folder, a sheet or a file, or a --configfile")
-    config = load_config(read_config_files([*base, *files]))
-    sensors = {name: sensor.model_dump() for name, sensor in config.sensors.items()}
-    ids = {name: entry.id for name, entry in config.classes.items()}
-    dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
-    place = config.dataset.root if config.dataset.layout == "dstl" else config.dataset.table
-    how = f"the configuration's data set, layout {config.dataset.layout}, {place}"
+    dag = Dag.load(read_configuration(files))
+    options = dag.config.dataset
+    place = options.root if options.layout == "dstl" else options.table
+    how = f"the configuration's data set, layout {options.layout}, {place}"
+    sensors = {name: sensor.model_dump() for name, sensor in dag.config.sensors.items()}
     over = shlex.join(["--configfile", *map(str, files)]) if files else ""
-    return Found(None, [how], dataset, sensors, [f"snakemake --cores all {over}".rstrip()])
+    return Found(None, [how], dag.dataset, sensors, [f"snakemake --cores all {over}".rstrip()])
 
 
 def from_dstl(root: Path) -> Found | str:
@@ -113,14 +110,16 @@ def from_dstl(root: Path) -> Found | str:
 
 
 def _dstl_commands(root: Path, predict: object, truth: str | None) -> list[str]:
-    options = {"root": str(root), "predict": predict, "truth": truth}
+    import yaml
+
     defaults = {"root": "data/dstl", "predict": "scored", "truth": None}
+    options = {"root": str(root), "predict": predict, "truth": truth}
     if options == defaults:
         return ["snakemake --cores all"]
     changed = {key: value for key, value in options.items() if key == "root" or value != defaults[key]}
     return [
         "write into a file mine.yaml, with the classes and sensors that you want to leave out set to null:",
-        f"    dataset: {flow(changed)}",
+        f"    {yaml.safe_dump({'dataset': changed}, default_flow_style=None, sort_keys=False, width=10_000).strip()}",
         "snakemake --cores all --configfile mine.yaml",
     ]
 
@@ -174,16 +173,3 @@ def numbered(names: Iterable[str]) -> dict[str, int]:
     taken = {int(name) for name in unique if name.isdecimal()}
     free = (number for number in range(1, len(unique) + len(taken) + 1) if number not in taken)
     return dict((f"class_{int(name)}", int(name)) if name.isdecimal() else (name, next(free)) for name in unique)
-
-
-def flow(value: Mapping[str, Any]) -> str:
-    """A value as YAML on one line.
-
-    Examples
-    --------
-    >>> flow({"root": "my data: new", "truth": None})
-    "{root: 'my data: new', truth: null}"
-    """
-    import yaml
-
-    return str(yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)).strip()

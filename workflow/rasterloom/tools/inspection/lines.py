@@ -6,7 +6,6 @@ import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
-from statistics import mode
 
 import numpy as np
 
@@ -147,7 +146,7 @@ def sensor_lines(found: Found, name: str, survey: Survey) -> list[str]:
         placed = all(look.info.transform is not None for look in looks)
         text = f"{covers} of the reference" if placed else "without georeference: stretched over the reference"
         lines += headed("  overlap", text, 12)
-    return [*lines, *headed("  no-data", _no_data(looks), 12), *_value_lines(found, name, survey.looks[name])]
+    return [*lines, *headed("  no-data", _no_data(looks), 12), *_value_lines(found, name, survey.usual(name))]
 
 
 def _ground(looks: Sequence[Look]) -> str:
@@ -159,11 +158,9 @@ def _ground(looks: Sequence[Look]) -> str:
     matrices = np.abs(np.array([info.transform for info in placed])[:, :, :2])
     wide, high = np.hypot(*matrices[:, :, 0].T).tolist(), np.hypot(*matrices[:, :, 1].T).tolist()
     metres = [distance for info in placed if (distance := ground_distance(info)) is not None]
-    units = f"{span(wide)} x {span(high)} map units"
-    pixel = f"pixel {span(metres, '{:.3g}'.format)} m" if metres else f"pixel {units}"
-    if metres and abs(wide[0] - metres[0]) > 0.01 * metres[0]:
-        pixel += f" ({units})"
-    return f"{names}; {pixel}; {tallied(orientation(info) for info in placed)}"
+    ground = f"{span(metres, '{:.3g}'.format)} m, " if metres else ""
+    turns = tallied(orientation(info) for info in placed)
+    return f"{names}; pixel {ground}{span(wide)} x {span(high)} map units; {turns}"
 
 
 def _no_data(looks: Sequence[Look]) -> str:
@@ -180,26 +177,23 @@ def _no_data(looks: Sequence[Look]) -> str:
 
 def _value_lines(found: Found, name: str, looks: Mapping[str, Look]) -> list[str]:
     """A table of the values of each band over all scenes, and what they tell about their depth."""
-    bands = mode(look.info.bands for look in looks.values())
-    usual = [look for look in looks.values() if look.info.bands == bands]
     rows = [["band", "", "least", "2 %", "median", "98 %", "greatest", "zeros"]]
-    for index, label in enumerate(band_names(found, name, looks)[:bands]):
-        band = [(look.bands[index], look.pixels) for look in usual]
-        rows.append([str(index + 1), label, *values(band)])
+    for index, label in enumerate(band_names(found, name, looks), 1):
+        rows.append([str(index), label, *values([look.bands[index - 1] for look in looks.values()])])
     lines = table(rows, right=[0, *range(2, 8)], indent=12)
     lines[0] = "  values".ljust(12) + lines[0][12:]
-    return [*lines, *wrapped(" " * 12 + _depth(usual), 12)]
+    return [*lines, *wrapped(" " * 12 + _depth(list(looks.values())), 12)]
 
 
-def values(band: Sequence[tuple[BandTally, int]]) -> list[str]:
-    """Range, percentiles and share of zeros of a band in several images, each with its number of pixels."""
-    filled = [(tally, pixels) for tally, pixels in band if tally.low is not None]
+def values(bands: Sequence[BandTally]) -> list[str]:
+    """Range, percentiles and share of zeros of a band in several images."""
+    filled = [(band.low, band.high) for band in bands if band.low is not None and band.high is not None]
     if not filled:
         return [number(None)] * 5 + [share(0)]
-    samples = np.concatenate([part for tally, _ in filled for part in tally.sample])
-    lows, highs = zip(*((tally.low, tally.high) for tally, _ in filled), strict=True)
+    samples = np.concatenate([part for band in bands for part in band.sample])
     middle = np.percentile(samples, [2, 50, 98], method="nearest") if samples.size else [np.nan] * 3
-    zeros = sum(tally.zeros for tally, _ in filled) / sum(pixels - tally.missing for tally, pixels in filled)
+    lows, highs = zip(*filled, strict=True)
+    zeros = sum(band.zeros for band in bands) / sum(band.count for band in bands)
     return [*(number(float(value)) for value in (min(lows), *middle, max(highs))), share(zeros)]
 
 

@@ -202,25 +202,19 @@ def _lonely_letters(images: list[Named]) -> list[Named]:
 
 def _recurring_sensors(images: list[Named]) -> list[Named]:
     """Words that recur with every scene are sensors: ``a_left a_right b_left b_right``, or ``a/left b/left ...``."""
-    by_folder: dict[PurePath, Place] = {}
-    by_name: dict[PurePath, Place] = {}
-    for image in images:
-        folders, key = image.place
-        if image.sensor is None and image.band is None and key:
-            if folders:
-                by_folder[image.path] = image.place
-            if tail := re.fullmatch(r"(.+?)[\s._-]+([A-Za-z]{2,})", key):
-                by_name[image.path] = ((*folders, tail[1]), tail[2])
-    for pairs in (by_folder, by_name):
-        if recurrent(pairs.values()):
-            return [_with_sensor(image, *pairs[image.path]) if image.path in pairs else image for image in images]
+    silent = [image for image in images if image.sensor is None and image.band is None and image.place[1]]
+    tails = [(image, re.fullmatch(r"(.+?)[\s._-]+([A-Za-z]{2,})", image.place[1])) for image in silent]
+    by_folder = {image.path: (image.place, "") for image in silent if image.place[0]}
+    by_name = {image.path: (((*image.place[0], tail[1]), tail[2]), tail[1]) for image, tail in tails if tail}
+    for found in (by_folder, by_name):
+        if recurrent(pair for pair, _ in found.values()):
+            return [
+                replace(image, place=(image.place[0], found[image.path][1]), sensor=found[image.path][0][1])
+                if image.path in found
+                else image
+                for image in images
+            ]
     return images
-
-
-def _with_sensor(image: Named, outer: tuple[str, ...], sensor: str) -> Named:
-    """An image whose key, or the end of it, is its sensor; `outer` is what stands before that."""
-    folders = image.place[0]
-    return replace(image, place=(folders, "".join(outer[len(folders) :])), sensor=sensor)
 
 
 def recurrent(pairs: Iterable[Place]) -> bool:

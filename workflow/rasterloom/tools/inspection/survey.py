@@ -103,6 +103,11 @@ class Survey:
     share: float = 1.0
     findings: list[Finding] = field(default_factory=list)
 
+    def usual(self, name: str) -> dict[str, Look]:
+        """The looks at a sensor that have as many bands as most of them, by scene."""
+        bands = [look.info.bands for look in self.looks[name].values()]
+        return {scene: look for scene, look in self.looks[name].items() if look.info.bands == mode(bands)}
+
 
 def survey(found: Found, full: bool, progress: Progress) -> Survey:
     """Look at every sensor and all labels of every scene.
@@ -120,7 +125,7 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
     _survey_images(found, seen, full, progress)
     for name in found.sensors:
         seen.findings += _of_sensor(found, name, seen)
-    seen.findings += [*_same_pixels(seen.looks), *_same_grounds(dataset, seen.looks.get(dataset.reference, {}))]
+    seen.findings += [*same_pixels(seen.looks), *_same_grounds(dataset, seen.looks.get(dataset.reference, {}))]
     _survey_labels(dataset, seen, progress)
     return seen
 
@@ -259,7 +264,7 @@ def _on_reference(found: Found, name: str, scene: str, seen: Survey) -> dict[str
     return {}
 
 
-def _same_pixels(looks: Mapping[str, Mapping[str, Look]]) -> Iterator[Finding]:
+def same_pixels(looks: Mapping[str, Mapping[str, Look]]) -> Iterator[Finding]:
     """Images that hold the same values, as far as they were read, but for those of a single value."""
     alike: dict[object, list[str]] = defaultdict(list)
     for name, seen in looks.items():
