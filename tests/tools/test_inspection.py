@@ -95,7 +95,7 @@ def test_inspect_folder_tells_scenes_sensors_values_and_labels(tmp_path: Path, c
     assert "scenes 3: 2 labelled, 1 to predict" in text
     assert "sensor pan (reference): 3 files in 3 scenes (GTiff), 1 band, uint16, 64 x 64 pixels" in text
     assert "sensor ms: 3 files in 3 scenes (GTiff), 4 bands, uint16, 16 x 16 pixels" in text
-    assert "EPSG:32633 WGS 84 / UTM zone 33N; pixel 4 m, 4 x 4 map units; north up" in text
+    assert "EPSG:32633 WGS 84 / UTM zone 33N; pixel 4 m; north up" in text
     assert "overlap covers 100 % of the reference" in text
     assert "the values fit in 11 bits" in text
     assert f"houses 2 2 4 {400 / (2 * 64 * 64):.1%}".replace("%", " %") in text
@@ -283,7 +283,8 @@ def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture
     assert all(f"sensor {name}" in text for name in ("rgb (reference)", "p:", "m:", "a:"))
     assert "NIR 2" in text
     assert "buildings 3 3" in text
-    assert f"dataset: {{root: {tmp_path / 'dstl'}, truth: {tmp_path / 'dstl' / 'truth_wkt.csv'}}}" in text
+    root = tmp_path / "dstl"
+    assert f"dataset: {{root: {root}, predict: scored, truth: {root / 'truth_wkt.csv'}}}" in text
     for path in (tmp_path / "dstl" / "sixteen_band").glob("*_A.tif"):
         path.unlink()
     text = printed(capsys, tmp_path / "dstl", code=1)

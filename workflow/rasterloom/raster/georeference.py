@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import atan2, cos, degrees, radians, sqrt
 from typing import Any
 
@@ -122,13 +123,18 @@ def crs_name(info: RasterInfo) -> str:
     """EPSG code and name of an image's coordinate system, or words for none."""
     if info.crs is None:
         return "no georeference" if info.transform is None else "no coordinate system"
+    return _system_name(info.crs)
+
+
+@cache
+def _system_name(crs: str) -> str:
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
     try:
-        system = CRS.from_wkt(info.crs)
+        system = CRS.from_wkt(crs)
     except CRSError:
-        return f"a coordinate system that PROJ does not know, {info.crs[:40]!r}"
+        return f"a coordinate system that PROJ does not know, {crs[:40]!r}"
     code = system.to_epsg()
     return f"EPSG:{code} {system.name}" if code else system.name
 

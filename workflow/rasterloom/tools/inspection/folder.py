@@ -9,8 +9,6 @@ from pathlib import Path, PurePath
 from statistics import median_high
 from typing import Any
 
-import numpy as np
-
 from rasterloom.dataset.index import Dataset, LabelFile, Scene
 from rasterloom.dataset.source_files import Folders, SourceFile, existing
 from rasterloom.errors import InputError
@@ -18,11 +16,10 @@ from rasterloom.labels.files import RASTERS, read_vector
 from rasterloom.raster.files import RasterInfo, open_raster
 from rasterloom.raster.georeference import LONGITUDE_LATITUDE, footprint, ground_distance
 from rasterloom.report.findings import Finding
-from rasterloom.store.digest import BLOCK_ROWS
 from rasterloom.text import counted, few
 from rasterloom.tools.inspection.found import Found, class_values, numbered, refusing
 from rasterloom.tools.inspection.names import Named, match_label, name_of, parse, place_images, usable, word_set
-from rasterloom.tools.inspection.survey import same_ground
+from rasterloom.tools.inspection.survey import numbers, same_ground
 
 IMAGES = word_set(".tif .tiff .jp2 .j2k .png .jpg .jpeg .bmp .gif .img .vrt .ntf")
 
@@ -280,7 +277,7 @@ class Guess:
     def _bands(self, path: PurePath) -> tuple[int, ...] | None:
         """Bands to choose of a file: all where the one that it calls alpha is data, as its values say."""
         info = self.infos.get(path)
-        if info is None or info.alpha is None or _is_validity(self.root / path, info.alpha):
+        if info is None or info.alpha is None or {0, 1, 255, 65535}.issuperset(numbers(self.root / path, [info.alpha])):
             return None
         self.odd("alpha", path, f"band {info.alpha + 1} holds values of its own")
         return tuple(range(1, info.bands + 1))
@@ -291,14 +288,6 @@ def _has_wkt(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.readline(2000).decode("utf-8-sig", "replace").lower()
     return "wkt" in [cell.strip().strip('"') for cell in header.split(",")]
-
-
-def _is_validity(path: Path, band: int) -> bool:
-    """Whether a band holds nothing but the numbers of a band of validity."""
-    with open_raster(path) as raster:
-        height = raster.info.height
-        blocks = (raster.read(row, min(row + BLOCK_ROWS, height), [band]) for row in range(0, height, BLOCK_ROWS))
-        return all(bool(np.isin(rows, (0, 1, 255, 65535)).all()) for rows in blocks)
 
 
 def _grid(info: RasterInfo) -> tuple[float, str]:

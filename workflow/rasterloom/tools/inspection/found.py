@@ -112,14 +112,12 @@ def from_dstl(root: Path) -> Found | str:
 def _dstl_commands(root: Path, predict: object, truth: str | None) -> list[str]:
     import yaml
 
-    defaults = {"root": "data/dstl", "predict": "scored", "truth": None}
-    options = {"root": str(root), "predict": predict, "truth": truth}
-    if options == defaults:
+    options = {"root": str(root), "predict": predict, **({"truth": truth} if truth else {})}
+    if options == {"root": "data/dstl", "predict": "scored"}:
         return ["snakemake --cores all"]
-    changed = {key: value for key, value in options.items() if key == "root" or value != defaults[key]}
     return [
         "write into a file mine.yaml, with the classes and sensors that you want to leave out set to null:",
-        f"    {yaml.safe_dump({'dataset': changed}, default_flow_style=None, sort_keys=False, width=10_000).strip()}",
+        f"    {yaml.safe_dump({'dataset': options}, default_flow_style=None, sort_keys=False, width=10_000).strip()}",
         "snakemake --cores all --configfile mine.yaml",
     ]
 

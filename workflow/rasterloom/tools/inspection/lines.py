@@ -14,7 +14,7 @@ from rasterloom.dataset.contest_images import BANDS
 from rasterloom.raster.georeference import crs_name, ground_distance, orientation
 from rasterloom.raster.scan import BandTally
 from rasterloom.report.findings import REMEDIES, STOPS, Finding
-from rasterloom.text import counted, number, share, table
+from rasterloom.text import counted, few, number, share, table
 from rasterloom.tools.inspection.found import Found
 from rasterloom.tools.inspection.names import parse
 from rasterloom.tools.inspection.survey import Look, Survey
@@ -78,7 +78,7 @@ def tallied(values: Iterable[str]) -> str:
     ('uint16', 'uint16 (2), uint8 (1)')
     """
     counts = Counter(values).most_common()
-    return counts[0][0] if len(counts) == 1 else ", ".join(f"{value} ({many})" for value, many in counts)
+    return counts[0][0] if len(counts) == 1 else few((f"{value} ({many})" for value, many in counts), most=6)
 
 
 def _size(looks: Sequence[Look]) -> str:
@@ -158,9 +158,10 @@ def _ground(looks: Sequence[Look]) -> str:
     matrices = np.abs(np.array([info.transform for info in placed])[:, :, :2])
     wide, high = np.hypot(*matrices[:, :, 0].T).tolist(), np.hypot(*matrices[:, :, 1].T).tolist()
     metres = [distance for info in placed if (distance := ground_distance(info)) is not None]
-    ground = f"{span(metres, '{:.3g}'.format)} m, " if metres else ""
-    turns = tallied(orientation(info) for info in placed)
-    return f"{names}; pixel {ground}{span(wide)} x {span(high)} map units; {turns}"
+    pixel = f"{span(metres, '{:.3g}'.format)} m" if metres else ""
+    if not metres or abs(wide[0] - metres[0]) > 0.01 * metres[0]:
+        pixel += f"{', ' * bool(metres)}{span(wide)} x {span(high)} map units"
+    return f"{names}; pixel {pixel}; {tallied(orientation(info) for info in placed)}"
 
 
 def _no_data(looks: Sequence[Look]) -> str:

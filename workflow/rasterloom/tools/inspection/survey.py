@@ -105,8 +105,9 @@ class Survey:
 
     def usual(self, name: str) -> dict[str, Look]:
         """The looks at a sensor that have as many bands as most of them, by scene."""
-        bands = [look.info.bands for look in self.looks[name].values()]
-        return {scene: look for scene, look in self.looks[name].items() if look.info.bands == mode(bands)}
+        looks = self.looks[name]
+        bands = mode(look.info.bands for look in looks.values()) if looks else 0
+        return {scene: look for scene, look in looks.items() if look.info.bands == bands}
 
 
 def survey(found: Found, full: bool, progress: Progress) -> Survey:
@@ -371,13 +372,19 @@ def _jobs(dataset: Dataset, readable: Container[str]) -> list[Job]:
     return jobs
 
 
+def numbers(path: str | Path, bands: list[int] | None = None) -> list[float]:
+    """The different values of an image, or of bands of it (from 0), sorted."""
+    with open_raster(path) as raster:
+        blocks = (raster.read(start, stop, bands) for start, stop in strips(raster.info.height, 1))
+        return sorted({number for block in blocks for number in np.unique(block).tolist()})
+
+
 def _of_mask(dataset: Dataset, scene: str, name: str) -> Iterator[Finding]:
     """A mask of several numbers, or one that covers everything, may not show what it should."""
     labels = dataset.scenes[scene].labels.get(name)
     if labels is None or Path(labels.file.path).suffix.lower() not in RASTERS:
         return
-    with open_raster(labels.file.path) as raster:
-        numbers = [f"{number:g}" for number in np.unique(raster.read(0, raster.info.height))]
-    kind = "several-numbers" if len(numbers) > 2 else "all-positive" if numbers[0] != "0" and len(numbers) == 1 else ""
+    held = numbers(labels.file.path)
+    kind = "several-numbers" if len(held) > 2 else "all-positive" if len(held) == 1 and held != [0] else ""
     if kind:
-        yield Finding(scene, name, Path(labels.file.path).name, kind, few(numbers, most=6))
+        yield Finding(scene, name, Path(labels.file.path).name, kind, few((f"{n:g}" for n in held), most=6))
