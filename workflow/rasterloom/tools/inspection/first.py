@@ -100,9 +100,9 @@ def sheet_rows(found: Found, seen: Survey, good: Mapping[str, Sequence[str]], fo
     """Rows of a sheet by column, of the scenes and sensors that are `good`; paths relative to `folder`."""
     rows = []
     grounds = Counter(found.dataset.scenes[name].ground for name in good)
-    for name, usable_ in good.items():
+    for name, sensors in good.items():
         scene = found.dataset.scenes[name]
-        sensors = {sensor: scene.sensors[sensor] for sensor in usable_}
+        files = {sensor: scene.sensors[sensor] for sensor in sensors}
         labels = {class_: labels for class_, labels in scene.labels.items() if name in seen.areas[class_]}
         # A file in `labels` holds every class unless `classes` limits it.
         shared = [file for file in labels.values() if not file.whole]
@@ -110,7 +110,7 @@ def sheet_rows(found: Found, seen: Survey, good: Mapping[str, Sequence[str]], fo
             "scene": name,
             "split": "train" if labels else "predict",
             "group": scene.ground if grounds[scene.ground] > 1 else "",
-            **{sensor: ";".join(_cell(file, folder) for file in sensors.get(sensor, ())) for sensor in found.sensors},
+            **{sensor: ";".join(_cell(file, folder) for file in files.get(sensor, ())) for sensor in found.sensors},
             "labels": _cell(shared[0].file, folder) if shared else "",
             "classes": ", ".join(labels) if shared and len(labels) < sum(map(bool, seen.areas.values())) else "",
         }

@@ -59,9 +59,8 @@ class Guess:
     sensors : dict of str to dict of str to list of PurePath
         Files by scene and sensor.
     labels : dict of str to dict of str to PurePath
-        Files of one class by scene and class.
-    classed : dict of str to PurePath
-        By scene, the file whose property ``class`` says which class each of its features is of.
+        Files of labels by scene and class; the class is '' for a file whose property ``class`` says which class each
+        of its features is of.
     values : dict of PurePath to list of str
         Values of the property ``class`` in each vector file.
     """
@@ -72,7 +71,6 @@ class Guess:
         self.infos: dict[PurePath, RasterInfo] = {}
         self.sensors: dict[str, dict[str, list[PurePath]]] = defaultdict(dict)
         self.labels: dict[str, dict[str, PurePath]] = defaultdict(dict)
-        self.classed: dict[str, PurePath] = {}
         self.values: dict[PurePath, list[str]] = {}
 
     def odd(self, finding: str, file: object = "", detail: str = "", scene: str = "") -> None:
@@ -94,7 +92,14 @@ class Guess:
         self._open(placed)
         self._add_images([image for image in placed if image.path in self.infos])
         if not self.sensors:
-            return Found(self.root, ["a folder without an image"], Dataset("sheet", {}, "", {}), {}, [], self.findings)
+            return Found(
+                self.root,
+                ["a folder without an image that can be read"],
+                Dataset("sheet", {}, "", {}),
+                {},
+                [],
+                self.findings,
+            )
         order = self._sensor_order()
         self._open(masks)
         self._add_labels([*(parse(path, label=True) for path in vectors), *masks], placed, order[0])
@@ -217,9 +222,8 @@ class Guess:
             if not scenes:
                 self.odd("no-image", file.path)
             for scene in scenes:
-                classed = bool(self.values.get(file.path))
-                others, name = (self.classed, scene) if classed else (self.labels[scene], name_of(word or OBJECTS))
-                kept = others.setdefault(name, file.path)
+                name = "" if self.values.get(file.path) else name_of(word or OBJECTS)
+                kept = self.labels[scene].setdefault(name, file.path)
                 if kept != file.path:
                     self.odd("second", file.path, f"labels of the same scene as {kept.name}")
 
@@ -253,7 +257,7 @@ class Guess:
             return existing(self.root / path, str(self.root), "put it back", self._bands(path), folders)
 
         words = [word for words in self.values.values() for word in words]
-        classes = numbered([*(name for labels in self.labels.values() for name in labels), *words])
+        classes = numbered([*(name for labels in self.labels.values() for name in labels if name), *words])
         named = [name for name, number in classes.items() if name in words or str(number) in words]
         grounds = same_ground(self._footprints(reference))
         scenes = {}
@@ -262,8 +266,9 @@ class Guess:
                 self.odd("no-reference", "", f"sensor {reference}", scene)
                 continue
             # What no file with a property `class` names was not looked for in those files.
-            labels = {name: LabelFile(source(self.classed[scene]), False) for name in named if scene in self.classed}
-            labels |= {name: LabelFile(source(path), True) for name, path in self.labels[scene].items()}
+            own = {name: source(path) for name, path in self.labels[scene].items()}
+            labels = {name: LabelFile(own[""], whole=False) for name in named if "" in own}
+            labels |= {name: LabelFile(file, whole=True) for name, file in own.items() if name}
             scenes[scene] = Scene(
                 scene,
                 grounds.get(scene, scene),

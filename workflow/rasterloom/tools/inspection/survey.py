@@ -373,10 +373,10 @@ def _jobs(dataset: Dataset, readable: Container[str]) -> list[Job]:
 
 
 def numbers(path: str | Path, bands: list[int] | None = None) -> list[float]:
-    """The different values of an image, or of bands of it (from 0), sorted."""
+    """The different numbers in an image, or in bands of it (from 0), sorted; NaN is none."""
     with open_raster(path) as raster:
         blocks = (raster.read(start, stop, bands) for start, stop in strips(raster.info.height, 1))
-        return sorted({number for block in blocks for number in np.unique(block).tolist()})
+        return sorted({number for block in blocks for number in np.unique(block[block == block]).tolist()})
 
 
 def _of_mask(dataset: Dataset, scene: str, name: str) -> Iterator[Finding]:
