@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,81 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-import yaml
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from conftest import ROOT
-from rasterloom import cli
-from rasterloom.config import load_config, read_config_files
-from rasterloom.dataset import load_dataset
-from rasterloom.planning.graph import Dag
+from image_folders import Capture, inspected, noise, printed, put, squares, town
 from rasterloom.tools.scenes.writing import write_scenes
 
-Capture = pytest.CaptureFixture[str]
-
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-METRES = "EPSG:32633"
-RNG = np.random.default_rng(0)
-
-
-def noise(bands: int, side: int, high: int = 2000, dtype: str = "uint16") -> NDArray[Any]:
-    return RNG.integers(1, high, (bands, side, side)).astype(dtype)
-
-
-def put(
-    path: Path, values: NDArray[Any], x: float | None = 500_000, metres: float = 1.0, crs: str = METRES, **options: Any
-) -> Path:
-    """Write an image; `x` None: without georeference."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = {} if x is None else {"crs": crs, "transform": rasterio.Affine(metres, 0, x, 0, -metres, 5_000_000)}
-    colours = options.pop("colours", None)
-    bands, height, width = values.shape
-    shape = {"count": bands, "height": height, "width": width, "dtype": values.dtype}
-    with rasterio.open(path, "w", driver=options.pop("driver", "GTiff"), **shape, **place, **options) as file:
-        if colours:
-            file.colorinterp = colours
-        file.write(values)
-    return path
-
-
-def squares(path: Path, *corners: tuple[float, float], class_name: str | None = None, broken: bool = False) -> Path:
-    """Write squares of 10 m by their upper left corners as GeoJSON in metres."""
-    rings = [[[x, y], [x + 10, y], [x + 10, y - 10], [x, y - 10], [x, y]] for x, y in corners]
-    if broken:
-        rings = [[ring[0], ring[2], ring[1], ring[3], ring[0]] for ring in rings]
-    properties = {} if class_name is None else {"class": class_name}
-    features = [
-        {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-        for ring in rings
-    ]
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
-    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
-    return path
-
-
-def town(folder: Path, scenes: int = 3) -> Path:
-    """A folder of scenes of 64 m side by side: a PAN and an MS image, and houses, but for the last one."""
-    for number in range(scenes):
-        x = 500_000 + 64 * number
-        put(folder / f"t{number}_PAN.tif", noise(1, 64), x)
-        put(folder / f"t{number}_MS.tif", noise(4, 16), x, 4)
-        if number < scenes - 1:
-            squares(folder / f"t{number}_houses.geojson", (x + 5, 4_999_990), (x + 30, 4_999_980))
-    return folder
-
-
-def inspected(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(["inspect", *map(str, arguments)])
-    return int(exit_.value.code or 0)
-
-
-def printed(capsys: Capture, *arguments: object, code: int = 0) -> str:
-    """What an inspection prints, blanks and line breaks as single blanks."""
-    assert inspected(*arguments) == code
-    return " ".join(capsys.readouterr().out.split())
 
 
 # A folder of images ------------------------------------------------------------------------------------
@@ -372,139 +303,3 @@ def test_inspect_explains_what_it_cannot_do(
         (tmp_path / "config.yaml").write_text("results: results\n")
     assert inspected(*arguments) == 1
     assert words in capsys.readouterr().err
-
-
-# The first sheet ---------------------------------------------------------------------------------------
-
-
-def loads(sheet: Path) -> Dag:
-    """The graph of the configuration that lies beside a sheet, over the repository's."""
-    merged = read_config_files([ROOT / "config.yaml", sheet.with_suffix(".yaml")])
-    config = load_config(merged)
-    sensors = {name: sensor.model_dump() for name, sensor in config.sensors.items()}
-    load_dataset(config.dataset.model_dump(), sensors, {name: entry.id for name, entry in config.classes.items()})
-    return Dag.load(merged)
-
-
-def test_sheet_and_configuration_of_a_folder_load(tmp_path: Path, capsys: Capture) -> None:
-    sheet = tmp_path / "made" / "scenes.tsv"
-    text = printed(capsys, town(tmp_path / "town"), "--sheet", sheet)
-    assert "2 scenes to train on, 1 to predict" in text
-    assert sheet.read_text().splitlines()[:2] == [
-        "scene\tsplit\tpan\tms\tlabels:houses",
-        "t0\ttrain\t../town/t0_PAN.tif\t../town/t0_MS.tif\t../town/t0_houses.geojson",
-    ]
-    dag = loads(sheet)
-    assert (dag.training, dag.predicted) == (["t0", "t1"], ["t0", "t1", "t2"])
-    assert list(dag.config.sensors) == ["pan", "ms"]
-    assert dag.reference == "pan"
-    assert list(dag.config.classes) == ["houses"]
-    assert dag.config.sensors["ms"].registration == "auto"
-    assert dag.config.validation.folds == 2
-    assert dag.config.defaults.training.patch <= 64
-
-
-def test_sheet_takes_away_what_the_base_says_of_a_class_and_sensor_of_the_same_name(tmp_path: Path) -> None:
-    put(tmp_path / "a_rgb.tif", noise(3, 32))
-    squares(tmp_path / "a_buildings.geojson", (500_005, 4_999_990))
-    assert inspected(tmp_path, "--sheet", tmp_path / "scenes.tsv") == 0
-    config = loads(tmp_path / "scenes.tsv").config
-    assert config.classes["buildings"].polygons.min_area == 0
-    assert config.sensors["rgb"].bands == 3
-
-
-def test_sheet_leaves_out_what_a_run_would_refuse(tmp_path: Path) -> None:
-    folder = town(tmp_path / "town", scenes=5)
-    put(folder / "t0_MS.tif", noise(4, 16), 900_000, 4)
-    put(folder / "t1_MS.tif", noise(3, 16), 500_064, 4)
-    (folder / "t2_PAN.tif").write_text("no image")
-    squares(folder / "t3_houses.geojson", (100_000, 1_000_000))
-    assert inspected(folder, "--sheet", tmp_path / "scenes.tsv") == 1
-    rows = [line.split("\t") for line in (tmp_path / "scenes.tsv").read_text().splitlines()]
-    assert [(row[0], row[1], bool(row[3])) for row in rows[1:]] == [
-        ("t0", "train", False),
-        ("t1", "train", False),
-        ("t3", "predict", True),
-        ("t4", "predict", True),
-    ]
-    loads(tmp_path / "scenes.tsv")
-
-
-def test_sheet_of_bands_in_several_resolutions_has_a_sensor_each(tmp_path: Path) -> None:
-    for band, side, metres in (("B02", 60, 10), ("B04", 60, 10), ("B05", 30, 20), ("B8A", 30, 20), ("B01", 10, 60)):
-        put(tmp_path / "T48" / f"T48_2020_{band}.jp2", noise(1, side), metres=metres, driver="JP2OpenJPEG")
-    put(tmp_path / "T48" / "T48_2020_B02_20m.jp2", noise(1, 30), metres=20, driver="JP2OpenJPEG")
-    assert inspected(tmp_path, "--sheet", tmp_path / "scenes.tsv") == 0
-    rows = [line.split("\t") for line in (tmp_path / "scenes.tsv").read_text().splitlines()]
-    assert rows[0] == ["scene", "split", "b10m", "b20m", "b60m"]
-    assert rows[1][2] == "T48/T48_2020_B02.jp2;T48/T48_2020_B04.jp2"
-    assert rows[1][3] == "T48/T48_2020_B05.jp2;T48/T48_2020_B8A.jp2"
-    dag = loads(tmp_path / "scenes.tsv")
-    assert dag.reference == "b10m"
-    assert dag.config.sensors["b20m"].registration == "none"
-
-
-def test_sheet_groups_scenes_of_the_same_ground_and_limits_classes(tmp_path: Path) -> None:
-    for name, x in (("a", 500_000), ("b", 500_010), ("c", 500_100)):
-        put(tmp_path / f"{name}.tif", noise(1, 64), x)
-    squares(tmp_path / "city.geojson", (500_020, 4_999_990), (500_120, 4_999_990), class_name="houses")
-    put(tmp_path / "masks" / "roads" / "c.tif", np.eye(64, dtype="uint8")[None], 500_100)
-    assert inspected(tmp_path, "--sheet", tmp_path / "scenes.tsv") == 0
-    rows = [line.split("\t") for line in (tmp_path / "scenes.tsv").read_text().splitlines()]
-    assert rows[0] == ["scene", "split", "group", "pan", "labels", "classes", "labels:roads"]
-    assert [row[2] for row in rows[1:]] == ["a", "a", ""]
-    assert [row[5] for row in rows[1:]] == ["houses", "houses", ""], "roads were labelled in c alone"
-    dataset = loads(tmp_path / "scenes.tsv").dataset
-    assert set(dataset.scenes["c"].labelled) == {"houses", "roads"}
-    assert dataset.scenes["a"].labelled == ("houses",)
-
-
-def test_sheet_names_the_bands_of_a_file_whose_alpha_is_data(tmp_path: Path) -> None:
-    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
-    put(tmp_path / "x.tif", noise(4, 32, 250, "uint8"), colours=colours)
-    assert inspected(tmp_path, "--sheet", tmp_path / "scenes.tsv") == 0
-    assert "x.tif[1,2,3,4]" in (tmp_path / "scenes.tsv").read_text()
-    loads(tmp_path / "scenes.tsv")
-
-
-def test_sheet_is_never_written_over_a_file(tmp_path: Path, capsys: Capture) -> None:
-    folder = town(tmp_path / "town")
-    for name in ("scenes.tsv", "scenes.yaml"):
-        (tmp_path / name).write_text("mine")
-        assert inspected(folder, "--sheet", tmp_path / "scenes.tsv") == 1
-        assert "is there already and is not overwritten" in capsys.readouterr().err
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "town"])
-        (tmp_path / name).unlink()
-    assert inspected(folder / "t0_PAN.tif", "--sheet", tmp_path / "scenes.tsv") == 1
-    assert inspected(folder, "--sheet", tmp_path / "scenes.csv") == 1
-
-
-def test_sheet_without_labels_says_what_is_needed(tmp_path: Path, capsys: Capture) -> None:
-    put(tmp_path / "x.tif", noise(1, 32))
-    text = printed(capsys, tmp_path, "--sheet", tmp_path / "scenes.tsv")
-    assert "no scene has labels yet" in text
-    assert yaml.safe_load((tmp_path / "scenes.yaml").read_text())["statistics"] == "all"
-    assert loads(tmp_path / "scenes.tsv").predicted == ["x"]
-
-
-# Real imagery ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("folder", "scenes", "sensors", "words"),
-    [
-        ("spacenet-rio", 15, ["rgb"], "rio_58 (100 % of the pixels)"),
-        ("spacenet-rotterdam", 2, ["pan", "ms"], "whole numbers stored as real ones"),
-        ("spacenet-atlanta", 1, ["pan"], "objects 1 1 43"),
-        ("sentinel2-T48QUE", 1, ["b10m", "b20m", "b60m"], "4 B08"),
-    ],
-)
-def test_inspect_real_imagery(
-    test_data: Path, tmp_path: Path, capsys: Capture, folder: str, scenes: int, sensors: list[str], words: str
-) -> None:
-    text = printed(capsys, test_data / folder, "--sheet", tmp_path / "scenes.tsv")
-    assert f"scenes {scenes}: " in text
-    assert words in text
-    dag = loads(tmp_path / "scenes.tsv")
-    assert len(dag.dataset.scenes) == scenes
-    assert list(dag.config.sensors) == sensors

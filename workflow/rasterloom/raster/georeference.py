@@ -123,11 +123,12 @@ def crs_name(info: RasterInfo) -> str:
     """EPSG code and name of an image's coordinate system, or words for none."""
     if info.crs is None:
         return "no georeference" if info.transform is None else "no coordinate system"
-    return _system_name(info.crs)
+    return system_name(info.crs)
 
 
 @cache
-def _system_name(crs: str) -> str:
+def system_name(crs: str) -> str:
+    """EPSG code and name of the coordinate system that a WKT describes."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 

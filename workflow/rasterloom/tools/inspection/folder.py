@@ -14,7 +14,7 @@ from rasterloom.dataset.source_files import Folders, SourceFile, existing
 from rasterloom.errors import InputError
 from rasterloom.labels.files import RASTERS, read_vector
 from rasterloom.raster.files import RasterInfo, open_raster
-from rasterloom.raster.georeference import LONGITUDE_LATITUDE, footprint, ground_distance
+from rasterloom.raster.georeference import LONGITUDE_LATITUDE, footprint, ground_distance, system_name
 from rasterloom.report.findings import Finding
 from rasterloom.text import counted, few
 from rasterloom.tools.inspection.found import Found, class_values, numbered, refusing
@@ -346,8 +346,7 @@ def vector_lines(path: Path) -> list[str]:
     if frame.crs is None:
         lines.append("it names no coordinate system: coordinates are pixels, or the scene's for a table of WKT")
     else:
-        code = frame.crs.to_epsg()
-        lines.append(f"coordinate system: {f'EPSG:{code} ' if code else ''}{frame.crs.name}")
+        lines.append(f"coordinate system: {system_name(frame.crs.to_wkt())}")
     if len(frame):
         low_x, low_y, high_x, high_y = frame.total_bounds
         lines.append(f"x {low_x:.10g} to {high_x:.10g}, y {low_y:.10g} to {high_y:.10g}")
