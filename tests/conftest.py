@@ -14,6 +14,7 @@ import yaml
 from hypothesis import settings
 
 from rasterloom.config import load_config
+from rasterloom.stages import job_of, module_of
 from rasterloom.store.store import Item, Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,3 +132,9 @@ def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[
     names = ("train_wkt", "grid_sizes", "sample_submission")
     tables = {name: file(f"raw/{name}.csv") for name in names}
     return Dag(config, Dataset("dstl", scenes, "rgb", classes, tables))
+
+
+def place_alone(results: Path, scene: str, acquisition: str = "") -> None:
+    """Place a registered scene as the only one of its acquisition, by default one named after it."""
+    taken = {"acquisition": {"name": acquisition or scene, "scenes": [scene]}, "scenes": [scene]}
+    module_of("place").run(job_of({"stage": "place", "version": 1, **taken}, {}, results, Store.of(results)))

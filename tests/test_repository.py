@@ -14,9 +14,7 @@ import pytest
 import yaml
 
 from conftest import LIBRARY, ROOT
-from rasterloom.planning.stale import TABLES
 from rasterloom.stages import STAGES, module_of
-from rasterloom.store.job import OUTPUTS
 
 RULES = ROOT / "workflow" / "rules"
 SOURCES = sorted(
@@ -63,9 +61,9 @@ def test_stage_has_rule_module_and_test_file(stage: str) -> None:
 def test_stage_module_has_what_the_workflow_calls(stage: str) -> None:
     module = module_of(stage)
     assert isinstance(module.VERSION, int)
-    assert callable(module.inputs)
-    assert callable(module.run)
-    assert callable(getattr(module, "wanted", None)) == (stage not in TABLES)
+    assert module.HELP and module.OUTPUT
+    assert all(callable(getattr(module, name)) for name in ("jobs", "spec", "inputs", "run"))
+    assert hasattr(module, "wanted") == hasattr(module, "names")
     assert module.__doc__
 
 
@@ -85,7 +83,7 @@ def test_rule_is_complete(stage: str) -> None:
         assert re.search(rf"^        {inner}=", text, re.MULTILINE), inner
     for inner in ("mem_mb", "runtime"):
         assert re.search(rf"{inner}=lambda wildcards, attempt: \d+ \* attempt", text), f"{inner} grows with the attempt"
-    assert f'RESULTS / "{OUTPUTS[stage]}"' in text
+    assert f'RESULTS / "{module_of(stage).OUTPUT}"' in text
     assert f"exec python -m rasterloom {stage} --results {{params.results:q}}" in text
     assert "--spec {params.spec:q}" in text
     assert "2> {log:q}" in text

@@ -15,6 +15,7 @@ ROOMS = (
     {"registration", "polygons"},
     {"labels", "learning"},
     {"report"},
+    {"project"},
     {"stages"},
     {"planning"},
     {"tools"},

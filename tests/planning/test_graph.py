@@ -24,9 +24,8 @@ from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.planning import graph as module
 from rasterloom.planning.graph import BUCKETS, LONG_ARGUMENT, SINGLE_LIMIT, Dag, batches
 from rasterloom.planning.rules import Rules
-from rasterloom.stages import STAGES, module_of
+from rasterloom.stages import STAGES, module_of, output_of
 from rasterloom.store.digest import canonical
-from rasterloom.store.job import OUTPUTS, output_of
 
 Table = dict[str, Any]
 Specs = dict[str, str]
@@ -53,7 +52,7 @@ def ids(count: int) -> list[str]:
 
 def names_of(stage: str, path: str) -> dict[str, str]:
     """The wildcards of an output."""
-    parts = string.Formatter().parse(OUTPUTS[stage])
+    parts = string.Formatter().parse(module_of(stage).OUTPUT)
     pattern = "".join(re.escape(text) + (f"(?P<{name}>.+)" if name else "") for text, name, _, _ in parts)
     # `/` only ever stands in {file}; a wildcard of any other name stops at it.
     pattern = pattern if stage == "wkt" else pattern.replace(".+", "[^/]+")

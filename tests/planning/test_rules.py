@@ -154,7 +154,7 @@ def test_manifests_force_an_output_that_was_made_for_something_else(
     params = [repr(rules.dag.argument(value)) for value in (asked[recorded], sources)] if recorded else None
     workflow = _Workflow({} if params is None else {str(path): params})
     read = rules.watching(workflow, str).manifests("stack")(names)
-    assert read == [f"{rules.results}/registration/6010_1_2.json"]
+    assert read == [f"{rules.results}/placement/6010.json"]
     assert workflow.dag.forcefiles == ({str(path)} if forced else set())
 
 

@@ -15,9 +15,8 @@ import yaml
 from conftest import ROOT
 from rasterloom.config.overlays import merge
 from rasterloom.planning.graph import Dag
-from rasterloom.planning.stale import TABLES, Stale, Walk, main_stale, names_of, summary
-from rasterloom.stages import module_of, recomputed
-from rasterloom.store.job import Job
+from rasterloom.planning.stale import Stale, Walk, main_stale, summary
+from rasterloom.stages import artifact_stages, job_of, module_of, recomputed
 from rasterloom.store.store import Store
 from rasterloom.tools.scenes.writing import write_scenes
 
@@ -62,9 +61,9 @@ class Small:
         store = Store.of(dag.results)
         before = set(store.root.glob("*/*.json"))
         for stage, jobs in dag.jobs().items():
-            if stage not in TABLES:
+            if stage in artifact_stages():
                 for names in jobs:
-                    job = Job(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store)
+                    job = job_of(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store)
                     module_of(stage).run(job)
         records = {path for path in set(store.root.glob("*/*.json")) - before if "." not in path.stem}
         return Counter(path.parent.name for path in records if path.parent.name not in {"sources", "results"})
@@ -98,6 +97,7 @@ def test_every_artifact_is_new_before_the_first_run(small: Small, tmp_path: Path
     members, classes = 3, 2
     assert counts(found) == {
         "register": SCENES,
+        "place": SCENES,
         "stack": SCENES,
         "statistics": 4,
         "label": classes * SCENES,
@@ -221,4 +221,4 @@ def test_summary_of_nothing() -> None:
     ],
 )
 def test_names_of(spec: Table, names: list[str]) -> None:
-    assert names_of(spec) == names
+    assert module_of(spec["stage"]).names(spec) == names

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterloom.errors import StoreError
 from rasterloom.raster.means import finest, mean_bands
 from rasterloom.raster.planes import read_plane, write_plane
-from rasterloom.stages import ensemble
+from rasterloom.stages import ensemble, job_of
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -153,7 +153,7 @@ def job_with(folder: Path, members: dict[str, dict[str, U8]], valid: dict[str, d
         "stage": "ensemble", "version": 1, "class": "trees", "batch": "b", "scenes": ["s", "t"], "reference": "rgb",
         "members": [{"name": name, "scale": {"name": name}} for name in members],
     }  # fmt: skip
-    return Job(spec, {}, folder, store)
+    return job_of(spec, {}, folder, store)
 
 
 def test_run_averages_each_scene(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from shapely import LineString, MultiPolygon, Polygon, box, union_all
 from rasterloom.errors import LabelError
 from rasterloom.polygons.coverage import coverage, coverage_bands
 from rasterloom.raster.planes import read_plane, write_plane
-from rasterloom.stages import mask
+from rasterloom.stages import job_of, mask
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -167,7 +167,7 @@ def make_job(folder: Path, classes: dict[str, list[Any]]) -> Job:
         "target": "both",
         "classes": list(classes),
     }
-    return Job(spec, {}, folder, store)
+    return job_of(spec, {}, folder, store)
 
 
 def test_run_unites_the_classes_of_a_target(tmp_path: Path) -> None:

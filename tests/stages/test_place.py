@@ -27,10 +27,10 @@ from rasterloom.raster.grid import compose
 from rasterloom.registration.acquisition import settle
 from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import read_table
-from rasterloom.stages import module_of, place
+from rasterloom.stages import job_of, module_of, place
 from rasterloom.store.digest import digest
 from rasterloom.store.folders import manifests_of
-from rasterloom.store.job import Job, placement_manifests
+from rasterloom.store.job import placement_manifests
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.tools.verify import find_faults
@@ -227,16 +227,12 @@ def place_all(folder: Path, scenes: dict[str, Table], name: str = "6010") -> dic
     return dict(Manifest.read(folder / f"placement/{name}.json").items)
 
 
-def test_run_takes_the_registrations_that_stay_as_they_are(tmp_path: Path) -> None:
+def test_run_leaves_registrations_with_an_estimate_as_they_are(tmp_path: Path) -> None:
     scenes = group((3.0, -2.0), (4.0, -2.5), (3.5, 8.0), None)
     write_all(tmp_path, scenes)
     items = place_all(tmp_path, scenes)
-    own = {scene: Manifest.read(tmp_path / f"registration/{scene}.json").items[scene] for scene in scenes}
-    assert {scene: items[scene] for scene in "abc"} == {scene: own[scene] for scene in "abc"}
-    assert items["d"].path == f"place/{items['d'].key}.registration.json"
-    assert [path.name for path in (tmp_path / "store/place").glob("*.registration.json")] == [
-        f"{items['d'].key}.registration.json"
-    ]
+    assert {scene: items[scene].digest for scene in "abc"} == {scene: digest(scenes[scene]) for scene in "abc"}
+    assert {item.path for item in items.values()} == {f"place/{item.key}.registration.json" for item in items.values()}
     for scene in scenes:
         link = json.loads((tmp_path / f"placement/{scene}.registration.json").read_text())
         assert link == settle(scenes, "6010")[scene]
@@ -256,19 +252,17 @@ def test_run_computes_again_what_other_estimates_change_alone(tmp_path: Path) ->
     write_all(tmp_path, scenes)
     after = place_all(tmp_path, scenes)
     assert {scene for scene in scenes if after[scene] != items[scene]} == {"a", "d", "e"}
-    assert len(list((tmp_path / "store/place").glob("*.registration.json"))) == 4
+    assert len(list((tmp_path / "store/place").glob("*.registration.json"))) == 5 + 1 + 3
 
 
-def test_placements_are_those_of_the_acquisition_or_the_scenes_own(tmp_path: Path) -> None:
+def test_items_of_a_placement_come_from_the_acquisitions_of_the_spec(tmp_path: Path) -> None:
     scenes = group((3.0, -2.0), (4.0, -2.0), (3.0, -2.0), None)
-    write_all(tmp_path, {**scenes, "z": registration(m=sensor(None))})
-    items = place_all(tmp_path, scenes)
-    spec = {"stage": "quality", "table": "registration", "acquisitions": {"6010": list(scenes)}}
-    found = make_job(tmp_path, spec).placements(["z", "d", "a"])
-    assert found["d"] == items["d"] and found["a"] == items["a"]
-    assert found["z"] == Manifest.read(tmp_path / "registration/z.json").items["z"]
-    assert placement_manifests(spec, ["z", "d", "a"]) == ["registration/z.json", "placement/6010.json"]
-    assert placement_manifests({}, ["d"]) == ["registration/d.json"]
+    alone = {"z": registration(m=sensor(None))}
+    write_all(tmp_path, {**scenes, **alone})
+    items = place_all(tmp_path, scenes) | place_all(tmp_path, alone, "z")
+    spec = {"stage": "quality", "table": "registration", "acquisitions": {"6010": list(scenes), "z": ["z"]}}
+    assert make_job(tmp_path, spec).items("placement", ["z", "d", "a"]) == {scene: items[scene] for scene in "zda"}
+    assert placement_manifests(spec) == ["placement/6010.json", "placement/z.json"]
 
 
 # With real jobs -----------------------------------------------------------------------------------------
@@ -342,7 +336,7 @@ class Sheet:
         before = {path: path.stat().st_mtime_ns for path in store.root.glob("*/*.json")}
         for stage in STAGES:
             for names in dag.jobs()[stage]:
-                module_of(stage).run(Job(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store))
+                module_of(stage).run(job_of(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store))
         new = [path for path in store.root.glob("*/*.json") if path not in before and "." not in path.stem]
         return Counter(path.parent.name for path in new if path.parent.name in STAGES)
 
@@ -359,7 +353,7 @@ class Sheet:
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Sheet:
     found = Sheet(tmp_path_factory.mktemp("sheet"))
-    assert found.run() == {"register": 5, "place": 1, "stack": 10}
+    assert found.run() == {"register": 5, "place": 5, "stack": 10}
     return found
 
 
@@ -372,19 +366,12 @@ def sheet(first: Sheet, tmp_path: Path) -> Sheet:
     return found
 
 
-def test_jobs_are_one_an_acquisition_of_several_scenes(first: Sheet) -> None:
+def test_jobs_are_one_per_acquisition(first: Sheet) -> None:
     dag = first.dag
-    assert dag.outputs()["place"] == ["placement/date1.json"]
+    assert dag.outputs()["place"] == ["placement/alone.json", "placement/date1.json"]
     assert dag.inputs("stack", scale="half", scene="d") == [f"{dag.results}/placement/date1.json"]
-    assert dag.inputs("stack", scale="half", scene="alone") == [f"{dag.results}/registration/alone.json"]
-    assert dag.spec("quality", table="registration")["acquisitions"] == {"date1": list(SCENES)}
-
-
-@pytest.mark.parametrize("method", ["none", {"shift": [1.0, 2.0]}])
-def test_jobs_are_none_where_nothing_is_estimated(first: Sheet, method: Any) -> None:
-    dag = Dag.load(merge(copy.deepcopy(first.merged), {"sensors": {"m": {"registration": method}}}))
-    assert dag.outputs()["place"] == []
-    assert dag.inputs("stack", scale="half", scene="d") == [f"{dag.results}/registration/d.json"]
+    assert dag.inputs("stack", scale="half", scene="alone") == [f"{dag.results}/placement/alone.json"]
+    assert dag.spec("quality", table="registration")["acquisitions"] == {"alone": ["alone"], "date1": list(SCENES)}
 
 
 def test_a_scene_that_shows_other_ground_is_put_where_its_group_says(first: Sheet) -> None:
@@ -401,12 +388,12 @@ def test_a_scene_that_shows_other_ground_is_put_where_its_group_says(first: Shee
 def test_the_tables_of_quality_say_so(sheet: Sheet) -> None:
     dag = sheet.dag
     spec = dag.spec("quality", table="registration")
-    module_of("quality").run(Job(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
+    module_of("quality").run(job_of(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
     rows = read_table(dag.results / "quality/registration.tsv")
     assert rows[0].scene == "d" and {row.scene for row in rows} == {*SCENES, "alone"}
     assert (rows[0].method, rows[0].accepted, rows[0].against) == ("group", False, "3 scenes of date1")
     spec = {**dag.spec("quality", table="inputs"), "labels": {}}
-    module_of("quality").run(Job(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
+    module_of("quality").run(job_of(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
     text = (dag.results / "quality/inputs.tsv").read_text()
     (line,) = [line for line in text.splitlines() if "\tshift\t" in line]
     assert line.startswith("d\tm\td_m.tif\tshift\t") and "the median of 3 scenes of date1 is used" in line
@@ -440,7 +427,7 @@ def test_another_shift_of_a_scene_reaches_those_that_lean_on_it(sheet: Sheet) ->
     }
     assert {place for stage, place, *_ in found if stage == "place"} == {"placement/a", "placement/d"}
     before = sheet.entry("placement/d.registration.json")
-    assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
+    assert sheet.run() == {"register": 1, "place": 2, "stack": 4}
     after = sheet.entry("placement/d.registration.json")
     assert before["shift"] != after["shift"] == pytest.approx([4.0, -2.0], abs=0.5)
 
@@ -451,7 +438,7 @@ def test_verify_names_every_manifest_of_a_damaged_registration(sheet: Sheet) -> 
     assert list(find_faults(store, list(manifests_of(results)))) == []
     items = Manifest.read(results / "placement/date1.json").items
     for scene, manifests in {
-        "a": ["placement/date1.json", "registration/a.json"],
+        "a": ["placement/date1.json"],
         "d": ["placement/date1.json"],
     }.items():
         path = store.root / items[scene].path
@@ -463,21 +450,18 @@ def test_verify_names_every_manifest_of_a_damaged_registration(sheet: Sheet) -> 
         path.write_bytes(content)
 
 
-def test_a_first_run_is_sure_of_stacks_and_not_of_placements(first: Sheet, tmp_path: Path) -> None:
+def test_a_first_run_is_sure_of_everything(first: Sheet, tmp_path: Path) -> None:
     merged = {**first.merged, "results": str(tmp_path / "new")}
     dag = Dag.load(merged)
     found = [entry for entry in Walk(dag, Store.of(dag.results), merged).stale() if entry.stage in STAGES]
     assert Counter((entry.stage, entry.certain) for entry in found) == {
-        ("register", True): 5, ("place", False): 4, ("stack", True): 10,
+        ("register", True): 5, ("place", True): 5, ("stack", True): 10,
     }  # fmt: skip
-    assert {entry.why for entry in found if entry.stage == "place"} == {
-        f"if registration/{scene} leaves a sensor without an estimate" for scene in SCENES
-    }
 
 
 def test_a_scene_more_in_the_acquisition_computes_its_own_and_the_median(sheet: Sheet) -> None:
     write_pair(sheet.folder, "e", (4, -1))
     with (sheet.folder / "scenes.tsv").open("a") as file:
         file.write("e\tpredict\tdate1\te.tif\te_m.tif\t\n")
-    assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
+    assert sheet.run() == {"register": 1, "place": 2, "stack": 4}
     assert sheet.entry("placement/d.registration.json")["fallback"].endswith("the median of 4 scenes of date1 is used")

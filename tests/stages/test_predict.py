@@ -134,9 +134,10 @@ def test_run_reuses_predictions_without_torch(tree: Tree) -> None:
     spec = tree.predict_job(["a", "d"], labelled=["a"]).spec
     code = (
         "import sys; from pathlib import Path\n"
-        "from rasterloom.store.job import Job; from rasterloom.store.store import Store\n"
+        "from rasterloom.stages import job_of; from rasterloom.store.store import Store\n"
         "from rasterloom.stages import predict\n"
-        f"results = Path({str(tree.results)!r}); predict.run(Job({spec!r}, {{}}, results, Store(results / 'store')))\n"
+        f"results = Path({str(tree.results)!r}); \n"
+        f"predict.run(job_of({spec!r}, {{}}, results, Store(results / 'store')))\n"
         "print(sorted({'torch', 'sklearn', 'zarr', 'cv2'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,8 +19,7 @@ from rasterloom.registration.confidence import ACCEPTED
 from rasterloom.registration.motions import rotation
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.scene import register_scene
-from rasterloom.stages import register
-from rasterloom.store.job import Job
+from rasterloom.stages import job_of, register
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 from rasterloom.tools.scenes.model import Scene
@@ -103,7 +102,7 @@ def test_generated_scene(scene: Scene, files: dict[str, Any]) -> None:
 
 
 def run(results: Path, spec: dict[str, Any], sources: dict[str, Any]) -> Item:
-    register.run(Job(spec, sources, results, Store.of(results)))
+    register.run(job_of(spec, sources, results, Store.of(results)))
     return Manifest.read(results / "registration" / f"{spec['scene']}.json").items[spec["scene"]]
 
 

@@ -23,8 +23,7 @@ from rasterloom.registration.table import ShiftRow
 from rasterloom.registration.table import table as shifts_table
 from rasterloom.report.findings import Finding
 from rasterloom.report.findings import table as findings_table
-from rasterloom.stages import report
-from rasterloom.store.job import Job
+from rasterloom.stages import job_of, report
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 
@@ -170,7 +169,7 @@ class Results:
         (self.root / "quality/inputs.tsv").write_text(findings_table([finding]))
 
     def run(self) -> str:
-        job = Job(self.spec, {}, self.root, self.store)
+        job = job_of(self.spec, {}, self.root, self.store)
         for path in report.inputs(self.spec):
             assert (self.root / path).is_file(), path
         report.run(job)

@@ -15,6 +15,7 @@ from shapely import box
 from rasterloom.errors import ConfigError
 from rasterloom.labels.folds import divide, fold_names
 from rasterloom.labels.geometry import write_polygons
+from rasterloom.stages import job_of
 from rasterloom.stages.split import inputs, polygon_area, run
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -250,7 +251,7 @@ def _job(results: Path, squares: dict[str, dict[str, float]], **changes: Any) ->
         "validation": HOLDOUT,
         "seed": 0,
     }
-    return Job({**spec, **changes}, {}, results, store)
+    return job_of({**spec, **changes}, {}, results, store)
 
 
 def test_run_writes_folds_and_reuses_them(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import tifffile
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
+from conftest import place_alone
 from rasterloom.errors import ConfigError, InputError, StoreError
 from rasterloom.raster.grid import Grid
 from rasterloom.raster.stacking import StackSensor, as_numbers, write_stack
 from rasterloom.raster.stacks import open_stack
-from rasterloom.stages import register, stack
+from rasterloom.stages import job_of, register, stack
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -51,7 +52,7 @@ class Project:
         self.methods[name] = method
 
     def job(self, stage: str, **spec: Any) -> Job:
-        return Job(
+        return job_of(
             {"stage": stage, "scene": "s", **spec}, {"sensors": self.files}, self.results, Store.of(self.results)
         )
 
@@ -62,9 +63,19 @@ class Project:
         }
         job = self.job("register", version=1, reference="rgb", sensors=sensors, layout="sheet", gsd=None)
         register.run(job)
+        place_alone(self.results, "s")
 
     def stack(self, scale: dict[str, Any], sensors: list[str], bands: dict[str, int | None] | None = None) -> Item:
-        stack.run(self.job("stack", version=stack.VERSION, scale=scale, sensors=sensors, bands=bands or {}))
+        stack.run(
+            self.job(
+                "stack",
+                version=stack.VERSION,
+                scale=scale,
+                sensors=sensors,
+                bands=bands or {},
+                acquisitions={"s": ["s"]},
+            )
+        )
         return Manifest.read(self.results / "stacks" / scale["name"] / "s.json").items["s"]
 
     def read(self, item: Item) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -228,7 +239,7 @@ def test_no_name_occurs_twice_in_the_file(project: Project) -> None:
     with zipfile.ZipFile(Store.of(project.results).open_path(item)) as file:
         names = file.namelist()
         assert len(names) == len(set(names)) and file.testzip() is None
-    assert stack.inputs({"scene": "s"}) == ["registration/s.json"]
+    assert stack.inputs({"acquisitions": {"6010": ["s"]}}) == ["placement/6010.json"]
 
 
 def test_as_numbers_rounds_and_clips() -> None:

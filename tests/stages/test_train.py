@@ -246,11 +246,11 @@ def test_run_writes_checkpoint_and_manifest(tree: Tree) -> None:
 
 def test_run_reuses_the_checkpoint_without_torch(tree: Tree) -> None:
     code = (
-        "import json, sys; from pathlib import Path; from rasterloom.store.job import Job\n"
+        "import json, sys; from pathlib import Path; from rasterloom.stages import job_of\n"
         "from rasterloom.store.store import Store\n"
         "from rasterloom.stages import train\n"
         f"results = Path({str(tree.results)!r}); spec = json.loads({json.dumps(tree.train_job().spec)!r})\n"
-        "train.run(Job(spec, {}, results, Store(results / 'store')))\n"
+        "train.run(job_of(spec, {}, results, Store(results / 'store')))\n"
         "print(sorted({'torch', 'sklearn', 'zarr', 'cv2'} & set(sys.modules)))"
     )
     done = subprocess.run(

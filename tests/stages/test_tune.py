@@ -23,7 +23,7 @@ from rasterloom.polygons.thresholds import (
     tuning,
 )
 from rasterloom.raster.planes import write_plane
-from rasterloom.stages import tune
+from rasterloom.stages import job_of, tune
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
@@ -182,7 +182,7 @@ def make_job(folder: Path, threshold: str | float = "auto", images: dict[str, An
         "ground": {"s": "one", "t": "two", "u": "three"},
         "batches": {scene: [scene] for scene in images},
     }  # fmt: skip
-    return Job(spec, {}, folder, store)
+    return job_of(spec, {}, folder, store)
 
 
 def result(job: Job) -> dict[str, Any]:

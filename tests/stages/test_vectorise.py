@@ -15,7 +15,7 @@ from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.outlines import outlines
 from rasterloom.polygons.record import polygons_of, table_digest
 from rasterloom.raster.planes import write_plane
-from rasterloom.stages import vectorise
+from rasterloom.stages import job_of, vectorise
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
@@ -114,7 +114,7 @@ def make_job(folder: Path, crs: str | None = "EPSG:32616", own: float | None = N
         "stage": "vectorise", "version": 1, "class": "house", "id": 1, "batch": "b", "scenes": ["s", "t"],
         "polygons": SETTINGS,
     }  # fmt: skip
-    return Job(spec, {}, folder, store)
+    return job_of(spec, {}, folder, store)
 
 
 def table(job: Job, scene: str) -> Any:

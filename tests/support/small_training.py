@@ -12,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import ZipStore
 
+from rasterloom.stages import job_of
 from rasterloom.store.digest import array_digest, digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -120,7 +121,7 @@ class Tree:
             "scale": {"name": "s"}, "group": "g", "training": TRAINING,
             "scenes": sorted(self.scenes),
         }  # fmt: skip
-        return Job({**spec, **changes}, {}, self.results, self.store)
+        return job_of({**spec, **changes}, {}, self.results, self.store)
 
     def predict_job(self, scenes: list[str], **changes: Any) -> Job:
         """A prediction job; `changes` are laid over its spec."""
@@ -130,7 +131,7 @@ class Tree:
             "scale": {"name": "s"}, "group": "g",
             "folds": ["fold-0", "fold-1"], "final": "holdout", "prediction": PREDICTION,
         }  # fmt: skip
-        return Job({**spec, **changes}, {}, self.results, self.store)
+        return job_of({**spec, **changes}, {}, self.results, self.store)
 
     def model(self, fold: str = "fold-0") -> Item:
         """The item of a checkpoint."""

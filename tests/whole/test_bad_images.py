@@ -20,12 +20,12 @@ from rasterio.transform import Affine
 from bad_images import IMAGES
 from bad_inputs import BadInput
 from bad_making import NUMBERS, Make, check, image, pack, register_in, sheet, text
+from conftest import place_alone
 from rasterloom.dataset import register_sources
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import nominal_matrix
 from rasterloom.raster.stacks import open_stack
-from rasterloom.stages import register, stack
-from rasterloom.store.job import Job
+from rasterloom.stages import job_of, register, stack
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 
@@ -65,9 +65,10 @@ def run(
     }
     spec = {"stage": "register", "scene": "a", "version": 1, "reference": "rgb", "sensors": sensors}
     results = root / "results"
-    register.run(Job({**spec, "layout": "sheet", "gsd": None}, sources, results, Store.of(results)))
+    register.run(job_of({**spec, "layout": "sheet", "gsd": None}, sources, results, Store.of(results)))
+    place_alone(results, "a")
     spec = {"stage": "stack", "scene": "a", "version": 1, "scale": {"name": "x"}, "sensors": list(sensors)}
-    stack.run(Job(spec, sources, results, Store.of(results)))
+    stack.run(job_of({**spec, "acquisitions": {"a": ["a"]}}, sources, results, Store.of(results)))
     return list(dataset.notes)
 
 

@@ -15,8 +15,7 @@ from bad_values import CASES
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.report.findings import read_table
-from rasterloom.stages import module_of
-from rasterloom.store.job import Job
+from rasterloom.stages import job_of, module_of
 from rasterloom.store.store import Store
 
 CONFIG: dict[str, Any] = {
@@ -59,11 +58,11 @@ def looked_at(folder: Path, data: NDArray[Any], window: int, until: str) -> Dag:
     defaults = {**CONFIG["defaults"], "prediction": {"window": window, "stride": 8}}
     dataset = {"layout": "sheet", "table": str(folder / "scenes.tsv")}
     dag = Dag.load({**CONFIG, "dataset": dataset, "defaults": defaults, "results": str(folder / "results")})
-    every = ["register", "stack", "statistics", "label", "mask", "split", "train"]
-    for stage in ["register", "label", "quality"] if until == "quality" else every[: every.index(until) + 1]:
+    every = ["register", "place", "stack", "statistics", "label", "mask", "split", "train"]
+    for stage in ["register", "place", "label", "quality"] if until == "quality" else every[: every.index(until) + 1]:
         for names in dag.jobs()[stage]:
             spec, sources = dag.spec(stage, **names), dag.sources(stage, **names)
-            module_of(stage).run(Job(spec, sources, dag.results, Store.of(dag.results)))
+            module_of(stage).run(job_of(spec, sources, dag.results, Store.of(dag.results)))
     return dag
 
 

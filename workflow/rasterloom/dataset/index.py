@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from rasterloom.dataset.source_files import SourceFile
@@ -115,6 +116,18 @@ class Dataset:
     def predicted(self) -> list[str]:
         """Ids of the scenes that are predicted and that no model trains on."""
         return [scene.id for scene in self.scenes.values() if scene.role == "predict"]
+
+    def labelled(self, class_name: str) -> list[Scene]:
+        """The scenes that were labelled for a class and have a role in a run."""
+        return [s for s in self.scenes.values() if class_name in s.labelled and s.role != "other"]
+
+    def label_files(self, class_name: str) -> dict[str, str]:
+        """Name, without its folder, of the file that holds a class's labels, by scene that was labelled for it."""
+        if self.layout == "dstl":
+            files = {s.id: self.tables["truth" if s.truth else "train_wkt"] for s in self.labelled(class_name)}
+        else:
+            files = {s.id: s.labels[class_name].file for s in self.labelled(class_name)}
+        return {scene: Path(file.path).name for scene, file in files.items()}
 
     def truths(self, classes: Iterable[str] | None = None) -> list[str]:
         """Ids of the scenes with held-out truth, of at least one of `classes` if given."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.planning.estimates import ITEM_BYTES, PLANE_BYTES, POLYGON_BYTES, checkpoint_bytes, sample, stack_bytes
-from rasterloom.store.job import OUTPUTS
+from rasterloom.stages import STAGES, module_of
 from rasterloom.store.store import Store, read_sidecar
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def units(dag: Dag, sizes: Sizes) -> Iterator[Unit]:
 
 
 def _unit(stage: str, kind: str, name: str, estimate: float, **names: str) -> Unit:
-    return Unit(stage, kind, OUTPUTS[stage].format(**names), name, ITEM_BYTES[stage] + estimate)
+    return Unit(stage, kind, module_of(stage).OUTPUT.format(**names), name, ITEM_BYTES[stage] + estimate)
 
 
 def _scene_units(dag: Dag, sizes: Sizes) -> Iterator[Unit]:
@@ -222,7 +222,7 @@ def _factor(*ratios: _Ratio) -> float:
 def _listing(root: Path) -> dict[str, int]:
     """Bytes of every artifact of a store, by its path in it."""
     found: dict[str, int] = {}
-    for stage in OUTPUTS:
+    for stage in STAGES:
         try:
             entries = list(os.scandir(root / stage))
         except (FileNotFoundError, NotADirectoryError):

@@ -15,10 +15,10 @@ from rasterloom.config.load import recorded
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
-from rasterloom.stages import recomputed
+from rasterloom.stages import module_of, recomputed
 from rasterloom.store.files import write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
-from rasterloom.store.job import OUTPUTS, asked_digest, asked_path
+from rasterloom.store.job import asked_digest, asked_path
 from rasterloom.store.lock import hold
 
 Wildcards = Mapping[str, str]
@@ -139,7 +139,7 @@ class Rules:
         They lie in ``.snakemake``, not with the results: without a record, or with that of other results, Snakemake
         takes what is there for what is wanted.
         """
-        output = OUTPUTS[stage].format(**names)
+        output = module_of(stage).OUTPUT.format(**names)
         path = self.results / output
         if self.workflow is None or self.workflow.dag is None or not path.exists():
             return

@@ -8,12 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import StoreError
+from rasterloom.project.project import Project
 from rasterloom.raster.means import Plane, finest, mean_bands, plane_shape
 from rasterloom.raster.planes import write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
+OUTPUT = "ensembles/{class}/{batch}.json"
+HELP = "average the predictions of a class's members"
 VERSION = 2
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per class and batch of scenes."""
+    return ({"class": name, "batch": batch} for name in project.recipe.classes for batch in project.batches)
+
+
+def spec(project: Project, **names: str) -> dict[str, Any]:
+    """The members of the class, and the scenes of the batch."""
+    members = [project.recipe.members[name] for name in project.recipe.classes[names["class"]].members]
+    return {
+        "class": names["class"],
+        "members": [{"name": member.name, "scale": member.scale} for member in members],
+        "reference": project.reference,
+        "batch": names["batch"],
+        "scenes": project.batches[names["batch"]],
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per scene."""
+    return list(spec["scenes"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 
 from rasterloom.polygons.areas import areas_m2
 from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.store.files import atomic_path, write_text
 from rasterloom.store.job import Job, scene_manifests
 
+OUTPUT = "vectors/{batch}.tsv"
+HELP = "write one GeoPackage per scene"
 VERSION = 1
 
 COLUMNS = ("scene", "file", "layer", "objects")
@@ -65,6 +69,16 @@ def write_layer(path: Path, name: str, table: Any) -> None:
         # A table without CRS is a normal one here: not all imagery has a georeference.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
         pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon")
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per batch of scenes."""
+    return ({"batch": batch} for batch in project.batches)
+
+
+def spec(project: Project, batch: str) -> dict[str, Any]:
+    """The polygons of all classes on the scenes of the batch."""
+    return {**project.polygon_tables(project.recipe.classes, project.batches[batch]), "batch": batch}
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -11,9 +11,12 @@ from typing import Any
 
 from rasterloom.polygons.areas import Locate, areas_m2, centre, locator, valid_pixels
 from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.store.job import Job, scene_manifests
 
+OUTPUT = "summary.tsv"
+HELP = "count objects and measure areas"
 VERSION = 2
 
 COLUMNS = ("scene", "class", "count", "area_px", "area_m2", "percent", "x", "y", "longitude", "latitude")
@@ -44,6 +47,16 @@ def row(scene: str, name: str, polygons: Any, registration: Mapping[str, Any], l
 def table(found: Iterable[list[str]]) -> str:
     """Tab-separated text with the header."""
     return "".join("\t".join(cells) + "\n" for cells in [list(COLUMNS), *found])
+
+
+def jobs(project: Project) -> list[dict[str, str]]:
+    """One job."""
+    return [{}]
+
+
+def spec(project: Project) -> dict[str, Any]:
+    """The polygons of all classes."""
+    return project.polygon_tables(project.recipe.classes)
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

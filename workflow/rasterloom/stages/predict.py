@@ -28,11 +28,44 @@ from rasterloom.learning.inference import (
 )
 from rasterloom.learning.stack_reader import StackReader, reference_place, sensor_parts
 from rasterloom.learning.windows import Floats
+from rasterloom.project.project import Project
 from rasterloom.raster.planes import write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
+OUTPUT = "predictions/{member}/{batch}.json"
+HELP = "predict scenes with a member's checkpoints"
 VERSION = 2
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per member and batch of scenes."""
+    return ({"member": member, "batch": batch} for member in project.recipe.members for batch in project.batches)
+
+
+def spec(project: Project, member: str, batch: str) -> dict[str, Any]:
+    """The member's model, channels, scale and settings of prediction, and the scenes of the batch."""
+    found, group = project.recipe.members[member], project.recipe.group_of(member)
+    scenes = project.batches[batch]
+    return {
+        "member": member,
+        "batch": batch,
+        "scenes": scenes,
+        "labelled": [scene for scene in project.labelled(group) if scene in scenes],
+        "model": found.model,
+        "sensors": list(found.sensors),
+        "reference": project.reference,
+        "scale": found.scale,
+        "group": group,
+        "folds": project.folds,
+        "final": project.config.validation.final,
+        "prediction": found.prediction,
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per scene."""
+    return list(spec["scenes"])
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

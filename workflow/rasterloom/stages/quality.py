@@ -18,11 +18,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.table import UNPLACED, shift_rows
 from rasterloom.registration.table import table as shifts_table
 from rasterloom.report.findings import (
     REGISTRATION,
+    TABLES,
     Finding,
     class_findings,
     label_findings,
@@ -32,13 +34,45 @@ from rasterloom.report.findings import (
 )
 from rasterloom.store.job import Job, placement_manifests
 
+OUTPUT = "quality/{table}.tsv"
+HELP = "list findings about images and labels, and the confidence of each registration"
 VERSION = 3
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per table."""
+    return ({"table": table} for table in TABLES)
+
+
+def spec(project: Project, table: str) -> dict[str, Any]:
+    """See the docstring of this module."""
+    if table == REGISTRATION:
+        return {"table": table, "scenes": project.registered, "acquisitions": project.acquisitions}
+    scenes, recipe = project.dataset.scenes, project.recipe
+    windows: dict[str, int] = {}
+    for member in recipe.members.values():
+        name, window = member.scale["name"], member.prediction.get("window", 0)
+        if "size" not in member.scale and window:
+            windows[name] = max(window, windows.get(name, 0))
+    return {
+        "table": table,
+        "scenes": {
+            scene: {name: [Path(file.path).name for file in files] for name, files in scenes[scene].sensors.items()}
+            for scene in project.registered
+        },
+        "acquisitions": project.acquisitions,
+        "reference": project.reference,
+        "labels": {name: project.dataset.label_files(name) for name in recipe.classes},
+        "classes": {name: found.id for name, found in recipe.classes.items()},
+        "windows": [{"scale": project.scale(name), "window": window} for name, window in sorted(windows.items())],
+        "notes": list(project.dataset.notes),
+    }
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
     """Manifests read: where the sensors of all scenes lie, and for the inputs the labels of all classes."""
     labels = [] if spec["table"] == REGISTRATION else [f"labels/{name}.json" for name in spec["labels"]]
-    return [*placement_manifests(spec, spec["scenes"]), *labels]
+    return [*placement_manifests(spec), *labels]
 
 
 def run(job: Job) -> None:
@@ -72,7 +106,7 @@ def _run_inputs(job: Job) -> None:
 def _registrations(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     """The settled registration of each scene."""
     scenes = job.spec["scenes"]
-    for done, (scene, item) in enumerate(job.placements(scenes).items(), 1):
+    for done, (scene, item) in enumerate(job.items("placement", scenes).items(), 1):
         yield scene, read_registration(job.store.open_path(item))
         job.progress(done, len(scenes), scene)
 

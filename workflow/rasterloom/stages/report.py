@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD
+from rasterloom.project.project import Project
 from rasterloom.registration.table import read_table as read_shifts
 from rasterloom.registration.table import summarise_shifts
 from rasterloom.report import pages
@@ -32,6 +33,8 @@ from rasterloom.store.files import TEMPORARY, write_text
 from rasterloom.store.job import Job, batch_manifests, scene_manifests
 from rasterloom.store.store import Item
 
+OUTPUT = "report/index.html"
+HELP = "write pages and pictures"
 VERSION = 4
 
 MOST_FIGURES = 6
@@ -55,6 +58,27 @@ ALL, MEAN = "all", "mean"
 
 
 # What is read ---------------------------------------------------------------------------------------------------
+
+
+def jobs(project: Project) -> list[dict[str, str]]:
+    """One job."""
+    return [{}]
+
+
+def spec(project: Project) -> dict[str, Any]:
+    """See the docstring of this module."""
+    members, classes = project.recipe.members, project.recipe.classes
+    return {
+        **project.scored(),
+        "scenes": project.predicted,
+        "batches": project.batches,
+        "reference": project.reference,
+        "members": {name: list(found.members) for name, found in classes.items()},
+        "scales": {name: project.scale(name) for name in project.scale_sensors},
+        "scale_sensors": project.scale_sensors,
+        "class_scales": {name: [members[member].scale for member in own.members] for name, own in classes.items()},
+        "folds": project.folds,
+    }
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -13,9 +13,22 @@ from typing import Any
 
 from rasterloom.polygons.jaccard import Areas, areas
 from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows, table
+from rasterloom.project.project import Project
 from rasterloom.store.job import Job, batch_manifests, scene_manifests
 
+OUTPUT = "score.tsv"
+HELP = "score the polygons against labels"
 VERSION = 2
+
+
+def jobs(project: Project) -> list[dict[str, str]]:
+    """One job."""
+    return [{}]
+
+
+def spec(project: Project) -> dict[str, Any]:
+    """By class its number, its group, the scenes with held-out truth and those that were labelled for its group."""
+    return project.scored()
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -33,13 +33,44 @@ from rasterloom.learning.training import (
     require_positive,
     train,
 )
+from rasterloom.project.project import Project
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
+OUTPUT = "models/{member}/{fold}.json"
+HELP = "train a member on a fold"
 VERSION = 2
 
 GPU_WORKERS = 8
 """Most threads that prepare batches for a GPU; on cores one suffices. Changes no result."""
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per member and fold."""
+    return ({"member": member, "fold": fold} for member in project.recipe.members for fold in project.folds)
+
+
+def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
+    """The member's model, channels, scale and settings of training."""
+    found, group = project.recipe.members[member], project.recipe.group_of(member)
+    project.check_learning(group)
+    return {
+        "member": member,
+        "fold": fold,
+        "target": found.target,
+        "model": found.model,
+        "sensors": list(found.sensors),
+        "reference": project.reference,
+        "scale": found.scale,
+        "group": group,
+        "training": found.training,
+        "scenes": project.labelled(group),
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the fold."""
+    return [spec["fold"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

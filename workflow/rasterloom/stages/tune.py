@@ -17,6 +17,7 @@ from rasterloom.labels.record import label_item, read_labels
 from rasterloom.polygons.coverage import coverage_bands
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histogram, split_counts, tuning, tuning_entry
+from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
 from rasterloom.registration.record import reference_size
 from rasterloom.store.digest import digest
@@ -24,11 +25,37 @@ from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
 from rasterloom.store.store import Item, Writing
 
+OUTPUT = "tuning/{class}.json"
+HELP = "choose a class's threshold on out-of-fold predictions"
 VERSION = 1
 
 
 def _is_fixed(spec: Mapping[str, Any]) -> bool:
     return bool(spec["polygons"]["threshold"] != "auto")
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per class."""
+    return ({"class": name} for name in project.recipe.classes)
+
+
+def spec(project: Project, **names: str) -> dict[str, Any]:
+    """The settings that a threshold depends on, and the labelled scenes."""
+    found = project.recipe.classes[names["class"]]
+    scenes = project.labelled(found.group)
+    return {
+        "class": names["class"],
+        "group": found.group,
+        "polygons": {key: found.polygons[key] for key in ("threshold", "dilate", "erode")},
+        "scenes": scenes,
+        "ground": project.ground(scenes),
+        "batches": project.batches_with(scenes),
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the class."""
+    return [spec["class"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from rasterloom.errors import MissingInputError, StoreError
+from rasterloom.stages import folder_of
 from rasterloom.store.files import link
 from rasterloom.store.folders import manifests_of, require_own_store
 from rasterloom.store.lock import hold
@@ -197,8 +198,7 @@ def _fault(store: Store, manifest: Path, stage: str, name: str, item: Item, dama
 
 def link_place(manifest: Path, stage: str, name: str, item: Item) -> Path:
     """Where a job links an artifact that its manifest names, as `Job.finish` does."""
-    folder = manifest.with_suffix("") if stage == "label" else manifest.parent
-    return folder / f"{name}{Path(item.path).name.removeprefix(item.key)}"
+    return folder_of(stage, manifest) / f"{name}{Path(item.path).name.removeprefix(item.key)}"
 
 
 def mend(store: Store, fault: Fault) -> None:
