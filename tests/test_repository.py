@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import LIBRARY, ROOT
+from common import LIBRARY, ROOT
 from rasterloom.stages import STAGES, module_of
 
 RULES = ROOT / "workflow" / "rules"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphlib import TopologicalSorter
 
-from conftest import LIBRARY
+from common import LIBRARY
 from fingerprints import imported
 
 ROOMS = (

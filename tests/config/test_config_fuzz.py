@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from common import ROOT
 from rasterloom.config import Config, load_config, read_config_files, resolve
 from rasterloom.config.load import recorded
 from rasterloom.errors import ConfigError

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from conftest import LIBRARY, ROOT
+from common import LIBRARY, ROOT
 from rasterloom.config import Config, load_config
 from rasterloom.config.model import DefaultsConfig, ExecutionConfig, ModelConfig, SensorConfig
 from rasterloom.config.reference import reference, schema_text

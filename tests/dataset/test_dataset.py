@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common import says
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
 from rasterloom.dataset.contest_tables import grid_sizes, sample_rows, table_bytes, wkt_rows
@@ -119,7 +120,7 @@ def test_dstl_missing_data_is_one_error_with_everything(tmp_path: Path) -> None:
 
 def test_dstl_archive_of_archives_is_pointed_out(tmp_path: Path) -> None:
     _touch(tmp_path / "dstl-satellite-imagery-feature-detection.zip")
-    with pytest.raises(MissingInputError, match=r"packed once more; unpack them:\n  unzip .*detection\.zip"):
+    with pytest.raises(MissingInputError, match=r"\n  unzip .*detection\.zip"):
         _load(tmp_path)
 
 
@@ -170,7 +171,7 @@ def test_dstl_image_without_the_reference_is_no_scene(tmp_path: Path) -> None:
     dataset = _load(tmp_path)
     assert list(dataset.scenes) == [SCORED_ID, TRAIN]
     (note,) = (note for note in dataset.notes if "reference sensor" in note)
-    assert note.startswith("2 scenes, first 6100_1_1, are left out") and "three_band/6100_1_1.tif" in note
+    assert says(note, "2 scenes ... first 6100_1_1 ... left out") and "three_band/6100_1_1.tif" in note
     (tmp_path / f"three_band/{TRAIN}.tif").unlink()
     with pytest.raises(MissingInputError, match=f"three_band/{TRAIN}.tif"):
         _load(tmp_path)
@@ -383,7 +384,7 @@ TRAIN_ROW = "one|train||files/a.tif||files/houses.geojson||"
         ([HEAD, TRAIN_ROW.replace("one", '"one')], "row 2: a quote is not closed"),
         ([HEAD + "|rgb", TRAIN_ROW], "'rgb' is there 2 times"),
         ([HEAD], "no scene"),
-        ([HEAD, TRAIN_ROW, TRAIN_ROW], "row 3 .*column scene: the same id is in row 2"),
+        ([HEAD, TRAIN_ROW, TRAIN_ROW], "row 3 .*column scene.*row 2"),
         ([HEAD, TRAIN_ROW.replace("one", "../one")], "row 2 .*column scene: '../one'"),
         ([HEAD, TRAIN_ROW.replace("train||", "train|a b|")], "column group: 'a b'"),
         ([HEAD, TRAIN_ROW.replace("train", "test")], "column split: 'test' given; train"),
@@ -392,7 +393,7 @@ TRAIN_ROW = "one|train||files/a.tif||files/houses.geojson||"
         ([HEAD, TRAIN_ROW.replace("files/houses.geojson", "")], "without labels"),
         ([HEAD, TRAIN_ROW + "house"], "column classes: 'house'.*did you mean 'houses'"),
         ([HEAD, "one|train||files/a.tif|||files/mask.tif|roads"], "column classes: 'roads' was labelled"),
-        ([HEAD, TRAIN_ROW + "|x"], "row 2: it has 9 cells and the header 8"),
+        ([HEAD, TRAIN_ROW + "|x"], "row 2.* 9 cells.*header 8"),
         ([HEAD, TRAIN_ROW.replace("houses.geojson", "houses.geojson;files/mask.tif")], "2 files given"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import stand_in_dag
+from common import stand_in_dag
 from contest_sizes import PREDICT, TRAIN, contest_sizes
 from rasterloom.planning.disk import room, space, units
 from rasterloom.planning.graph import Dag

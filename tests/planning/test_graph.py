@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import LIBRARY, ROOT, stand_in_dag
+from common import LIBRARY, ROOT, stand_in_dag
 from rasterloom.config.overlays import merge
 from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.planning import graph as module
-from rasterloom.planning.graph import BUCKETS, LONG_ARGUMENT, SINGLE_LIMIT, Dag, batches
+from rasterloom.planning.graph import LONG_ARGUMENT, Dag
 from rasterloom.planning.rules import Rules
+from rasterloom.project.project import BUCKETS, SINGLE_LIMIT, batches
 from rasterloom.stages import STAGES, module_of, output_of
 from rasterloom.store.digest import canonical
 
@@ -206,7 +207,7 @@ def test_spec_ignores_the_order_of_keys_in_the_configuration(settings_table: Tab
 def test_spec_and_order_of_outputs_are_the_same_in_every_process(settings_table: Table) -> None:
     """Iterating over a set of strings differs from process to process: Snakemake would see other parameters."""
     code = (
-        "import json, sys\nimport test_graph as t\nfrom conftest import stand_in_dag\n"
+        "import json, sys\nimport test_graph as t\nfrom common import stand_in_dag\n"
         "t.module.version_of = lambda stage: 1\n"
         "dag = stand_in_dag(json.loads(sys.argv[1]), t.TRAIN, t.ids(70))\n"
         "constraints = t.Rules(dag, {}).wildcard_constraints\n"
@@ -217,7 +218,9 @@ def test_spec_and_order_of_outputs_are_the_same_in_every_process(settings_table:
         environment = {
             **os.environ,
             "PYTHONHASHSEED": seed,
-            "PYTHONPATH": os.pathsep.join(map(str, [LIBRARY.parent, ROOT / "tests", Path(__file__).parent])),
+            "PYTHONPATH": os.pathsep.join(
+                map(str, [LIBRARY.parent, ROOT / "tests" / "support", Path(__file__).parent])
+            ),
         }
         command = [sys.executable, "-c", code, json.dumps(settings_table)]
         found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)

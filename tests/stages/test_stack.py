@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from conftest import place_alone
+from common import place_alone
 from rasterloom.errors import ConfigError, InputError, StoreError
 from rasterloom.raster.grid import Grid
 from rasterloom.raster.stacking import StackSensor, as_numbers, write_stack

@@ -14,7 +14,7 @@ import rasterio
 import yaml
 from rasterio.transform import Affine
 
-from conftest import ROOT, place_alone
+from common import ROOT, place_alone
 from rasterloom.config.overlays import merge
 from rasterloom.dataset import load_dataset
 from rasterloom.dataset.contest_tables import read_sample, sample_rows

@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import Resampling, calculate_default_transform, reproject, transform
 
-from conftest import place_alone
+from common import place_alone
 from rasterloom.errors import InputError
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import nominal_matrix
