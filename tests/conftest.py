@@ -103,6 +103,11 @@ def settings_table() -> dict[str, Any]:
     return table
 
 
+def says(text: str, parts: str) -> bool:
+    """Whether a text has each of the parts, which ` ... ` separates, in whatever order."""
+    return all(part in text for part in parts.split(" ... "))
+
+
 def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[str]) -> Any:
     """The graph of a configuration over scenes that are mere names: no file is there."""
     from rasterloom.dag import Dag

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from conftest import ROOT, says
 from rasterloom.config import load_config, read_config_files, read_configuration, resolve
 from rasterloom.config.files import check_config_files
 from rasterloom.config.load import merge, recorded, without_nulls
@@ -59,28 +59,28 @@ def test_read_config_files_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a: [1\n", "is not valid YAML, line 2, column 1: expected ',' or ']'"),
-        ("- 1\n", "must hold a table of keys, not list"),
-        ("a: 1\n\tb: 2\n", "line 2, column 1: a tab stands where only blanks may indent"),
-        ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' stands in line 1 already"),
-        ("a: {b: {c: 1,\n  d: 2, c: 3}}\n", "line 2: the key 'c' stands in line 1 already"),
-        ("a: [{b: 1, b: 2}]\n", "line 1: the key 'b' stands in line 1 already"),
-        ('a: 1\n"a": 2\n', "line 2: the key 'a' stands in line 1 already"),
-        ('{"a": {"b": 1, "b": 2}}', "the key 'b' stands twice in one table"),
-        ("--- {a: 1}\n--- {b: 1}\n", "expected a single document in the stream, but found another document"),
-        ("a: &x [1, *x]\n", "line 1: the value refers to itself"),
-        ("a: &x {b: *x}\n", "line 1: the value refers to itself"),
+        ("a: [1\n", "not valid YAML ... line 2, column 1"),
+        ("- 1\n", "table of keys ... list"),
+        ("a: 1\n\tb: 2\n", "line 2, column 1 ... a tab ... blanks"),
+        ("a: 1\nb: 2\na: 3\n", "line 3 ... 'a' ... line 1"),
+        ("a: {b: {c: 1,\n  d: 2, c: 3}}\n", "line 2 ... 'c' ... line 1"),
+        ("a: [{b: 1, b: 2}]\n", "line 1: ... 'b' ... in line 1"),
+        ('a: 1\n"a": 2\n', "line 2 ... 'a' ... line 1"),
+        ('{"a": {"b": 1, "b": 2}}', "'b' ... twice"),
+        ("--- {a: 1}\n--- {b: 1}\n", "another document"),
+        ("a: &x [1, *x]\n", "line 1 ... refers to itself"),
+        ("a: &x {b: *x}\n", "line 1 ... refers to itself"),
         ("a: " + "[" * 5000, "nested too deeply"),
-        ("a: 2026-13-01\n", "holds a value that is none of its kind, as a date of month 13: month must be in 1..12"),
-        ("a: !!int x\n", "holds a value that is none of its kind"),
-        ("a: !!bool x\n", "holds a value that is none of its kind"),
+        ("a: 2026-13-01\n", "none of its kind ... month must be"),
+        ("a: !!int x\n", "none of its kind"),
+        ("a: !!bool x\n", "none of its kind"),
         ("a: !!python/object:os.system x\n", "could not determine a constructor"),
-        (b"a: \xff\n", "is not text in UTF-8 (byte 3)"),
+        (b"a: \xff\n", "UTF-8 ... byte 3"),
         (b"a: \x00\n", "unacceptable character #x0000"),
     ],
 )
 def test_read_config_files_refuses(tmp_path: Path, content: str | bytes, words: str) -> None:
-    assert words in refused(tmp_path, content)
+    assert says(refused(tmp_path, content), words)
 
 
 def test_read_config_files_lets_anchors_and_merge_keys_be(tmp_path: Path) -> None:
