@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import says
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
 from rasterloom.dataset.dstl import grid_sizes, sample_rows, table_bytes, wkt_rows
@@ -117,7 +118,7 @@ def test_dstl_missing_data_is_one_error_with_everything(tmp_path: Path) -> None:
 
 def test_dstl_archive_of_archives_is_pointed_out(tmp_path: Path) -> None:
     _touch(tmp_path / "dstl-satellite-imagery-feature-detection.zip")
-    with pytest.raises(MissingInputError, match=r"packed once more; unpack them:\n  unzip .*detection\.zip"):
+    with pytest.raises(MissingInputError, match=r"\n  unzip .*detection\.zip"):
         _load(tmp_path)
 
 
@@ -168,7 +169,7 @@ def test_dstl_image_without_the_reference_is_no_scene(tmp_path: Path) -> None:
     dataset = _load(tmp_path)
     assert list(dataset.scenes) == [SCORED_ID, TRAIN]
     (note,) = (note for note in dataset.notes if "reference sensor" in note)
-    assert note.startswith("2 scenes, first 6100_1_1, are left out") and "three_band/6100_1_1.tif" in note
+    assert says(note, "2 scenes ... first 6100_1_1 ... left out") and "three_band/6100_1_1.tif" in note
     (tmp_path / f"three_band/{TRAIN}.tif").unlink()
     with pytest.raises(MissingInputError, match=f"three_band/{TRAIN}.tif"):
         _load(tmp_path)

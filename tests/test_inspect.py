@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
-from conftest import ROOT
+from conftest import ROOT, says
 from rasterloom import cli
 from rasterloom.config import load_config, read_config_files
 from rasterloom.dag import Dag
@@ -93,10 +93,10 @@ def printed(capsys: Capture, *arguments: object, code: int = 0) -> str:
 def test_inspect_folder_tells_scenes_sensors_values_and_labels(tmp_path: Path, capsys: Capture) -> None:
     text = printed(capsys, town(tmp_path / "town"))
     assert "scenes 3: 2 labelled, 1 to predict" in text
-    assert "sensor pan (reference): 3 files in 3 scenes (GTiff), 1 band, uint16, 64 x 64 pixels" in text
-    assert "sensor ms: 3 files in 3 scenes (GTiff), 4 bands, uint16, 16 x 16 pixels" in text
-    assert "EPSG:32633 WGS 84 / UTM zone 33N; pixel 4 m; north up" in text
-    assert "overlap covers 100 % of the reference" in text
+    assert says(text, "sensor pan (reference): 3 files in 3 scenes ... GTiff ... 1 band, uint16, 64 x 64")
+    assert says(text, "sensor ms: 3 files in 3 scenes ... 4 bands, uint16, 16 x 16")
+    assert says(text, "EPSG:32633 ... UTM zone 33N ... pixel 4 m ... north up")
+    assert "100 % of the reference" in text
     assert "the values fit in 11 bits" in text
     assert f"houses 2 2 4 {400 / (2 * 64 * 64):.1%}".replace("%", " %") in text
     assert "oddities none" in text
@@ -125,34 +125,35 @@ def test_inspect_goes_on_over_damaged_files_and_ends_with_code_1(tmp_path: Path,
     (folder / "t1_houses.geojson").write_text("no features")
     assert inspected(folder) == 1
     out, err = capsys.readouterr()
-    assert "t0_PAN.tif cannot be read at rows" in " ".join(out.split())
-    assert "t1_MS.tif cannot be opened as an image" in " ".join(out.split())
-    assert "unreadable labels: t1_houses.geojson" in " ".join(out.split())
-    assert err.endswith("3 things cannot be used in a run as it is: see the lines marked with !\n")
+    marked = " ".join(out.split())
+    assert says(
+        marked, "t0_PAN.tif cannot be read ... t1_MS.tif cannot be opened ... unreadable labels: t1_houses.geojson"
+    )
+    assert says(err, "3 things cannot be used ... !")
 
 
 @pytest.mark.parametrize(
     ("change", "expected", "code"),
     [
-        (lambda f: put(f / "t0_MS.tif", noise(4, 16), 900_000, 4), "show different ground", 1),
-        (lambda f: put(f / "t0_MS.tif", noise(3, 16), 500_000, 4), "sensor ms has 4 bands elsewhere: t0 (3)", 1),
+        (lambda f: put(f / "t0_MS.tif", noise(4, 16), 900_000, 4), "t0 ... different ground", 1),
+        (lambda f: put(f / "t0_MS.tif", noise(3, 16), 500_000, 4), "sensor ms ... 4 bands ... t0 (3)", 1),
         (
             lambda f: put(f / "t0_MS.tif", noise(4, 16), 500_032, 4),
-            "sensor ms covers only part of the reference: t0",
+            "sensor ms ... part of the reference: t0",
             0,
         ),
         (lambda f: (f / "t0_MS.tif").unlink(), "scenes without sensor ms: t0", 0),
-        (lambda f: put(f / "t0_PAN.tif", np.full((1, 64, 64), 7, "uint16")), "has a constant band: t0 band 1 (7)", 0),
-        (lambda f: put(f / "t0_PAN.tif", np.zeros((1, 64, 64), "uint16")), "sensor pan is empty: t0 (0 everywhere)", 0),
+        (lambda f: put(f / "t0_PAN.tif", np.full((1, 64, 64), 7, "uint16")), "constant band: t0 band 1 (7)", 0),
+        (lambda f: put(f / "t0_PAN.tif", np.zeros((1, 64, 64), "uint16")), "sensor pan is empty: t0 (0 ", 0),
         (lambda f: put(f / "t2_PAN.tif", np.zeros((1, 64, 64), "uint16"), 500_128, nodata=0), "empty: t2 (no data)", 0),
-        (lambda f: put(f / "t0_PAN.tif", noise(1, 64).astype("float64")), "float64, read as float32: whole numbers", 0),
-        (lambda f: put(f / "t2_PAN.tif", noise(1, 64), 500_100), "2 grounds, 1 of them in more than one scene", 0),
-        (lambda f: shutil.copy(f / "t0_PAN.tif", f / "t9_PAN.tif"), "the same pixels twice: t0 pan = t9 pan", 0),
-        (lambda f: put(f / "t0_PAN.tif", noise(1, 400)), "sensor pan is far from its usual size: t0 (400 x 400)", 0),
-        (lambda f: (f / "notes.docx").write_text("x"), "understood as nothing: notes.docx", 0),
-        (lambda f: (f / "more.zip").write_text("x"), "still packed: not looked into: more.zip", 0),
+        (lambda f: put(f / "t0_PAN.tif", noise(1, 64).astype("float64")), "float64 ... float32 ... whole numbers", 0),
+        (lambda f: put(f / "t2_PAN.tif", noise(1, 64), 500_100), "2 grounds ... 1 of them", 0),
+        (lambda f: shutil.copy(f / "t0_PAN.tif", f / "t9_PAN.tif"), "twice: t0 pan = t9 pan", 0),
+        (lambda f: put(f / "t0_PAN.tif", noise(1, 400)), "sensor pan ... size: t0 (400 x 400)", 0),
+        (lambda f: (f / "notes.docx").write_text("x"), "nothing: notes.docx", 0),
+        (lambda f: (f / "more.zip").write_text("x"), "packed ... more.zip", 0),
         (lambda f: put(f / "t7 é_PAN.tif", noise(1, 64), 600_000), "t7 é_PAN.tif is t7", 0),
-        (lambda f: put(f / "masks" / "x9.tif", noise(1, 9)), "labels without an image: masks/x9.tif", 0),
+        (lambda f: put(f / "masks" / "x9.tif", noise(1, 9)), "without an image: masks/x9.tif", 0),
     ],
 )
 def test_inspect_folder_names_what_is_odd(
@@ -161,20 +162,20 @@ def test_inspect_folder_names_what_is_odd(
     folder = town(tmp_path / "town")
     change(folder)
     text = printed(capsys, folder, code=code)
-    assert expected in text
+    assert says(text, expected)
 
 
 def test_inspect_tells_nan_and_saturation(tmp_path: Path, capsys: Capture) -> None:
     values = noise(1, 64).astype("float32")
     values[0, :16] = np.nan
     put(tmp_path / "a" / "x.tif", values)
-    assert "holds NaN or infinity (no data): x band 1 (25 %)" in printed(capsys, tmp_path / "a")
+    assert says(printed(capsys, tmp_path / "a"), "NaN ... x band 1 (25 %)")
     bright = noise(3, 64, 200, "uint8")
     bright[1, :16] = 255
     put(tmp_path / "b" / "x.tif", bright)
     text = printed(capsys, tmp_path / "b")
-    assert "sensor rgb is saturated at 255: x band 2 (25 %)" in text
-    assert "the values fit in 8 bits; the greatest value, 255, is the end of the range" in text
+    assert "saturated at 255: x band 2 (25 %)" in text
+    assert says(text, "fit in 8 bits ... 255")
 
 
 def test_inspect_tells_rotation_and_a_missing_coordinate_system(tmp_path: Path, capsys: Capture) -> None:
@@ -185,7 +186,7 @@ def test_inspect_tells_rotation_and_a_missing_coordinate_system(tmp_path: Path, 
         file.write(noise(1, 8))
     text = printed(capsys, tmp_path)
     assert "rotated by 36.9 degrees" in text
-    assert "has a geotransform but names no coordinate system: x" in text
+    assert "no coordinate system: x" in text
 
 
 def test_inspect_masks_as_classes_of_their_folders(tmp_path: Path, capsys: Capture) -> None:
@@ -205,9 +206,7 @@ def test_inspect_masks_as_classes_of_their_folders(tmp_path: Path, capsys: Captu
 def test_inspect_mask_of_several_numbers_is_odd(tmp_path: Path, capsys: Capture) -> None:
     put(tmp_path / "a.tif", noise(3, 16, 250, "uint8"))
     put(tmp_path / "a_mask.tif", np.arange(256, dtype="uint8").reshape(1, 16, 16) % 4)
-    assert "holds several numbers: all but 0 and no-data count as the class: a_mask.tif (0, 1, 2, 3)" in printed(
-        capsys, tmp_path
-    )
+    assert says(printed(capsys, tmp_path), "several numbers ... a_mask.tif (0, 1, 2, 3)")
 
 
 def test_inspect_counts_invalid_polygons_and_those_outside(tmp_path: Path, capsys: Capture) -> None:
@@ -232,21 +231,21 @@ def test_inspect_takes_a_band_of_values_called_alpha_as_data(tmp_path: Path, cap
     values = noise(4, 32, 250, "uint8")
     put(tmp_path / "a" / "x.tif", values, colours=colours)
     text = printed(capsys, tmp_path / "a")
-    assert "taken as data, not as validity: x.tif" in text
+    assert says(text, "as data, not ... x.tif")
     assert "4 bands, uint8" in text
     values[3] = 255
     values[3, :8] = 0
     put(tmp_path / "b" / "x.tif", values, colours=colours)
     text = printed(capsys, tmp_path / "b")
     assert "3 bands, uint8" in text
-    assert "an alpha band: 25 % of the pixels without data" in text
+    assert "alpha band: 25 %" in text
 
 
 def test_inspect_tells_a_mask_beside_an_image(tmp_path: Path, capsys: Capture) -> None:
     path = put(tmp_path / "x.tif", noise(1, 32))
     with rasterio.open(path, "r+") as file:
         file.write_mask(np.arange(32)[:, None].repeat(32, axis=1) >= 8)
-    assert "none named, a mask: 25 % of the pixels without data" in printed(capsys, tmp_path)
+    assert "a mask: 25 %" in printed(capsys, tmp_path)
 
 
 def test_inspect_an_empty_folder_ends_with_code_1(tmp_path: Path, capsys: Capture) -> None:
@@ -260,7 +259,7 @@ def test_inspect_an_empty_folder_ends_with_code_1(tmp_path: Path, capsys: Captur
 def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture) -> None:
     write_scenes(tmp_path / "dstl", 2, 1, (256, 256), 1, False)
     text = printed(capsys, tmp_path / "dstl")
-    assert "the layout of the Dstl contest: three_band, sixteen_band, train_wkt_v4.csv" in text
+    assert says(text, "Dstl contest ... three_band, sixteen_band, train_wkt_v4.csv")
     assert "scenes 3: 2 labelled, 1 held-out truth" in text
     assert all(f"sensor {name}" in text for name in ("rgb (reference)", "p:", "m:", "a:"))
     assert "NIR 2" in text
@@ -273,7 +272,7 @@ def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture
     assert "sensor m:" in text
     (tmp_path / "dstl" / "train_wkt_v4.csv").unlink()
     text = printed(capsys, tmp_path / "dstl", code=1)
-    assert "! the folder looks like the contest's, but a run would stop" in text
+    assert says(text, "! the folder ... contest ... would stop")
     assert "scenes 3: 3 to predict" in text
 
 
@@ -286,7 +285,7 @@ def test_inspect_goes_on_over_damaged_rows_and_images_of_the_contest(tmp_path: P
     next(path for path in images if scene not in path.name).write_bytes(b"no image")
     text = printed(capsys, tmp_path, code=1)
     assert "is not a WKT geometry" in text
-    assert "of a class that the configuration has not: 77" in text
+    assert "configuration has not: 77" in text
     assert "labels that cannot be placed" in text
     assert "trees 2 2" in text
 
@@ -301,7 +300,7 @@ def test_inspect_sheet_takes_sensors_and_classes_from_its_header(tmp_path: Path,
         "t2\tpredict\tt2_PAN.tif\t\t\t\t\n"
     )
     text = printed(capsys, sheet)
-    assert "a sheet: its columns name the sensors pan, ms" in text
+    assert says(text, "a sheet ... sensors pan, ms")
     assert "houses 1 1 2" in text
     assert "roads 1 1 1" in text
     assert "scenes without sensor ms: t2" in text
@@ -316,22 +315,22 @@ def test_inspect_configuration_checks_bands_and_alpha(
     shutil.copy(ROOT / "config.yaml", tmp_path)
     capsys.readouterr()
     text = printed(capsys, "--configfile", "scenes.yaml")
-    assert "the configuration's data set, layout sheet" in text
+    assert says(text, "configuration ... layout sheet")
     assert text.endswith("snakemake --cores all --configfile scenes.yaml")
     colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
     put(tmp_path / "t0_MS.tif", noise(4, 16, 250, "uint8"), 500_000, 4, colours=colours)
     (tmp_path / "more.yaml").write_text("sensors: {ms: {bands: null}, pan: {bands: 2}}")
     text = printed(capsys, "--configfile", "scenes.yaml", "more.yaml", code=1)
-    assert "has 1 band (size 64 x 64), but 2 are needed" in text
-    assert "! a band called alpha: t0, sensor ms: it is not clear how many bands are meant" in text
+    assert says(text, "1 band ... 64 x 64 ... 2 are needed")
+    assert says(text, "! a band called alpha: t0 ... sensor ms")
 
 
 def test_inspect_single_image_and_vector_file(tmp_path: Path, capsys: Capture) -> None:
     town(tmp_path)
     text = printed(capsys, tmp_path / "t0_MS.tif")
-    assert "sensor image (reference): 1 file in 1 scene (GTiff), 4 bands" in text
+    assert says(text, "sensor image (reference): 1 file in 1 scene ... 4 bands")
     text = printed(capsys, squares(tmp_path / "v.geojson", (0, 0), (20, 0), class_name="houses"))
-    assert "a vector file: 2 features (2 Polygon)" in text
+    assert says(text, "vector file ... 2 features ... 2 Polygon")
     assert "property `class`: houses (2)" in text
     assert "EPSG:32633" in text
 
@@ -474,7 +473,7 @@ def test_sheet_without_labels_says_what_is_needed(tmp_path: Path, capsys: Captur
 @pytest.mark.parametrize(
     ("folder", "scenes", "sensors", "words"),
     [
-        ("spacenet-rio", 15, ["rgb"], "sensor rgb is empty: rio_58 (0 everywhere)"),
+        ("spacenet-rio", 15, ["rgb"], "empty: rio_58 (0 "),
         ("spacenet-rotterdam", 2, ["pan", "ms"], "whole numbers stored as real ones"),
         ("spacenet-atlanta", 1, ["pan"], "objects 1 1 43"),
         ("sentinel2-T48QUE", 1, ["b10m", "b20m", "b60m"], "4 B08"),

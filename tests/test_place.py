@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
+from conftest import says
 from polygon_jobs import make_job, text_item
 from rasterloom import place
 from rasterloom.config.load import merge
@@ -80,9 +81,7 @@ def test_settle_puts_a_scene_where_the_median_of_the_others_says() -> None:
     assert (m["shift"], m["matrix"]) == ([3.5, -2.0], [[0.25, 0.0, 0.875], [0.0, 0.25, -0.5]])
     assert (m["method"], m["accepted"], m["confidence"]) == ("group", False, 0.12)
     assert m["against"] == "3 scenes of 6010"
-    assert m["fallback"] == (
-        "no shift was found with confidence (0.12, 0.3 is needed): the median of 3 scenes of 6010 is used"
-    )
+    assert says(m["fallback"], "(0.12, 0.3 is needed) ... median of 3 scenes of 6010")
     assert found["d"]["sensors"]["rgb"] is scenes["d"]["sensors"]["rgb"]
 
 
@@ -100,20 +99,17 @@ def test_settle_keeps_the_reason_and_says_what_is_used_instead(said: str | None,
     scenes = group((3.0, -2.0), (3.0, -2.0), (3.0, -2.0), None)
     scenes["d"]["sensors"]["m"]["fallback"] = said
     found = settle(scenes, "6010")["d"]["sensors"]["m"]["fallback"]
-    assert found == f"{reason}: the median of 3 scenes of 6010 is used"
+    assert found.startswith(reason) and says(found, "median of 3 scenes of 6010") and "own place" not in found
 
 
 def test_settle_of_too_few_others_says_so() -> None:
     scenes = group((3.0, -2.0), None, None, (3.0, -2.0))
     found = settle(scenes, "6010")["b"]["sensors"]["m"]
     assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
-    assert found["fallback"] == (
-        f"{REFUSED}; 2 of the 3 other scenes of 6010 have an estimate, 3 are needed for a median"
-    )
+    assert found["fallback"].startswith(REFUSED)
+    assert says(found["fallback"], "2 of the 3 other scenes of 6010 ... 3 are needed")
     (one, two) = settle(group((3.0, -2.0), None), "6010").values()
-    assert two["sensors"]["m"]["fallback"].endswith(
-        "1 of the 1 other scenes of 6010 has an estimate, 3 are needed for a median"
-    )
+    assert says(two["sensors"]["m"]["fallback"], "1 of the 1 other scenes of 6010 ... 3 are needed")
     assert one["sensors"]["m"]["fallback"] is None
 
 
@@ -121,9 +117,7 @@ def test_settle_of_others_that_differ_says_so() -> None:
     scenes = group((0.0, 0.0), (9.0, 0.0), (-5.0, 0.0), None)
     found = settle(scenes, "6010")["d"]["sensors"]["m"]
     assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
-    assert found["fallback"].endswith(
-        "; the shifts of 3 other scenes of 6010 differ by 5.0 reference pixels, 4.0 are allowed"
-    )
+    assert says(found["fallback"], "3 other scenes of 6010 ... 5.0 reference pixels ... 4.0")
     coarse = {s: merge(r, {"sensors": {"m": {"pixel": 24.0}}}) for s, r in scenes.items()}
     assert settle(coarse, "6010")["d"]["sensors"]["m"]["method"] == "group"
 
@@ -147,7 +141,7 @@ def test_settle_of_turns_that_differ_says_so() -> None:
     scenes["lost"] = registration(m=sensor(None, motion="euclidean", pixel=0.5))
     m = settle(scenes, "6010")["lost"]["sensors"]["m"]
     assert m["method"] == "identity"
-    assert m["fallback"].endswith("other scenes of 6010 differ by 1.6 reference pixels, 0.5 are allowed")  # corners
+    assert says(m["fallback"], "other scenes of 6010 ... 1.6 reference pixels ... 0.5")  # corners
 
 
 def test_settle_leaves_a_scene_alone_as_it_is() -> None:
@@ -173,9 +167,8 @@ def test_settle_leaves_what_was_given_and_the_reference() -> None:
 
 def test_settle_of_a_sensor_that_some_scenes_lack() -> None:
     scenes = {"a": registration(), **group((1.0, 0.0)), "b": registration(), "c": registration(a=sensor(None))}
-    assert settle(scenes, "6010")["c"]["sensors"]["a"]["fallback"].endswith(
-        "0 of the 2 other scenes of 6010 have an estimate, 3 are needed for a median"
-    )
+    fallback = settle(scenes, "6010")["c"]["sensors"]["a"]["fallback"]
+    assert says(fallback, "0 of the 2 other scenes of 6010 ... 3 are needed")
 
 
 def test_settle_heeds_the_size_of_the_references_pixels_on_the_ground() -> None:
@@ -393,7 +386,7 @@ def test_a_scene_that_shows_other_ground_is_put_where_its_group_says(first: Shee
     assert not own["accepted"] and own["shift"] == [0.0, 0.0]
     assert settled["method"] == "group"
     assert settled["shift"] == pytest.approx([3.0, -2.0], abs=0.3)
-    assert settled["fallback"].endswith(": the median of 3 scenes of date1 is used")
+    assert says(settled["fallback"], "median of 3 scenes of date1")
     record = next((first.folder / "results/stacks/half").glob("d.zarr.zip")).resolve().name.split(".")[0]
     made_of = json.loads((first.folder / f"results/store/stack/{record}.json").read_text())["inputs"]["sensors"]["m"]
     assert made_of["matrix"] == settled["matrix"]
@@ -410,7 +403,7 @@ def test_the_tables_of_quality_say_so(sheet: Sheet) -> None:
     module_of("quality").run(Job(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
     text = (dag.results / "quality/inputs.tsv").read_text()
     (line,) = [line for line in text.splitlines() if "\tshift\t" in line]
-    assert line.startswith("d\tm\td_m.tif\tshift\t") and "the median of 3 scenes of date1 is used" in line
+    assert line.startswith("d\tm\td_m.tif\tshift\t") and "median of 3 scenes of date1" in line
 
 
 def test_nothing_is_stale_after_a_run(sheet: Sheet) -> None:
@@ -481,4 +474,4 @@ def test_a_scene_more_in_the_acquisition_computes_its_own_and_the_median(sheet: 
     with (sheet.folder / "scenes.tsv").open("a") as file:
         file.write("e\tpredict\tdate1\te.tif\te_m.tif\t\n")
     assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
-    assert sheet.entry("placement/d.registration.json")["fallback"].endswith("the median of 4 scenes of date1 is used")
+    assert "median of 4 scenes of date1" in sheet.entry("placement/d.registration.json")["fallback"]
