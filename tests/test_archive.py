@@ -109,7 +109,7 @@ def test_missing_archive_and_member(tmp_path: Path) -> None:
         lambda: SourceFile.of(member_path(path, "y.tif")),
         lambda: existing(member_path(path, "y.tif"), "row 2", "correct it"),
     ):
-        with pytest.raises(MissingInputError, match=r"a\.zip!y\.tif is not there: the archive holds no such file"):
+        with pytest.raises(MissingInputError, match=r"a\.zip!y\.tif is not there"):
             call()
 
 
@@ -117,7 +117,7 @@ def test_missing_archive_and_member(tmp_path: Path) -> None:
 def test_archive_that_was_cut_off(tmp_path: Path, keep: int) -> None:
     path = pack(tmp_path / "a.zip", {"x.tif": bytes(range(256)) * 3}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"a\.zip is not a zip archive, or was cut off .*get it again"):
+    with pytest.raises(InputError, match=r"a\.zip .*cut off.*again"):
         list_members(path)
 
 
@@ -133,7 +133,7 @@ def test_damaged_member(tmp_path: Path, method: int) -> None:
     data = bytearray(path.read_bytes())
     data[50:70] = b"\xff" * 20
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.zip!x\.tif is damaged .*get the archive again"):
+    with pytest.raises(InputError, match=r"a\.zip!x\.tif is damaged .*again"):
         read_member(path, "x.tif")
 
 
@@ -143,12 +143,12 @@ def test_encrypted_member(tmp_path: Path) -> None:
     data[6] |= 1  # the flag of encryption, in the local header and in the directory
     data[data.index(b"PK\1\2") + 8] |= 1
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.zip!x\.tif is encrypted, or packed .*unpack it by hand"):
+    with pytest.raises(InputError, match=r"a\.zip!x\.tif is encrypted.*unpack"):
         read_member(path, "x.tif")
 
 
 def test_member_that_is_too_large_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pack(tmp_path / "a.zip", {"x.tif": TEXT})
     monkeypatch.setattr(archive, "LARGEST_MEMBER", 2999)
-    with pytest.raises(InputError, match=r"x\.tif has 3000 bytes; .*up to 2999: unpack it"):
+    with pytest.raises(InputError, match=r"x\.tif .*3000.*2999.*unpack"):
         read_member(path, "x.tif")

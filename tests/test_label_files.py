@@ -56,13 +56,13 @@ def test_read_mask_floats_with_nan(tmp_path: Path) -> None:
 def test_read_mask_errors(tmp_path: Path) -> None:
     small = np.ones((5, 5), np.uint8)
     mask_file(tmp_path / "m.tif", small)
-    with pytest.raises(LabelError, match="5 x 5 pixels and the reference image 20 x 10"):
+    with pytest.raises(LabelError, match=r"5 x 5 .*20 x 10"):
         read_mask(tmp_path / "m.tif", None, Reference(20, 10), "here")
     with pytest.raises(LabelError, match=r"1 bands and \[2\] chosen"):
         read_mask(tmp_path / "m.tif", (2,), REFERENCE, "here")
     with rasterio.open(tmp_path / "rgb.tif", "w", "GTiff", 5, 5, 3, UTM, NORTH_UP, "uint8") as file:
         file.write(np.ones((3, 5, 5), np.uint8))
-    with pytest.raises(LabelError, match=r"3 bands; choose one, as rgb\.tif\[1\]"):
+    with pytest.raises(LabelError, match=r"3 bands.*rgb\.tif\[1\]"):
         read_mask(tmp_path / "rgb.tif", None, REFERENCE, "here")
     assert read_mask(tmp_path / "rgb.tif", (3,), REFERENCE, "here").positive.all()
     (tmp_path / "bad.tif").write_text("no")

@@ -132,7 +132,7 @@ def test_no_coordinate_system_over_a_georeferenced_image_stops(tmp_path: Path, n
     else:
         frame.to_file(tmp_path / name)
     dataset = sheet(tmp_path, "scene|split|rgb|labels", f"a|train|a.tif|{name}")
-    with pytest.raises(LabelError, match="names no coordinate system and the image has one: set it"):
+    with pytest.raises(LabelError, match=r"no coordinate system .*set it"):
         run_labels(dataset, "houses", tmp_path / "r")
 
 
@@ -174,7 +174,7 @@ def test_wholly_outside_stops_unless_the_file_is_shared(tmp_path: Path) -> None:
         dataset = sheet(tmp_path, *rows)
         assert len(run_labels(dataset, "houses", tmp_path / "r")["b"]) == 0
         assert label_facts(dataset, "houses", tmp_path / "r")["b"]["nowhere"] is True
-        with pytest.raises(LabelError, match="no other scene uses the file: give the scene's own file"):
+        with pytest.raises(LabelError, match=r"no other scene .*own file"):
             run_labels(sheet(tmp_path, rows[0], rows[2]), "houses", tmp_path / "r")
 
 
@@ -256,7 +256,7 @@ def test_mask_of_a_place_that_the_images_system_cannot_show(tmp_path: Path) -> N
     crs = rasterio.CRS.from_string("EPSG:32631").to_wkt()
     reference = Reference(20, 10, crs, [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
     mask = read_mask(tmp_path / "m.tif", None, reference, "m.tif (scene a)")
-    with pytest.raises(LabelError, match=r"m\.tif \(scene a\): the image's coordinate system cannot show"):
+    with pytest.raises(LabelError, match=r"m\.tif \(scene a\): .*coordinate system"):
         mask.share(reference, "m.tif (scene a)")
 
 
