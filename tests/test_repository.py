@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -233,3 +234,54 @@ def test_library_writes_no_pickles_and_catches_nothing_bare(path: Path) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
             assert not {"pickle", "joblib", "dill"} & {name.split(".")[0] for name in names}
+
+
+# Documents -------------------------------------------------------------------------------------------------
+
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "results/README.md")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+GENERATED = {"configuration.md", "troubleshooting.md"}
+
+
+def yaml_of(name: str) -> dict[str, Any]:
+    """The table of a YAML file of the repository."""
+    table: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    return table
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_a_document_lead_to_files(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", [p for p in DOCUMENTS if p.name not in GENERATED], ids=lambda path: path.name)
+def test_lines_of_a_document_fit_the_page(path: Path) -> None:
+    """Rows of tables may be longer, and what `make docs` writes."""
+    text = re.sub(r"(?s)<!-- The table is made.*?<!-- Here the table ends", "", path.read_text(encoding="utf-8"))
+    assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_hooks_before_a_commit_are_the_commands_of_make_check() -> None:
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe is not None
+    commands = {line.strip().replace("$(VENV)", ".venv") for line in recipe[1].splitlines()}
+    hooks = yaml_of(".pre-commit-config.yaml")["repos"][0]["hooks"]
+    assert {hook["entry"] for hook in hooks} == commands
+    assert {hook["language"] for hook in hooks} == {"system"}, "a hook with an environment of its own downloads it"
+
+
+def test_github_runs_the_two_commands_of_the_readme() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Two commands", 1)[1]
+    commands = re.findall(r"^    (make \w+)", section, re.MULTILINE)
+    assert len(commands) == 2
+    workflow = yaml_of(".github/workflows/test.yml")
+    assert set(workflow["jobs"]["make"]["strategy"]["matrix"]["command"]) == {*commands, "make check"}
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_citation_has_the_version_and_licence_of_the_project() -> None:
+    from rasterloom import __version__
+
+    citation = yaml_of("CITATION.cff")
+    assert (citation["version"], citation["license"]) == (__version__, "MIT")
