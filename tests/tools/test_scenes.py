@@ -131,14 +131,14 @@ def test_tables_have_the_contests_formats(folder: Path) -> None:
     sample = (folder / "sample_submission.csv").read_bytes()
     assert sample.count(b"\r\n") == sample.count(b"\n") == 21
     assert b"\r" not in (folder / "train_wkt_v4.csv").read_bytes()
-    for name, ids in (
+    for name, names in (
         ("sample_submission.csv", ["6080_4_4", "6080_4_1"]),
         ("truth_wkt.csv", ["6080_4_4", "6080_4_1"]),
         ("train_wkt_v4.csv", ["6040_2_2", "6120_2_2"]),
     ):
         rows = rows_of(folder / name)
         assert rows[0] == ["ImageId", "ClassType", "MultipolygonWKT"]
-        assert [r[:2] for r in rows[1:]] == [[i, str(k)] for i in ids for k in range(1, 11)]
+        assert [r[:2] for r in rows[1:]] == [[i, str(k)] for i in names for k in range(1, 11)]
     assert all(r[2].startswith("POLYGON ((0 0,") for r in rows_of(folder / "sample_submission.csv")[1:])
 
 
