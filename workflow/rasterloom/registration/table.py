@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rasterloom.errors import StoreError
 from rasterloom.raster.grid import compose, invert
 from rasterloom.registration.motions import turn_of
 from rasterloom.store.tables import read_tsv, tsv_text
@@ -202,12 +201,7 @@ def read_table(path: Path) -> list[ShiftRow]:
     MissingInputError, StoreError
         If it is not there, or is not the table that the stage `quality` writes.
     """
-    try:
-        return [ShiftRow.of_cells(row) for row in read_tsv(path, COLUMNS, "quality", "registrations")]
-    except ValueError as error:
-        raise StoreError(
-            f"{path} is not a table of registrations ({error}): delete it and run the workflow again"
-        ) from None
+    return read_tsv(path, COLUMNS, "quality", "registrations", ShiftRow.of_cells)
 
 
 @dataclass(frozen=True)

@@ -189,4 +189,4 @@ def read_table(path: Path) -> list[dict[str, str]]:
     MissingInputError, StoreError
         If it is not there, or is not the table that this stage writes.
     """
-    return read_tsv(path, COLUMNS, "quality", "findings")
+    return read_tsv(path, COLUMNS, "quality", "findings", dict)

@@ -14,6 +14,7 @@ from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.store.files import atomic_path, write_text
 from rasterloom.store.job import Job, scene_manifests
+from rasterloom.store.tables import tsv_text
 
 OUTPUT = "vectors/{batch}.tsv"
 HELP = "write one GeoPackage per scene"
@@ -89,13 +90,13 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 def run(job: Job) -> None:
     """Write a GeoPackage a scene, then the list of them, which ends the job."""
     scenes = job.spec["scenes"]
-    lines = ["\t".join(COLUMNS)]
+    rows: list[tuple[str, str, str, int]] = []
     for done, scene in enumerate(scenes, start=1):
         name = f"{scene}.gpkg"
         with atomic_path(job.output.parent / name) as path:
-            lines += [f"{scene}\t{name}\t{layer_name}\t{count}" for layer_name, count in _write(job, scene, path)]
+            rows += [(scene, name, layer_name, count) for layer_name, count in _write(job, scene, path)]
         job.progress(done, len(scenes), scene)
-    write_text(job.output, "\n".join(lines) + "\n")
+    write_text(job.output, tsv_text(COLUMNS, rows))
 
 
 def _write(job: Job, scene: str, path: Path) -> list[tuple[str, int]]:

@@ -5,15 +5,16 @@ A row a scene and class. The place of every single object is in the GeoPackages 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rasterloom.polygons.areas import Locate, areas_m2, centre, locator, valid_pixels
 from rasterloom.polygons.record import polygon_items, polygon_manifests
 from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
+from rasterloom.store.files import write_text
 from rasterloom.store.job import Job, scene_manifests
+from rasterloom.store.tables import tsv_text
 
 OUTPUT = "summary.tsv"
 HELP = "count objects and measure areas"
@@ -42,11 +43,6 @@ def row(scene: str, name: str, polygons: Any, registration: Mapping[str, Any], l
     cells = ["", ""] if middle is None else [f"{value:.12g}" for value in middle]
     cells += ["", ""] if place is None else [f"{value:.7f}" for value in place]
     return [scene, name, str(len(pixel)), f"{area:.2f}", metres, percent, *cells]
-
-
-def table(found: Iterable[list[str]]) -> str:
-    """Tab-separated text with the header."""
-    return "".join("\t".join(cells) + "\n" for cells in [list(COLUMNS), *found])
 
 
 def jobs(project: Project) -> list[dict[str, str]]:
@@ -78,8 +74,4 @@ def run(job: Job) -> None:
             polygons = read_polygons(job.store.open_path(items[name][scene]))
             found.append(row(scene, name, polygons, registration, locate))
         job.progress(number, len(scenes), scene)
-    job.write_output(lambda path: _write(path, table(found)))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")
+    write_text(job.output, tsv_text(COLUMNS, found))

@@ -14,6 +14,7 @@ from typing import Any
 from rasterloom.polygons.jaccard import Areas, areas
 from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows, table
 from rasterloom.project.project import Project
+from rasterloom.store.files import write_text
 from rasterloom.store.job import Job, batch_manifests, scene_manifests
 
 OUTPUT = "score.tsv"
@@ -52,12 +53,7 @@ def run(job: Job) -> None:
         held_out.append(_class_score(job, name, set(job.spec["truth"][name])))
         out_of_fold.append(_class_score(job, name, _out_of_fold(job, name)))
         job.progress(number, len(names), name)
-    text = table([*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)])
-    job.write_output(lambda path: _write(path, text))
-
-
-def _write(path: Any, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")
+    write_text(job.output, table([*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)]))
 
 
 def _out_of_fold(job: Job, name: str) -> set[str]:
