@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.archive import check_member
 from rasterloom.dataset.source_files import Folders, SourceFile
 from rasterloom.errors import InputError, MissingInputError, concerning
 from rasterloom.raster.files import Raster, open_raster
@@ -227,8 +228,11 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
         with contextlib.suppress(PermissionError, FileNotFoundError):
             os.utime(remembered)  # `gc` forgets what nobody has asked for in a month
         return known
-    with concerning(label), open_raster(path) as raster:
-        found = scan_raster(raster, picked_bands(raster, bands), nodata)
+    with concerning(label):
+        if now.crc is not None:
+            check_member(Path(path))
+        with open_raster(path) as raster:
+            found = scan_raster(raster, picked_bands(raster, bands), nodata)
     check_unchanged({"size": now.size, "mtime_ns": now.mtime_ns, "crc": now.crc, **file}, label)
     if remembered is not None and stable:
         write_json(remembered, asdict(found))
