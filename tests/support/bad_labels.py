@@ -174,12 +174,11 @@ CASES: list[BadInput] = [
              "{root}/l.csv, row 2: it has 5 cells and the header 2: put a geometry that holds the separator in "
              "quotes, and give every column a cell"),
     BadInput("WKT table cut off within a quote", "l.csv ends within a geometry", True,
-             "{root}/l.csv, row 2: a quote that begins with b'POLYGON ((500001 3999999, 500003 3999999' does "
-             "not end: close it; if the file was cut off, get it again"),
+             "{root}/l.csv, row 2: a quote does not end: close it; if the file was cut off, get it again"),
     BadInput("WKT table that is not UTF-8", "l.csv in Latin-1", True,
              "{root}/l.csv, row 2: byte 0xe4 is not UTF-8: save the table as UTF-8 text"),
     BadInput("WKT table with text after a quote", "l.csv with the row houses,\"POLYGON (...)\" and", True,
-             "{root}/l.csv, row 2: b' and' follows a closing quote: double the quotes within a cell"),
+             "{root}/l.csv, row 2: text follows a closing quote: double the quotes within a cell"),
     BadInput("WKT table with a broken geometry", "l.csv with the row houses;POLYGON ((1 2, 3", True,
              "{root}/l.csv, row 2: 'POLYGON ((1 2, 3' is not a WKT geometry (Expected number but encountered "
              "end of stream); it must read like MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend "
