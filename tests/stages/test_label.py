@@ -17,7 +17,7 @@ from shapely.geometry import MultiPolygon, Point, box
 
 from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.errors import InputError, LabelError, MissingInputError
-from rasterloom.labels.files import transformed
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
 from rasterloom.raster.files import raster_info
 from small_labels import SIZE, UTM, image, label_facts, mask_file, on_map, run_labels, sheet, vector_file

@@ -21,7 +21,7 @@ from bad_inputs import BadInput
 from bad_labels import CASES
 from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.errors import RasterloomError
-from rasterloom.labels.files import transformed
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
 from rasterloom.report.findings import class_findings, label_findings
 from rasterloom.stages.label import label_file_names, run

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import InputError, LabelError
 from rasterloom.labels.wkt_tables import TABLES, read_wkt_table
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.files import open_dataset, raster_info
 from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert, rows_of
 from rasterloom.text import hint
@@ -43,18 +44,6 @@ class Reference:
     height: int
     crs: str | None = None
     transform: Matrix | None = None
-
-
-def transformed(geometries: Sequence[Any], matrix: Matrix) -> list[Any]:
-    """Geometries with `matrix` (2 x 3, acting on (x, y, 1)) applied to every vertex; None stays None."""
-    import shapely
-
-    linear, offset = np.array([row[:2] for row in matrix]), np.array([row[2] for row in matrix])
-    array = np.array(geometries, dtype=object)
-    if not len(array):
-        return []
-    with np.errstate(all="ignore"):  # infinite coordinates are looked for later
-        return list(shapely.transform(array, lambda points: points @ linear.T + offset))
 
 
 def read_reference(path: Path) -> Reference:
@@ -94,7 +83,7 @@ class Placement:
         import shapely
 
         if self.systems is None or not polygons:
-            return transformed(polygons, self.matrix)
+            return list(transformed(polygons, self.matrix))
         longest = self._longest_edge(shape, where)
         divided = shapely.segmentize(np.array(polygons, dtype=object), longest)
         return list(shapely.transform(divided, lambda points: self._points(points, where)))
@@ -396,7 +385,7 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
     found = [g for g in geometries if g is not None and not g.is_empty]
     solid = np.array([g.has_z for g in found], dtype=bool)
     if reference.transform is not None:
-        found = transformed(found, invert(reference.transform))
+        found = list(transformed(found, invert(reference.transform)))
     if not found:
         return Placed([], empty)
     bounds = shapely.bounds(np.array(found, dtype=object))

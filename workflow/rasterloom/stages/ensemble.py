@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import StoreError
-from rasterloom.raster.means import Plane, finest, mean_bands, plane_shape
+from rasterloom.raster.means import Plane, finest, mean_strips, plane_shape
 from rasterloom.raster.planes import write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
@@ -65,4 +65,4 @@ def _write(path: Path, members: Sequence[tuple[Path, Path]], reference: str) -> 
                     "belong to different runs; run the workflow again"
                 )
         shape = finest([plane_shape(array) for array in arrays])
-        return write_plane(path, "probability", shape, mean_bands(arrays, shape, valid))
+        return write_plane(path, "probability", shape, mean_strips(arrays, shape, valid))

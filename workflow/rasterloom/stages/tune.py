@@ -14,7 +14,7 @@ import numpy as np
 from rasterloom.errors import LabelError
 from rasterloom.labels.folds import validation_scenes
 from rasterloom.labels.record import label_item, read_labels
-from rasterloom.polygons.coverage import coverage_bands
+from rasterloom.polygons.coverage import coverage_strips
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histogram, split_counts, tuning, tuning_entry
 from rasterloom.raster.planes import read_plane
@@ -88,7 +88,7 @@ def _search(job: Job, scenes: Mapping[str, tuple[Item, Item, tuple[int, int]]]) 
 def _scene_histogram(
     ensemble: Path, label: Path, size: tuple[int, int], settings: Mapping[str, Any], name: str, scene: str
 ) -> Counts:
-    """Counts of a scene; memory: two bytes a pixel of the ensemble (one without morphology), and a band of rows."""
+    """Counts of a scene; memory: two bytes a pixel of the ensemble (one without morphology), and a strip of rows."""
     probability = read_plane(ensemble, "probability")
     # In two steps, so that what was read is gone before the second one.
     probability = morphology(probability, settings["dilate"], 0)
@@ -97,9 +97,9 @@ def _scene_histogram(
     matrix = [[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]]
     joint, row = np.zeros((256, 256), np.int64), 0
     try:
-        for band in coverage_bands(read_labels(label), (height, width), matrix):
-            joint += joint_histogram(probability[row : row + len(band)], band)
-            row += len(band)
+        for strip in coverage_strips(read_labels(label), (height, width), matrix):
+            joint += joint_histogram(probability[row : row + len(strip)], strip)
+            row += len(strip)
     except LabelError as error:
         raise LabelError(f"class {name} on scene {scene}: {error}") from None
     return split_counts(joint)

@@ -23,10 +23,10 @@ from rasterloom.labels.files import (
     read_mask,
     read_reference,
     read_vector,
-    transformed,
 )
 from rasterloom.labels.geometry import Polygons, clip, mask_polygons, parse_wkt, polygon_parts
 from rasterloom.labels.wkt_tables import TABLES
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
 from rasterloom.raster.files import open_raster, raster_info
 from rasterloom.tools.inspect.oddities import Oddity
@@ -230,7 +230,7 @@ def _dstl(dataset: Dataset, found: LabelSurvey, progress: Progress) -> None:
                         for row in rows.get((scene, name), [])
                     ]
                     where = f"{path} (scene {scene}, class {name})"
-                    facts = measured(transformed(geometries, matrix), where, *images[scene])
+                    facts = measured(list(transformed(geometries, matrix)), where, *images[scene])
                 except RasterloomError as error:
                     found.oddities.append(Oddity("labels that cannot be used as they are", str(error), stops=True))
                     continue
