@@ -142,7 +142,7 @@ def make_job(folder: Path, classes: dict[str, list[Any]]) -> Job:
 
     store = Store(folder / "store")
     reference = {"width": 8, "height": 6, "gsd": None, "transform": None, "crs": None, "sensor": "rgb"}
-    text = json.dumps({"reference": reference})
+    text = json.dumps({"reference": reference, "sensors": {}})
     item = make_item(store, "register", "r", ".registration.json", lambda path: path.write_text(text))
     Manifest("register", {"s": item}).write(folder / "registration" / "s.json")
     for name, shapes in classes.items():

@@ -8,8 +8,7 @@ from typing import Any
 
 from rasterloom.dataset.contest_tables import WktRow, grid_sizes, table_bytes, wkt_rows
 from rasterloom.errors import InputError, LabelError
-from rasterloom.labels.geometry import Counts, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
-from rasterloom.labels.record import Label
+from rasterloom.labels.geometry import Counts, Label, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
 from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
 from rasterloom.raster.files import raster_info

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.store.files import read_json
 from rasterloom.store.job import Job
 
 FALLBACK = 127.5
@@ -131,5 +131,5 @@ def threshold_of(tuned: Mapping[str, Any], scene: str) -> float:
 def read_tuning(job: Job, name: str) -> dict[str, Any]:
     """The tuning of a class."""
     item = job.manifest(f"tuning/{name}").items[name]
-    value: dict[str, Any] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))
+    value: dict[str, Any] = read_json(job.store.open_path(item))
     return value

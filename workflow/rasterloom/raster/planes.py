@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.raster.chunks import ChunkedArray, open_chunks
 from rasterloom.store.digest import ArrayDigest
 
 CHUNK = 256
@@ -47,10 +48,14 @@ def write_plane(path: Path, name: str, shape: tuple[int, int], strips: Iterable[
     return total.hexdigest()
 
 
+@contextmanager
+def open_plane(path: Path, name: str) -> Iterator[ChunkedArray]:
+    """Open the (H, W) uint8 array `name` of a ``.zarr.zip`` file for reading by windows."""
+    with open_chunks(path) as (arrays, _):
+        yield arrays[name]
+
+
 def read_plane(path: Path, name: str) -> NDArray[np.uint8]:
     """The (H, W) uint8 array `name` of a ``.zarr.zip`` file, whole."""
-    import zarr
-
-    with zarr.storage.ZipStore(path, mode="r") as store:
-        array: Any = zarr.open_group(store, mode="r")[name]
-        return np.asarray(array[:], dtype=np.uint8)
+    with open_plane(path, name) as array:
+        return array[:]

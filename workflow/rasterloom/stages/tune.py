@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.folds import validation_scenes
-from rasterloom.labels.record import label_item, read_labels
+from rasterloom.labels.record import label_item, read_labels, validation_scenes
 from rasterloom.polygons.coverage import coverage_strips
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histogram, split_counts, tuning, tuning_entry
 from rasterloom.raster.planes import read_plane
-from rasterloom.registration.record import reference_size
+from rasterloom.registration.record import references
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
@@ -63,9 +62,9 @@ def wanted(job: Job) -> Iterator[Wanted]:
     given: list[Any] = []
     if not _is_fixed(job.spec):
         chosen = sorted(validation_scenes(job, job.spec["group"]) & set(job.spec["scenes"]))
-        ensembles, registrations = job.items(f"ensembles/{name}", chosen), job.items("registration", chosen)
+        ensembles, placed = job.items(f"ensembles/{name}", chosen), references(job, chosen)
         for scene in chosen:
-            label, size = label_item(job, name, scene), reference_size(job, registrations[scene])
+            label, size = label_item(job, name, scene), (placed[scene]["width"], placed[scene]["height"])
             scenes[scene] = (ensembles[scene], label, size)
             given.append([scene, job.spec["ground"][scene], ensembles[scene].digest, label.digest, list(size)])
     yield Wanted(name, job.key(recipe, given), recipe, given, scenes)
