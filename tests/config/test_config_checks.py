@@ -12,9 +12,7 @@ import pytest
 from configurations import Change, changed, mistake
 from conftest import stand_in_dag
 from rasterloom.config import load_config, resolve
-from rasterloom.config.checks import DSTL_BANDS
 from rasterloom.config.overlays import merge
-from rasterloom.dataset import contest as dstl
 from rasterloom.errors import ConfigError
 from rasterloom.planning.checks import data_checks
 from rasterloom.planning.graph import Dag
@@ -59,8 +57,6 @@ MEMBER = ["classes", "trees", "members", 0]
             "`sensors.rgb.registration`: rgb is the reference",
         ),
         (["sensors", "m", "registration"], {"matrix": [[1, 1, 0], [2, 2, 0]]}, "maps the image onto a line or a point"),
-        (["sensors", "m", "bands"], 4, "`sensors.m.bands`: 4 was given, but the contest's files have 8"),
-        (["sensors", "rbg"], {}, "`sensors.rbg`: layout dstl has no such sensor; did you mean `rgb`?"),
         (["classes", "Trees"], {**PIXELS, "id": 11}, "`classes.Trees`: it differs from `trees` in case only"),
         (["scales", "S1024"], {"size": 1024}, "`scales.S1024`: it differs from `s1024` in case only"),
         (["targets", "Vehicles"], ["trees"], "`targets.Vehicles`: it differs from `vehicles` in case only"),
@@ -194,10 +190,6 @@ def test_data_may_lie_below_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_config(changed(settings_table, (["dataset", "root"], "."))).dataset.root == "."
-
-
-def test_sensors_of_the_contest_are_those_of_the_layout() -> None:
-    assert DSTL_BANDS.keys() == dstl.SENSORS.keys()
 
 
 # Against the data ------------------------------------------------------------------------------------------

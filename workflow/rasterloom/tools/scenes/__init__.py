@@ -11,10 +11,10 @@ import re
 import sys
 from pathlib import Path
 
-from rasterloom.dataset.contest_ids import CLASS_NAMES
+from rasterloom.dataset.contest_ids import CLASS_NAMES, GSD
 from rasterloom.errors import InputError
 from rasterloom.tools.scenes.ids import scene_ids
-from rasterloom.tools.scenes.model import GSD, Scene
+from rasterloom.tools.scenes.model import Scene
 from rasterloom.tools.scenes.sensing import generate_scene
 from rasterloom.tools.scenes.writing import VERSION, Written, write_scenes
 

@@ -10,8 +10,9 @@ import numpy as np
 from shapely.affinity import translate
 from shapely.geometry import Polygon
 
+from rasterloom.dataset.contest_ids import GSD
 from rasterloom.tools.scenes.ids import generator, ground_id
-from rasterloom.tools.scenes.model import F32, GSD, MARGIN, Box, Crown, Field, Ground
+from rasterloom.tools.scenes.model import F32, MARGIN, Box, Crown, Field, Ground
 from rasterloom.tools.scenes.raster import coverage, fractal, paint
 from rasterloom.tools.scenes.shapes import rectangle, swept
 
