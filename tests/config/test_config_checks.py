@@ -12,9 +12,7 @@ import pytest
 from common import says, stand_in_dag
 from configurations import Change, changed, mistake
 from rasterloom.config import load_config, resolve
-from rasterloom.config.checks import DSTL_BANDS
 from rasterloom.config.overlays import merge
-from rasterloom.dataset import contest as dstl
 from rasterloom.errors import ConfigError
 from rasterloom.planning.graph import Dag
 from rasterloom.project.checks import data_checks
@@ -71,8 +69,6 @@ MEMBER = ["classes", "trees", "members", 0]
             {"matrix": [[1, 1, 0], [2, 2, 0]]},
             "`sensors.m.registration ... onto a line",
         ),
-        (["sensors", "m", "bands"], 4, "`sensors.m.bands` ... 4 was given ... 8"),
-        (["sensors", "rbg"], {}, "`sensors.rbg` ... dstl ... did you mean `rgb`"),
         (["classes", "Trees"], {**PIXELS, "id": 11}, "`classes.Trees` ... `trees` in case only"),
         (["scales", "S1024"], {"size": 1024}, "`scales.S1024` ... `s1024` in case only"),
         (["targets", "Vehicles"], ["trees"], "`targets.Vehicles` ... `vehicles` in case only"),
@@ -226,10 +222,6 @@ def test_data_may_lie_below_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_config(changed(settings_table, (["dataset", "root"], "."))).dataset.root == "."
-
-
-def test_sensors_of_the_contest_are_those_of_the_layout() -> None:
-    assert DSTL_BANDS.keys() == dstl.SENSORS.keys()
 
 
 # Against the data ------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ from rasterio.transform import Affine
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import Reference, read_mask, read_reference, transformed
+from rasterloom.labels.files import Reference, read_mask, read_reference
 from rasterloom.labels.geometry import mask_polygons
+from rasterloom.polygons.geometry import transformed
 from small_labels import UTM, image, label_facts, mask_file, on_map, run_labels, sheet
 
 TEST_DATA = os.environ.get("RASTERLOOM_TEST_DATA")

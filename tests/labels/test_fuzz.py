@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import Reference, chosen, placed, read_vector, transformed
+from rasterloom.labels.files import Reference, chosen, placed, read_vector
 from rasterloom.labels.geometry import clip, parse_wkt, polygon_parts
 from rasterloom.labels.wkt_tables import read_wkt_table
+from rasterloom.polygons.geometry import transformed
 
 WIDTH, HEIGHT = 20, 10
 SCENE = box(0, 0, WIDTH, HEIGHT)

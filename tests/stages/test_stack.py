@@ -101,7 +101,7 @@ def test_native_scale_holds_the_raw_numbers(project: Project) -> None:
 
 
 def test_digests_are_of_content(project: Project) -> None:
-    """More than 256 rows: the digest written in bands is that of the whole."""
+    """More than 256 rows: the digest written in strips is that of the whole."""
     item = project.stack({"name": "native"}, ["rgb", "m"])
     data, valid = project.read(item)
     assert item.parts["rgb"] == array_digest({"data": data[:3], "valid": valid[0]})

@@ -164,7 +164,7 @@ def make_job(folder: Path, threshold: str | float = "auto", images: dict[str, An
             table.to_parquet(work.path)
             work.digest = scene
         labels[scene] = work.committed()
-        text = json.dumps({"reference": {"width": 8, "height": 12}})
+        text = json.dumps({"reference": {"width": 8, "height": 12}, "sensors": {}})
         registration = add(store, "register", f"r{scene}", ".registration.json", text)
         Manifest("register", {scene: registration}).write(folder / "registration" / f"{scene}.json")
         Manifest("ensemble", {scene: ensembles[scene]}).write(folder / "ensembles/house" / f"{scene}.json")

@@ -104,7 +104,9 @@ def make_job(folder: Path, crs: str | None = "EPSG:32616", own: float | None = N
             work.digest = write_plane(work.path, "probability", image.shape, [image])
         items[scene] = work.committed()
         reference = {"width": 12, "height": 10, "transform": UTM, "crs": crs, "gsd": 0.5, "sensor": "rgb"}
-        registration = add(store, "register", f"r{scene}", ".registration.json", json.dumps({"reference": reference}))
+        registration = add(
+            store, "register", f"r{scene}", ".registration.json", json.dumps({"reference": reference, "sensors": {}})
+        )
         Manifest("register", {scene: registration}).write(folder / "registration" / f"{scene}.json")
     Manifest("ensemble", items).write(folder / "ensembles/house/b.json")
     tuned = {"threshold": 127.5, "scenes": {} if own is None else {"s": {"threshold": own}}}

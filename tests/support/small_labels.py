@@ -14,7 +14,8 @@ import rasterio
 from rasterio.transform import Affine
 
 from rasterloom.dataset import Dataset, load_dataset
-from rasterloom.labels.files import Reference, transformed
+from rasterloom.labels.files import Reference
+from rasterloom.polygons.geometry import transformed
 from rasterloom.stages import job_of, label
 from rasterloom.stages.label import VERSION, inputs, run
 from rasterloom.store.job import Job
@@ -49,7 +50,7 @@ def vector_file(path: Path, polygons: Sequence[Any], crs: str | None = UTM, clas
 
 
 def on_map(*polygons: Any) -> list[Any]:
-    return transformed(list(polygons), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
+    return list(transformed(list(polygons), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]]))
 
 
 REFERENCE = Reference(20, 10, rasterio.CRS.from_string(UTM).to_wkt(), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])

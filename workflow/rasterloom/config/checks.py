@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 MOST_NAME = 200
 """Characters of a name that is made of several: it becomes part of file names, which end at 255."""
 
-DSTL_BANDS: Mapping[str, int] = {"rgb": 3, "p": 1, "m": 8, "a": 8}
-"""Bands of the contest's sensors."""
-
 SCORE_ROWS = ("all", "mean")
 """What stands in score.tsv in the place of a class or scene."""
 
@@ -91,16 +88,6 @@ def _sensor_checks(config: Config) -> Iterable[str]:
                 f"`sensors.{name}.registration`: {name} is the reference, which stays where it is; give the other "
                 "sensors a shift or matrix, and remove this one"
             )
-    if config.dataset.layout == "dstl":
-        for name, sensor in config.sensors.items():
-            bands = DSTL_BANDS.get(name)
-            if bands is None:
-                yield (
-                    f"`sensors.{name}`: layout dstl has no such sensor{nearest(name, DSTL_BANDS)}; for other imagery "
-                    "use `dataset.layout` sheet"
-                )
-            elif sensor.bands not in (None, bands):
-                yield f"`sensors.{name}.bands`: {sensor.bands} was given, but the contest's files have {bands}"
     for name, sensors in config.inputs.items():
         yield from _list_checks(f"inputs.{name}", "sensor", sensors, config.sensors)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
-from rasterloom.dataset.contest_images import SENSORS, Images, find_images, image_form
+from rasterloom.dataset.contest_ids import SCORED, SENSORS, acquisition_of, ground_of
+from rasterloom.dataset.contest_images import Images, find_images, image_form
 from rasterloom.dataset.contest_tables import find_table, grid_sizes, sample_rows, table_bytes, table_paths, wkt_rows
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
@@ -35,12 +35,15 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     """
     root = Path(str(dataset.get("root") or "data/dstl"))
     refuse_braces(root, "dataset.root")
-    for sensor in sensors:
+    for sensor, options in sensors.items():
         if sensor not in SENSORS:
             raise ConfigError(
-                f"sensors: {sensor!r} is not a sensor of the dstl layout; {hint(sensor, SENSORS)}. "
-                "For other imagery use `dataset: {layout: sheet}`"
+                f"`sensors.{sensor}`: layout dstl has no such sensor; {hint(sensor, SENSORS)}; for other imagery use "
+                "`dataset.layout` sheet"
             )
+        bands, given = len(SENSORS[sensor].bands), options.get("bands")
+        if given not in (None, bands):
+            raise ConfigError(f"`sensors.{sensor}.bands`: {given} was given, but the contest's files have {bands}")
     reference = reference_sensor(sensors)
     choice = dataset.get("predict")
     choice = "scored" if choice is None else choice
@@ -79,10 +82,10 @@ def _stray(found: Mapping[str, Mapping[str, object]], train: set[str], reference
     stray = sorted(scene for scene, files in found.items() if reference not in files and scene not in train)
     if not stray:
         return []
-    name = f"{stray[0]}{SENSORS[reference][1]}.tif"
+    sensor = SENSORS[reference]
     return [
         f"{_scenes(stray)} left out, as the image of the reference sensor {reference} is not there"
-        f" (the first is {SENSORS[reference][0]}/{name})"
+        f" (the first is {sensor.folder}/{stray[0]}{sensor.ending}.tif)"
     ]
 
 
@@ -122,8 +125,8 @@ def _check_there(
 ) -> None:
     """One error that lists everything that was looked for in vain."""
     missing = []
-    for folder in sorted({SENSORS[name][0] for name in sensors}):
-        if not any(SENSORS[name][0] == folder for files in images.scenes.values() for name in files):
+    for folder in sorted({SENSORS[name].folder for name in sensors}):
+        if not any(SENSORS[name].folder == folder for files in images.scenes.values() for name in files):
             misfits = images.misfits.get(folder)
             other = f" (there are {len(misfits)} images of another name, first {misfits[0]!r})" if misfits else ""
             missing.append(
@@ -210,7 +213,7 @@ def _predicted(
     absent = [scene for scene in wanted if scene not in there]
     if absent:
         raise ConfigError(
-            f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference][0]} image in"
+            f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference].folder} image in"
             f" {root}, first {brief(absent[0])!r} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
             f" {remedy}"
         )
@@ -223,7 +226,7 @@ def _check_complete(
     """Every scene that is trained on or predicted has all sensors and a row of grid sizes."""
     used = [scene for scene in scenes.values() if scene.role != "other"]
     missing = [
-        str(root / SENSORS[name][0] / f"{scene.id}{SENSORS[name][1]}.tif")
+        str(root / SENSORS[name].folder / f"{scene.id}{SENSORS[name].ending}.tif")
         for scene in used
         for name in sensors
         if name not in scene.sensors

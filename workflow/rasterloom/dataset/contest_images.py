@@ -10,17 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset.archive import member_folder, member_path
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.dataset.index import ID_LENGTH
 from rasterloom.dataset.source_files import Folders, SourceFile
 from rasterloom.errors import InputError
-
-SENSORS: Mapping[str, tuple[str, str]] = {
-    "rgb": ("three_band", ""),
-    "p": ("sixteen_band", "_P"),
-    "m": ("sixteen_band", "_M"),
-    "a": ("sixteen_band", "_A"),
-}
-"""Folder of each sensor, and what stands between the scene's id and `.tif` in the names of its files."""
 
 _ENDINGS = (".tif", ".tiff")
 
@@ -46,7 +39,7 @@ class Images:
 
 def image_form(folder: str) -> str:
     """How the names of the images of a folder are formed, for messages."""
-    names = [f"{{scene}}{ending}.tif" for place, ending in SENSORS.values() if place == folder]
+    names = [f"{{scene}}{sensor.ending}.tif" for sensor in SENSORS.values() if sensor.folder == folder]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
@@ -72,7 +65,7 @@ def find_images(root: Path, sensors: Mapping[str, Any]) -> Images:
     """
     images = Images()
     found: dict[tuple[str, str], SourceFile] = {}
-    for folder in dict.fromkeys(SENSORS[name][0] for name in sensors):
+    for folder in dict.fromkeys(SENSORS[name].folder for name in sensors):
         found.update(_of_folder(root, folder, images))
     for sensor in sensors:
         for (scene, name), file in found.items():
@@ -141,7 +134,7 @@ def _take(
         if match is None:
             misfits.append(name)
         else:
-            named.append((name != f"{match[0]}{SENSORS[match[1]][1]}.tif", *match, file))
+            named.append((name != f"{match[0]}{SENSORS[match[1]].ending}.tif", *match, file))
     for _, scene, sensor, file in sorted(named, key=lambda entry: entry[0]):
         kept = found.setdefault((scene, sensor), file)
         if kept is not file:
@@ -157,12 +150,11 @@ def _take(
 
 def _match(folder: str, name: str) -> tuple[str, str] | None:
     """Scene and sensor by the name of a file; None if it is of another form."""
-    for sensor, (place, ending) in SENSORS.items():
-        if place == folder:
-            form = rf"([A-Za-z0-9][A-Za-z0-9-]*(?:_[0-9]+)*){ending}\.tiff?"
-            match = re.fullmatch(form, name, re.IGNORECASE | re.ASCII)
-            if match and len(match[1]) <= ID_LENGTH:
-                return match[1], sensor
+    for name_of_sensor, sensor in SENSORS.items():
+        form = rf"([A-Za-z0-9][A-Za-z0-9-]*(?:_[0-9]+)*){sensor.ending}\.tiff?"
+        match = re.fullmatch(form, name, re.IGNORECASE | re.ASCII)
+        if match and sensor.folder == folder and len(match[1]) <= ID_LENGTH:
+            return match[1], name_of_sensor
     return None
 
 

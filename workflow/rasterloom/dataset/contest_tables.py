@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rasterloom.dataset.archive import list_members, read_member
+from rasterloom.dataset.archive import list_members, member_path, open_stream
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.text import brief
 
@@ -62,7 +62,9 @@ def table_bytes(path: Path) -> Iterator[bytes | mmap.mmap]:
         names = [name for name in list_members(path) if name.lower().endswith(".csv")]
         if len(names) != 1:
             raise InputError(f"{path} holds {len(names)} .csv files, one is needed: unpack it by hand")
-        yield read_member(path, names[0])
+        with open_stream(member_path(path, names[0])) as stream:
+            data = stream.read()
+        yield data
         return
     try:
         file = path.open("rb")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rasterloom.dataset.source_files import SourceFile
-from rasterloom.errors import ConfigError
 
 ID_LENGTH = 128
 """Characters at most of the name of a scene: file names, of which it becomes a part, may have 255."""
@@ -173,18 +172,5 @@ def register_sources(scene: Scene) -> dict[str, Any]:
 
 
 def reference_sensor(sensors: Mapping[str, Mapping[str, Any]]) -> str:
-    """The sensor marked ``reference: true``, or the first one.
-
-    Raises
-    ------
-    ConfigError
-        If there is no sensor, or more than one is marked.
-    """
-    marked = [name for name, options in sensors.items() if (options or {}).get("reference")]
-    if len(marked) > 1:
-        raise ConfigError(
-            f"sensors: {', '.join(marked)} are all marked `reference: true`; mark the one whose pixel grid counts"
-        )
-    if not sensors:
-        raise ConfigError("sensors: none is given; name at least one, for example `sensors: {rgb: {reference: true}}`")
-    return marked[0] if marked else next(iter(sensors))
+    """The sensor marked ``reference: true``, or the first one; the configuration has refused several."""
+    return next((name for name, options in sensors.items() if options.get("reference")), next(iter(sensors)))

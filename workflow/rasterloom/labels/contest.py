@@ -8,11 +8,10 @@ from typing import Any
 
 from rasterloom.dataset.contest_tables import WktRow, grid_sizes, table_bytes, wkt_rows
 from rasterloom.errors import InputError, LabelError
-from rasterloom.labels.files import transformed
-from rasterloom.labels.geometry import Counts, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
-from rasterloom.labels.record import Label
+from rasterloom.labels.geometry import Counts, Label, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
-from rasterloom.raster.files import tiff_size
+from rasterloom.raster.files import raster_info
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job
 
@@ -34,18 +33,18 @@ def dstl_labels(job: Job) -> Iterable[Label]:
         rows = texts.pop(scene)
         if scene not in sizes:
             raise InputError(f"{job.sources['grid']['path']}: no row for scene {scene}; get the file again")
-        width, height = tiff_size(Path(job.sources["reference"][scene]["path"]))
+        info = raster_info(job.sources["reference"][scene]["path"])
         grid = sizes[scene]
         facts: dict[str, Any] = {"numbers": sorted(numbers[scene])}
         if len(rows) > 1:
             facts["duplicate-row"] = len(rows)
         decided = {
             "wkt": [digest(text.strip()) for _, _, text in rows],
-            "size": [width, height],
+            "size": [info.width, info.height],
             "grid": list(grid),
             "facts": facts,
         }
-        yield Label(scene, decided, _dstl_reader(job.spec["class"], rows, grid, width, height), facts)
+        yield Label(scene, decided, _dstl_reader(job.spec["class"], rows, grid, info.width, info.height), facts)
 
 
 def _dstl_reader(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.dataset.archive import gdal_name
 from rasterloom.errors import InputError, LabelError
 from rasterloom.labels.wkt_tables import TABLES, read_wkt_table
-from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert
+from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.files import open_dataset, raster_info
+from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert, rows_of
 from rasterloom.text import hint
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".bmp", ".gif", ".jp2", ".img", ".vrt"})
@@ -46,42 +46,10 @@ class Reference:
     transform: Matrix | None = None
 
 
-def transformed(geometries: Sequence[Any], matrix: Matrix) -> list[Any]:
-    """Geometries with `matrix` (2 x 3, acting on (x, y, 1)) applied to every vertex; None stays None."""
-    import shapely
-
-    linear, offset = np.array([row[:2] for row in matrix]), np.array([row[2] for row in matrix])
-    array = np.array(geometries, dtype=object)
-    if not len(array):
-        return []
-    with np.errstate(all="ignore"):  # infinite coordinates are looked for later
-        return list(shapely.transform(array, lambda points: points @ linear.T + offset))
-
-
 def read_reference(path: Path) -> Reference:
     """Size and georeference of an image, from its header; InputError if it cannot be opened."""
-    import rasterio
-
-    with _quiet():
-        try:
-            with rasterio.open(gdal_name(path)) as image:
-                transform = None if image.transform.is_identity else _rows(image.transform)
-                crs = image.crs.to_wkt() if image.crs else None
-                return Reference(image.width, image.height, crs, transform)
-        except rasterio.errors.RasterioError as error:
-            raise InputError(f"{path} cannot be opened as an image ({error}): check it") from None
-
-
-def _rows(transform: Any) -> Matrix:
-    return [[float(value) for value in transform[:3]], [float(value) for value in transform[3:6]]]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Images without georeference are nothing to warn of here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
-        yield
+    info = raster_info(path)
+    return Reference(info.width, info.height, info.crs, info.transform)
 
 
 @dataclass(frozen=True)
@@ -115,7 +83,7 @@ class Placement:
         import shapely
 
         if self.systems is None or not polygons:
-            return transformed(polygons, self.matrix)
+            return list(transformed(polygons, self.matrix))
         longest = self._longest_edge(shape, where)
         divided = shapely.segmentize(np.array(polygons, dtype=object), longest)
         return list(shapely.transform(divided, lambda points: self._points(points, where)))
@@ -180,22 +148,21 @@ def read_mask(path: Path, bands: Sequence[int] | None, reference: Reference, whe
     LabelError
         If it cannot be read; for several bands with none chosen, or another size without a georeference.
     """
-    import rasterio
+    from rasterio.errors import RasterioError
 
-    with _quiet():
-        try:
-            with rasterio.open(path) as image:
-                band = _one_band(image.count, bands, path, where)
-                values = image.read(band)
-                nodata = image.nodatavals[band - 1]
-                own = None if image.transform.is_identity else _rows(image.transform)
-                crs = image.crs
-        except rasterio.errors.RasterioError as error:
-            reason = " ".join(str(error.__cause__ or error).split())
-            reason = "no format of images has such a content" if "not recognized" in reason else reason[:160]
-            raise LabelError(
-                f"{where}: it cannot be read as a raster ({reason}): check the file, or get it again"
-            ) from None
+    try:
+        with open_dataset(path) as image:
+            band = _one_band(image.count, bands, path, where)
+            values = image.read(band)
+            nodata = image.nodatavals[band - 1]
+            own = None if image.transform.is_identity else rows_of(image.transform)
+            crs = image.crs
+    except (RasterioError, InputError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        reason = "no format of images has such a content" if "not recognized" in reason else reason[:160]
+        raise LabelError(
+            f"{where}: it cannot be read as a raster ({reason}): check the file, or get it again"
+        ) from None
     mask = values != 0
     if np.issubdtype(values.dtype, np.floating):
         mask &= ~np.isnan(values)
@@ -418,7 +385,7 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
     found = [g for g in geometries if g is not None and not g.is_empty]
     solid = np.array([g.has_z for g in found], dtype=bool)
     if reference.transform is not None:
-        found = transformed(found, invert(reference.transform))
+        found = list(transformed(found, invert(reference.transform)))
     if not found:
         return Placed([], empty)
     bounds = shapely.bounds(np.array(found, dtype=object))

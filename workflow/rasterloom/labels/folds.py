@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import ConfigError
 from rasterloom.store.digest import digest
-from rasterloom.store.job import Job
 
 EXHAUSTIVE = 100_000
 """Up to this many ways to choose the validation part, all are compared; above, the best is searched for."""
@@ -382,12 +380,3 @@ def _note(
     if empty:
         said.append(f"{', '.join(empty)}: nothing is validated ({grounds} grounds are labelled); every scene trains")
     return "; ".join(said) or None
-
-
-def validation_scenes(job: Job, group: str) -> set[str]:
-    """Scenes in the validation part of some fold of a group: their predictions are out-of-fold."""
-    found: set[str] = set()
-    for item in job.manifest(f"folds/{group}").items.values():
-        folds = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
-        found.update(scene for fold in folds.values() for scene in fold["validation"])
-    return found

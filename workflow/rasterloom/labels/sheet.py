@@ -10,8 +10,7 @@ from typing import Any
 
 from rasterloom.errors import LabelError
 from rasterloom.labels.files import RASTERS, Mask, Reference, chosen, placed, read_mask, read_reference, read_vector
-from rasterloom.labels.geometry import Counts, Polygons, clip, mask_polygons, polygon_parts, polygons_digest
-from rasterloom.labels.record import Label
+from rasterloom.labels.geometry import Counts, Label, Polygons, clip, mask_polygons, polygon_parts, polygons_digest
 from rasterloom.labels.wkt_tables import TABLES
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job

@@ -132,7 +132,7 @@ def sample_pixels(
 def _scene_pixels(
     scene: TrainingScene, ranks: Sequence[NDArray[np.int64]], normalisation: Normalisation
 ) -> list[tuple[Floats, Floats]]:
-    """Features and targets of the chosen pixels of one scene, in bands of rows."""
+    """Features and targets of the chosen pixels of one scene, in strips of rows."""
     height, width = scene.index.shape
     sets = (scene.index.positive, scene.index.ground)
     parts: list[tuple[Floats, Floats]] = []

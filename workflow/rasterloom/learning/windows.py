@@ -1,4 +1,4 @@
-"""Sliding windows over scenes of any size: bands of rows in, finished rows out.
+"""Sliding windows over scenes of any size: strips of rows in, finished rows out.
 
 Every pixel is the plain mean of all windows that contain it, sums in float32. The memory does not grow with
 the number of windows nor with the height of the scene.
@@ -180,7 +180,7 @@ def window_batches(
     Notes
     -----
     Windows without a valid pixel are left out. The composition of batches depends on the scene and the
-    arguments alone. Memory: one band of rows and one batch.
+    arguments alone. Memory: one strip of rows and one batch.
     """
     buffer = RowBuffer(read, shape, window)
     columns = window_starts(shape[1], window, stride)

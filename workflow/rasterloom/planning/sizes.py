@@ -128,9 +128,10 @@ def _sensors(dag: Dag, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Sens
 
 
 def _gsd(dag: Dag, found: Mapping[str, Mapping[str, Any]]) -> float | None:
+    from rasterloom.dataset.contest_ids import GSD
     from rasterloom.raster.georeference import ground_distance
 
     if dag.config.dataset.layout == "dstl":
-        return 0.31
+        return GSD
     known = [d for infos in found.values() if (d := ground_distance(infos[dag.reference])) is not None]
     return sum(known) / len(known) if known else None

@@ -5,18 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rasterloom.raster.grid import IDENTITY, Matrix
 
 
-def transformed(geometries: Any, matrix: Matrix) -> Any:
-    """Geometries (array) with a 2 x 3 matrix applied to every vertex."""
+def transformed(geometries: Any, matrix: Matrix) -> NDArray[np.object_]:
+    """Geometries with a matrix applied to every vertex.
+
+    Parameters
+    ----------
+    geometries : (N,) sequence or array of shapely geometries or None
+    matrix : 2 x 3 list of rows
+        Acts on (x, y, 1).
+
+    Returns
+    -------
+    (N,) object array
+        None stays None.
+    """
     import shapely
 
-    if matrix == IDENTITY:
-        return geometries
-    linear, offset = np.array(matrix)[:, :2], np.array(matrix)[:, 2]
-    return shapely.transform(geometries, lambda points: points @ linear.T + offset)
+    found = np.asarray(geometries, dtype=object)
+    if matrix == IDENTITY or not found.size:
+        return found
+    linear, offset = np.array([row[:2] for row in matrix]), np.array([row[2] for row in matrix])
+    with np.errstate(all="ignore"):  # infinite coordinates of labels are looked for later
+        return np.asarray(shapely.transform(found, lambda points: points @ linear.T + offset), dtype=object)
 
 
 def strictly_valid(polygons: Any) -> bool:

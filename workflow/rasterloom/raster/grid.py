@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from affine import Affine
+
 from rasterloom.errors import ConfigError
 
 IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
@@ -86,14 +88,14 @@ def _scaled(width: int, height: int, factor: float) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
+def rows_of(transform: Affine) -> Matrix:
+    """The 2 x 3 list of rows of an affine transform."""
+    return [[float(value) for value in transform[:3]], [float(value) for value in transform[3:6]]]
+
+
 def compose(outer: Matrix, inner: Matrix) -> Matrix:
-    """The matrix that applies `inner` first and `outer` to its result."""
-    (a, b, c), (d, e, f) = outer
-    (g, h, i), (j, k, m) = inner
-    return [
-        [a * g + b * j, a * h + b * k, a * i + b * m + c],
-        [d * g + e * j, d * h + e * k, d * i + e * m + f],
-    ]
+    """The matrix, 2 x 3, that applies `inner` first and `outer` to its result."""
+    return rows_of(Affine(*outer[0], *outer[1]) @ Affine(*inner[0], *inner[1]))
 
 
 def invert(matrix: Matrix) -> Matrix:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from rasterloom.raster.grid import Matrix
 from rasterloom.store.digest import BLOCK_ROWS
 
-BAND_ROWS = BLOCK_ROWS
+STRIP_ROWS = BLOCK_ROWS
 """Output rows computed at a time: the blocks of a digest."""
 
 CHUNK_ROWS = 512
@@ -179,7 +179,7 @@ def resample(
 
     Notes
     -----
-    For images that fit in memory; `resample_bands` does the same in bands of rows.
+    For images that fit in memory; `resample_strips` does the same in strips of rows.
     """
 
     def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -187,16 +187,16 @@ def resample(
 
     out = np.empty((data.shape[0], *out_shape), np.float32)
     mask = np.empty(out_shape, np.uint8)
-    for row, band, good in resample_bands(read, data.shape, matrix, out_shape):
-        out[:, row : row + band.shape[1]] = band
-        mask[row : row + band.shape[1]] = good
+    for row, strip, good in resample_strips(read, data.shape, matrix, out_shape):
+        out[:, row : row + strip.shape[1]] = strip
+        mask[row : row + strip.shape[1]] = good
     return out, mask
 
 
-def resample_bands(
+def resample_strips(
     read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, out_shape: tuple[int, int]
 ) -> Iterator[tuple[int, Floats, Bytes]]:
-    """Resample an image in bands of `BAND_ROWS` output rows; see `resample`.
+    """Resample an image in strips of `STRIP_ROWS` output rows; see `resample`.
 
     Parameters
     ----------
@@ -210,38 +210,38 @@ def resample_bands(
     Yields
     ------
     int, (C, rows, W) float32 array, (rows, W) uint8 array
-        First row, values and validity of the next band, from top to bottom.
+        First row, values and validity of the next strip, from top to bottom.
 
     Notes
     -----
-    Memory: one band of output rows, as wide as the wider of sensor and output, and `CHUNK_ROWS` rows of the
+    Memory: one strip of output rows, as wide as the wider of sensor and output, and `CHUNK_ROWS` rows of the
     sensor; it grows neither with the height nor with the scale.
     """
     if is_separable(matrix, out_shape):
-        yield from _separable_bands(read, in_shape, matrix, out_shape)
+        yield from _separable_strips(read, in_shape, matrix, out_shape)
     else:
-        yield from _affine_bands(read, in_shape, matrix, out_shape)
+        yield from _affine_strips(read, in_shape, matrix, out_shape)
 
 
-def _separable_bands(
+def _separable_strips(
     read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, out_shape: tuple[int, int]
 ) -> Iterator[tuple[int, Floats, Bytes]]:
     (_, height, width), (rows, columns) = in_shape, out_shape
     vertical = axis_weights(height, rows, matrix[1][1], matrix[1][2])
     across = axis_weights(width, columns, matrix[0][0], matrix[0][2])
-    for row in range(0, rows, BAND_ROWS):
-        stop = min(row + BAND_ROWS, rows)
+    for row in range(0, rows, STRIP_ROWS):
+        stop = min(row + STRIP_ROWS, rows)
         values, weight, area = _down(read, in_shape, vertical, row, stop)
-        band = _across(values, across.data)
+        strip = _across(values, across.data)
         if weight is None or area is None:
             fraction = np.outer(_sums(vertical.area)[row:stop], _sums(across.area))
         else:
             total = _across(weight[None], across.data)[0]
             fraction = _across(area[None], across.area)[0]
-            band /= np.where(total > 1e-3, total, 1.0)
+            strip /= np.where(total > 1e-3, total, 1.0)
         good = fraction >= 0.5 - 1e-4
-        band[:, ~good] = 0.0
-        yield row, band, good.astype(np.uint8) * np.uint8(255)
+        strip[:, ~good] = 0.0
+        yield row, strip, good.astype(np.uint8) * np.uint8(255)
 
 
 def _sums(weights: Any) -> Floats:
@@ -294,22 +294,22 @@ def _transpose(plane: Floats, out: Floats) -> None:
         out[:, start : start + TRANSPOSED] = plane[start : start + TRANSPOSED].T
 
 
-def _affine_bands(
+def _affine_strips(
     read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, out_shape: tuple[int, int]
 ) -> Iterator[tuple[int, Floats, Bytes]]:
-    """Any affine matrix, in tiles that need about `CHUNK_ROWS` sensor rows: of a small turn, whole bands."""
+    """Any affine matrix, in tiles that need about `CHUNK_ROWS` sensor rows: of a small turn, whole strips."""
     rows, columns = out_shape
     across, down = abs(matrix[1][0]), abs(matrix[1][1])
     high, wide = (max(1, floor(CHUNK_ROWS / 2 / max(rate, 1e-9))) for rate in (down, across))
-    for row in range(0, rows, BAND_ROWS):
-        stop = min(row + BAND_ROWS, rows)
-        band = np.zeros((in_shape[0], stop - row, columns), np.float32)
+    for row in range(0, rows, STRIP_ROWS):
+        stop = min(row + STRIP_ROWS, rows)
+        strip = np.zeros((in_shape[0], stop - row, columns), np.float32)
         good = np.zeros((stop - row, columns), np.uint8)
         for top in range(row, stop, high):
             for left in range(0, columns, wide):
                 window = (top, min(top + high, stop), left, min(left + wide, columns))
-                _affine_tile(read, in_shape, matrix, window, band[:, top - row :], good[top - row :])
-        yield row, band, good
+                _affine_tile(read, in_shape, matrix, window, strip[:, top - row :], good[top - row :])
+        yield row, strip, good
 
 
 def _affine_tile(
@@ -317,10 +317,10 @@ def _affine_tile(
     in_shape: tuple[int, ...],
     matrix: Matrix,
     window: tuple[int, int, int, int],
-    band: Floats,
+    strip: Floats,
     good: Bytes,
 ) -> None:
-    """One tile (top, bottom, left, right) of output pixels, written to rows from 0 of a band and its validity."""
+    """One tile (top, bottom, left, right) of output pixels, written to rows from 0 of a strip and its validity."""
     _, height, width = in_shape
     top, bottom, left, right = window
     (first, last), (start, end) = _reach(matrix, window, (height, width))
@@ -332,7 +332,7 @@ def _affine_tile(
     for column in range(left, right, step):
         part = (top, bottom, column, min(column + step, right))
         where = (slice(0, bottom - top), slice(column, part[3]))
-        band[:, *where], good[where] = _sampled(rows, mask, (first, height), matrix, part, samples)
+        strip[:, *where], good[where] = _sampled(rows, mask, (first, height), matrix, part, samples)
 
 
 def _reach(

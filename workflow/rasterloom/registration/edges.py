@@ -31,16 +31,16 @@ PATCH = 6
 
 @dataclass(frozen=True)
 class Peak:
-    """The best shift of a cross-correlation.
+    """The best shift between two images, by a surface of likeness over shifts.
 
     Attributes
     ----------
     shift : (dx, dy)
         In pixels; the ground seen at x of the first image is seen at x + dx of the second.
     height : float
-        Correlation of the signals there, -1..1.
+        Likeness there: a correlation, -1..1, or a share of variance that is explained, 0..1.
     second : float
-        The highest correlation outside the peak's surroundings, over the shifts of `lags`.
+        The highest likeness outside the peak's surroundings, over the shifts of `lags`.
     """
 
     shift: tuple[float, float]
@@ -216,12 +216,18 @@ def correlation_peak(one: Spectra, other: Spectra, pair: tuple[int, int], width:
     norm = float(np.sqrt(one.energy[pair[0]] * other.energy[pair[1]]))
     if norm == 0:
         return Peak((0.0, 0.0), 0.0, 0.0)
-    far, used = lags(reach), replace(other, items=other.items[pair[1] : pair[1] + 1])
-    window = correlations(one, pair[0], used, far)[0] / norm
-    column, row = top(window, reach)
-    others = window[rivals(far, row, column, width)]
-    shift = sharp_top(window, (column, row)) if exact else (float(column), float(row))
-    height = float(window[row + len(far) // 2, column + len(far) // 2])
+    used = replace(other, items=other.items[pair[1] : pair[1] + 1])
+    window = correlations(one, pair[0], used, lags(reach))[0] / norm
+    return peak_of(window, reach, width, exact)
+
+
+def peak_of(surface: NDArray[Any], reach: int, width: float, exact: bool = True) -> Peak:
+    """The best shift of a surface, (L, L), of likeness at the shifts of `lags`; see `correlation_peak`."""
+    far = lags(reach)
+    column, row = top(surface, reach)
+    others = surface[rivals(far, row, column, width)]
+    shift = sharp_top(surface, (column, row)) if exact else (float(column), float(row))
+    height = float(surface[row + len(far) // 2, column + len(far) // 2])
     return Peak(shift, height, float(others.max()) if others.size else 0.0)
 
 

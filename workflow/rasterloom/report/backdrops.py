@@ -68,9 +68,9 @@ def read_window(
 
     Notes
     -----
-    Memory: the picture, and bands of rows of the stack; nothing that grows with the height of the scene.
+    Memory: the picture, and strips of rows of the stack; nothing that grows with the height of the scene.
     """
-    from rasterloom.raster.resample import resample_bands
+    from rasterloom.raster.resample import resample_strips
     from rasterloom.raster.stacks import open_stack
 
     with open_stack(path) as stack:
@@ -90,7 +90,7 @@ def read_window(
         matrix = [[across[0], 0.0, across[1]], [0.0, down[0], down[1]]]
         image = np.zeros((shape[0], frame.rows, frame.columns), np.float32)
         mask = np.zeros((frame.rows, frame.columns), np.bool_)
-        for row, values, good in resample_bands(read, shape, matrix, (frame.rows, frame.columns)):
+        for row, values, good in resample_strips(read, shape, matrix, (frame.rows, frame.columns)):
             image[:, row : row + values.shape[1]] = values
             mask[row : row + values.shape[1]] = good != 0
     return image, mask

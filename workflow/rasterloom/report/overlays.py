@@ -110,7 +110,7 @@ def draw_overlays(
 
     Notes
     -----
-    Memory: some pictures, and bands of rows of a stack; nothing that grows with the scenes or their size.
+    Memory: some pictures, and strips of rows of a stack; nothing that grows with the scenes or their size.
     """
     stacked = {name for names in job.spec["scale_sensors"].values() for name in names}
     shown = [row for row in rows if row.estimated and row.scene in sizes and row.sensor in stacked]

@@ -9,8 +9,8 @@ from typing import Any
 
 from rasterloom.errors import StoreError
 from rasterloom.project.project import Project
-from rasterloom.raster.means import Plane, finest, mean_bands, plane_shape
-from rasterloom.raster.planes import write_plane
+from rasterloom.raster.means import Plane, finest, mean_strips, plane_shape
+from rasterloom.raster.planes import open_plane, write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
@@ -74,15 +74,12 @@ def wanted(job: Job) -> Iterator[Wanted]:
 
 def _write(path: Path, members: Sequence[tuple[Path, Path]], reference: str) -> str:
     """Write the mean of members, each a prediction and its stack, and give its digest."""
-    import zarr
-
     from rasterloom.raster.stacks import open_stack
 
     with ExitStack() as opened:
         files = {stack: opened.enter_context(open_stack(stack)) for _, stack in members}
         valid = [Plane(files[stack].valid, files[stack].sensors.index(reference)) for _, stack in members]
-        stores = [opened.enter_context(zarr.storage.ZipStore(member, mode="r")) for member, _ in members]
-        arrays: list[Any] = [zarr.open_group(store, mode="r")["probability"] for store in stores]
+        arrays = [opened.enter_context(open_plane(member, "probability")) for member, _ in members]
         for (member, stack), array, plane in zip(members, arrays, valid, strict=True):
             if plane_shape(array) != plane.shape:
                 raise StoreError(
@@ -90,4 +87,4 @@ def _write(path: Path, members: Sequence[tuple[Path, Path]], reference: str) -> 
                     "belong to different runs; run the workflow again"
                 )
         shape = finest([plane_shape(array) for array in arrays])
-        return write_plane(path, "probability", shape, mean_bands(arrays, shape, valid))
+        return write_plane(path, "probability", shape, mean_strips(arrays, shape, valid))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.labels.record import label_item, read_labels
-from rasterloom.polygons.coverage import coverage_bands
+from rasterloom.polygons.coverage import coverage_strips
 from rasterloom.project.project import Project
 from rasterloom.raster.grid import Matrix
 from rasterloom.raster.planes import write_plane
@@ -71,4 +71,4 @@ def wanted(job: Job) -> Iterator[Wanted]:
 
 
 def _write(path: Path, polygons: Sequence[Any], matrix: Matrix, shape: tuple[int, int]) -> str:
-    return write_plane(path, "coverage", shape, coverage_bands(polygons, shape, matrix, rows=BLOCK_ROWS))
+    return write_plane(path, "coverage", shape, coverage_strips(polygons, shape, matrix, rows=BLOCK_ROWS))

@@ -6,7 +6,6 @@ if a scene is missing from the store.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.labels.folds import checkpoints_of
+from rasterloom.labels.record import read_folds
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.inference import (
     Predictor,
@@ -104,7 +104,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The prediction of each scene of the batch."""
     spec = job.spec
     models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
-    folds = _folds(job) if spec["labelled"] else {}
+    folds = read_folds(job, spec["group"])["folds"] if spec["labelled"] else {}
     stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
     # a pixel model's result does not depend on how it is computed
     prediction = spec["prediction"] if spec["model"]["kind"] == "unet" else {}
@@ -114,12 +114,6 @@ def wanted(job: Job) -> Iterator[Wanted]:
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
         yield Wanted(scene, key, recipe, inputs, _Given(stack, {fold: models[fold] for fold in chosen}))
-
-
-def _folds(job: Job) -> dict[str, dict[str, list[str]]]:
-    item = job.manifest(f"folds/{job.spec['group']}").items[job.spec["group"]]
-    folds: dict[str, dict[str, list[str]]] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
-    return folds
 
 
 def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:

@@ -9,7 +9,6 @@ its members; ``scales``: tables by name; ``scale_sensors``: by scale the sensors
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import MissingInputError, StoreError
+from rasterloom.labels.record import read_folds
 from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD
+from rasterloom.polygons.thresholds import read_tuning
 from rasterloom.project.project import Project
+from rasterloom.registration.record import references
 from rasterloom.registration.table import read_table as read_shifts
 from rasterloom.registration.table import summarise_shifts
 from rasterloom.report import pages
@@ -126,12 +128,6 @@ def member_classes(spec: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def read_json(job: Job, item: Item) -> dict[str, Any]:
-    """The JSON object that an item holds."""
-    value: dict[str, Any] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))
-    return value
-
-
 def read_polygons(job: Job, item: Item, column: str) -> NDArray[Any]:
     """Polygons, in reference pixel coordinates, of a GeoParquet item: (n,) object array of one of its columns."""
     import geopandas
@@ -211,7 +207,7 @@ def run(job: Job) -> None:
     sizes = reference_sizes(job)
     shifts = [row for row in read_shifts(job.results / "quality/registration.tsv") if row.scene in sizes]
     images, gallery = Images(job, sizes, overview(job.spec["scales"])), Gallery(folder / "pictures")
-    folds = {group: _single(job, f"folds/{group}", group) for group in sorted(set(job.spec["groups"].values()))}
+    folds = {group: read_folds(job, group) for group in sorted(set(job.spec["groups"].values()))}
     names = list(job.spec["classes"])
     rows: list[ScoreRow] = []
     covers: dict[str, Figure] = {}
@@ -255,15 +251,10 @@ def run(job: Job) -> None:
 
 def reference_sizes(job: Job) -> dict[str, tuple[int, int]]:
     """Width and height of the reference image of every scene."""
-    found = {}
-    for scene, item in job.items("registration", job.spec["scenes"]).items():
-        reference = read_json(job, item)["reference"]
-        found[scene] = int(reference["width"]), int(reference["height"])
-    return found
-
-
-def _single(job: Job, name: str, item: str) -> dict[str, Any]:
-    return read_json(job, job.manifest(name).items[item])
+    return {
+        scene: (int(reference["width"]), int(reference["height"]))
+        for scene, reference in references(job, job.spec["scenes"]).items()
+    }
 
 
 def remove_pages(folder: Path, keep: set[str]) -> None:
@@ -344,7 +335,7 @@ def _class(
     validated = {scene for fold in folds["folds"].values() for scene in fold["validation"]}
     labels = job.manifest(f"labels/{name}").items
     counts = {scene: row_count(job, labels[scene]) for scene in job.spec["labelled"][name]}
-    tuning = _single(job, f"tuning/{name}", name)
+    tuning = read_tuning(job, name)
     row = score_row(job.spec, name, scores, counts, tuning)
     chosen = [(scene, part) for part in (HELD_OUT, OUT_OF_FOLD) for scene in scores.ranked(name, part)]
     trained = _in_sample(job, labels, {s: n for s, n in counts.items() if s not in validated})

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from rasterloom.errors import StoreError
+from rasterloom.labels.record import read_folds
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.checkpoint import Arrays, save_checkpoint
 from rasterloom.learning.scenes import open_training_scenes
@@ -34,6 +35,7 @@ from rasterloom.learning.training import (
     train,
 )
 from rasterloom.project.project import Project
+from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
@@ -149,14 +151,10 @@ def _training_data(job: Job) -> _TrainingData:
 
 def _training_scenes(job: Job) -> list[str]:
     """Ids of the scenes that this checkpoint trains on."""
-    import json
-
     spec = job.spec
     if spec["fold"] == "all":
         return list(spec["scenes"])
-    item = job.manifest(f"folds/{spec['group']}").items[spec["group"]]
-    folds: dict[str, dict[str, list[str]]] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
-    return folds[spec["fold"]]["train"]
+    return list(read_folds(job, spec["group"])["folds"][spec["fold"]]["train"])
 
 
 def _trained(job: Job, want: Wanted, state: Path) -> Item:
@@ -176,9 +174,7 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
 
 
 def _normalisation(job: Job, statistics: Mapping[str, Item], stacks: Mapping[str, Item]) -> Normalisation:
-    import json
-
-    tables = [json.loads(job.store.open_path(statistics[s]).read_text(encoding="utf-8")) for s in statistics]
+    tables = [read_json(job.store.open_path(item)) for item in statistics.values()]
     mean, sd = (np.array([n for t in tables for n in t[k]], dtype=np.float32) for k in ("mean", "sd"))
     first = next(iter(stacks.values()))
     with StackReader(job.store.open_path(first), job.spec["sensors"], job.spec["reference"]) as reader:

@@ -8,7 +8,7 @@ from typing import Any
 from rasterloom.polygons.record import polygons_of, write_polygons
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
-from rasterloom.registration.record import read_reference
+from rasterloom.registration.record import references
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
@@ -65,10 +65,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
     from rasterloom.polygons.thresholds import read_tuning, threshold_of
 
     name, scenes, settings = job.spec["class"], list(job.spec["scenes"]), job.spec["polygons"]
-    ensembles, registrations = job.items(f"ensembles/{name}", scenes), job.items("registration", scenes)
+    ensembles, placed = job.items(f"ensembles/{name}", scenes), references(job, scenes)
     tuned = read_tuning(job, name)
     for scene in scenes:
-        reference = read_reference(job.store.open_path(registrations[scene]))
+        reference = {key: placed[scene].get(key) for key in ("width", "height", "transform", "crs")}
         recipe = {"class": name, "scene": scene, "polygons": settings, "threshold": threshold_of(tuned, scene)}
         given = {"ensemble": ensembles[scene].digest, "reference": reference}
         yield Wanted(scene, job.key(recipe, given), recipe, given, ensembles[scene])

@@ -10,21 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset import Dataset, load_dataset
-from rasterloom.dataset.contest_ids import CLASS_NAMES
+from rasterloom.dataset.contest_ids import CLASS_NAMES, SENSORS
 from rasterloom.dataset.sheet import COLUMNS
 from rasterloom.errors import InputError, LabelError, MissingInputError, RasterloomError
 from rasterloom.tools.inspect.oddities import Oddity
 
 CLASSES = {name: number for number, name in CLASS_NAMES.items()}
 """Classes of the Dstl contest as config.yaml names them."""
-
-BANDS: Mapping[str, tuple[str, ...]] = {
-    "rgb": ("red", "green", "blue"),
-    "p": ("pan",),
-    "m": ("coastal", "blue", "green", "yellow", "red", "red edge", "NIR 1", "NIR 2"),
-    "a": tuple(f"SWIR {number}" for number in range(1, 9)),
-}
-"""Bands of the contest's sensors."""
 
 DSTL_SIGNS = (
     "three_band",
@@ -89,12 +81,8 @@ def from_configuration(files: list[Path]) -> Found:
 
 def from_dstl(root: Path) -> Found | Oddity:
     """The contest's files in a folder; an Oddity that says why a run would not take them."""
-    sensors: dict[str, dict[str, Any]] = {
-        "rgb": {"reference": True, "bands": 3},
-        "p": {"bands": 1},
-        "m": {"bands": 8},
-        "a": {"bands": 8},
-    }
+    sensors: dict[str, dict[str, Any]] = {name: {"bands": len(sensor.bands)} for name, sensor in SENSORS.items()}
+    sensors["rgb"]["reference"] = True
     truth = next((str(path) for path in sorted(root.glob("truth*.csv"))), None)
     options: dict[str, Any] = {"layout": "dstl", "root": str(root), "truth": truth}
     why = ""

@@ -23,12 +23,12 @@ from rasterloom.labels.files import (
     read_mask,
     read_reference,
     read_vector,
-    transformed,
 )
 from rasterloom.labels.geometry import Polygons, clip, mask_polygons, parse_wkt, polygon_parts
 from rasterloom.labels.wkt_tables import TABLES
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
-from rasterloom.raster.files import open_raster, tiff_size
+from rasterloom.raster.files import open_raster, raster_info
 from rasterloom.tools.inspect.oddities import Oddity
 from rasterloom.tools.inspect.survey import Progress
 
@@ -202,7 +202,8 @@ def _dstl(dataset: Dataset, found: LabelSurvey, progress: Progress) -> None:
     for entry in dataset.scenes.values():
         if entry.labelled and dataset.reference in entry.sensors:
             try:
-                images[entry.id] = tiff_size(Path(entry.sensors[dataset.reference][0].path))
+                info = raster_info(entry.sensors[dataset.reference][0].path)
+                images[entry.id] = info.width, info.height
             except RasterloomError as error:
                 found.oddities.append(Oddity("labels that cannot be placed", str(error), stops=True))
     for scene in sorted(images.keys() - sizes.keys()):
@@ -229,7 +230,7 @@ def _dstl(dataset: Dataset, found: LabelSurvey, progress: Progress) -> None:
                         for row in rows.get((scene, name), [])
                     ]
                     where = f"{path} (scene {scene}, class {name})"
-                    facts = measured(transformed(geometries, matrix), where, *images[scene])
+                    facts = measured(list(transformed(geometries, matrix)), where, *images[scene])
                 except RasterloomError as error:
                     found.oddities.append(Oddity("labels that cannot be used as they are", str(error), stops=True))
                     continue

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from rasterloom.dataset import Dataset, Scene
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.errors import RasterloomError
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import nominal_matrix
 from rasterloom.raster.scan import SATURATED_SHARE
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.tools.inspect.found import BANDS, Found, as_mapping
+from rasterloom.tools.inspect.found import Found, as_mapping
 from rasterloom.tools.inspect.grounds import footprint, same_ground
 from rasterloom.tools.inspect.oddities import Oddity
 from rasterloom.tools.inspect.pixels import BUDGET, Header, Look, look, merged, read_header
@@ -308,7 +309,7 @@ def band_names(found: Found, name: str, seen: Mapping[str, Look]) -> list[str]:
 
     scene = next(iter(seen))
     if found.dataset.layout == "dstl":
-        return list(BANDS[name])
+        return list(SENSORS[name].bands)
     called: list[str] = []
     for file, header in zip(found.dataset.scenes[scene].sensors[name], seen[scene].headers, strict=True):
         own = list(header.bands) or [""] * seen[scene].info.bands

@@ -17,9 +17,6 @@ U8 = NDArray[np.uint8]
 
 U16 = NDArray[np.uint16]
 
-GSD = 0.31
-"""Ground sampling distance of RGB and P in metres per pixel."""
-
 MARGIN = 96
 """Ground drawn beyond each border of the tile, in RGB pixels: covers the largest shift and the widest point spread."""
 

@@ -12,9 +12,9 @@ from shapely.affinity import translate
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from rasterloom.dataset.contest_ids import ground_of
+from rasterloom.dataset.contest_ids import GSD, ground_of
 from rasterloom.tools.scenes.ids import generator
-from rasterloom.tools.scenes.model import F32, GSD, MARGIN, U8, Box, Crown, Field, Ground
+from rasterloom.tools.scenes.model import F32, MARGIN, U8, Box, Crown, Field, Ground
 from rasterloom.tools.scenes.shapes import Window, rectangle, rings, swept, window
 
 Sink = Callable[[str, F32], None]
