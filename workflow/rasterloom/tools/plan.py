@@ -226,5 +226,5 @@ def retrained(dag: Dag) -> list[str]:
         return [f"{nothing} (`statistics` names the scenes that it is made of).", labelled]
     return [
         "WARNING: `statistics: all`: any new image in the data set changes the normalisation. It trains",
-        f"all {count} and predicts all scenes again. With `statistics: train` a scene to predict does not.",
+        f"all {count} and predicts all scenes again. `statistics: train` avoids this.",
     ]
