@@ -1,4 +1,4 @@
-"""Why an artifact is stale: what differs from the one before, and which key of the configuration says so."""
+"""Why an artifact is stale: what differs from the earlier one, and which key of the configuration decides it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rasterloom.config.overlays import without_nulls
 from rasterloom.config.recipe import Recipe
 
 PENDING = "pending:"
-"""What the digest of an artifact begins with that a run would compute first."""
+"""Beginning of the digest of an artifact that a run has yet to compute."""
 
 NOTHING = "nothing"
-"""How a value is shown that one side does not have."""
+"""Stands for a value that one side lacks."""
 
 _SHOWN = 60
-"""Characters of a table or list that are shown; of a longer one, how many entries it has."""
+"""Characters of a table or list that are shown; of a longer one only the number of entries is."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Change:
     Attributes
     ----------
     path : str
-        Key of the configuration (``classes.trees.training.steps``), or ``inputs. ...`` for what it is made from.
+        Key of the configuration (``classes.trees.training.steps``), or ``inputs. ...`` for an input of the artifact.
     old, new : str
         The values, as text.
     """
@@ -41,7 +41,7 @@ class Change:
 
 
 def differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Path, old and new value of every leaf that differs between two nested tables; None for what is not there.
+    """Path, old and new value of every leaf that differs between two nested tables; None for a missing value.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def _is_list(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as text: digests by their first digits, pending ones by what they wait for, long lists by length."""
+    """A value as text: a digest by its first digits, a pending one by its artifact, a long list by its length."""
     if value is None:
         return NOTHING
     if isinstance(value, str):
@@ -88,7 +88,7 @@ class KeyPaths:
     merged : mapping
         The configuration as YAML gave it, overlays merged.
     before : mapping
-        That of the latest run; empty if there was none.
+        The configuration of the latest run; empty if there was none.
     """
 
     def __init__(self, recipe: Recipe, merged: Mapping[str, Any], before: Mapping[str, Any]) -> None:
