@@ -43,7 +43,7 @@ def name_stack(dag: Dag, store: Store, scale: str, scene: str, size: int) -> Non
     Manifest("stack", {scene: work.committed()}).write(dag.results / f"stacks/{scale}/{scene}.json")
 
 
-def stack_bytes(sizes: Sizes, side: int) -> float:
+def stack_bytes(side: int) -> float:
     """Bytes that a stack of the contest's 20 channels is estimated to take."""
     return ITEM_BYTES + BYTES["stack"] * 20 * side**2
 
@@ -99,7 +99,7 @@ def test_space_counts_only_sensors_that_a_scene_has(dag: Dag, sizes: Sizes) -> N
 
 def test_space_learns_from_stacks_of_the_same_scale_then_of_others(dag: Dag, sizes: Sizes) -> None:
     store = Store.of(dag.results)
-    small, middle = stack_bytes(sizes, 1024), stack_bytes(sizes, 2048)
+    small, middle = stack_bytes(1024), stack_bytes(2048)
     for scene in PREDICT:
         name_stack(dag, store, "s1024", scene, round(small * 2))
     before = space(dag, sizes, store)["stack"]
