@@ -32,6 +32,7 @@ OVERLAY: Table = {
     "statistics": "train",
 }
 SCENES, TRAIN = 4, 3
+pytestmark = pytest.mark.slow
 
 
 class Small:

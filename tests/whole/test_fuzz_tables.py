@@ -15,6 +15,7 @@ from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.dataset.contest_tables import grid_sizes, read_sample, sample_rows, table_bytes, wkt_rows
 from rasterloom.errors import RasterloomError
 
+pytestmark = pytest.mark.slow
 HEADER = "ImageId,ClassType,MultipolygonWKT"
 VALID = {
     "sheet": "scene\tsplit\tgroup\tfold\trgb\tnir\tlabels\tlabels:houses\tclasses\n"
