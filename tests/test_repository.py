@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -118,6 +119,7 @@ def test_snakefile_is_a_table_of_contents() -> None:
 # Dependencies ----------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def code_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -144,9 +146,14 @@ def imported() -> dict[str, str]:
     return {name: path.name for path in LIBRARY.rglob("*.py") for name in imports_of(path)}
 
 
+@pytest.fixture(scope="module")
+def engines() -> set[str]:
+    """The packages that the library names as engines of others."""
+    return {name for path in LIBRARY.rglob("*.py") for name in engines_of(path)}
+
+
 @pytest.mark.parametrize("requirement", [d for d in dependencies() if name_of(d) != "snakemake"])
-def test_dependency_is_used_by_the_library(requirement: str, imported: dict[str, str]) -> None:
-    engines = {name for path in LIBRARY.rglob("*.py") for name in engines_of(path)}
+def test_dependency_is_used_by_the_library(requirement: str, imported: dict[str, str], engines: set[str]) -> None:
     name = name_of(requirement)
     assert IMPORT_NAMES.get(name, name) in imported.keys() | engines
 
