@@ -23,6 +23,11 @@ settings.register_profile("rasterloom", deadline=None, max_examples=50, derandom
 settings.load_profile("rasterloom")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker waits for another at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own store, or wish to recompute, must not reach the tests."""

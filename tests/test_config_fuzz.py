@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,8 @@ from conftest import ROOT
 from rasterloom.config import Config, load_config, read_config_files, resolve
 from rasterloom.config.load import recorded
 from rasterloom.errors import ConfigError
+
+pytestmark = pytest.mark.slow
 
 Table = dict[str, Any]
 Path = tuple[Any, ...]

@@ -204,6 +204,7 @@ def test_spec_ignores_the_order_of_keys_in_the_configuration(settings_table: Tab
     }
 
 
+@pytest.mark.slow
 def test_spec_and_order_of_outputs_are_the_same_in_every_process(settings_table: Table) -> None:
     """Iterating over a set of strings differs from process to process: Snakemake would see other parameters."""
     code = (

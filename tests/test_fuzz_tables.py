@@ -16,6 +16,7 @@ from rasterloom.dataset.dstl import grid_sizes, sample_rows, table_bytes, wkt_ro
 from rasterloom.errors import RasterloomError
 from rasterloom.submission import read_sample
 
+pytestmark = pytest.mark.slow
 HEADER = "ImageId,ClassType,MultipolygonWKT"
 VALID = {
     "sheet": "scene\tsplit\tgroup\tfold\trgb\tnir\tlabels\tlabels:houses\tclasses\n"

@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 20, 10
 SCENE = box(0, 0, WIDTH, HEIGHT)
 TOLERANCE = 1e-6
 
-pytestmark = pytest.mark.filterwarnings("ignore:'crs' was not provided")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:'crs' was not provided")]
 
 # Coordinates around the scene, on its corners and edges more often than elsewhere, and some that no image has.
 COORDINATES = st.one_of(

@@ -33,6 +33,7 @@ OVERLAY: Table = {
     "statistics": "train",
 }
 SCENES, TRAIN = 4, 3
+pytestmark = pytest.mark.slow
 
 
 class Small:
