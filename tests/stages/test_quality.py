@@ -146,7 +146,7 @@ def test_read_table_errors(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="run the stage `quality` first"):
         read_table(tmp_path / "inputs.tsv")
     (tmp_path / "inputs.tsv").write_text("scene\tother\n")
-    with pytest.raises(StoreError, match="not a table of findings .*: delete it"):
+    with pytest.raises(StoreError, match=r"not a table of findings .*: delete it"):
         read_table(tmp_path / "inputs.tsv")
 
 

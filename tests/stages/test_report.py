@@ -21,8 +21,10 @@ from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.polygons.scores import COLUMNS
 from rasterloom.registration.table import ShiftRow
 from rasterloom.registration.table import table as shifts_table
+from rasterloom.report.classes import read_scores
 from rasterloom.report.findings import Finding
 from rasterloom.report.findings import table as findings_table
+from rasterloom.report.members import member_classes
 from rasterloom.stages import report
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -108,7 +110,7 @@ class Results:
                 name,
                 {"folds": {"fold-0": {"train": ["two"], "validation": ["one"]}}, "note": None},
             )
-        for member in report.member_classes(self.spec):
+        for member in member_classes(self.spec):
             for fold in self.spec["folds"]:
                 self.model(member, fold, options.get("history", "unet" in member))
         self.scores(options.get("scores", SCORES))
@@ -369,7 +371,7 @@ def test_inputs_ask_for_all_stacks_that_an_overlay_may_be_drawn_from() -> None:
 def test_read_scores_of_another_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "score.tsv"
     with pytest.raises(MissingInputError, match="stage `score`"):
-        report.read_scores(path)
+        read_scores(path)
     path.write_text("a\tb\n1\t2\n")
     with pytest.raises(StoreError, match=r"score\.tsv is not a table of scores"):
-        report.read_scores(path)
+        read_scores(path)

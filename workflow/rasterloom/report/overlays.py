@@ -6,20 +6,21 @@ likewise where a turn was found as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from math import ceil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.raster.grid import Matrix, compose, invert
+from rasterloom.raster.stacks import open_stack
 from rasterloom.registration.motions import moved_by, translation
 from rasterloom.registration.table import ShiftRow
-from rasterloom.report.backdrops import Gallery, overview, read_window
-from rasterloom.report.pages import Overlay
+from rasterloom.report.backdrops import Images, overview, read_window
+from rasterloom.report.pages import Picture
 from rasterloom.report.pictures import (
     Bytes,
     Colour,
@@ -30,11 +31,8 @@ from rasterloom.report.pictures import (
     muted,
     stretch_limits,
     stretched,
+    tinted,
 )
-from rasterloom.store.job import Job
-
-if TYPE_CHECKING:
-    from rasterloom.report.pages import Picture
 
 MOST = 6
 """Registrations that are shown, the worst ones."""
@@ -74,6 +72,9 @@ BOTH: Colour = (255, 255, 255)
 
 Mask = NDArray[np.bool_]
 
+Shown = tuple[Floats, Mask]
+"""Bands, (C, H, W), and where they are valid, (H, W)."""
+
 
 def overlay_scales(spec: Mapping[str, Any]) -> list[str]:
     """Scales from which overlays may be drawn, of all scenes, as it is not known beforehand which are the worst."""
@@ -93,104 +94,70 @@ def overlay_legend(reference: str) -> list[tuple[str, str]]:
     return [(hexadecimal(colour), text) for colour, text in entries]
 
 
-def draw_overlays(
-    job: Job, rows: Sequence[ShiftRow], sizes: Mapping[str, tuple[int, int]], gallery: Gallery
-) -> list[Overlay]:
-    """The worst of the registrations that were, or should have been, estimated.
+def draw_overlays(images: Images, rows: Sequence[ShiftRow]) -> list[tuple[ShiftRow, list[Picture]]]:
+    """The worst of the registrations that were, or should have been, estimated, and pictures of them before and after.
 
     Parameters
     ----------
-    job : Job
-        Of the report.
+    images : Images
     rows : sequence of ShiftRow
         The worst first.
-    sizes : mapping of scene to (width, height)
-        Of the reference images.
-    gallery : Gallery
 
     Notes
     -----
-    Memory: some pictures, and bands of rows of a stack; nothing that grows with the scenes or their size.
+    Memory: some pictures, and strips of a stack; nothing that grows with the scenes or their size.
     """
-    stacked = {name for names in job.spec["scale_sensors"].values() for name in names}
-    shown = [row for row in rows if row.estimated and row.scene in sizes and row.sensor in stacked]
-    return [Overlay(row, _draw(job, row, sizes[row.scene], gallery)) for row in shown[:MOST]]
+    stacked = {name for names in images.job.spec["scale_sensors"].values() for name in names}
+    shown = [row for row in rows if row.estimated and row.scene in images.sizes and row.sensor in stacked]
+    return [(row, _draw(images, row)) for row in shown[:MOST]]
 
 
-@dataclass(frozen=True)
-class _Planes:
-    """The planes of reference and sensor in the stack of a scene."""
-
-    path: Path
-    reference: str
-    sensor: str
-    size: tuple[int, int]
-
-    @property
-    def cell(self) -> float:
-        """Side of a pixel of the stack, in reference pixels."""
-        from rasterloom.raster.stacks import open_stack
-
-        with open_stack(self.path) as stack:
-            return max(self.size[0] / stack.shape[1], self.size[1] / stack.shape[0])
-
-    def read(self, frame: Frame) -> tuple[NDArray[Any], Mask, NDArray[Any], Mask]:
-        """Bands and validity of the reference, and of the sensor."""
-        return (
-            *read_window(self.path, self.reference, frame, self.size),
-            *read_window(self.path, self.sensor, frame, self.size, every=True),
-        )
-
-
-def _planes(job: Job, row: ShiftRow, size: tuple[int, int]) -> _Planes:
-    item = job.items(f"stacks/{scale_of(job.spec, row.sensor)}", [row.scene])[row.scene]
-    return _Planes(job.store.open_path(item), job.spec["reference"], row.sensor, size)
-
-
-def _draw(job: Job, row: ShiftRow, size: tuple[int, int], gallery: Gallery) -> list[Picture]:
+def _draw(images: Images, row: ShiftRow) -> list[Picture]:
     """Before and after, or the one picture of a sensor that was not moved."""
-    planes, frame = _planes(job, row, size), fitted(0.0, 0.0, *size, LONGEST)
-    side = window_side(row.pixel, planes.cell, size)
+    path, size = images.stack(scale_of(images.job.spec, row.sensor), row.scene), images.sizes[row.scene]
+    with open_stack(path) as stack:
+        cell = max(size[0] / stack.shape[1], size[1] / stack.shape[0])
+    side, frame = window_side(row.pixel, cell, size), fitted(0.0, 0.0, *size, LONGEST)
+    read_reference = partial(read_window, path, images.job.spec["reference"], size=size)
+    read_sensor = partial(read_window, path, row.sensor, size=size, every=True)
     if side is not None:
-        frame = busiest(planes, frame, side, row.pixel)
-    reference, good, after, valid = planes.read(frame)
+        frame = busiest(read_reference(frame), read_sensor(frame), frame, side, row.pixel)
+    under, after = read_reference(frame), read_sensor(frame)
     blur, wider = blurs(row.pixel, frame)
-    limits = stretch_limits(after, valid)
-    base = muted(stretched(reference, good, stretch_limits(reference, good)), 0.0, 0.5)
-    red = edges(reference, good, wider)
-    level = edge_level(after, valid, blur, limits)
+    limits = stretch_limits(*after)
+    base = muted(stretched(*under, stretch_limits(*under)), 0.0, 0.5)
+    red = edges(*under, wider)
+    level = edge_level(*after, blur, limits)
     stem = f"registration.{row.scene}.{row.sensor}"
     extent = "The whole scene" if side is None else f"A window of {side:.0f} x {side:.0f} pixels of the image"
-    picture = overlaid(base, red, edges(after, valid, blur, limits, level))
+    picture = overlaid(base, red, edges(*after, blur, limits, level))
     if row.shift == (0.0, 0.0) and row.turn == 0:
-        return [gallery.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
-    before, seen = unmoved(planes, row, frame)
-    first = overlaid(base, red, edges(before, seen, blur, limits, level))
+        return [images.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
+    before = overlaid(base, red, edges(*unmoved(read_sensor, row, frame, size), blur, limits, level))
     return [
-        gallery.put(f"{stem}.before", first, f"{extent}: where the files put it."),
-        gallery.put(f"{stem}.after", picture, "As it was stacked."),
+        images.put(f"{stem}.before", before, f"{extent}: where the files put it."),
+        images.put(f"{stem}.after", picture, "As it was stacked."),
     ]
 
 
-def unmoved(planes: _Planes, row: ShiftRow, frame: Frame) -> tuple[NDArray[Any], Mask]:
+def unmoved(read: Callable[[Frame], Shown], row: ShiftRow, frame: Frame, size: tuple[int, int]) -> Shown:
     """What a frame would show of a sensor if it lay where its files put it: bands, and where they are valid.
 
     A stack shows at x what it would show at motion(x), which is turned and shifted: the reverse brings it back.
     """
     if row.turn == 0:
-        shifted = replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1])
-        return read_window(planes.path, row.sensor, shifted, planes.size, every=True)
+        return read(replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1]))
     import cv2
 
-    back = invert(moved_by(row.shift, row.turn, planes.size))
+    back = invert(moved_by(row.shift, row.turn, size))
     wide = around(frame, back)
-    bands, valid = read_window(planes.path, row.sensor, wide, planes.size, every=True)
+    bands, valid = read(wide)
     inner = compose(invert(wide.matrix), compose(back, frame.matrix))
     centres = compose(translation((-0.5, -0.5)), compose(inner, translation((0.5, 0.5))))
-    place, size = np.array(centres), (frame.columns, frame.rows)
+    place, shape = np.array(centres), (frame.columns, frame.rows)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    turned = [cv2.warpAffine(np.ascontiguousarray(band), place, size, flags=flags) for band in bands]
-    share = cv2.warpAffine(valid.astype(np.float32), place, size, flags=flags)
+    turned = [cv2.warpAffine(np.ascontiguousarray(band), place, shape, flags=flags) for band in bands]
+    share = cv2.warpAffine(valid.astype(np.float32), place, shape, flags=flags)
     return np.stack(turned), np.asarray(share > 0.99)
 
 
@@ -224,25 +191,18 @@ def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | Non
     return side if side * MUCH_MORE < min(size) else None
 
 
-def busiest(planes: _Planes, whole: Frame, side: float, pixel: float) -> Frame:
+def busiest(reference: Shown, sensor: Shown, whole: Frame, side: float, pixel: float) -> Frame:
     """The frame of the square window, a side long, in which both reference and sensor have most edges."""
     import cv2
 
-    reference, good, sensor, valid = planes.read(whole)
     blur, wider = blurs(pixel, whole)
     span = [max(1, round(side / 2 * scale)) for scale in whole.scale]
-    means = [strength(reference, good, wider), strength(sensor, valid, blur)]
+    means: list[NDArray[Any]] = [strength(*reference, wider), strength(*sensor, blur)]
     for _ in range(2):  # twice over half a side: what is in the middle counts most
-        means = [
-            np.asarray(cv2.boxFilter(mean, -1, (span[0], span[1]), borderType=cv2.BORDER_CONSTANT), np.float32)
-            for mean in means
-        ]
+        means = [cv2.boxFilter(mean, -1, span, borderType=cv2.BORDER_CONSTANT) for mean in means]
     row, column = np.unravel_index(int(np.minimum(*means).argmax()), means[0].shape)
-    centre = ((column + 0.5) / whole.scale[0], (row + 0.5) / whole.scale[1])
-    x, y = (
-        float(np.clip(middle - side / 2, 0.0, extent - side))
-        for middle, extent in zip(centre, planes.size, strict=True)
-    )
+    centre = np.array([column + 0.5, row + 0.5]) / whole.scale
+    x, y = np.clip(centre - side / 2, 0.0, np.array([whole.width, whole.height]) - side).tolist()
     return fitted(round(x), round(y), side, side, LONGEST)
 
 
@@ -355,8 +315,4 @@ def overlaid(base: Bytes, reference: Floats, sensor: Floats) -> Bytes:
         Opacity of the edges, 0..1.
     """
     both = np.minimum(reference, sensor)
-    parts = ((reference - both, REFERENCE), (sensor - both, SENSOR), (both, BOTH))
-    out = base.astype(np.float32) * (1.0 - np.maximum(reference, sensor))[..., None]
-    for part, colour in parts:
-        out += part[..., None] * np.array(colour, np.float32)
-    return np.asarray(np.rint(np.clip(out, 0, 255)), dtype=np.uint8)
+    return tinted(base, np.stack([reference - both, sensor - both, both]), (REFERENCE, SENSOR, BOTH), alpha=1.0)

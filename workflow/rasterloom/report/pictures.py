@@ -284,18 +284,12 @@ def error_fractions(predicted: Geometries, true: Geometries, frame: Frame, super
     Memory: five bytes for each of ``rows * columns * supersample ** 2`` cells.
     """
     one, other = burnt(predicted, frame, supersample), burnt(true, frame, supersample)
-    parts = (one & other, one & ~other, ~one & other)
-    return np.stack([_mean_cells(part, supersample) for part in parts])
+    return np.stack([_mean_cells(part, supersample) for part in (one & other, one & ~other, ~one & other)])
 
 
 def _mean_cells(cells: Bytes, factor: int) -> Floats:
-    rows, columns = cells.shape[0] // factor, cells.shape[1] // factor
-    total = np.zeros((rows, columns), np.float32)
-    for i in range(factor):
-        for j in range(factor):
-            total += cells[i::factor, j::factor]
-    total /= factor * factor
-    return total
+    rows, columns = (side // factor for side in cells.shape)
+    return np.asarray(cells.reshape(rows, factor, columns, factor).mean(axis=(1, 3), dtype=np.float32))
 
 
 def jaccard(fractions: Floats) -> float | None:
