@@ -89,12 +89,9 @@ def test_read_window_beyond_the_image_is_not_valid(tmp_path: Path, x: float, see
     assert image[0, 8, 3] == (9 if seen[0] else 0)
 
 
-def test_images_keep_their_own_pictures_alone(tmp_path: Path) -> None:
+def test_images_put_writes_a_picture_and_says_where(tmp_path: Path) -> None:
     images = Images(make_job(tmp_path, {"stage": "report"}), {})
-    images.remove_stale()
-    images.folder.mkdir(parents=True)
-    (images.folder / "old.jpg").write_text("stale")
     picture = images.put("a", np.zeros((4, 6, 3), np.uint8), "text")
-    images.remove_stale()
     assert [path.name for path in images.folder.iterdir()] == ["a.jpg"]
     assert (picture.file, picture.width, picture.height) == ("pictures/a.jpg", 6, 4)
+    assert images.written == {images.folder / "a.jpg"}

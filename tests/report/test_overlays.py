@@ -25,11 +25,9 @@ from rasterloom.report.overlays import (
     SENSOR,
     blurs,
     draw_overlays,
-    edges,
     overlaid,
     overlay_legend,
     overlay_scales,
-    strength,
     window_side,
 )
 from rasterloom.report.pictures import Frame
@@ -37,6 +35,14 @@ from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 
 Floats = NDArray[np.float32]
+
+
+def edges(*given: Any, level: float | None = None) -> Floats:
+    return overlays.edges(overlays.gradients(*given), level)
+
+
+def strength(*given: Any) -> Floats:
+    return overlays.strength(overlays.gradients(*given))
 
 
 def step(column: int = 20, shape: tuple[int, int] = (40, 48)) -> tuple[Floats, NDArray[np.bool_]]:
@@ -84,9 +90,9 @@ def test_edges_of_two_pictures_compare_by_one_level() -> None:
     image, valid = step()
     faint = image * 0.05
     limits = np.array([[0.0, 100.0]], np.float32)
-    level = overlays.edge_level(image, valid, 1.0, limits)
+    level = overlays.edge_level(overlays.gradients(image, valid, 1.0, limits))
     assert edges(faint, valid, 1.0).max() > 0.5
-    assert edges(faint, valid, 1.0, limits, level).max() == 0
+    assert edges(faint, valid, 1.0, limits, level=level).max() == 0
 
 
 def test_blurs_bring_the_reference_to_the_resolution_of_the_sensor() -> None:

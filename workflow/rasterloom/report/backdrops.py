@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -103,22 +102,26 @@ def _span(start: float, length: float, pixels: int, extent: int, cells: int) -> 
     return first, last, (length * factor / pixels, start * factor - first)
 
 
-@dataclass
 class Images:
     """The folder of pictures, and the images behind them: of whole scenes, the latest kept in memory; of windows, read.
 
-    Attributes
+    Parameters
     ----------
     job : Job
         Of the report, beside whose output the pictures lie.
     sizes : mapping of scene to (width, height)
         Of the reference images.
+
+    Attributes
+    ----------
+    written : set of Path
+        The pictures of this report.
     """
 
-    job: Job
-    sizes: Mapping[str, tuple[int, int]]
-    _kept: OrderedDict[str, tuple[NDArray[np.uint8], NDArray[np.float32]]] = field(default_factory=OrderedDict)
-    _written: set[str] = field(default_factory=set)
+    def __init__(self, job: Job, sizes: Mapping[str, tuple[int, int]]) -> None:
+        self.job, self.sizes = job, sizes
+        self.written: set[Path] = set()
+        self._whole = lru_cache(KEPT)(self._stretched)
 
     @property
     def folder(self) -> Path:
@@ -135,35 +138,25 @@ class Images:
 
     def whole(self, scene: str) -> NDArray[np.uint8]:
         """A scene, stretched by its own limits, (rows, columns, 3) uint8."""
-        return self._image(scene)[0]
+        return self._whole(scene)[0]
 
     def window(self, scene: str, scale: str, frame: Frame) -> NDArray[np.uint8]:
         """A window of a scene from a scale, (rows, columns, 3) uint8, stretched as the whole scene is."""
-        return stretched(*self._read(scene, scale, frame), self._image(scene)[1])
+        return stretched(*self._read(scene, scale, frame), self._whole(scene)[1])
 
     def put(self, name: str, image: NDArray[np.uint8], text: str) -> Picture:
         """Write a picture, (rows, columns, 3) uint8, under a temporary name, then rename it."""
         file = f"{name}.jpg"
         with atomic_path(self.folder / file) as temporary:
             temporary.write_bytes(jpeg(image))
-        self._written.add(file)
+        self.written.add(self.folder / file)
         return Picture(f"{self.folder.name}/{file}", text, image.shape[1], image.shape[0])
 
-    def remove_stale(self) -> None:
-        """Remove the pictures of earlier reports that this one does not have."""
-        for path in self.folder.glob("*"):
-            if path.name not in self._written and path.is_file():
-                path.unlink()
-
-    def _image(self, scene: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        if scene not in self._kept:
-            image, valid = self._read(scene, overview(self.job.spec["scales"]), self.frame(scene))
-            limits = stretch_limits(image, valid)
-            self._kept[scene] = stretched(image, valid, limits), limits
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(scene)
-        return self._kept[scene]
+    def _stretched(self, scene: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """A whole scene and the limits it was stretched by."""
+        image, valid = self._read(scene, overview(self.job.spec["scales"]), self.frame(scene))
+        limits = stretch_limits(image, valid)
+        return stretched(image, valid, limits), limits
 
     def _read(self, scene: str, scale: str, frame: Frame) -> tuple[NDArray[Any], NDArray[Any]]:
         return read_window(self.stack(scale, scene), self.job.spec["reference"], frame, self.sizes[scene])

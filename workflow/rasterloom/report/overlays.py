@@ -72,6 +72,9 @@ BOTH: Colour = (255, 255, 255)
 
 Mask = NDArray[np.bool_]
 
+Slopes = tuple[NDArray[Any], NDArray[Any], Mask]
+"""Across and down, (H, W), and where they are of the image alone, not of the border of what is valid."""
+
 Shown = tuple[Floats, Mask]
 """Bands, (C, H, W), and where they are valid, (H, W)."""
 
@@ -126,14 +129,14 @@ def _draw(images: Images, row: ShiftRow) -> list[Picture]:
     blur, wider = blurs(row.pixel, frame)
     limits = stretch_limits(*after)
     base = muted(stretched(*under, stretch_limits(*under)), 0.0, 0.5)
-    red = edges(*under, wider)
-    level = edge_level(*after, blur, limits)
+    red, slopes = edges(gradients(*under, wider)), gradients(*after, blur, limits)
+    level = edge_level(slopes)
     stem = f"registration.{row.scene}.{row.sensor}"
     extent = "The whole scene" if side is None else f"A window of {side:.0f} x {side:.0f} pixels of the image"
-    picture = overlaid(base, red, edges(*after, blur, limits, level))
+    picture = overlaid(base, red, edges(slopes, level))
     if row.shift == (0.0, 0.0) and row.turn == 0:
         return [images.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
-    before = overlaid(base, red, edges(*unmoved(read_sensor, row, frame, size), blur, limits, level))
+    before = overlaid(base, red, edges(gradients(*unmoved(read_sensor, row, frame, size), blur, limits), level))
     return [
         images.put(f"{stem}.before", before, f"{extent}: where the files put it."),
         images.put(f"{stem}.after", picture, "As it was stacked."),
@@ -163,12 +166,13 @@ def unmoved(read: Callable[[Frame], Shown], row: ShiftRow, frame: Frame, size: t
 
 def around(frame: Frame, motion: Matrix) -> Frame:
     """The frame of the same scale around what a motion of the reference's pixels makes of a frame."""
-    corners = np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * [[frame.width], [frame.height]] + [[frame.x], [frame.y]]
-    moved = np.array(motion) @ np.vstack([corners, np.ones(4)])
-    (left, upper), (right, lower) = moved.min(axis=1).tolist(), moved.max(axis=1).tolist()
-    columns, rows = (
-        ceil(extent * scale) for extent, scale in zip((right - left, lower - upper), frame.scale, strict=True)
-    )
+    from shapely import box
+    from shapely.affinity import affine_transform
+
+    (a, b, x), (d, e, y) = motion
+    window = box(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height)
+    left, upper, right, lower = affine_transform(window, [a, b, d, e, x, y]).bounds
+    columns, rows = ceil((right - left) * frame.scale[0]), ceil((lower - upper) * frame.scale[1])
     return Frame(left, upper, columns / frame.scale[0], rows / frame.scale[1], columns, rows)
 
 
@@ -197,7 +201,7 @@ def busiest(reference: Shown, sensor: Shown, whole: Frame, side: float, pixel: f
 
     blur, wider = blurs(pixel, whole)
     span = [max(1, round(side / 2 * scale)) for scale in whole.scale]
-    means: list[NDArray[Any]] = [strength(*reference, wider), strength(*sensor, blur)]
+    means: list[NDArray[Any]] = [strength(gradients(*reference, wider)), strength(gradients(*sensor, blur))]
     for _ in range(2):  # twice over half a side: what is in the middle counts most
         means = [cv2.boxFilter(mean, -1, span, borderType=cv2.BORDER_CONSTANT) for mean in means]
     row, column = np.unravel_index(int(np.minimum(*means).argmax()), means[0].shape)
@@ -222,25 +226,17 @@ def blurs(pixel: float, frame: Frame) -> tuple[float, float]:
 # Edges ----------------------------------------------------------------------------------------------------------
 
 
-def gradients(
-    bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None
-) -> tuple[Floats, Floats, Mask]:
-    """Horizontal and vertical slope of the sum of bands, each stretched by its limits.
+def gradients(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None) -> Slopes:
+    """Slopes of the sum of bands, each stretched by its limits.
 
     Parameters
     ----------
     bands : (C, H, W) float32 array
     valid : (H, W) bool array
     blur : float
-        Deviation of a Gaussian, in pixels, that is applied first; at least 0.7.
+        Deviation of a Gaussian, in pixels, that is applied first; at least 0.7. It means over what is valid.
     limits : (C, 2) float32 array
         As `rasterloom.report.pictures.stretch_limits` gives them, by default those of the bands.
-
-    Returns
-    -------
-    Two (H, W) float32 arrays, and a (H, W) bool array
-        The last: where a slope is of the image alone, not of the border of what is valid. The Gaussian means over what
-        is valid.
     """
     import cv2
 
@@ -259,45 +255,28 @@ def gradients(
     return np.where(inside, across, 0.0), np.where(inside, down, 0.0), inside
 
 
-def strength(bands: NDArray[Any], valid: Mask, blur: float) -> Floats:
+def edge_level(slopes: Slopes) -> float:
+    """The slope from which an edge is a strong one; 0 where there is none."""
+    length = np.hypot(*slopes[:2])[slopes[2]]
+    usual, top = np.quantile(length, [1.0 - EDGES, 1.0 - TOP]).tolist() if length.size else (0.0, 0.0)
+    return max(usual, FAINT * top)
+
+
+def strength(slopes: Slopes) -> Floats:
     """Length of the slope, (H, W) float32, 0..1: what is among the strongest `EDGES` is 1."""
-    across, down, inside = gradients(bands, valid, blur)
-    length = np.hypot(across, down)
-    level = _strong(length, inside)
-    return np.clip(length / level, 0.0, 1.0).astype(np.float32) if level > 0 else np.zeros(valid.shape, np.float32)
+    return np.asarray(np.clip(np.hypot(*slopes[:2]) / (edge_level(slopes) or np.inf), 0.0, 1.0), np.float32)
 
 
-def edge_level(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None) -> float:
-    """The slope from which an edge is a strong one."""
-    across, down, inside = gradients(bands, valid, blur, limits)
-    return _strong(np.hypot(across, down), inside)
-
-
-def _strong(length: NDArray[Any], inside: Mask) -> float:
-    if not inside.any():
-        return 0.0
-    usual, top = np.quantile(length[inside], [1.0 - EDGES, 1.0 - TOP])
-    return max(float(usual), FAINT * float(top))
-
-
-def edges(
-    bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None, level: float | None = None
-) -> Floats:
+def edges(slopes: Slopes, level: float | None = None) -> Floats:
     """Edges as thin smooth lines, (H, W) float32, 0..1.
 
-    Parameters
-    ----------
-    bands, valid, blur, limits : see `gradients`
-    level : float
-        As `edge_level` gives it, by default that of the bands: two pictures with one level compare.
+    `level` is what `edge_level` gives, by default that of the slopes: two pictures with one level compare.
     """
     import cv2
 
-    across, down, inside = gradients(bands, valid, blur, limits)
-    strong = _strong(np.hypot(across, down), inside) if level is None else level
-    if not strong > 0:
-        return np.zeros(valid.shape, np.float32)
-    unit = 1000.0 / strong  # as integers, in which OpenCV wants slopes
+    across, down, inside = slopes
+    strong = edge_level(slopes) if level is None else level
+    unit = 1000.0 / (strong or np.inf)  # to integers, in which OpenCV wants slopes
     steps = [np.clip(np.rint(slope * unit), -16000, 16000).astype(np.int16) for slope in (across, down)]
     lines = cv2.Canny(steps[0], steps[1], 500, 1000, L2gradient=True)
     lines[cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 0] = 0  # where slopes end

@@ -9,6 +9,7 @@ its members; ``scales``: tables by name; ``scale_sensors``: by scale the sensors
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,14 @@ def run(job: Job) -> None:
         versions=versions(),
         recipe=digest(spec),
     )
-    images.remove_stale()
-    remove_pages(folder, {pages.class_page(name) for name in names})
+    remove_stale(folder, images.written | {folder / pages.class_page(name) for name in names})
     write_text(job.output, html)
     job.progress(len(names) + 1, len(names) + 1)
 
 
-def remove_pages(folder: Path, keep: set[str]) -> None:
-    """Remove pages of classes that are gone, and files that a killed report left unfinished."""
-    for path in [*folder.glob(pages.class_page("*")), *folder.glob(f"{TEMPORARY}*")]:
-        if path.name not in keep:
-            path.unlink()
+def remove_stale(folder: Path, keep: Collection[Path]) -> None:
+    """Remove pages and pictures of earlier reports, and files that a killed report left unfinished."""
+    for pattern in (pages.class_page("*"), "pictures/*", f"{TEMPORARY}*"):
+        for path in folder.glob(pattern):
+            if path not in keep and path.is_file():
+                path.unlink()
