@@ -114,19 +114,16 @@ class Images:
 
     Attributes
     ----------
+    folder : Path
+        Where the pictures lie.
     written : set of Path
         The pictures of this report.
     """
 
     def __init__(self, job: Job, sizes: Mapping[str, tuple[int, int]]) -> None:
-        self.job, self.sizes = job, sizes
+        self.job, self.sizes, self.folder = job, sizes, job.output.parent / "pictures"
         self.written: set[Path] = set()
         self._whole = lru_cache(KEPT)(self._stretched)
-
-    @property
-    def folder(self) -> Path:
-        """Where the pictures lie."""
-        return self.job.output.parent / "pictures"
 
     def stack(self, scale: str, scene: str) -> Path:
         """The stack of a scene."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,12 @@ class Scores:
     scenes : dict of (class, part) to dict of scene to (Jaccard or None, true area, predicted area)
     """
 
-    pooled: dict[tuple[str, str], float | None] = field(default_factory=dict)
-    scenes: dict[tuple[str, str], dict[str, tuple[float | None, float, float]]] = field(default_factory=dict)
+    pooled: dict[tuple[str, str], float | None]
+    scenes: Mapping[tuple[str, str], dict[str, tuple[float | None, float, float]]]
 
     def ranked(self, name: str, part: str) -> list[str]:
         """Scenes of a class with truth or prediction, those with most true area first."""
-        found = {scene: areas for scene, (_, *areas) in self.scenes.get((name, part), {}).items() if any(areas)}
+        found = {scene: areas for scene, (_, *areas) in self.scenes[name, part].items() if any(areas)}
         return sorted(found, key=lambda scene: (*[-area for area in found[scene]], scene))
 
 
@@ -72,7 +73,7 @@ def read_scores(path: Path) -> Scores:
     MissingInputError, StoreError
         If it is not there, or is not the table that the stage `score` writes.
     """
-    scores = Scores()
+    scores = Scores({}, defaultdict(dict))
 
     def add(row: Mapping[str, str]) -> None:
         key, jaccard = (row["class"], row["part"]), float(row["jaccard"]) if row["jaccard"] else None
@@ -80,7 +81,7 @@ def read_scores(path: Path) -> Scores:
             scores.pooled[key] = jaccard
         else:
             hit, extra, missed = (float(row[name]) for name in ("tp", "fp", "fn"))
-            scores.scenes.setdefault(key, {})[row["scene"]] = (jaccard, hit + missed, hit + extra)
+            scores.scenes[key][row["scene"]] = (jaccard, hit + missed, hit + extra)
 
     read_tsv(path, COLUMNS, "score", "scores", add)
     return scores
@@ -91,12 +92,12 @@ def class_row(images: Images, name: str, scores: Scores) -> ClassRow:
     job = images.job
     spec, labels = job.spec, job.manifest(f"labels/{name}").items
     counts = {scene: _rows(job, labels[scene]) for scene in spec["labelled"][name]}
-    scored = {part: scores.scenes.get((name, part), {}) for part in (HELD_OUT, OUT_OF_FOLD)}
+    scored = {part: scores.scenes[name, part] for part in (HELD_OUT, OUT_OF_FOLD)}
     chosen = [(scene, part) for part in scored for scene in scores.ranked(name, part)]
     validated = validation_scenes(job, spec["groups"][name])
     trained = _in_sample(job, labels, {scene: n for scene, n in counts.items() if n and scene not in validated})
     tuning = read_tuning(job, name)
-    true_areas = [true for found in scored.values() for _, true, _ in found.values()]
+    has_truth = any(true > 0 for found in scored.values() for _, true, _ in found.values())
     return ClassRow(
         name,
         int(spec["classes"][name]),
@@ -108,9 +109,9 @@ def class_row(images: Images, name: str, scores: Scores) -> ClassRow:
         float(tuning["threshold"]) / 255.0,
         having=sum(number > 0 for number in counts.values()),
         labelled=len(counts),
-        notes=_notes(any(counts.values()), tuning, any(area > 0 for area in true_areas)),
+        notes=_notes(any(counts.values()), tuning, has_truth),
         figures=[
-            _figure(images, name, scene, part, labels[scene], scores.scenes.get((name, part), {}).get(scene))
+            _figure(images, name, scene, part, labels[scene], scores.scenes[name, part].get(scene))
             for scene, part in [*chosen[:MOST_FIGURES], *((scene, "in-sample") for scene in trained)]
         ],
         choice=_choice(len(chosen), bool(counts), bool(trained)),

@@ -144,7 +144,7 @@ def _draw(images: Images, row: ShiftRow) -> list[Picture]:
 
 
 def unmoved(read: Callable[[Frame], Shown], row: ShiftRow, frame: Frame, size: tuple[int, int]) -> Shown:
-    """What a frame would show of a sensor if it lay where its files put it: bands, and where they are valid.
+    """What a frame would show of a sensor if it lay where its files put it: bands (C, H, W), and where they are valid.
 
     A stack shows at x what it would show at motion(x), which is turned and shifted: the reverse brings it back.
     """
@@ -196,7 +196,7 @@ def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | Non
 
 
 def busiest(reference: Shown, sensor: Shown, whole: Frame, side: float, pixel: float) -> Frame:
-    """The frame of the square window, a side long, in which both reference and sensor have most edges."""
+    """The square window, a side long, in which both reference and sensor, (C, H, W) and valid, have most edges."""
     import cv2
 
     blur, wider = blurs(pixel, whole)
@@ -256,7 +256,7 @@ def gradients(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | No
 
 
 def edge_level(slopes: Slopes) -> float:
-    """The slope from which an edge is a strong one; 0 where there is none."""
+    """The slope from which an edge is a strong one, of slopes (H, W); 0 where there is none."""
     length = np.hypot(*slopes[:2])[slopes[2]]
     usual, top = np.quantile(length, [1.0 - EDGES, 1.0 - TOP]).tolist() if length.size else (0.0, 0.0)
     return max(usual, FAINT * top)

@@ -203,7 +203,7 @@ def stretched(image: Floats, valid: NDArray[np.bool_], limits: Floats) -> Bytes:
 
 
 def seen(geometries: Geometries, frame: Frame) -> Geometries:
-    """The polygons whose bounds meet a frame, in the frame's picture coordinates."""
+    """The polygons, (n,) array, whose bounds meet a frame, in the frame's picture coordinates."""
     import shapely
 
     if len(geometries) == 0:
@@ -269,7 +269,7 @@ def _mean_cells(cells: Bytes, factor: int) -> Floats:
 
 
 def jaccard(fractions: Floats) -> float | None:
-    """TP / (TP + FP + FN) of areas; None where there is neither truth nor prediction."""
+    """TP / (TP + FP + FN) of fractions (3, H, W); None where there is neither truth nor prediction."""
     hit, extra, missed = fractions.sum(axis=(1, 2), dtype=np.float64)
     total = hit + extra + missed
     return float(hit / total) if total > 0 else None
@@ -298,7 +298,7 @@ def tinted(image: Bytes, fractions: Floats, colours: Sequence[Colour], alpha: fl
 
 
 def outlined(image: Bytes, geometries: Geometries, frame: Frame, colour: Colour, thickness: int = 1) -> Bytes:
-    """A copy of an image with the rings of polygons (reference pixels) drawn as thin smooth lines."""
+    """A copy of an image (H, W, 3) with the rings of polygons (reference pixels) drawn as thin smooth lines."""
     import cv2
     import shapely
 
@@ -315,7 +315,7 @@ def outlined(image: Bytes, geometries: Geometries, frame: Frame, colour: Colour,
 
 
 def with_window(image: Bytes, frame: Frame, window: Frame) -> Bytes:
-    """A copy of an image with a white rectangle, dark at its outside, where another frame lies."""
+    """A copy of an image (H, W, 3) with a white rectangle, dark at its outside, where another frame lies."""
     import cv2
 
     out = image.copy()
@@ -337,12 +337,12 @@ def muted(image: Bytes, saturation: float = 0.4, brightness: float = 0.85) -> By
 
 
 def errors_picture(image: Bytes, fractions: Floats) -> Bytes:
-    """A muted image with true positives in green, false positives in red and false negatives in blue."""
+    """A muted image (H, W, 3) with what is right in green, too much in red and missed in blue: fractions (3, H, W)."""
     return tinted(muted(image), fractions, (HIT, EXTRA, MISSED))
 
 
 def outlines_picture(image: Bytes, predicted: Geometries, true: Geometries, frame: Frame, thickness: int = 1) -> Bytes:
-    """An image with the outlines of the truth in cyan and, over them, thinner, of the prediction in yellow."""
+    """An image (H, W, 3) with outlines of the truth in cyan and, over them, thinner, of the prediction in yellow."""
     under = outlined(image, true, frame, TRUE, thickness + 1)
     return outlined(under, predicted, frame, PREDICTED, thickness)
 
