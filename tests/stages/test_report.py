@@ -17,11 +17,9 @@ import zarr
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.polygons.scores import COLUMNS
 from rasterloom.registration.table import ShiftRow
 from rasterloom.registration.table import table as shifts_table
-from rasterloom.report.classes import read_scores
 from rasterloom.report.findings import Finding
 from rasterloom.report.findings import table as findings_table
 from rasterloom.report.members import member_classes
@@ -366,12 +364,3 @@ def test_inputs_ask_for_all_stacks_that_an_overlay_may_be_drawn_from() -> None:
     stacks = [path for path in report.inputs(spec) if path.startswith("stacks/")]
     assert stacks == sorted(f"stacks/f/{scene}.json" for scene in spec["scenes"])
     assert "quality/registration.tsv" in report.inputs(spec)
-
-
-def test_read_scores_of_another_table_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "score.tsv"
-    with pytest.raises(MissingInputError, match="stage `score`"):
-        read_scores(path)
-    path.write_text("a\tb\n1\t2\n")
-    with pytest.raises(StoreError, match=r"score\.tsv is not a table of scores"):
-        read_scores(path)
