@@ -17,12 +17,12 @@ import zarr
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.polygons.scores import COLUMNS
 from rasterloom.registration.table import ShiftRow
 from rasterloom.registration.table import table as shifts_table
 from rasterloom.report.findings import Finding
 from rasterloom.report.findings import table as findings_table
+from rasterloom.report.members import member_classes
 from rasterloom.stages import job_of, report
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
@@ -107,7 +107,7 @@ class Results:
                 name,
                 {"folds": {"fold-0": {"train": ["two"], "validation": ["one"]}}, "note": None},
             )
-        for member in report.member_classes(self.spec):
+        for member in member_classes(self.spec):
             for fold in self.spec["folds"]:
                 self.model(member, fold, options.get("history", "unet" in member))
         self.scores(options.get("scores", SCORES))
@@ -365,12 +365,3 @@ def test_inputs_ask_for_all_stacks_that_an_overlay_may_be_drawn_from() -> None:
     stacks = [path for path in report.inputs(spec) if path.startswith("stacks/")]
     assert stacks == sorted(f"stacks/f/{scene}.json" for scene in spec["scenes"])
     assert "quality/registration.tsv" in report.inputs(spec)
-
-
-def test_read_scores_of_another_table_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "score.tsv"
-    with pytest.raises(MissingInputError, match="stage `score`"):
-        report.read_scores(path)
-    path.write_text("a\tb\n1\t2\n")
-    with pytest.raises(StoreError, match=r"score\.tsv is not a table of scores"):
-        report.read_scores(path)
