@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def _mask_label(job: Job, scene: str, reference: Reference, where: str) -> Label
         "size": [reference.width, reference.height],
         "facts": facts,
     }
-    return Label(scene, decided, _mask_reader(mask, reference, where), facts)
+    return Label(scene, decided, partial(_read_mask, mask, reference, where), facts)
 
 
 def _vector_label(job: Job, scene: str, frame: Any, reference: Reference, where: str) -> Label:
@@ -84,7 +84,7 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: Reference, where:
         "size": [reference.width, reference.height],
         "facts": facts,
     }
-    return Label(scene, decided, _vector_reader(features.geometries, reference, where), facts)
+    return Label(scene, decided, partial(_read_vector, features.geometries, reference, where), facts)
 
 
 def _shared(job: Job, scene: str) -> bool:
@@ -104,21 +104,15 @@ def _nothing_there(job: Job, scene: str, found: str) -> dict[str, Any]:
     return {"nowhere": True}
 
 
-def _mask_reader(mask: Mask, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
-    def read() -> tuple[Polygons, Counts]:
-        outlines = mask.placement.place(mask_polygons(mask.positive), mask.positive.shape, where)
-        # An outline that was bent may touch itself.
-        polygons = outlines if mask.placement.systems is None else polygon_parts(outlines, where)[0]
-        clipped, counts = clip(polygons, reference.width, reference.height)
-        return clipped, Counts({name: n for name, n in counts.items() if name == "clipped"})
-
-    return read
+def _read_mask(mask: Mask, reference: Reference, where: str) -> tuple[Polygons, Counts]:
+    outlines = mask.placement.place(mask_polygons(mask.positive), mask.positive.shape, where)
+    # An outline that was bent may touch itself.
+    polygons = outlines if mask.placement.systems is None else polygon_parts(outlines, where)[0]
+    clipped, counts = clip(polygons, reference.width, reference.height)
+    return clipped, Counts({name: n for name, n in counts.items() if name == "clipped"})
 
 
-def _vector_reader(geometries: Polygons, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
-    def read() -> tuple[Polygons, Counts]:
-        polygons, counts = polygon_parts(geometries, where)
-        clipped, cut = clip(polygons, reference.width, reference.height)
-        return clipped, counts + cut
-
-    return read
+def _read_vector(geometries: Polygons, reference: Reference, where: str) -> tuple[Polygons, Counts]:
+    polygons, counts = polygon_parts(geometries, where)
+    clipped, cut = clip(polygons, reference.width, reference.height)
+    return clipped, counts + cut
