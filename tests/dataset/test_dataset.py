@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
-from rasterloom.dataset.contest_tables import grid_sizes, sample_rows, table_bytes, wkt_rows
+from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_bytes, wkt_rows
 from rasterloom.dataset.index import reference_sensor
 from rasterloom.dataset.source_files import sidecars_of
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
@@ -85,7 +85,8 @@ def test_dstl_finds_files_however_unpacked(tmp_path: Path, form: str) -> None:
     assert scene.labelled == ("buildings", "trees")
     assert dataset.scenes[SCORED_ID].labelled == ()
     assert (dataset.training(), dataset.predicted(), _truths(dataset)) == ([TRAIN], [SCORED_ID], [])
-    assert sample_rows(Path(dataset.tables["sample_submission"].path))[:2] == [(SCORED_ID, 1), (SCORED_ID, 2)]
+    sample = read_sample(Path(dataset.tables["sample_submission"].path))
+    assert sample.rows[:2] == ((SCORED_ID, 1), (SCORED_ID, 2))
     assert grid_sizes(Path(dataset.tables["grid_sizes"].path))[TRAIN] == (0.009188, -0.00904)
     assert "31 of the 32" in dataset.notes[0]
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from rasterloom.dataset.contest_ids import SCORED, SENSORS, acquisition_of, ground_of
 from rasterloom.dataset.contest_images import Images, find_images, image_form
-from rasterloom.dataset.contest_tables import find_table, grid_sizes, sample_rows, table_bytes, table_paths, wkt_rows
+from rasterloom.dataset.contest_tables import find_table, grid_sizes, read_sample, table_bytes, table_paths, wkt_rows
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
-from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
+from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
 from rasterloom.text import brief, hint
 
 TABLES = {
@@ -34,7 +34,8 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     whatever it says.
     """
     root = Path(str(dataset.get("root") or "data/dstl"))
-    refuse_braces(root, "dataset.root")
+    with concerning("dataset.root"):
+        refuse_braces(root)
     for sensor, options in sensors.items():
         if sensor not in SENSORS:
             raise ConfigError(
@@ -203,7 +204,7 @@ def _predicted(
         notes = [f"{len(absent)} of the 32 scored images are not in {root}, first {absent[0]}"] if absent else []
         return predicted, notes
     if choice == "all":
-        wanted = sorted({scene for scene, _ in sample_rows(Path(tables["sample_submission"].path))})
+        wanted = sorted({scene for scene, _ in read_sample(Path(tables["sample_submission"].path)).rows})
         remedy = "get all of three_band, or set `predict: scored`"
     elif isinstance(choice, str):
         raise ConfigError(f"dataset.predict: {choice!r} given; {hint(choice, ['scored', 'all'])}, or a list of ids")
