@@ -449,11 +449,6 @@ def test_reference_sensor_is_the_marked_or_first_one() -> None:
     assert reference_sensor({"p": {}, "rgb": {}}) == "p"
 
 
-def test_load_dataset_unknown_layout() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'sheet'"):
-        load_dataset({"layout": "sheets"}, SENSORS, CLASSES)
-
-
 def test_hint_without_a_near_name_lists_all() -> None:
     assert hint("zzz", ["b", "a"]) == "valid are a, b"
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.errors import ConfigError
 from rasterloom.store.digest import digest
 
 EXHAUSTIVE = 100_000
@@ -96,7 +95,8 @@ def divide(
     seed : int
         Decides between divisions that are equally good; where one is best it has no effect.
     folds : mapping of scene to str, optional
-        The user's folds; if there are any, `validation` and `seed` have no effect.
+        The user's folds, one of every scene and the same for one ground; if there are any, `validation` and `seed`
+        have no effect.
     names : sequence of str, optional
         All folds that are to be there; only the user's folds, or a group without scenes, can lack one of them.
 
@@ -105,11 +105,6 @@ def divide(
     dict
         ``folds``: by name, ``train`` and ``validation``, sorted ids; ``validated``: by fold and target the share of
         its area that validates, None where a target has none at all; ``note``: a sentence, or None.
-
-    Raises
-    ------
-    ConfigError
-        If `folds` leaves out a scene or puts the same ground into two folds.
 
     Notes
     -----
@@ -190,18 +185,10 @@ def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: An
 
 
 def _given(members: Mapping[str, Sequence[str]], folds: Mapping[str, str], names: Any) -> dict[str, list[str]]:
-    """The user's folds, checked."""
+    """The user's folds, which the data set has checked."""
     parts: dict[str, list[str]] = {name: [] for name in sorted({*folds.values(), *(names or [])})}
-    for name, scenes in members.items():
-        for scene in scenes:
-            if scene not in folds:
-                raise ConfigError(f"scene {scene} has no fold while others have: give every training scene one")
-            if folds[scene] != folds[scenes[0]]:
-                raise ConfigError(
-                    f"scene {scene} is in fold {folds[scene]!r} and {scenes[0]} in {folds[scenes[0]]!r}, but both show "
-                    f"the same ground ({name}): put them in one fold"
-                )
-            parts[folds[scene]].append(scene)
+    for scenes in members.values():
+        parts[folds[scenes[0]]] += scenes
     return parts
 
 
