@@ -93,10 +93,8 @@ def _stray(found: Mapping[str, Mapping[str, object]], train: set[str], reference
 def _not_scored(tables: Mapping[str, SourceFile], truth: set[str], predicted: set[str]) -> list[str]:
     """What to say of held-out truth that nothing is compared with."""
     idle = sorted(truth - predicted)
-    if not idle:
-        return []
-    path = tables["truth"].path
-    return [f"{path} (dataset.truth): {_scenes(idle)} not predicted and so not scored; `dataset.predict` chooses"]
+    said = "not predicted and so not scored; `dataset.predict` chooses"
+    return [f"{tables['truth'].path} (dataset.truth): {_scenes(idle)} {said}"] if idle else []
 
 
 def _scenes(ids: Sequence[str]) -> str:
@@ -206,8 +204,6 @@ def _predicted(
     if choice == "all":
         wanted = sorted({scene for scene, _ in read_sample(Path(tables["sample_submission"].path)).rows})
         remedy = "get all of three_band, or set `predict: scored`"
-    elif isinstance(choice, str):
-        raise ConfigError(f"dataset.predict: {choice!r} given; {hint(choice, ['scored', 'all'])}, or a list of ids")
     else:
         wanted = [str(scene) for scene in choice]
         remedy = "correct the ids, or get the images"
@@ -241,8 +237,7 @@ def _check_complete(
             f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
         )
     path = Path(tables["grid_sizes"].path)
-    sizes = grid_sizes(path)
-    unknown = [scene.id for scene in used if scene.id not in sizes]
+    unknown = sorted({scene.id for scene in used} - grid_sizes(path).keys())
     if unknown:
         raise InputError(
             f"{path} has no row for scene {unknown[0]} ({len(unknown)} such scenes): its polygons cannot be"

@@ -199,7 +199,10 @@ def read_vector(path: Path) -> Any:
                 return geopandas.read_parquet(path)
             layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
             if len(layers) > 1:
-                raise _several_layers(path, layers)
+                raise LabelError(
+                    f"{path} has {len(layers)} layers ({', '.join(layers)}): put the one with the labels into a file "
+                    f"of its own, for example `ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
+                )
             frame = geopandas.read_file(path, layer=layers[0] if layers else 0, engine="pyogrio")
     except LabelError:
         raise
@@ -208,14 +211,6 @@ def read_vector(path: Path) -> Any:
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise LabelError(f"{path} has no geometry: give a vector file, or a .csv with a column WKT")
     return frame
-
-
-def _several_layers(path: Path, layers: Sequence[str]) -> LabelError:
-    shown = ", ".join(layers)
-    return LabelError(
-        f"{path} has {len(layers)} layers ({shown}): put the one with the labels into a file of its own, for example "
-        f"`ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
-    )
 
 
 def _unreadable(path: Path, error: Exception) -> LabelError:

@@ -150,12 +150,15 @@ def _chosen(
 
 def _holders(members: Mapping[str, Sequence[str]], areas: Any) -> dict[str, list[str]]:
     """By target: the grounds that hold it, those with most of it first."""
-    targets = sorted({target for by_target in areas.values() for target in by_target})
     found = {}
-    for target in targets:
+    for target in _targets(areas):
         held = {name: sum(areas[s].get(target, 0.0) for s in scenes) for name, scenes in members.items()}
         found[target] = sorted((name for name in held if held[name] > 0), key=lambda name: (-held[name], name))
     return found
+
+
+def _targets(areas: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return sorted({target for by_target in areas.values() for target in by_target})
 
 
 def _learnable(
@@ -174,7 +177,7 @@ def _learnable(
 
 def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: Any) -> NDArray[np.float64]:
     """Shares, (grounds, 1 + targets): of the scenes, then of each target's area; a target without area is left out."""
-    targets = sorted({target for by_target in areas.values() for target in by_target})
+    targets = _targets(areas)
     rows = [
         [float(len(members[name])), *(sum(areas[s].get(t, 0.0) for s in members[name]) for t in targets)]
         for name in order
@@ -275,18 +278,13 @@ def _folds(table: NDArray[np.float64], count: int, others: int) -> list[list[int
     sums = np.zeros((used, table.shape[1]))
     where = np.zeros(grounds, dtype=np.int64)
     for row in order:
-        costs = [_folds_cost(table, _moved(sums, table[row], fold)) for fold in range(used)]
+        # Each fold's sums with the row in it, in turn.
+        costs = [_folds_cost(table, sums + np.eye(used)[fold][:, None] * table[row]) for fold in range(used)]
         where[row] = int(np.argmin(costs))
         sums[where[row]] += table[row]
     if grounds <= LOCAL:
         _exchange(table, where, used)
     return [[int(row) for row in np.flatnonzero(where == fold)] for fold in range(count)]
-
-
-def _moved(sums: NDArray[np.float64], row: NDArray[np.float64], fold: int) -> NDArray[np.float64]:
-    moved = sums.copy()
-    moved[fold] += row
-    return moved
 
 
 def _folds_cost(table: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
@@ -330,16 +328,12 @@ def _alternatives(row: int, where: NDArray[np.int64], count: int) -> list[tuple[
 
 
 def _shares(areas: Mapping[str, Mapping[str, float]], folds: Folds) -> dict[str, dict[str, float | None]]:
-    targets = sorted({target for by_target in areas.values() for target in by_target})
-    total = {target: sum(by_target.get(target, 0.0) for by_target in areas.values()) for target in targets}
+    def share(target: str, scenes: Sequence[str]) -> float | None:
+        total = sum(by_target.get(target, 0.0) for by_target in areas.values())
+        return round(sum(areas[s].get(target, 0.0) for s in scenes) / total, 4) if total > 0 else None
+
     return {
-        name: {
-            target: round(sum(areas[s].get(target, 0.0) for s in part["validation"]) / total[target], 4)
-            if total[target] > 0
-            else None
-            for target in targets
-        }
-        for name, part in folds.items()
+        name: {target: share(target, part["validation"]) for target in _targets(areas)} for name, part in folds.items()
     }
 
 

@@ -217,10 +217,8 @@ def resample_strips(
     Memory: one strip of output rows, as wide as the wider of sensor and output, and `CHUNK_ROWS` rows of the
     sensor; it grows neither with the height nor with the scale.
     """
-    if is_separable(matrix, out_shape):
-        yield from _separable_strips(read, in_shape, matrix, out_shape)
-    else:
-        yield from _affine_strips(read, in_shape, matrix, out_shape)
+    strips = _separable_strips if is_separable(matrix, out_shape) else _affine_strips
+    return strips(read, in_shape, matrix, out_shape)
 
 
 def _separable_strips(

@@ -47,12 +47,9 @@ def settled(own: Registration, others: Sequence[Registration], acquisition: str)
         ``shift`` and ``method: group`` by the median of the other scenes, or with a ``fallback`` that says why these
         do not help. ``accepted`` and ``confidence`` stay those of the scene's own estimate.
     """
-    lacking = unplaced(own)
-    if not lacking or not others:
-        return own
-    group = f"of {acquisition}" if acquisition else "of the acquisition"
-    changed = {name: _by_group(name, own, others, group) for name in lacking}
-    return {**own, "sensors": {**own["sensors"], **changed}}
+    lacking = unplaced(own) if others else []
+    changed = {name: _by_group(name, own, others, f"of {acquisition}") for name in lacking}
+    return {**own, "sensors": {**own["sensors"], **changed}} if changed else own
 
 
 def unplaced(registration: Registration) -> list[str]:

@@ -124,9 +124,8 @@ def normalised(signal: NDArray[Any], usable: Mask) -> Floats:
 def gradient_signals(shown: View, blur: float) -> list[Floats]:
     """The gradient signal of every band and, with more than one, of all together."""
     single = [gradient_signal(band, shown.valid, blur) for band in shown.bands]
-    if len(single) == 1:
-        return single
-    return [*single, normalised(np.sum(single, axis=0), eroded(shown.valid, blur))]
+    together = [normalised(np.sum(single, axis=0), eroded(shown.valid, blur))] if len(single) > 1 else []
+    return [*single, *together]
 
 
 def combined_signal(shown: View, blur: float) -> Floats:

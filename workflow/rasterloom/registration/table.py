@@ -93,21 +93,18 @@ class ShiftRow:
     @classmethod
     def of_cells(cls, row: Mapping[str, str]) -> ShiftRow:
         """The row that `CELLS` wrote; ValueError if a number is none."""
+        texts: dict[str, Any] = {name: row[name] for name in _TEXTS}
+        numbers: dict[str, Any] = {name: float(row[name]) for name in ("pixel", "confidence", "turn")}
         return cls(
-            scene=row["scene"],
-            sensor=row["sensor"],
-            pixel=float(row["pixel"]),
+            **texts,
+            **numbers,
             shift=(float(row["shift_x"]), float(row["shift_y"])),
-            confidence=float(row["confidence"]),
             accepted=row["accepted"] == "yes",
-            method=row["method"],
-            against=row["against"],
             consistency=float(row["consistency"]) if row["consistency"] else None,
-            attempts=row["attempts"],
-            fallback=row["fallback"],
-            turn=float(row["turn"]),
         )
 
+
+_TEXTS = ("scene", "sensor", "method", "against", "attempts", "fallback")
 
 CELLS: Mapping[str, Callable[[ShiftRow], str]] = {
     "scene": lambda row: row.scene,
