@@ -118,6 +118,21 @@ def read_mask(path: Path, bands: Sequence[int] | None, reference: RasterInfo, wh
     Positive is what is neither 0, nor the file's no-data value, nor NaN. With a georeference on both sides
     the mask may have another grid and coordinate system; without, it must have the reference's size.
 
+    Parameters
+    ----------
+    path : Path
+    bands : sequence of int or None
+        The one band, from 1, that is the mask; None: the file has one band only.
+    reference : RasterInfo
+        Of the scene.
+    where : str
+        Words for messages: file, scene, class.
+
+    Returns
+    -------
+    Mask
+        The positive pixels, (H, W) bool, and where they lie on the reference.
+
     Raises
     ------
     LabelError

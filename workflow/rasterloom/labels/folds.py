@@ -24,6 +24,18 @@ MISSING = 1000.0
 Folds = dict[str, dict[str, list[str]]]
 """By fold: ``train`` and ``validation``, sorted ids."""
 
+Members = Mapping[str, Sequence[str]]
+"""Scenes by ground."""
+
+Areas = Mapping[str, Mapping[str, float]]
+"""By scene: area of each target."""
+
+Table = NDArray[np.float64]
+"""(grounds, 1 + targets) shares: of the scenes, then of each target's area."""
+
+Kept = dict[str, list[tuple[str, str]]]
+"""By fold what would have been validated and trains instead: target and ground."""
+
 
 def checkpoints_of(
     scene: str,
@@ -36,17 +48,22 @@ def checkpoints_of(
 
     Parameters
     ----------
-    scene : its id.
-    labelled : scenes that were labelled for the member's group.
-    folds : per fold the lists ``train`` and ``validation`` of scene ids.
-    names : checkpoints that exist; ``all`` is the one trained on everything.
-    final : ``holdout`` or ``refit_all``.
+    scene : str
+    labelled : sequence of str
+        Scenes that were labelled for the member's group.
+    folds : mapping of str to mapping
+        By fold the lists ``train`` and ``validation`` of scenes.
+    names : sequence of str
+        Checkpoints that exist; ``all`` is the one trained on everything.
+    final : str
+        ``holdout`` or ``refit_all``.
 
     Returns
     -------
-    list of names, not empty. A scene in validation sets gets those folds' checkpoints, which have not seen
-    it; one that only trained gets all folds' (an in-sample prediction); any other scene gets ``all`` if
-    `final` is ``refit_all``, else all folds'.
+    list of str
+        Not empty. A scene in validation sets gets those folds' checkpoints, which have not seen it; one that only
+        trained gets all folds' (an in-sample prediction); any other scene gets ``all`` if `final` is ``refit_all``,
+        else all folds'.
     """
     trained = [name for name in names if name != "all"]
     if scene in labelled:
@@ -74,7 +91,7 @@ def fold_names(validation: Mapping[str, Any], folds: Iterable[str | None] = ()) 
 
 
 def divide(
-    areas: Mapping[str, Mapping[str, float]],
+    areas: Areas,
     ground: Mapping[str, str],
     validation: Mapping[str, Any],
     seed: int,
@@ -130,9 +147,7 @@ def divide(
     return {"folds": result, "validated": _shares(areas, result), "note": _note(members, areas, result, kept)}
 
 
-def _chosen(
-    members: Mapping[str, Sequence[str]], areas: Any, validation: Mapping[str, Any], seed: int
-) -> dict[str, list[str]]:
+def _chosen(members: Members, areas: Areas, validation: Mapping[str, Any], seed: int) -> dict[str, list[str]]:
     """Validation scenes by fold, balanced by area."""
     order = sorted(members, key=lambda name: digest([seed, name]))
     always = {holding[0] for holding in _holders(members, areas).values() if len(holding) == 1}
@@ -148,7 +163,7 @@ def _chosen(
     return {f"fold-{i}": [s for g in part for s in members[free[g]]] for i, part in enumerate(chosen)}
 
 
-def _holders(members: Mapping[str, Sequence[str]], areas: Any) -> dict[str, list[str]]:
+def _holders(members: Members, areas: Areas) -> dict[str, list[str]]:
     """By target: the grounds that hold it, those with most of it first."""
     found = {}
     for target in _targets(areas):
@@ -157,16 +172,14 @@ def _holders(members: Mapping[str, Sequence[str]], areas: Any) -> dict[str, list
     return found
 
 
-def _targets(areas: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _targets(areas: Areas) -> list[str]:
     return sorted({target for by_target in areas.values() for target in by_target})
 
 
-def _learnable(
-    parts: Mapping[str, Sequence[str]], members: Mapping[str, Sequence[str]], areas: Any
-) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
+def _learnable(parts: Members, members: Members, areas: Areas) -> tuple[dict[str, list[str]], Kept]:
     """Validation parts of which none holds all of a target, and by fold what was taken out: target and ground."""
     result = {name: list(part) for name, part in parts.items()}
-    kept: dict[str, list[tuple[str, str]]] = {}
+    kept: Kept = {}
     for target, holding in _holders(members, areas).items():
         for name, part in result.items():
             if holding and {s for ground in holding for s in members[ground]} <= set(part):
@@ -175,7 +188,7 @@ def _learnable(
     return result, kept
 
 
-def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: Any) -> NDArray[np.float64]:
+def _table(order: Sequence[str], members: Members, areas: Areas) -> Table:
     """Shares, (grounds, 1 + targets): of the scenes, then of each target's area; a target without area is left out."""
     targets = _targets(areas)
     rows = [
@@ -187,7 +200,7 @@ def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: An
     return np.asarray(table / table.sum(axis=0))
 
 
-def _given(members: Mapping[str, Sequence[str]], folds: Mapping[str, str], names: Any) -> dict[str, list[str]]:
+def _given(members: Members, folds: Mapping[str, str], names: Any) -> dict[str, list[str]]:
     """The user's folds, which the data set has checked."""
     parts: dict[str, list[str]] = {name: [] for name in sorted({*folds.values(), *(names or [])})}
     for scenes in members.values():
@@ -198,7 +211,7 @@ def _given(members: Mapping[str, Sequence[str]], folds: Mapping[str, str], names
 # Hold-out ---------------------------------------------------------------------------------------------------------
 
 
-def _holdout(table: NDArray[np.float64], share: float, free: int) -> list[list[int]]:
+def _holdout(table: Table, share: float, free: int) -> list[list[int]]:
     """Rows of `table` that validate: one fold, of its first `free` rows; the others always train."""
     grounds = len(table)
     if grounds < 2:
@@ -217,7 +230,7 @@ def _holdout(table: NDArray[np.float64], share: float, free: int) -> list[list[i
     return [best]
 
 
-def _subset(table: NDArray[np.float64], count: int, grounds: int) -> tuple[list[int], float]:
+def _subset(table: Table, count: int, grounds: int) -> tuple[list[int], float]:
     """The best `count` rows to validate with, of the first `grounds`, and what they cost."""
     if math.comb(grounds, count) <= EXHAUSTIVE:
         ways = np.array(list(itertools.combinations(range(grounds), count)), dtype=np.int64)
@@ -243,9 +256,7 @@ def _subset(table: NDArray[np.float64], count: int, grounds: int) -> tuple[list[
     return sorted(chosen), cost
 
 
-def _holdout_cost(
-    table: NDArray[np.float64], sums: NDArray[np.float64], size: int, final: int | None = None
-) -> NDArray[np.float64]:
+def _holdout_cost(table: Table, sums: Table, size: int, final: int | None = None) -> Table:
     """Cost of ways to validate, (n,), from the shares that validate, (n, columns).
 
     `size` rows of `final` have been chosen; shares are compared with what so many should hold.
@@ -264,7 +275,7 @@ def _holdout_cost(
 # Folds ------------------------------------------------------------------------------------------------------------
 
 
-def _folds(table: NDArray[np.float64], count: int, others: int) -> list[list[int]]:
+def _folds(table: Table, count: int, others: int) -> list[list[int]]:
     """Rows of `table` by the fold that they validate; empty folds where there are fewer rows than folds.
 
     Besides these rows there are `others` that always train.
@@ -287,7 +298,7 @@ def _folds(table: NDArray[np.float64], count: int, others: int) -> list[list[int
     return [[int(row) for row in np.flatnonzero(where == fold)] for fold in range(count)]
 
 
-def _folds_cost(table: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
+def _folds_cost(table: Table, sums: Table) -> float:
     """Cost of a division, from the shares that each fold validates, (folds, columns)."""
     count = len(sums)
     holding = np.minimum((table > 0).sum(axis=0), count)
@@ -295,7 +306,7 @@ def _folds_cost(table: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
     return float(round(((sums - 1 / count) ** 2).sum() + MISSING * short.sum(), 12))
 
 
-def _exchange(table: NDArray[np.float64], where: NDArray[np.int64], count: int) -> None:
+def _exchange(table: Table, where: NDArray[np.int64], count: int) -> None:
     """Improve a division in place: move a row, or exchange two, while that lowers the cost."""
     sums = np.stack([table[where == fold].sum(axis=0) for fold in range(count)])
     cost = _folds_cost(table, sums)
@@ -327,7 +338,7 @@ def _alternatives(row: int, where: NDArray[np.int64], count: int) -> list[tuple[
 # What is said about it --------------------------------------------------------------------------------------------
 
 
-def _shares(areas: Mapping[str, Mapping[str, float]], folds: Folds) -> dict[str, dict[str, float | None]]:
+def _shares(areas: Areas, folds: Folds) -> dict[str, dict[str, float | None]]:
     def share(target: str, scenes: Sequence[str]) -> float | None:
         total = sum(by_target.get(target, 0.0) for by_target in areas.values())
         return round(sum(areas[s].get(target, 0.0) for s in scenes) / total, 4) if total > 0 else None
@@ -337,9 +348,7 @@ def _shares(areas: Mapping[str, Mapping[str, float]], folds: Folds) -> dict[str,
     }
 
 
-def _note(
-    members: Mapping[str, Sequence[str]], areas: Any, folds: Folds, kept: Mapping[str, Sequence[tuple[str, str]]]
-) -> str | None:
+def _note(members: Members, areas: Areas, folds: Folds, kept: Kept) -> str | None:
     """What a user should know about a division, if anything."""
     grounds = len(members)
     if grounds == 0:

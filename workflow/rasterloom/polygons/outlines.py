@@ -174,7 +174,7 @@ def _joined(blocks: Iterable[tuple[float, float, Polygons]], min_hole: float) ->
 
 
 def filled(polygons: Polygons, min_hole: float) -> Polygons:
-    """Polygons without their holes smaller than `min_hole`."""
+    """Polygons, (N,) object array, without their holes smaller than `min_hole`."""
     import shapely
 
     if min_hole <= 0 or not polygons.size:
@@ -356,7 +356,10 @@ def _offenders(polygons: Polygons) -> NDArray[np.bool_]:
 
 
 def ordered(polygons: Polygons) -> Polygons:
-    """Polygons in a canonical form (start and direction of rings) and order: by top, left, and the rest."""
+    """Polygons, (N,) object array, in a canonical form and order.
+
+    The start and the direction of rings are fixed; polygons come by their top, their left, and the rest.
+    """
     import shapely
 
     if not polygons.size:
