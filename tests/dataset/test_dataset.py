@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from common import says
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
-from rasterloom.dataset.contest_tables import grid_sizes, sample_rows, table_bytes, wkt_rows
+from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_bytes, wkt_rows
 from rasterloom.dataset.index import reference_sensor
 from rasterloom.dataset.source_files import sidecars_of
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
@@ -62,6 +62,12 @@ def _contest(root: Path, ids: tuple[str, ...] = IDS, labelled: tuple[str, ...] =
             _touch(root / name / name if form == "nested" else root / name, text)
 
 
+def _truths(dataset: Dataset, class_name: str | None = None) -> list[str]:
+    """Scenes with truth to score against, of a class if one is named."""
+    scenes = [scene for scene in dataset.scenes.values() if scene.truth]
+    return [scene.id for scene in scenes if class_name is None or class_name in scene.labelled]
+
+
 def _load(root: Path, predict: Any = "scored", **more: Any) -> Dataset:
     sensors = more.pop("sensors", SENSORS)
     return load_dataset({"layout": "dstl", "root": str(root), "predict": predict, **more}, sensors, CLASSES)
@@ -79,8 +85,9 @@ def test_dstl_finds_files_however_unpacked(tmp_path: Path, form: str) -> None:
     assert ("zip!" in scene.sensors["a"][0].path) == (form == "zipped")
     assert scene.labelled == ("buildings", "trees")
     assert dataset.scenes[SCORED_ID].labelled == ()
-    assert (dataset.training(), dataset.predicted(), dataset.truths()) == ([TRAIN], [SCORED_ID], [])
-    assert sample_rows(Path(dataset.tables["sample_submission"].path))[:2] == [(SCORED_ID, 1), (SCORED_ID, 2)]
+    assert (dataset.training(), dataset.predicted(), _truths(dataset)) == ([TRAIN], [SCORED_ID], [])
+    sample = read_sample(Path(dataset.tables["sample_submission"].path))
+    assert sample.rows[:2] == ((SCORED_ID, 1), (SCORED_ID, 2))
     assert grid_sizes(Path(dataset.tables["grid_sizes"].path))[TRAIN] == (0.009188, -0.00904)
     assert "31 of the 32" in dataset.notes[0]
 
@@ -156,7 +163,7 @@ def test_dstl_truth_marks_predicted_scenes(tmp_path: Path) -> None:
     dataset = _load(tmp_path, truth="truth.csv")
     assert dataset.scenes[SCORED_ID].truth
     assert dataset.scenes[SCORED_ID].labelled == ("buildings", "trees")
-    assert dataset.truths(["trees"]) == [SCORED_ID]
+    assert _truths(dataset, "trees") == [SCORED_ID]
     assert dataset.training() == [TRAIN]
     assert Path(dataset.tables["truth"].path) == tmp_path / "truth.csv"
     with pytest.raises(LabelError, match=TRAIN):
@@ -182,7 +189,7 @@ def test_dstl_truth_that_is_not_predicted_is_noted(tmp_path: Path) -> None:
     rows = "".join(f"{scene},1,MULTIPOLYGON EMPTY\n" for scene in (SCORED_ID, OTHER))
     _touch(tmp_path / "truth.csv", f"ImageId,ClassType,MultipolygonWKT\n{rows}")
     dataset = _load(tmp_path, truth="truth.csv")
-    assert dataset.truths() == [SCORED_ID]
+    assert _truths(dataset) == [SCORED_ID]
     (note,) = (note for note in dataset.notes if "(dataset.truth)" in note)
     assert f"scene {OTHER} is not predicted" in note
     assert not any("(dataset.truth)" in note for note in _load(tmp_path, "all", truth="truth.csv").notes)
@@ -194,7 +201,7 @@ def test_dstl_truth_on_ground_that_trains_is_not_held_out(tmp_path: Path) -> Non
     rows = "".join(f"{scene},1,MULTIPOLYGON EMPTY\n" for scene in (twin, OTHER))
     _touch(tmp_path / "truth.csv", f"ImageId,ClassType,MultipolygonWKT\n{rows}")
     dataset = _load(tmp_path, "all", truth="truth.csv")
-    assert dataset.truths() == [OTHER]
+    assert _truths(dataset) == [OTHER]
     assert dataset.predicted() == [twin, OTHER]
     assert dataset.scenes[twin].labelled == ()
     (note,) = dataset.notes
@@ -330,7 +337,7 @@ def test_sheet_scene_with_everything(tmp_path: Path) -> None:
     assert (Path(one.labels["roads"].file.path).name, one.labels["roads"].whole) == ("houses.geojson", False)
     assert (two.ground, two.role, list(two.sensors), two.labelled) == ("two", "predict", ["rgb"], ())
     assert (three.truth, three.labelled) == (True, ("houses",))
-    assert dataset.truths(["roads"]) == []
+    assert _truths(dataset, "roads") == []
     assert register_sources(one)["grid"] is None
 
 
@@ -343,7 +350,7 @@ def test_sheet_truth_on_ground_that_trains_is_not_held_out(tmp_path: Path) -> No
         "three|predict|south|files/nir.tif||files/houses.geojson",
     )
     dataset = _sheet_load(table)
-    assert dataset.truths() == ["three"]
+    assert _truths(dataset) == ["three"]
     assert (dataset.scenes["two"].labelled, dataset.scenes["two"].labels) == ((), {})
     assert dataset.predicted() == ["three", "two"]
     assert len(dataset.notes) == 1 and "(two)" in dataset.notes[0]
@@ -441,11 +448,6 @@ def test_sheet_folds(tmp_path: Path) -> None:
 def test_reference_sensor_is_the_marked_or_first_one() -> None:
     assert reference_sensor({"p": {}, "rgb": {"reference": True}}) == "rgb"
     assert reference_sensor({"p": {}, "rgb": {}}) == "p"
-
-
-def test_load_dataset_unknown_layout() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'sheet'"):
-        load_dataset({"layout": "sheets"}, SENSORS, CLASSES)
 
 
 def test_hint_without_a_near_name_lists_all() -> None:

@@ -13,8 +13,9 @@ from rasterio.transform import Affine
 from shapely.geometry import box
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import Reference, chosen, misspelt, placed, read_mask, read_reference, read_vector
+from rasterloom.labels.files import chosen, misspelt, placed, read_mask, read_vector
 from rasterloom.labels.geometry import mask_polygons
+from rasterloom.raster.files import RasterInfo, raster_info
 from small_labels import NORTH_UP, REFERENCE, UTM, image, mask_file, on_map
 
 pytestmark = [
@@ -23,11 +24,11 @@ pytestmark = [
 ]
 
 
-def test_read_reference_with_and_without_georeference(tmp_path: Path) -> None:
+def test_raster_info_with_and_without_georeference(tmp_path: Path) -> None:
     image(tmp_path / "a.tif")
-    assert read_reference(tmp_path / "a.tif") == REFERENCE
+    assert raster_info(tmp_path / "a.tif") == REFERENCE
     image(tmp_path / "b.tif", None, None)
-    assert read_reference(tmp_path / "b.tif") == Reference(20, 10)
+    assert raster_info(tmp_path / "b.tif") == RasterInfo(20, 10)
 
 
 def test_read_mask_on_another_grid_is_mapped(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_read_mask_errors(tmp_path: Path) -> None:
     small = np.ones((5, 5), np.uint8)
     mask_file(tmp_path / "m.tif", small)
     with pytest.raises(LabelError, match=r"5 x 5 .*20 x 10"):
-        read_mask(tmp_path / "m.tif", None, Reference(20, 10), "here")
+        read_mask(tmp_path / "m.tif", None, RasterInfo(20, 10), "here")
     with pytest.raises(LabelError, match=r"1 bands and \[2\] chosen"):
         read_mask(tmp_path / "m.tif", (2,), REFERENCE, "here")
     with rasterio.open(tmp_path / "rgb.tif", "w", "GTiff", 5, 5, 3, UTM, NORTH_UP, "uint8") as file:
@@ -121,6 +122,6 @@ def test_placed_vector_without_crs_over_a_georeferenced_image() -> None:
 
 
 def test_placed_world_file_without_crs() -> None:
-    reference = Reference(20, 10, None, REFERENCE.transform)
+    reference = RasterInfo(20, 10, transform=REFERENCE.transform)
     (geometry,) = placed(geopandas.GeoDataFrame(geometry=on_map(box(1, 1, 2, 2))), reference, "here").geometries
     assert geometry.bounds == (1, 1, 2, 2)

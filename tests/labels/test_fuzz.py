@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import Reference, chosen, placed, read_vector
+from rasterloom.labels.files import chosen, placed, read_vector
 from rasterloom.labels.geometry import clip, parse_wkt, polygon_parts
 from rasterloom.labels.wkt_tables import read_wkt_table
 from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.files import RasterInfo
 
 WIDTH, HEIGHT = 20, 10
 SCENE = box(0, 0, WIDTH, HEIGHT)
@@ -157,7 +158,7 @@ def from_file(name: str, content: bytes, reader: Callable[[Path], Any]) -> list[
         frame = reader(path)
         spec = {"class": "houses", "id": 1, "classes": {"houses": 1}} if "class" in frame.columns else None
         picked = chosen(frame, spec, "a", "here")
-        features = placed(picked.frame, Reference(WIDTH, HEIGHT), "here", plain=name.endswith(".csv"))
+        features = placed(picked.frame, RasterInfo(WIDTH, HEIGHT), "here", plain=name.endswith(".csv"))
         return read(features.geometries)
 
 

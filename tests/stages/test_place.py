@@ -25,7 +25,7 @@ from rasterloom.config.overlays import merge
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.stale import Walk
 from rasterloom.raster.grid import compose
-from rasterloom.registration.acquisition import settle
+from rasterloom.registration.acquisition import Registration, settled
 from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import read_table
 from rasterloom.stages import job_of, module_of, place
@@ -59,6 +59,14 @@ def registration(gsd: float | None = 0.31, **sensors: Table) -> Table:
     reference = {"sensor": "rgb", "width": 64, "height": 64, "transform": None, "crs": None, "gsd": gsd}
     rgb = sensor((0.0, 0.0), method="identity", pixel=1.0)
     return {"reference": reference, "sensors": {"rgb": rgb, **sensors}}
+
+
+def settle(registrations: dict[str, Any], acquisition: str) -> dict[str, Registration]:
+    """All scenes of an acquisition, settled."""
+    return {
+        scene: settled(own, [other for name, other in registrations.items() if name != scene], acquisition)
+        for scene, own in registrations.items()
+    }
 
 
 def group(*shifts: tuple[float, float] | None, **changes: Any) -> dict[str, Table]:

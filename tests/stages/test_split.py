@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from shapely import box
 
 from common import says
-from rasterloom.errors import ConfigError
 from rasterloom.labels.folds import divide, fold_names
 from rasterloom.labels.geometry import write_polygons
 from rasterloom.stages import job_of
@@ -220,13 +219,6 @@ def test_divide_user_folds() -> None:
     assert result["folds"]["west"] == {"train": ["a", "b", "c"], "validation": []}
     assert "west" in result["note"]
     assert divide(areas, {}, HOLDOUT, 0, dict.fromkeys(areas, "all"))["folds"]["all"]["train"] == ["a", "b", "c"]
-
-
-def test_divide_user_folds_that_separate_ground_are_refused() -> None:
-    with pytest.raises(ConfigError, match="same ground"):
-        divide({"a": {}, "b": {}}, {"a": "g", "b": "g"}, HOLDOUT, 0, {"a": "x", "b": "y"})
-    with pytest.raises(ConfigError, match="b has no fold"):
-        divide({"a": {}, "b": {}}, {}, HOLDOUT, 0, {"a": "x"})
 
 
 def _job(results: Path, squares: dict[str, dict[str, float]], **changes: Any) -> Job:

@@ -14,8 +14,8 @@ import rasterio
 from rasterio.transform import Affine
 
 from rasterloom.dataset import Dataset, load_dataset
-from rasterloom.labels.files import Reference
 from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.files import RasterInfo
 from rasterloom.stages import job_of, label
 from rasterloom.stages.label import VERSION, inputs, run
 from rasterloom.store.job import Job
@@ -53,7 +53,9 @@ def on_map(*polygons: Any) -> list[Any]:
     return list(transformed(list(polygons), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]]))
 
 
-REFERENCE = Reference(20, 10, rasterio.CRS.from_string(UTM).to_wkt(), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
+REFERENCE = RasterInfo(
+    20, 10, crs=rasterio.CRS.from_string(UTM).to_wkt(), transform=[[0.5, 0, 500_000], [0, -0.5, 4_000_000]]
+)
 
 
 def sheet(root: Path, *rows: str, classes: Sequence[str] = ("houses",)) -> Dataset:

@@ -66,12 +66,8 @@ def list_members(archive: Path) -> Members:
     """
     with _opened(archive) as opened:
         found = {info.filename.replace("\\", "/"): info for info in opened.infolist() if not info.is_dir()}
-    return {name: info for name, info in found.items() if not _is_junk(name)}
-
-
-def _is_junk(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] == "__MACOSX" or parts[-1].startswith("._")
+    junk = re.compile(r"__MACOSX/|(.*/)?\._[^/]*$")
+    return {name: info for name, info in found.items() if not junk.match(name)}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -103,14 +103,9 @@ class Dataset:
     tables: dict[str, SourceFile] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def training(self, classes: Iterable[str] | None = None) -> list[str]:
-        """Ids of the scenes to learn from: all, or those that were labelled for at least one of `classes`."""
-        wanted = None if classes is None else set(classes)
-        return [
-            scene.id
-            for scene in self.scenes.values()
-            if scene.role == "train" and (wanted is None or wanted & set(scene.labelled))
-        ]
+    def training(self) -> list[str]:
+        """Ids of the scenes to learn from."""
+        return [scene.id for scene in self.scenes.values() if scene.role == "train"]
 
     def predicted(self) -> list[str]:
         """Ids of the scenes that are predicted and that no model trains on."""
@@ -127,15 +122,6 @@ class Dataset:
         else:
             files = {s.id: s.labels[class_name].file for s in self.labelled(class_name)}
         return {scene: Path(file.path).name for scene, file in files.items()}
-
-    def truths(self, classes: Iterable[str] | None = None) -> list[str]:
-        """Ids of the scenes with held-out truth, of at least one of `classes` if given."""
-        wanted = None if classes is None else set(classes)
-        return [
-            scene.id
-            for scene in self.scenes.values()
-            if scene.truth and (wanted is None or wanted & set(scene.labelled))
-        ]
 
 
 def without_seen_truth(scenes: Mapping[str, Scene]) -> tuple[dict[str, Scene], list[str]]:

@@ -306,20 +306,12 @@ def _limited(scenes: dict[str, Scene], choice: object, table: Path) -> dict[str,
     """The scenes, those to predict limited to a list of ids if one is given."""
     if choice is None or choice == "all":
         return scenes
-    if not isinstance(choice, list | tuple):
-        raise ConfigError(f"dataset.predict: {choice!r} given; a sheet takes `all` or a list of ids")
+    assert isinstance(choice, list | tuple)
     for name in choice:
         if name not in scenes:
             raise ConfigError(f"dataset.predict: {table} has no scene {name!r}; {hint(str(name), scenes)}")
-    wanted = set(choice)
-    return {
-        name: (
-            replace(scene, role="other", truth=False, labelled=(), labels={})
-            if scene.role == "predict" and name not in wanted
-            else scene
-        )
-        for name, scene in scenes.items()
-    }
+    left = [name for name, scene in scenes.items() if scene.role == "predict" and name not in choice]
+    return scenes | {name: replace(scenes[name], role="other", truth=False, labelled=(), labels={}) for name in left}
 
 
 def _check_folds(table: Path, scenes: Mapping[str, Scene], lines: Mapping[str, int]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rasterloom.errors import InputError, LabelError
 from rasterloom.labels.wkt_tables import TABLES, read_wkt_table
 from rasterloom.polygons.geometry import transformed
-from rasterloom.raster.files import open_dataset, raster_info
+from rasterloom.raster.files import RasterInfo, open_dataset
 from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert, rows_of
 from rasterloom.text import hint
 
@@ -25,31 +25,6 @@ RASTERS = frozenset({".tif", ".tiff", ".png", ".bmp", ".gif", ".jp2", ".img", ".
 
 CURVATURE = 0.05
 """Reference pixels by which an edge that is carried to another coordinate system may lie beside its place."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference image of a scene, as far as labels need it.
-
-    Attributes
-    ----------
-    width, height : int
-    crs : str or None
-        WKT.
-    transform : 2 x 3 list of rows or None
-        Pixel edge coordinates to map coordinates; None without georeference.
-    """
-
-    width: int
-    height: int
-    crs: str | None = None
-    transform: Matrix | None = None
-
-
-def read_reference(path: Path) -> Reference:
-    """Size and georeference of an image, from its header; InputError if it cannot be opened."""
-    info = raster_info(path)
-    return Reference(info.width, info.height, info.crs, info.transform)
 
 
 @dataclass(frozen=True)
@@ -127,7 +102,7 @@ class Mask:
     positive: NDArray[np.bool_]
     placement: Placement
 
-    def share(self, reference: Reference, where: str) -> float:
+    def share(self, reference: RasterInfo, where: str) -> float:
         """Share, 0..1, of the reference image that the mask shows."""
         import shapely
 
@@ -137,11 +112,26 @@ class Mask:
         return float(shapely.area(shapely.intersection(shapely.make_valid(extent), scene)) / scene.area)
 
 
-def read_mask(path: Path, bands: Sequence[int] | None, reference: Reference, where: str) -> Mask:
+def read_mask(path: Path, bands: Sequence[int] | None, reference: RasterInfo, where: str) -> Mask:
     """A raster mask.
 
     Positive is what is neither 0, nor the file's no-data value, nor NaN. With a georeference on both sides
     the mask may have another grid and coordinate system; without, it must have the reference's size.
+
+    Parameters
+    ----------
+    path : Path
+    bands : sequence of int or None
+        The one band, from 1, that is the mask; None: the file has one band only.
+    reference : RasterInfo
+        Of the scene.
+    where : str
+        Words for messages: file, scene, class.
+
+    Returns
+    -------
+    Mask
+        The positive pixels, (H, W) bool, and where they lie on the reference.
 
     Raises
     ------
@@ -179,7 +169,7 @@ def _one_band(count: int, bands: Sequence[int] | None, path: Path, where: str) -
     return picked[0]
 
 
-def _placement(shape: tuple[int, ...], own: Matrix | None, crs: Any, reference: Reference, where: str) -> Placement:
+def _placement(shape: tuple[int, ...], own: Matrix | None, crs: Any, reference: RasterInfo, where: str) -> Placement:
     same_size = shape == (reference.height, reference.width)
     if own is None or reference.transform is None:
         if same_size:
@@ -224,7 +214,10 @@ def read_vector(path: Path) -> Any:
                 return geopandas.read_parquet(path)
             layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
             if len(layers) > 1:
-                raise _several_layers(path, layers)
+                raise LabelError(
+                    f"{path} has {len(layers)} layers ({', '.join(layers)}): put the one with the labels into a file "
+                    f"of its own, for example `ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
+                )
             frame = geopandas.read_file(path, layer=layers[0] if layers else 0, engine="pyogrio")
     except LabelError:
         raise
@@ -233,14 +226,6 @@ def read_vector(path: Path) -> Any:
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise LabelError(f"{path} has no geometry: give a vector file, or a .csv with a column WKT")
     return frame
-
-
-def _several_layers(path: Path, layers: Sequence[str]) -> LabelError:
-    shown = ", ".join(layers)
-    return LabelError(
-        f"{path} has {len(layers)} layers ({shown}): put the one with the labels into a file of its own, for example "
-        f"`ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
-    )
 
 
 def _unreadable(path: Path, error: Exception) -> LabelError:
@@ -350,7 +335,7 @@ class Placed:
     heights: int = 0
 
 
-def placed(frame: Any, reference: Reference, where: str, plain: bool = False) -> Placed:
+def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False) -> Placed:
     """Features as geometries in reference pixel coordinates.
 
     With a georeferenced scene they are brought to its CRS (a GeoJSON that names none is in longitude and
@@ -398,7 +383,7 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
     return Placed([found[i] for i in np.flatnonzero(keep)], empty, int((~keep).sum()), int(solid[keep].sum()))
 
 
-def _nowhere(bounds: NDArray[Any], reference: Reference, where: str) -> LabelError:
+def _nowhere(bounds: NDArray[Any], reference: RasterInfo, where: str) -> LabelError:
     low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
     flipped = " QGIS draws such an image at negative y: change the sign of y." if high[1] <= 0 else ""
     return LabelError(

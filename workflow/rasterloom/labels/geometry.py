@@ -149,7 +149,7 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
 
     Parameters
     ----------
-    geometries : iterable of shapely geometry or None
+    geometries : (N,) iterable of shapely geometry or None
         Polygons, multipolygons, or collections with these among their parts; None, empty ones, third coordinates,
         and the points and lines of collections are left out.
     where : str
@@ -157,7 +157,9 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
 
     Returns
     -------
-    (list of valid polygons, each with an area, counts)
+    polygons : (M,) list of valid polygons, each with an area
+    counts : Counter
+        What was done, by the names of the quality table.
 
     Raises
     ------
@@ -258,9 +260,16 @@ def _once(polygons: NDArray[Any]) -> NDArray[Any]:
 def clip(polygons: Sequence[Any], width: int, height: int) -> tuple[Polygons, Counts]:
     """Polygons, in reference pixel coordinates, cut at the edges of a scene of `width` x `height` pixels.
 
+    Parameters
+    ----------
+    polygons : (N,) sequence of valid shapely Polygons
+    width, height : int
+
     Returns
     -------
-    (list of valid polygons, each with an area, counts)
+    polygons : (M,) list of valid polygons, each with an area
+    counts : Counter
+        What was done, by the names of the quality table.
     """
     import shapely
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import LabelError
-from rasterloom.polygons.geometry import transformed
+from rasterloom.polygons.geometry import polygonal, transformed
 from rasterloom.raster.grid import Matrix, invert
 
 STRIP_BYTES = 32 * 2**20
@@ -75,7 +75,7 @@ def coverage_strips(
     if supersample < 1:
         raise LabelError(f"coverage needs at least one sample a pixel: supersample is {supersample}")
     height, width = shape
-    in_grid = transformed(_polygonal(polygons), invert(transform))
+    in_grid = transformed(polygonal(polygons), invert(transform))
     bounds = shapely.bounds(in_grid).reshape(-1, 4)
     most = max(1, STRIP_BYTES // max(1, width * supersample**2))
     for start in range(0, height, rows or most):
@@ -106,18 +106,3 @@ def _sampled(polygons: Any, top: int, bottom: int, width: int, supersample: int)
     counts = samples.reshape(rows, supersample, -1).sum(axis=1, dtype=np.uint32)
     counts = counts.reshape(rows, width, supersample).sum(axis=2, dtype=np.uint32)
     return np.asarray((counts * np.uint32(255) + np.uint32(total // 2)) // np.uint32(total)).astype(np.uint8)
-
-
-def _polygonal(polygons: Any) -> NDArray[np.object_]:
-    """Non-empty polygons and multipolygons as an array; LabelError for anything else."""
-    import shapely
-
-    found = np.array([polygons] if isinstance(polygons, shapely.Geometry) else list(polygons), dtype=object)
-    found = found[~(shapely.is_missing(found) | shapely.is_empty(found))] if found.size else found
-    wrong = ~np.isin(shapely.get_type_id(found), (3, 6)) if found.size else np.zeros(0, np.bool_)
-    if wrong.any():
-        raise LabelError(
-            f"a label is a {found[wrong][0].geom_type}: only Polygon and MultiPolygon cover an area; "
-            "buffer lines and points, or leave them out"
-        )
-    return found

@@ -38,7 +38,7 @@ def joint_histogram(probability: NDArray[np.uint8], fraction: NDArray[np.uint8])
 
 
 def split_counts(joint: NDArray[np.int64]) -> Counts:
-    """Counts of each probability outside and inside the truth, from a whole scene's `joint_histogram`.
+    """Counts, (2, 256), of each probability outside and inside the truth, from a scene's (256, 256) `joint_histogram`.
 
     The truth are the pixels of coverage 128 or more; if none reaches it, those of the largest coverage above 0.
     """
@@ -91,8 +91,8 @@ def tuning(counts: Mapping[str, Counts], ground: Mapping[str, str]) -> dict[str,
 
     Parameters
     ----------
-    counts : mapping of scene to `split_counts`
-        Out-of-fold scenes only.
+    counts : mapping of scene to (2, 256) int64 array
+        `split_counts` of out-of-fold scenes.
     ground : mapping of scene to ground
         Scenes of one ground show the same place.
 

@@ -53,11 +53,11 @@ class RasterInfo:
 
     width: int
     height: int
-    bands: int
-    dtype: str
-    crs: str | None
-    transform: Matrix | None
-    nodata: float | None
+    bands: int = 1
+    dtype: str = "uint16"
+    crs: str | None = None
+    transform: Matrix | None = None
+    nodata: float | None = None
     alpha: int | None = None
     names: tuple[str | None, ...] = ()
     band_nodata: tuple[float | None, ...] = ()
@@ -342,7 +342,7 @@ class _PlanarRaster(Raster):
             raise InputError(f"{path} holds an image of {width} x {height} pixels: it is damaged; fetch it again")
         names = other.names if other is not None and other.bands == bands else ()
         dtype = _read_dtype(self._array.dtype, path)
-        super().__init__(path, RasterInfo(width, height, bands, dtype, None, None, None, names=names))
+        super().__init__(path, RasterInfo(width, height, bands, dtype, names=names))
 
     def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
         picked = self._array if bands == self.info.data_bands else self._array[bands]

@@ -45,7 +45,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Moments:
-        """The moments of an array of finite numbers, of any shape; computed in float64."""
+        """The moments of finite numbers, an array of any shape (N, ...), computed in float64."""
         if not values.size:
             return cls()
         numbers = values.astype(np.float64).ravel()

@@ -141,32 +141,28 @@ def picked_bands(raster: Raster, bands: Sequence[int | str] | None) -> list[int]
     InputError
         If there is no such band, or several have that name.
     """
-    if bands is None:
-        return raster.info.data_bands
-    return [_band_named(raster, band) if isinstance(band, str) else _band_numbered(raster, band) for band in bands]
+    return raster.info.data_bands if bands is None else [_picked(raster, band) for band in bands]
 
 
-def _band_numbered(raster: Raster, band: int) -> int:
-    if not 1 <= band <= raster.info.bands:
+def _picked(raster: Raster, band: int | str) -> int:
+    names = [(known or "").strip() for known in raster.info.names]
+    if isinstance(band, int):
+        if 1 <= band <= raster.info.bands:
+            return band - 1
         raise InputError(
             f"{raster.path} has no band {band}: it has {raster.info.bands}, counted from 1; mend the table"
         )
-    return band - 1
-
-
-def _band_named(raster: Raster, name: str) -> int:
-    names = [(known or "").strip() for known in raster.info.names]
-    found = [band for band, known in enumerate(names) if known.lower() == name.lower()]
+    found = [number for number, known in enumerate(names) if known.lower() == band.lower()]
     if len(found) == 1:
         return found[0]
     if found:
-        numbers = ", ".join(str(band + 1) for band in found)
-        raise InputError(f"{raster.path} calls several bands {name!r} ({numbers}): choose one by its number")
+        numbers = ", ".join(str(number + 1) for number in found)
+        raise InputError(f"{raster.path} calls several bands {band!r} ({numbers}): choose one by its number")
     if not any(names):
         raise InputError(
-            f"{raster.path} has no band {name!r}: it names none of its {raster.info.bands} bands; choose by number"
+            f"{raster.path} has no band {band!r}: it names none of its {raster.info.bands} bands; choose by number"
         )
-    raise InputError(f"{raster.path} has no band {name!r}; {hint(name, filter(None, names))}")
+    raise InputError(f"{raster.path} has no band {band!r}; {hint(band, filter(None, names))}")
 
 
 def nodata_of(info: RasterInfo, bands: Sequence[int], given: float | None) -> Nodata:

@@ -111,7 +111,7 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid) -> dict[
 
 
 def as_numbers(values: NDArray[np.float32], dtype: type[np.generic]) -> NDArray[Any]:
-    """Resampled values as a stack holds them: float32, or rounded and clipped to uint16."""
+    """Resampled values, (C, rows, W) float32, as a stack holds them: float32, or rounded and clipped to uint16."""
     if dtype is np.float32:
         return values
     return np.clip(np.rint(values), 0, 65535).astype(dtype)

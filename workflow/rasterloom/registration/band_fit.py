@@ -78,7 +78,7 @@ def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
 
 
 def spread(numbers: Floats) -> Floats:
-    """`SAMPLES` of some numbers at least, or all, evenly spread over rows and columns."""
+    """`SAMPLES` of some numbers, (N,) or (H, W), at least, or all; evenly spread over rows and columns."""
     step = max(1, int((numbers.size / SAMPLES) ** (1 / numbers.ndim)))
     return numbers[(slice(None, None, step),) * numbers.ndim]
 
@@ -99,7 +99,7 @@ def principal(signals: Floats) -> Floats:
 
 
 def components(signals: Floats) -> float:
-    """The effective number of different signals: 1 for copies of one, B for B that have nothing in common.
+    """The effective number of different signals, (B, H, W): 1 for copies of one, B for B that have nothing in common.
 
     The squared trace of the Gram matrix over the trace of its square; 0 if all are flat.
     """

@@ -50,7 +50,7 @@ class ArraySource:
         return channels, height, width
 
     def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        """Rows start..stop; see `Source`."""
+        """Rows start..stop of every band, (C, n, w), and their validity, (n, w) or None; see `Source`."""
         return self.bands[:, start:stop], None if self.valid is None else self.valid[start:stop]
 
 

@@ -17,18 +17,16 @@ from rasterloom.dataset.contest_tables import WktRow, grid_sizes, table_bytes, w
 from rasterloom.errors import RasterloomError
 from rasterloom.labels.files import (
     RASTERS,
-    Reference,
     chosen,
     placed,
     read_mask,
-    read_reference,
     read_vector,
 )
 from rasterloom.labels.geometry import Polygons, clip, mask_polygons, parse_wkt, polygon_parts
 from rasterloom.labels.wkt_tables import TABLES
 from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
-from rasterloom.raster.files import open_raster, raster_info
+from rasterloom.raster.files import RasterInfo, open_raster, raster_info
 from rasterloom.tools.inspect.oddities import Oddity
 from rasterloom.tools.inspect.survey import Progress
 
@@ -119,7 +117,7 @@ def _in_scene(geometries: Sequence[Any], where: str, width: int, height: int) ->
     return clip(polygons, width, height)[0]
 
 
-def _of_mask(file: SourceFile, reference: Reference, where: str) -> tuple[NDArray[np.bool_], Polygons]:
+def _of_mask(file: SourceFile, reference: RasterInfo, where: str) -> tuple[NDArray[np.bool_], Polygons]:
     """A mask's positive pixels, and their outlines in reference pixel coordinates."""
     mask = read_mask(Path(file.path), file.to_json()["bands"], reference, where)
     outlines = mask_polygons(mask.positive)
@@ -127,7 +125,7 @@ def _of_mask(file: SourceFile, reference: Reference, where: str) -> tuple[NDArra
 
 
 def _of_features(
-    frame: Any, spec: Mapping[str, Any] | None, scene: str, reference: Reference, where: str, plain: bool
+    frame: Any, spec: Mapping[str, Any] | None, scene: str, reference: RasterInfo, where: str, plain: bool
 ) -> tuple[int, list[Any]]:
     """How many features are of a class, and the geometries of those that meet the scene, in reference pixels."""
     features = chosen(frame, spec, scene, where).frame
@@ -144,7 +142,7 @@ def _sheet(
     labels = scene.labels[name]
     path = Path(labels.file.path)
     where = f"{path} (scene {scene.id}, class {name})"
-    reference = read_reference(Path(scene.sensors[dataset.reference][0].path))
+    reference = raster_info(scene.sensors[dataset.reference][0].path)
     elsewhere = 0
     if path.suffix.lower() in RASTERS:
         mask, polygons = _of_mask(labels.file, reference, where)
