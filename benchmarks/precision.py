@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from rasterloom.learning.networks.unet import build
+from rasterloom.learning.networks import build
 
 
 def stepper(channels_last: bool, bfloat16: bool, batch: int, patch: int) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from conftest import LIBRARY, ROOT
 from rasterloom.config import Config, load_config
-from rasterloom.config.model import DefaultsConfig, ExecutionConfig, ModelConfig, SensorConfig
+from rasterloom.config.model import MODELS, DefaultsConfig, ExecutionConfig, SensorConfig
 from rasterloom.config.reference import reference, schema_text
 
 Table = dict[str, Any]
@@ -128,7 +128,7 @@ def test_defaults_in_config_yaml_are_those_of_the_model(settings_table: Table) -
             if name not in {"split", "root", "predict"}:
                 assert getattr(found, name) == field.get_default(), f"{section}.{name}"
     for name, model in config.models.items():
-        assert model == ModelConfig(kind=model.kind), name
+        assert model == MODELS[model.kind](kind=model.kind), name
     assert config.sensors["rgb"].max_shift == SensorConfig().max_shift
 
 
@@ -157,7 +157,8 @@ def test_reference_has_a_row_for_every_key() -> None:
     assert rows["defaults.polygons", "threshold"][:3] == ["`auto` or number", "`auto`", "0 to 1"]
     assert rows["dataset", "predict"][:3] == ["`scored` or `all` or list of text", "`null`", ""]
     assert rows["", "inputs"][:3] == ["by name: list of text", "needed", ""]
-    assert rows["models.NAME", "kind"][:3] == ["`unet` or `forest` or `linear`", "needed", ""]
+    assert {f"`models.NAME` with `kind: {kind}`" for kind in MODELS} <= sections.keys()
+    assert rows["models.NAME", "kind"][:3] == ["`linear`", "needed", ""]
     assert rows["execution", "scenes_per_job"][0] == "`auto` or `1`"
 
 

@@ -8,42 +8,8 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
-from rasterloom.learning.cost import forward_passes, multiply_adds, network_parameters
-from rasterloom.planning.estimates import checkpoint_bytes, sample, stack_bytes
-
-MODELS = [
-    {"kind": "unet", "maps": 5, "levels": 1, "convolutions": 1},
-    {"kind": "unet", "maps": 4, "levels": 3, "convolutions": 2},
-    {"kind": "unet", "maps": 3, "levels": 2, "convolutions": 3},
-]
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("channels", [1, 7])
-def test_network_parameters_equals_torch(model: dict[str, Any], channels: int) -> None:
-    from rasterloom.learning.networks.unet import build, parameter_count
-
-    assert network_parameters(model, channels) == parameter_count(build(model, channels))
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("shape", [(16, 16), (17, 24)])
-def test_multiply_adds_equals_what_a_forward_pass_does(model: dict[str, Any], shape: tuple[int, int]) -> None:
-    import torch
-
-    from rasterloom.learning.networks.unet import build
-
-    network, counted = build(model, 2), [0]
-
-    def count(layer: Any, _: Any, output: Any) -> None:
-        counted[0] += output[0].numel() * layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
-
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d):
-            layer.register_forward_hook(count)
-    with torch.inference_mode():
-        network.eval()(torch.zeros(1, 2, *shape))
-    assert multiply_adds(model, 2, *shape) == counted[0]
+from rasterloom.learning.cost import checkpoint_bytes, forward_passes
+from rasterloom.planning.estimates import sample, stack_bytes
 
 
 def test_forward_passes_equals_the_windows_that_are_predicted() -> None:
@@ -109,7 +75,7 @@ def test_checkpoint_bytes_near_the_file_of_a_network(tmp_path: Path) -> None:
     import numpy as np
 
     from rasterloom.learning.checkpoint import save_checkpoint
-    from rasterloom.learning.networks.unet import build
+    from rasterloom.learning.networks import build
 
     model = {"kind": "unet", "maps": 16, "levels": 3, "convolutions": 2}
     network = build(model, 4)
@@ -121,7 +87,7 @@ def test_checkpoint_bytes_near_the_file_of_a_network(tmp_path: Path) -> None:
 def test_checkpoint_bytes_of_a_forest_grow_with_its_trees() -> None:
     small, large = ({"kind": "forest", "trees": n, "depth": 12, "samples": 200_000} for n in (10, 40))
     assert 3.5 < checkpoint_bytes(large, 20) / checkpoint_bytes(small, 20) < 4
-    assert checkpoint_bytes({"kind": "linear", "samples": 9}, 20) < 1000
+    assert checkpoint_bytes({"kind": "linear", "samples": 100}, 20) < 1000
 
 
 def test_sample_is_spread_evenly() -> None:

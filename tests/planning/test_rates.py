@@ -29,7 +29,7 @@ def record(store: Store, stage: str, key: str, found: Speed | dict[str, Any]) ->
 
 
 def test_speed_of_counts_the_forward_passes() -> None:
-    from rasterloom.learning.cost import multiply_adds
+    from rasterloom.learning.networks import multiply_adds
 
     found = speed_of("training", "GPU", "float32", 2.0, MODEL, 3, 16, 5)
     assert found.multiply_adds == 5 * multiply_adds(MODEL, 3, 16, 16)
@@ -58,7 +58,7 @@ def test_rates_of_what_was_not_measured_are_not_known() -> None:
 
 
 def test_built_in_rates_give_the_seconds_that_they_were_measured_as() -> None:
-    large = {"maps": 64, "levels": 6, "convolutions": 3}
+    large = {"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}
     work = speed_of("training", "", "", 1.0, large, 20, 256, 4)
     rates = built_in()
     assert not rates.gpu
@@ -128,7 +128,7 @@ def test_measure_times_a_network_and_keeps_the_rates(
 
 
 def test_records_of_training_and_prediction_tell_their_speed(tmp_path: Path) -> None:
-    from rasterloom.learning.cost import multiply_adds
+    from rasterloom.learning.networks import multiply_adds
     from rasterloom.stages import predict, train
     from small_training import MODEL as SMALL
     from small_training import TRAINING, small_tree

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rasterloom.config.model import PredictionConfig
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.learning.device import Device
 from rasterloom.learning.inference import mean_forward
@@ -183,7 +183,7 @@ class Asymmetric:
 
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
-    prediction: Mapping[str, Any] = {"symmetries": symmetric, "precision": "float32"}
+    prediction = PredictionConfig(symmetries=symmetric, precision="float32")
     image = np.zeros((2, 1, 5, 5), np.float32)
     out = mean_forward([Asymmetric()], prediction, Device("cpu"))(image)
     low = 1 / (1 + np.exp(4))
@@ -198,5 +198,5 @@ def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
 
 def test_mean_forward_turns_back_what_it_turned() -> None:
     image = np.random.default_rng(0).normal(size=(1, 1, 6, 6)).astype(np.float32)
-    forward = mean_forward([lambda x: x[:, :1]], {"symmetries": True, "precision": "float32"}, Device("cpu"))
+    forward = mean_forward([lambda x: x[:, :1]], PredictionConfig(precision="float32"), Device("cpu"))
     assert np.allclose(forward(image)[0], 1 / (1 + np.exp(-image[0, 0])), atol=1e-6)

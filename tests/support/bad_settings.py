@@ -117,7 +117,7 @@ CASES: list[BadInput] = [
         stops=True,
         says=(
             "the configuration has a mistake: `defaults.training.patch`: 32 was given, but a pixel of the "
-            "deepest of 6 levels is 64 pixels wide; make it 64 or more, or give the model fewer `levels`"
+            "network's deepest level is 64 pixels wide; make it 64 or more, or give the model fewer `levels`"
         ),
     ),
     BadInput(
@@ -153,7 +153,7 @@ CASES: list[BadInput] = [
         stops=True,
         says=(
             "the configuration has a mistake: `classes.waterway.training.steps`: it has no effect on models "
-            "per pixel alone: no settings of training count there but threads and seed: remove it"
+            "of kind forest and linear (of training they use only threads and seed): remove it"
         ),
     ),
     BadInput(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.config.model import PIXEL_PREDICTION, PIXEL_TRAINING, Config, Matrix, MemberConfig, Shift
+from rasterloom.config.model import ClassConfig, Config, Matrix, MemberConfig, ModelConfig, NetworkConfig, Shift
 from rasterloom.text import nearest
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def cross_checks(config: Config) -> Iterable[str]:
             yield f"`classes.{name}`: rows of score.tsv that are no class are called so; choose another name"
         for index, member in enumerate(entry.members):
             yield from _member_checks(config, name, index, member)
-        yield from _idle_checks(config, name)
+        models = [config.models.get(member.model) for member in entry.members]
+        yield from _unused_settings(f"classes.{name}", models, entry)
 
 
 def _results_checks(config: Config) -> Iterable[str]:
@@ -131,31 +132,28 @@ def _member_checks(config: Config, class_name: str, index: int, member: MemberCo
             f"`{place}.target`: `{target}` does not contain {class_name} (it is {', '.join(classes)}), so it says "
             f"nothing of it; name {class_name} or a union with it under `targets`"
         )
-    model = config.models.get(member.model)
-    if model is not None and model.kind != "unet":
-        yield from _idle_settings(place, f"a model per pixel ({member.model})", member)
+    yield from _unused_settings(place, [config.models.get(member.model)], member)
 
 
-def _idle_checks(config: Config, class_name: str) -> Iterable[str]:
-    """Settings of a class that none of its members has."""
-    entry = config.classes[class_name]
-    models = [config.models.get(member.model) for member in entry.members]
-    if all(model is not None and model.kind != "unet" for model in models):
-        yield from _idle_settings(f"classes.{class_name}", "models per pixel alone", entry)
-
-
-def _idle_settings(place: str, what: str, entry: Any) -> Iterable[str]:
-    for section, used in (("training", PIXEL_TRAINING), ("prediction", PIXEL_PREDICTION)):
-        idle = sorted(getattr(entry, section).model_fields_set - set(used))
-        if idle:
+def _unused_settings(
+    place: str, models: Sequence[ModelConfig | None], layer: ClassConfig | MemberConfig
+) -> Iterable[str]:
+    """Settings of a class or a member that none of its models uses."""
+    known = [model for model in models if model is not None]
+    for section in ("training", "prediction"):
+        written = getattr(layer, section).model_fields_set
+        used = {key: None for model in known for key in model.SETTINGS.get(section, written)}
+        unused = sorted(written - used.keys())
+        if unused and len(known) == len(models):
+            kinds = " and ".join(sorted({model.kind for model in known}))
             yield (
-                f"`{place}.{section}.{idle[0]}`: it has no effect on {what}: no settings of {section} count there but "
-                f"{' and '.join(used)}: remove it"
+                f"`{place}.{section}.{unused[0]}`: it has no effect on models of kind {kinds} (of {section} "
+                f"they use only {' and '.join(used)}): remove it"
             )
 
 
 def settings_checks(config: Config, class_name: str, index: int, recipe: MemberRecipe) -> Iterable[str]:
-    """Mistakes in the settings of a network that show when those of its class and the defaults are there too.
+    """Mistakes in the settings of a network that show only when those of its class and the defaults are there too.
 
     Parameters
     ----------
@@ -165,53 +163,49 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
 
     Notes
     -----
-    A network pads its input to a multiple of 2**levels by reflection, so that any size works; where even one pixel of
-    its deepest level is wider than the input, the rest of that is mirrored.
+    A network pads its input by reflection to a multiple of the width of a pixel of its deepest level, so any size
+    works; but an input smaller than such a pixel would consist mostly of its own mirror image.
     """
-    layers = _Layers(config, class_name, index)
-    levels, deepest = recipe.model["levels"], 2 ** int(recipe.model["levels"])
+    entry = config.classes[class_name]
+    member = entry.members[index]
+    model = config.models[member.model]
+    if not isinstance(model, NetworkConfig):
+        return
+    layers: dict[str, ClassConfig | MemberConfig] = {
+        f"classes.{class_name}.members[{index}]": member,
+        f"classes.{class_name}": entry,
+    }
+    deepest = model.deepest
     patch, batch = recipe.training["patch"], recipe.training["batch"]
     window, stride = recipe.prediction["window"], recipe.prediction["stride"]
     if stride > window:
         yield (
-            f"`{layers.of('prediction', 'stride', 'window')}`: stride {stride} is larger than window {window}: pixels "
-            "between windows would never be predicted; set both, the stride at most the window"
+            f"`{_given(layers, 'prediction', 'stride', 'window')}`: stride {stride} is larger than window {window}: "
+            "pixels between windows would never be predicted; set both, the stride at most the window"
         )
     for section, key, side in (("training", "patch", patch), ("prediction", "window", window)):
         if side < deepest:
             yield (
-                f"`{layers.of(section, key)}.{key}`: {side} was given, but a pixel of the deepest of {levels} levels "
-                f"is {deepest} pixels wide; make it {deepest} or more, or give the model fewer `levels`"
+                f"`{_given(layers, section, key)}.{key}`: {side} was given, but a pixel of the network's deepest "
+                f"level is {deepest} pixels wide; make it {deepest} or more, or give the model fewer `levels`"
             )
     if patch == deepest and batch == 1:
         yield (
-            f"`{layers.of('training', 'batch')}.batch`: 1 was given with a patch of {patch}, which is one pixel of the "
-            f"deepest of {levels} levels; batch normalisation needs two: make either larger"
+            f"`{_given(layers, 'training', 'batch')}.batch`: 1 was given with a patch of {patch}, which is one pixel "
+            "of the network's deepest level; batch normalisation needs two: make either larger"
         )
     size = recipe.scale.get("size")
     if size is not None and patch > size:
         yield (
-            f"`{layers.of('training', 'patch')}.patch`: {patch} was given, but scale {recipe.scale['name']} has {size} "
-            "pixels a side; make the patch that or less, or the scale's `size` larger"
+            f"`{_given(layers, 'training', 'patch')}.patch`: {patch} was given, but scale {recipe.scale['name']} "
+            f"has {size} pixels a side; make the patch that or less, or the scale's `size` larger"
         )
 
 
-class _Layers:
-    """Where the settings of a member come from: itself, its class, or the defaults."""
-
-    def __init__(self, config: Config, class_name: str, index: int) -> None:
-        entry = config.classes[class_name]
-        self._layers = {
-            f"classes.{class_name}.members[{index}]": entry.members[index],
-            f"classes.{class_name}": entry,
-        }
-
-    def of(self, section: str, *keys: str) -> str:
-        """Path of the section that gives one of the keys."""
-        for path, layer in self._layers.items():
-            if getattr(layer, section).model_fields_set & set(keys):
-                return f"{path}.{section}"
-        return f"defaults.{section}"
+def _given(layers: Mapping[str, ClassConfig | MemberConfig], section: str, *keys: str) -> str:
+    """Path of the section that gives one of the keys: that of a layer, or else the defaults'."""
+    giving = (path for path, layer in layers.items() if getattr(layer, section).model_fields_set & set(keys))
+    return f"{next(giving, 'defaults')}.{section}"
 
 
 def name_checks(recipe: Recipe) -> Iterable[str]:

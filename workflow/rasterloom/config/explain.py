@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ValidationError
 
-from rasterloom.config.model import Config
+from rasterloom.config.model import MODELS, Config
 from rasterloom.text import nearest
 
 MOST_LINES = 20
@@ -29,6 +29,8 @@ _NEEDED: Mapping[str, str] = {
     "list_type": "a list",
     "dict_type": "a table of keys",
     "model_type": "a table of keys",
+    "model_attributes_type": "a table of keys",
+    "union_tag_invalid": " or ".join(map(repr, MODELS)),
     "literal_error": "{expected}",
     "greater_than": "a number above {gt}",
     "greater_than_equal": "a number of at least {ge}",
@@ -92,10 +94,18 @@ class _Mistake:
         self.input = error["input"]
         self.message: str = error["msg"].removeprefix("Value error, ")
         self.keys, self.cut, self.branch, self.valid = _followed(error["loc"])
+        if self.type.startswith("union_tag"):  # told of the whole table, but meant is its key `kind`
+            self._of_kind(error["input"])
         limits = {
             key: f"{v:.0f}" if isinstance(v, float) and v % 1 == 0 else v for key, v in error.get("ctx", {}).items()
         }
         self.needed = _NEEDED[self.type].format(**limits) if self.type in _NEEDED else ""
+
+    def _of_kind(self, table: Mapping[str, Any]) -> None:
+        """Make it a mistake of the key that says which kind of model a table is: missing, misspelt, or invalid."""
+        misspelt = difflib.get_close_matches("kind", map(str, table), n=1, cutoff=0.5)
+        self.type = "union_tag_invalid" if "kind" in table else "extra_forbidden" if misspelt else "missing"
+        self.keys, self.input, self.valid = (*self.keys, *(misspelt or ["kind"])), table.get("kind"), ["kind"]
 
     @property
     def other_kind(self) -> bool:
@@ -129,6 +139,9 @@ class _Mistake:
         first, *others = str(self.keys[-1]).split(".")
         if others and first in self.valid:
             return f"; keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
+        kinds = [kind for kind, table in MODELS.items() if first in table.model_fields]
+        if self.branch in MODELS and kinds:
+            return f", which belongs to kind {' and '.join(kinds)}, not {self.branch}: remove it (in an overlay: null)"
         return nearest(str(self.keys[-1]), self.valid)
 
     def _hint(self) -> str:
@@ -215,11 +228,9 @@ def _kinds(annotation: Any) -> list[Any]:
 
 
 def _branch(kinds: Sequence[Any], label: str) -> Any:
-    """The kind that pydantic means by its label of a branch."""
-    for kind in kinds:
-        if (_is_table(kind) and kind.__name__ == label) or (typing.get_origin(kind) is list and "list[" in label):
-            return kind
-    return None
+    """The kind that pydantic means by its label of a branch: a table's name, the `kind` of a model, or a list."""
+    name = "list" if "list[" in label else MODELS[label].__name__ if label in MODELS else label
+    return next((kind for kind in kinds if getattr(typing.get_origin(kind) or kind, "__name__", "") == name), None)
 
 
 def _is_table(kind: Any) -> bool:

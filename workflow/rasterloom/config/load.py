@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rasterloom.config.checks import cross_checks
 from rasterloom.config.explain import explained, fields, inner, joined, place, shown
-from rasterloom.config.model import SIZES, Config
+from rasterloom.config.model import Config
 from rasterloom.errors import ConfigError
 
 
@@ -70,9 +70,6 @@ def recorded(config: Config, merged: Mapping[str, Any]) -> dict[str, Any]:
     """
     full = config.model_dump()
     full["scales"] = {name: entry.model_dump(exclude_none=True) for name, entry in config.scales.items()}
-    full["models"] = {
-        name: entry.model_dump(include={"kind", *SIZES[entry.kind]}) for name, entry in config.models.items()
-    }
     full["classes"] = {name: entry.model_dump(exclude_unset=True) for name, entry in config.classes.items()}
     return _with_removed(full, merged)
 

@@ -7,21 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
-
-SIZES: Mapping[str, tuple[str, ...]] = {
-    "unet": ("maps", "levels", "convolutions"),
-    "forest": ("trees", "depth", "samples"),
-    "linear": ("samples",),
-}
-"""The keys of a model that each kind has, besides ``kind``."""
-
-PIXEL_TRAINING = ("threads", "seed")
-
-PIXEL_PREDICTION = ("threads",)
-"""The settings that a model per pixel (forest, linear) has."""
 
 MOST_SEED = 2**63 - 1
 
@@ -176,32 +164,81 @@ class ScaleConfig(Table):
         return self
 
 
-class ModelConfig(Table):
-    """A kind of model and its size."""
+KIND = "unet (a network); or, pixel by pixel, forest (random forest) or linear (linear regression)"
 
-    kind: Literal["unet", "forest", "linear"] = Field(
-        description="unet: a network; or, pixel by pixel, forest (random forest) or linear (linear regression)"
-    )
-    maps: int = Field(64, ge=1, le=4096, description="unet: feature maps at every level")
-    levels: int = Field(
-        6, ge=1, le=8, description="unet: poolings; a pixel of the deepest level is 2**levels pixels wide"
-    )
-    convolutions: int = Field(3, ge=1, le=16, description="unet: 3 x 3 convolutions a block")
-    trees: int = Field(40, ge=1, le=10_000, description="forest: number of trees")
-    depth: int = Field(12, ge=1, le=30, description="forest: depth of a tree at most")
+
+class ModelTable(Table):
+    """A kind of model and its size: the base of all kinds."""
+
+    kind: str
+
+    SETTINGS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Which settings count for this kind, by section (`training`, `prediction`); all of a section that is not named."""
+
+
+class NetworkConfig(ModelTable):
+    """A network: it is trained on patches and predicts by sliding windows (see `rasterloom.learning.networks`)."""
+
+    @property
+    def deepest(self) -> int:
+        """How many pixels of the image a pixel of the network's deepest level is wide."""
+        raise NotImplementedError
+
+
+class PixelModelConfig(ModelTable):
+    """A model per pixel: it knows the channels of one pixel alone (see `rasterloom.learning.pixel_models`)."""
+
+    SETTINGS: ClassVar[Mapping[str, tuple[str, ...]]] = {"training": ("threads", "seed"), "prediction": ("threads",)}
+
     samples: int = Field(
-        200_000,
-        ge=100,
-        le=100_000_000,
-        description="forest, linear: pixels sampled for training, half of them positive",
+        200_000, ge=100, le=100_000_000, description="pixels sampled for training, half of them positive"
     )
 
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> ModelConfig:
-        for key in sorted(self.model_fields_set - {"kind", *SIZES[self.kind]}):
-            kinds = " and ".join(kind for kind, keys in SIZES.items() if key in keys)
-            raise ValueError(f"`{key}` belongs to kind {kinds}, not {self.kind}: remove it (in an overlay: null)")
-        return self
+
+class UNetConfig(NetworkConfig):
+    """A U-Net with the same number of feature maps at every level."""
+
+    kind: Literal["unet"] = Field(description=KIND)
+    maps: int = Field(64, ge=1, le=4096, description="feature maps at every level")
+    levels: int = Field(6, ge=1, le=8, description="poolings; a pixel of the deepest level is 2**levels pixels wide")
+    convolutions: int = Field(3, ge=1, le=16, description="3 x 3 convolutions in each block")
+
+    @property
+    def deepest(self) -> int:
+        """How many pixels of the image a pixel of the network's deepest level is wide."""
+        return 1 << self.levels
+
+
+class ForestConfig(PixelModelConfig):
+    """A random forest, pixel by pixel."""
+
+    kind: Literal["forest"] = Field(description=KIND)
+    trees: int = Field(40, ge=1, le=10_000, description="number of trees")
+    depth: int = Field(12, ge=1, le=30, description="largest depth of a tree")
+
+
+class LinearConfig(PixelModelConfig):
+    """A linear regression, pixel by pixel."""
+
+    kind: Literal["linear"] = Field(description=KIND)
+
+
+ModelConfig = Annotated[UNetConfig | ForestConfig | LinearConfig, Field(discriminator="kind")]
+
+MODELS: Mapping[str, type[ModelTable]] = {
+    get_args(table.model_fields["kind"].annotation)[0]: table for table in get_args(get_args(ModelConfig)[0])
+}
+"""Every kind of model: its name, and the table of its keys."""
+
+
+def model_table(model: Mapping[str, Any]) -> ModelTable:
+    """The table of a model as a spec holds it, with its types."""
+    return MODELS[model["kind"]].model_validate(model)
+
+
+def is_network(model: Mapping[str, Any]) -> bool:
+    """Whether a model, as a spec holds it, is a network, and not a model per pixel."""
+    return issubclass(MODELS[model["kind"]], NetworkConfig)
 
 
 class AugmentConfig(Table):

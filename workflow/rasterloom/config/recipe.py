@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rasterloom.config.model import Config
+from rasterloom.config.model import Config, is_network
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class MemberRecipe:
     scale: dict[str, Any]
     training: dict[str, Any]
     prediction: dict[str, Any]
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the model is a network, and not a model per pixel."""
+        return is_network(self.model)
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,7 @@ from pydantic import BaseModel
 
 from rasterloom.config.checks import name_checks, settings_checks
 from rasterloom.config.explain import joined
-from rasterloom.config.model import (
-    PIXEL_PREDICTION,
-    PIXEL_TRAINING,
-    SIZES,
-    Config,
-    MemberConfig,
-    PolygonsConfig,
-    PredictionConfig,
-    TrainingConfig,
-)
+from rasterloom.config.model import Config, MemberConfig
 from rasterloom.config.overlays import merge
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
 from rasterloom.errors import ConfigError
@@ -40,8 +31,7 @@ def resolve(config: Config) -> Recipe:
     for class_name, entry in config.classes.items():
         for index, member in enumerate(entry.members):
             found = _member(config, class_name, member)
-            if found.model["kind"] == "unet":
-                problems += settings_checks(config, class_name, index, found)
+            problems += settings_checks(config, class_name, index, found)
             owner = owners.setdefault(found.name, class_name)
             same = members.setdefault(found.name, found) == found
             if not same and owner != class_name and (owner, class_name) not in differing:
@@ -66,7 +56,7 @@ def resolve(config: Config) -> Recipe:
             entry.id,
             tuple(names[name]),
             next(g for g, targets in groups.items() if members[names[name][0]].target in targets),
-            _settings(PolygonsConfig, config.defaults.polygons, entry.polygons),
+            _settings(config.defaults.polygons, entry.polygons),
         )
         for name, entry in config.classes.items()
     }
@@ -78,29 +68,29 @@ def resolve(config: Config) -> Recipe:
 
 
 def _member(config: Config, class_name: str, member: MemberConfig) -> MemberRecipe:
-    entry = config.classes[class_name]
+    layers = (config.defaults, config.classes[class_name], member)
     target = member.target or class_name
     model = config.models[member.model]
-    training = _settings(TrainingConfig, config.defaults.training, entry.training, member.training)
-    prediction = _settings(PredictionConfig, config.defaults.prediction, entry.prediction, member.prediction)
-    if model.kind != "unet":
-        training = {key: training[key] for key in PIXEL_TRAINING}
-        prediction = {key: prediction[key] for key in PIXEL_PREDICTION}
+
+    def settings(section: str) -> dict[str, Any]:
+        merged = _settings(*(getattr(layer, section) for layer in layers))
+        return {key: merged[key] for key in model.SETTINGS.get(section, merged)}
+
     return MemberRecipe(
         name=f"{target}-{member.model}-{member.input}-{member.scale}",
         target=target,
         classes=tuple(sorted(config.targets.get(target, [target]))),
-        model={"kind": model.kind, **{key: getattr(model, key) for key in SIZES[model.kind]}},
+        model=model.model_dump(),
         sensors=tuple(config.inputs[member.input]),
         scale=scale_table(config, member.scale),
-        training=training,
-        prediction=prediction,
+        training=settings("training"),
+        prediction=settings("prediction"),
     )
 
 
-def _settings(kind: type[BaseModel], *layers: BaseModel) -> dict[str, Any]:
-    """Settings laid over each other: of each layer only the keys that were written."""
-    merged: dict[str, Any] = kind().model_dump()
+def _settings(*layers: BaseModel) -> dict[str, Any]:
+    """Settings laid over each other: the defaults of their table, and of each layer the keys that were written."""
+    merged = type(layers[0])().model_dump()
     for layer in layers:
         merged = merge(merged, layer.model_dump(exclude_unset=True))
     return merged

@@ -1,5 +1,4 @@
-"""Cut a patch out of a scene: flips, rotation and resize in one resampling, then normalisation and colour
-jitter.
+"""Cut a patch out of a scene: flips and rotation in one resampling, then normalisation and colour jitter.
 
 Data, coverage and validity always move together; what lies outside the scene is its mirror image with valid
 0.
@@ -45,7 +44,7 @@ def source_window(patch: Patch, shape: tuple[int, int]) -> tuple[int, int, int, 
 
 def is_exact(patch: Patch) -> bool:
     """Whether a patch's pixels are pixels of the scene, only reordered."""
-    return patch.zoom == 1.0 and patch.angle % 90.0 == 0.0
+    return patch.angle % 90.0 == 0.0
 
 
 def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes, Bytes]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rasterloom.config.model import is_network
+from rasterloom.learning.networks import multiply_adds, network_bytes
+from rasterloom.learning.pixel_models import pixel_model_bytes
 from rasterloom.learning.windows import window_starts
 
 Work = Literal["training", "prediction"]
@@ -13,50 +16,11 @@ Work = Literal["training", "prediction"]
 WORKS: tuple[Work, Work] = ("training", "prediction")
 
 
-def convolutions(model: Mapping[str, Any], channels: int) -> list[tuple[int, int]]:
-    """Of every 3 x 3 convolution the level that it works on and how many maps it reads."""
-    maps, levels, count = (int(model[key]) for key in ("maps", "levels", "convolutions"))
-    found: list[tuple[int, int]] = []
-    for level in range(levels + 1):
-        found += [(level, channels if level == 0 else maps)] + [(level, maps)] * (count - 1)
-    for level in range(levels):
-        found += [(level, 2 * maps)] + [(level, maps)] * (count - 1)
-    return found
-
-
-def network_parameters(model: Mapping[str, Any], channels: int) -> int:
-    """Trainable parameters of a U-Net.
-
-    Parameters
-    ----------
-    model : ``maps``, ``levels`` and ``convolutions``.
-    channels : input channels.
-
-    Examples
-    --------
-    >>> network_parameters({"maps": 64, "levels": 6, "convolutions": 3}, 20)
-    1638593
-    """
-    maps = int(model["maps"])
-    layers = convolutions(model, channels)
-    return sum(9 * incoming * maps + 2 * maps for _, incoming in layers) + maps + 1
-
-
-def multiply_adds(model: Mapping[str, Any], channels: int, height: int, width: int) -> int:
-    """Multiplications with addition of a U-Net's convolutions in one forward pass over one image.
-
-    Parameters
-    ----------
-    model : ``maps``, ``levels`` and ``convolutions``.
-    channels : input channels.
-    height, width : of the image, which is padded to a multiple of ``2**levels``.
-    """
-    maps, step = int(model["maps"]), 1 << int(model["levels"])
-    rows, columns = (-(-length // step) * step for length in (height, width))
-    total = maps * rows * columns
-    for level, incoming in convolutions(model, channels):
-        total += 9 * incoming * maps * (rows >> level) * (columns >> level)
-    return total
+def checkpoint_bytes(model: Mapping[str, Any], channels: int) -> float:
+    """Size of the tensors of a checkpoint: the model, the learning curve of a network, the normalisation."""
+    if is_network(model):
+        return network_bytes(model, channels) + 400 * 16 + 8 * channels
+    return pixel_model_bytes(model, channels) + 8 * channels
 
 
 def forward_passes(prediction: Mapping[str, Any], height: int, width: int) -> int:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rasterloom.config.recipe import MemberRecipe
-from rasterloom.planning.estimates import ITEM_BYTES, PLANE_BYTES, POLYGON_BYTES, checkpoint_bytes, sample, stack_bytes
+from rasterloom.learning.cost import checkpoint_bytes
+from rasterloom.planning.estimates import ITEM_BYTES, PLANE_BYTES, POLYGON_BYTES, sample, stack_bytes
 from rasterloom.store.job import OUTPUTS
 from rasterloom.store.store import Store, read_sidecar
 

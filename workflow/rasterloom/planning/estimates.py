@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
-
-from rasterloom.learning.cost import convolutions, network_parameters
+from typing import TypeVar
 
 Name = TypeVar("Name")
 
@@ -58,18 +56,6 @@ def stack_bytes(dtype: str, magnification: float) -> float:
     """
     kind = {"uint8": "uint8", "int8": "uint8", "uint16": "uint16", "int16": "uint16"}.get(dtype, "float32")
     return STACK_BYTES[kind] * math.pow(magnification, MAGNIFIED)
-
-
-def checkpoint_bytes(model: Mapping[str, Any], channels: int) -> float:
-    """Size of a checkpoint's tensors; of a forest roughly, as not every branch of a tree reaches its depth."""
-    if model["kind"] == "unet":
-        layers = len(convolutions(model, channels))
-        running = layers * (8 * int(model["maps"]) + 8)  # means, variances and counts of the batch normalisations
-        return 4.0 * network_parameters(model, channels) + running + 400 * 16 + 8 * channels
-    if model["kind"] == "forest":
-        leaves = min(float(1 << int(model["depth"])), int(model["samples"]) / 10)
-        return 20.0 * int(model["trees"]) * 0.7 * leaves + 8 * channels
-    return 12.0 * channels + 4
 
 
 def sample(names: Sequence[Name], count: int) -> list[Name]:

@@ -12,10 +12,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rasterloom.config.model import PredictionConfig, TrainingConfig
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.learning.cost import WORKS, Speed, Work, speed_of
 from rasterloom.planning.estimates import sample
@@ -48,7 +49,16 @@ _BUILT_IN = (
 def built_in() -> Rates:
     """The rates that the library comes with: of two CPU cores."""
     speeds = [
-        speed_of(work, BUILT_IN_NAME, precision, seconds, dict(zip(_SIZES, size, strict=True)), 20, 256, 4)
+        speed_of(
+            work,
+            BUILT_IN_NAME,
+            precision,
+            seconds,
+            {"kind": "unet", **dict(zip(_SIZES, size, strict=True))},
+            20,
+            256,
+            4,
+        )
         for size, *precisions in _BUILT_IN
         for precision, pair in zip(("bfloat16", "float32"), precisions, strict=True)
         for work, seconds in zip(WORKS, pair, strict=True)
@@ -219,9 +229,9 @@ def _measured_training(member: MemberRecipe, channels: int, device: str, hardwar
     import numpy as np
     import torch
 
-    from rasterloom.learning.training import Batch, Trainer, TrainingRecipe
+    from rasterloom.learning.training import Batch, Trainer
 
-    recipe = replace(TrainingRecipe.of(member.training), steps=1)
+    recipe = TrainingConfig.model_validate({**member.training, "steps": 1})
     trainer = Trainer(recipe, member.model, channels, device)
     shape = (recipe.batch, recipe.patch, recipe.patch)
     rng = np.random.default_rng(0)
@@ -244,17 +254,16 @@ def _measured_prediction(member: MemberRecipe, channels: int, device: Any, hardw
     import torch
 
     from rasterloom.learning.inference import mean_forward
-    from rasterloom.learning.networks.unet import build
+    from rasterloom.learning.networks import build
 
     network: Any = build(member.model, channels)
     network = network.to(device.name, memory_format=torch.channels_last).eval()
-    prediction = {**member.prediction, "symmetries": False}
+    prediction = PredictionConfig.model_validate({**member.prediction, "symmetries": False})
     forward = mean_forward([network], prediction, device)
-    batch, window = int(prediction["batch"]), int(prediction["window"])
+    batch, window = prediction.batch, prediction.window
     images = np.random.default_rng(0).standard_normal((batch, channels, window, window), dtype=np.float32)
 
     def step() -> None:
         forward(images)
 
-    precision = str(prediction["precision"])
-    return speed_of("prediction", hardware, precision, _timed(step), member.model, channels, window, batch)
+    return speed_of("prediction", hardware, prediction.precision, _timed(step), member.model, channels, window, batch)

@@ -185,7 +185,7 @@ class Rules:
 
     def gpus(self, wildcards: Wildcards) -> int:
         """Resource: how many GPUs a job of a member asks for: one for a network, none for a model per pixel."""
-        return int(self.dag.recipe.members[wildcards["member"]].model["kind"] == "unet")
+        return int(self.dag.recipe.members[wildcards["member"]].is_network)
 
     def start(self, scheduler: Any = None) -> None:
         """Before the first job of a run: take the results folder's lock and write down the merged recipe.

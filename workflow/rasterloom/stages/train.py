@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.errors import StoreError
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.checkpoint import Arrays, save_checkpoint
+from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import StackReader, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
@@ -27,7 +29,6 @@ from rasterloom.learning.training import (
     Progress,
     Trained,
     Trainer,
-    TrainingRecipe,
     learning_curve,
     make_batch,
     require_positive,
@@ -73,7 +74,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The checkpoint of the job's member and fold; its key holds no name of a scene, a sensor or a member."""
     spec, data = job.spec, _training_data(job)
     training = dict(spec["training"])
-    if spec["model"]["kind"] == "forest":  # the same trees on any number of threads
+    if not threads_matter(spec["model"]):
         training.pop("threads", None)
     key = job.key(
         {"model": spec["model"], "reference": reference_place(spec), "training": training},
@@ -132,7 +133,7 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
     """Train and commit a checkpoint; the state of its training goes only when the checkpoint is in the store."""
     spec, data = job.spec, want.work
     with ExitStack() as held:
-        folder = held.enter_context(claimed_state(state)) if spec["model"]["kind"] == "unet" else None
+        folder = held.enter_context(claimed_state(state)) if is_network(spec["model"]) else None
 
         def make(want: Wanted, work: Writing) -> None:
             opened = open_training_scenes(job, data.stacks, data.masks)
@@ -172,12 +173,10 @@ def _compute(
         tensors = {**weights, **constants, **learning_curve(trained.history)}
         work.cost.update(device=device, network_share=round(trained.busy, 3), network=speed)
     else:
-        from rasterloom.learning.pixel_models import PixelRecipe, fit, sample_pixels
-
-        pixels = PixelRecipe.of(spec["model"], spec["training"])
-        features, target = sample_pixels(scenes, pixels, normalisation)
+        samples, seed = spec["model"]["samples"], spec["training"]["seed"]
+        features, target = sample_pixels(scenes, samples, seed, normalisation)
         job.log(f"train: {spec['member']}: {len(target)} pixels of {len(scenes)} scenes")
-        tensors = {**fit(features, target, pixels), **constants}
+        tensors = {**fit(features, target, spec["model"], spec["training"]), **constants}
         work.cost.update(device="cpu", samples=len(target))
     return tensors
 
@@ -191,7 +190,7 @@ def _train_network(
 
     keep_memory()
     model, channels = job.spec["model"], len(normalisation.mean)
-    recipe = TrainingRecipe.of(job.spec["training"])
+    recipe = TrainingConfig.model_validate(job.spec["training"])
 
     def report(progress: Progress) -> None:
         job.progress(progress.step, progress.steps, f"{job.spec['member']} {job.spec['fold']}: {progress}")

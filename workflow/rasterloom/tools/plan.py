@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from rasterloom.config import read_configuration
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import ConfigError
-from rasterloom.learning.cost import forward_passes, multiply_adds, network_parameters
+from rasterloom.learning.cost import forward_passes
+from rasterloom.learning.networks import multiply_adds, network_parameters
 from rasterloom.planning.disk import Disk, room, space
 from rasterloom.planning.estimates import PIXEL_SECONDS
 from rasterloom.planning.graph import Dag
@@ -80,7 +81,7 @@ def main(args: argparse.Namespace) -> None:
 
 def largest(dag: Dag, sizes: Sizes) -> MemberRecipe:
     """The member whose network does most multiply-adds a pixel; ConfigError if no member is a network."""
-    networks = [member for member in dag.recipe.members.values() if member.model["kind"] == "unet"]
+    networks = [member for member in dag.recipe.members.values() if member.is_network]
     if not networks:
         raise ConfigError("the configuration has no member that is a network: there is nothing to measure")
     return max(networks, key=lambda member: intensity(member, sizes))
@@ -175,11 +176,10 @@ def _model_cells(members: Iterable[MemberRecipe], channels: int) -> tuple[str, s
         return f"{found[0]:,}" + (f"-{found[-1]:,}" if len(found) > 1 else "")
 
     found = list(members)
-    model = found[0].model
-    if model["kind"] != "unet":
+    if not found[0].is_network:
         return "-", "-", "-", "-"
     steps, batch, patch = (span(int(m.training[key]) for m in found) for key in ("steps", "batch", "patch"))
-    return f"{network_parameters(model, channels):,}", steps, batch, patch
+    return f"{network_parameters(found[0].model, channels):,}", steps, batch, patch
 
 
 def job_lines(dag: Dag, disk: Disk) -> list[str]:
@@ -259,7 +259,7 @@ def time_lines(dag: Dag, sizes: Sizes, rates: Sequence[Rates]) -> list[str]:
 
 def networks(dag: Dag) -> list[MemberRecipe]:
     """The members that are networks."""
-    return [member for member in dag.recipe.members.values() if member.model["kind"] == "unet"]
+    return [member for member in dag.recipe.members.values() if member.is_network]
 
 
 def training_hours(dag: Dag, sizes: Sizes, rates: Rates) -> Hours:
@@ -316,11 +316,10 @@ def pixel_seconds(dag: Dag, sizes: Sizes) -> float:
     """Seconds of a core for forests and linear regressions, training and prediction."""
     total = 0.0
     for member in dag.recipe.members.values():
-        kind = member.model["kind"]
-        if kind == "unet":
+        if member.is_network:
             continue
-        train, predict = PIXEL_SECONDS[kind]
-        size = int(member.model["trees"]) * int(member.model["depth"]) if kind == "forest" else 1
+        train, predict = PIXEL_SECONDS[member.model["kind"]]
+        size = int(member.model.get("trees", 1)) * int(member.model.get("depth", 1))
         pixels = sum(prod(sizes.shape(member.scale, s)) * checkpoints(dag, member, s) for s in dag.predicted)
         total += size * (train * int(member.model["samples"]) * len(dag.folds) + predict * pixels)
     return total

@@ -8,16 +8,11 @@ This module imports torch; import it only where a network has to run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from rasterloom.errors import ConfigError
-
-DEFAULTS: Mapping[str, int] = {"maps": 64, "levels": 6, "convolutions": 3}
 
 
 def reflect_index(length: int, target: int) -> list[int]:
@@ -61,7 +56,7 @@ class Block(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """Fully convolutional network from image channels to one logit a pixel.
+    """Fully convolutional network from image channels to one logit for each pixel.
 
     Parameters
     ----------
@@ -76,7 +71,7 @@ class UNet(nn.Module):
     ``2**levels`` and the output is cropped again.
     """
 
-    def __init__(self, channels: int, maps: int = 64, levels: int = 6, convolutions: int = 3) -> None:
+    def __init__(self, channels: int, maps: int, levels: int, convolutions: int) -> None:
         super().__init__()
         self.levels = levels
         self.down = nn.ModuleList(Block(channels if i == 0 else maps, maps, convolutions) for i in range(levels))
@@ -117,53 +112,3 @@ class UNet(nn.Module):
                 index = torch.tensor(reflect_index(length, target), device=images.device)
                 images = images.index_select(images.dim() + axis, index)
         return images
-
-
-def build(model: Mapping[str, Any], channels: int) -> UNet:
-    """The network that a recipe describes.
-
-    Parameters
-    ----------
-    model : ``{"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}``; missing keys take these values.
-    channels : number of input channels, at least 1.
-
-    Returns
-    -------
-    UNet with torch's default weights; `initialise` draws them from a seed.
-
-    Raises
-    ------
-    ConfigError
-        If a number is no positive integer or a key is unknown.
-
-    Notes
-    -----
-    A 3 x 3 convolution of 64 maps has 36,864 weights; the default network on 20 channels 1.64 million in all.
-    """
-    unknown = sorted(set(model) - set(DEFAULTS) - {"kind"})
-    if unknown:
-        known = ", ".join(DEFAULTS)
-        raise ConfigError(f"a unet model has no key {unknown[0]!r}; known are {known}. Remove the key.")
-    numbers = {name: model.get(name, default) for name, default in DEFAULTS.items()}
-    for name, value in {**numbers, "channels": channels}.items():
-        least = 0 if name == "levels" else 1
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"unet: {name} = {value!r} given, an integer of at least {least} is needed.")
-    return UNet(channels, **numbers)
-
-
-def initialise(network: nn.Module, seed: int) -> None:
-    """Draw all convolution weights (He, normal) from `seed` alone, not from torch's global generator."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
