@@ -17,7 +17,7 @@ def stepper(channels_last: bool, bfloat16: bool, batch: int, patch: int) -> Call
     """One optimiser step on random patches."""
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = {"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}
+    model = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
     net = build(model, 20).to(memory_format=layout).train()
     optimiser = torch.optim.AdamW(net.parameters())
     data = torch.randn(batch, 20, patch, patch).to(memory_format=layout)

@@ -21,7 +21,7 @@ from rasterloom.planning.graph import Dag
 
 Table = dict[str, Any]
 TRAIN = [f"60{i}0_1_2" for i in range(1, 6)]
-PIXELS = {"members": [{"model": "linear", "input": "rgbp", "scale": "native"}]}
+PIXELS = {"members": [{"model": "linear", "channels": "rgbp", "scale": "native"}]}
 MEMBER = ["classes", "trees", "members", 0]
 
 
@@ -45,12 +45,20 @@ MEMBER = ["classes", "trees", "members", 0]
         ([*MEMBER, "target"], "vehicles", "does not contain trees (it is large_vehicle, small_vehicle)"),
         ([*MEMBER, "target"], "crops", "`crops` does not contain trees (it is crops), so it says nothing of it"),
         (
-            ["models", "forest", "maps"],
+            ["models", "forest", "width"],
             8,
-            "key `models.forest.maps`, which belongs to kind unet, not forest: remove it",
+            "key `models.forest.width`, which belongs to kind unet, not forest: remove it",
         ),
         (["models", "unet64", "kind"], "unett", "`models.unet64.kind`: 'unet' or 'forest' or 'linear' is needed, but"),
         (["models", "unet64", "kind"], None, "`models.unet64.kind` is missing: add it"),
+        (["inputs"], {"all20": ["rgb"]}, "unknown key `inputs`; it is called `channels` now"),
+        ([*MEMBER, "input"], "all20", "unknown key `classes.trees.members[0].input`; it is called `channels` now"),
+        (MEMBER, {"model": "unet64", "input": "all20", "scale": "s1024"}, "members[0].input`; it is called `channels`"),
+        (["models", "unet64", "maps"], 8, "unknown key `models.unet64.maps`; it is called `width` now"),
+        (["models", "unet64", "levels"], 8, "unknown key `models.unet64.levels`; it is called `depth` now"),
+        (["models", "unet64", "convolutions"], 8, "`models.unet64.convolutions`; it is called `convs_per_block` now"),
+        (["models", "forest", "depth"], 8, "unknown key `models.forest.depth`; it is called `max_depth` now"),
+        (["validation", "final"], "refit_all", "unknown key `validation.final`; it is called `predict_with` now"),
         (["models", "spare"], {"kidn": "unet"}, "unknown key `models.spare.kidn`; did you mean `kind`?"),
         (["models", "unet64", "samples"], 800, "samples`, which belongs to kind forest and linear, not unet"),
         (
@@ -98,7 +106,7 @@ MEMBER = ["classes", "trees", "members", 0]
         (["dataset", "predict"], ["6120_2_2", "6120_2_2"], "`dataset.predict`: '6120_2_2' is listed twice"),
         (["dataset", "predict"], [True], "`dataset.predict[0]`: text is needed, but true was given; put it in quotes"),
         (["dataset", "predict"], ["a", None], "`dataset.predict[1]`: text is needed, but null was given"),
-        (["inputs", "rgbp"], ["rgb", None], "`inputs.rgbp[1]`: text is needed, but null was given"),
+        (["channels", "rgbp"], ["rgb", None], "`channels.rgbp[1]`: text is needed, but null was given"),
         (
             ["defaults", "training", "learning_rate"],
             "1e-3",
@@ -114,7 +122,11 @@ MEMBER = ["classes", "trees", "members", 0]
         (["sensors", "m", "max_shift"], -0.0, "`sensors.m.max_shift`: a number above 0 is needed, but -0.0 was given"),
         (["defaults.training.steps"], 5, "`defaults: {training: {steps: ...}}`"),
         ([*MEMBER, "modle"], "unet64", "unknown key `classes.trees.members[0].modle`; did you mean `model`?"),
-        (MEMBER, {"modle": "unet64", "input": "all20", "scale": "s1024"}, "members[0].modle`; did you mean `model`?"),
+        (
+            MEMBER,
+            {"modle": "unet64", "channels": "all20", "scale": "s1024"},
+            "members[0].modle`; did you mean `model`?",
+        ),
         (MEMBER, None, "`classes.trees.members[0]`: a table of keys is needed, but null was given"),
         ([*MEMBER, "training"], {"augment": {"flps": True}}, "`classes.trees.members[0].training.augment.flps`; did"),
         (["models", "a b"], {"kind": "linear"}, "'a b' is not a name: use letters, digits and _"),
@@ -153,8 +165,8 @@ def test_names_that_do_not_fit_into_a_file_name(settings_table: Table) -> None:
     long = "x" * 90
     changes: list[Change] = [
         (["models", long], {"kind": "linear"}),
-        (["inputs", long], ["rgb"]),
-        (["classes", "trees", "members", 0], {"model": long, "input": long, "scale": "native"}),
+        (["channels", long], ["rgb"]),
+        (["classes", "trees", "members", 0], {"model": long, "channels": long, "scale": "native"}),
     ]
     assert "has 194 characters" not in mistake(settings_table, *changes, (["scales", long], {}), (["results"], ""))
     long_scale: list[Change] = [(["scales", long], {}), (["classes", "trees", "members", 0, "scale"], long)]
@@ -182,8 +194,8 @@ def test_many_mistakes_are_cut_short(settings_table: Table) -> None:
     [
         (["scales", "spare"], {"factor": 0.5}),
         (["models", "spare"], {"kind": "unet"}),
-        (["inputs", "spare"], ["a"]),
-        (["inputs", "all20"], ["p", "m", "a"]),
+        (["channels", "spare"], ["a"]),
+        (["channels", "all20"], ["p", "m", "a"]),
         (["targets", "spare"], ["trees"]),
         (["dataset", "predict"], []),
         (["dataset", "predict"], ["6120_2_2"]),

@@ -188,7 +188,7 @@ def test_overlays_in_the_reference_merge_as_it_says() -> None:
 
 
 def test_overlay_keeps_the_order_of_sensors_and_puts_new_ones_last(settings_table: Table) -> None:
-    overlay = {"sensors": {"nir": {}, "a": None, "m": {"bands": 8}}, "inputs": {"all20": ["nir"]}}
+    overlay = {"sensors": {"nir": {}, "a": None, "m": {"bands": 8}}, "channels": {"all20": ["nir"]}}
     assert list(without_nulls(merge(settings_table, overlay))["sensors"]) == ["rgb", "p", "m", "nir"]
 
 
@@ -262,7 +262,7 @@ def test_recorded_is_the_same_recipe_alone_and_over_config_yaml(preset: str, tmp
 def test_recorded_has_every_default_and_what_is_removed(settings_table: Table) -> None:
     overlay = yaml.safe_load("""
         sensors: {p: null, swir: {}, nir: {registration: {shift: [1, 2]}}}
-        inputs: {all20: [swir, nir], rgbp: [rgb]}
+        channels: {all20: [swir, nir], rgbp: [rgb]}
         dataset: {layout: sheet, table: t.tsv, root: null, predict: null}
         defaults: {training: {steps: null, learning_rate: 1.0e-5}}
         scales: {s1024: {size: null, factor: 0.5}}

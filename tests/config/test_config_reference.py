@@ -156,7 +156,7 @@ def test_reference_has_a_row_for_every_key() -> None:
     assert rows["validation", "split"][:3] == ["number", "`null`", "above 0, below 1"]
     assert rows["defaults.polygons", "threshold"][:3] == ["`auto` or number", "`auto`", "0 to 1"]
     assert rows["dataset", "predict"][:3] == ["`scored` or `all` or list of text", "`null`", ""]
-    assert rows["", "inputs"][:3] == ["by name: list of text", "needed", ""]
+    assert rows["", "channels"][:3] == ["by name: list of text", "needed", ""]
     assert {f"`models.NAME` with `kind: {kind}`" for kind in MODELS} <= sections.keys()
     assert rows["models.NAME", "kind"][:3] == ["`linear`", "needed", ""]
     assert rows["execution", "scenes_per_job"][0] == "`auto` or `1`"
@@ -205,7 +205,7 @@ def exists(keys: tuple[str, ...]) -> bool:
     """Whether a key path is one of the model, or that of an entry of a table or list of it; ``{}`` may be anything."""
     filled = tuple("*" if key == "{}" else key for key in keys)
     parents = (".".join(path.split(".")[:cut]) for path, _ in EVERY for cut in range(1, path.count(".") + 2))
-    return any(fits(path, filled) for path in {*parents, "inputs.*", "targets.*"})
+    return any(fits(path, filled) for path in {*parents, "channels.*", "targets.*"})
 
 
 def test_messages_are_looked_at() -> None:

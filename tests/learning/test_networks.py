@@ -12,9 +12,9 @@ from rasterloom.learning.networks import NETWORKS, build, multiply_adds, network
 from rasterloom.learning.pixel_models import PIXEL_MODELS
 
 NETWORK_MODELS = [
-    {"kind": "unet", "maps": 5, "levels": 1, "convolutions": 1},
-    {"kind": "unet", "maps": 4, "levels": 3, "convolutions": 2},
-    {"kind": "unet", "maps": 3, "levels": 2, "convolutions": 3},
+    {"kind": "unet", "width": 5, "depth": 1, "convs_per_block": 1},
+    {"kind": "unet", "width": 4, "depth": 3, "convs_per_block": 2},
+    {"kind": "unet", "width": 3, "depth": 2, "convs_per_block": 3},
 ]
 
 

@@ -116,16 +116,16 @@ def test_fit_linear_with_a_constant_channel() -> None:
     )
 
 
-@pytest.mark.parametrize("depth", [1, 4, 12])
-def test_forest_predicts_what_scikit_learn_predicts(depth: int) -> None:
+@pytest.mark.parametrize("max_depth", [1, 4, 12])
+def test_forest_predicts_what_scikit_learn_predicts(max_depth: int) -> None:
     from sklearn.ensemble import RandomForestRegressor
 
     features, target = problem()
     target = np.clip(target + features[:, 0] / 5, 0, 1)
     model = fit_forest(
-        features, target, ForestConfig(kind="forest", trees=7, depth=depth), TrainingConfig(seed=3, threads=1)
+        features, target, ForestConfig(kind="forest", trees=7, max_depth=max_depth), TrainingConfig(seed=3, threads=1)
     )
-    theirs = RandomForestRegressor(7, max_depth=depth, min_samples_leaf=5, max_features="sqrt", random_state=3).fit(
+    theirs = RandomForestRegressor(7, max_depth=max_depth, min_samples_leaf=5, max_features="sqrt", random_state=3).fit(
         features, target
     )
     fresh = np.concatenate([problem(seed=9)[0], features])

@@ -10,12 +10,12 @@ import torch
 from rasterloom.learning.networks import build, initialise, network_parameters
 from rasterloom.learning.networks.unet import reflect_index
 
-SMALL = {"kind": "unet", "maps": 4, "levels": 3, "convolutions": 1}
+SMALL = {"kind": "unet", "width": 4, "depth": 3, "convs_per_block": 1}
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
-    [({"convolutions": 2, "levels": 4}, 0.79e6), ({"convolutions": 2, "levels": 6}, 1.16e6), ({}, 1.64e6)],
+    [({"convs_per_block": 2, "depth": 4}, 0.79e6), ({"convs_per_block": 2, "depth": 6}, 1.16e6), ({}, 1.64e6)],
 )
 def test_parameters_of_the_readings(model: dict[str, Any], expected: float) -> None:
     assert network_parameters({"kind": "unet", **model}, 20) == pytest.approx(expected, rel=0.01)

@@ -77,7 +77,7 @@ def test_checkpoint_bytes_near_the_file_of_a_network(tmp_path: Path) -> None:
     from rasterloom.learning.checkpoint import save_checkpoint
     from rasterloom.learning.networks import build
 
-    model = {"kind": "unet", "maps": 16, "levels": 3, "convolutions": 2}
+    model = {"kind": "unet", "width": 16, "depth": 3, "convs_per_block": 2}
     network = build(model, 4)
     arrays = {f"network.{name}": np.asarray(value.numpy()) for name, value in network.state_dict().items()}
     save_checkpoint(tmp_path / "x.safetensors", arrays, {})
@@ -85,7 +85,7 @@ def test_checkpoint_bytes_near_the_file_of_a_network(tmp_path: Path) -> None:
 
 
 def test_checkpoint_bytes_of_a_forest_grow_with_its_trees() -> None:
-    small, large = ({"kind": "forest", "trees": n, "depth": 12, "samples": 200_000} for n in (10, 40))
+    small, large = ({"kind": "forest", "trees": n, "max_depth": 12, "samples": 200_000} for n in (10, 40))
     assert 3.5 < checkpoint_bytes(large, 20) / checkpoint_bytes(small, 20) < 4
     assert checkpoint_bytes({"kind": "linear", "samples": 100}, 20) < 1000
 

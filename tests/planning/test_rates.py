@@ -14,7 +14,7 @@ from rasterloom.learning.cost import Speed, speed_of
 from rasterloom.planning.rates import Rates, built_in, known_rates, measure
 from rasterloom.store.store import Store
 
-MODEL = {"kind": "unet", "maps": 4, "levels": 2, "convolutions": 1}
+MODEL = {"kind": "unet", "width": 4, "depth": 2, "convs_per_block": 1}
 
 
 def speed(seconds: float, intensity: float, work: str = "training", hardware: str = "GPU") -> Speed:
@@ -58,7 +58,7 @@ def test_rates_of_what_was_not_measured_are_not_known() -> None:
 
 
 def test_built_in_rates_give_the_seconds_that_they_were_measured_as() -> None:
-    large = {"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}
+    large = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
     work = speed_of("training", "", "", 1.0, large, 20, 256, 4)
     rates = built_in()
     assert not rates.gpu

@@ -302,13 +302,13 @@ def write_pair(folder: Path, scene: str, shift: tuple[int, int] | None) -> None:
 
 CONFIG: Table = {
     "sensors": {"rgb": {"reference": True}, "m": {"max_shift": 12.0}},
-    "inputs": {"all": ["rgb", "m"]},
+    "channels": {"all": ["rgb", "m"]},
     "scales": {"native": {}, "half": {"factor": 0.5}},
     "models": {"dots": {"kind": "forest"}},
     "statistics": "train",
     "validation": {"split": 0.8},
     "classes": {
-        "houses": {"id": 1, "members": [{"model": "dots", "input": "all", "scale": s} for s in ("native", "half")]}
+        "houses": {"id": 1, "members": [{"model": "dots", "channels": "all", "scale": s} for s in ("native", "half")]}
     },
 }
 STAGES = ("register", "place", "stack")

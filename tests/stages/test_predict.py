@@ -41,19 +41,19 @@ def run(tree: Tree, scenes: str, **changes: Any) -> dict[str, NDArray[np.uint8]]
 
 
 @pytest.mark.parametrize(
-    ("scene_id", "names", "final", "expected"),
+    ("scene_id", "names", "predict_with", "expected"),
     [
-        ("c", ["f0", "f1"], "holdout", ["f0", "f1"]),
-        ("a", ["f0", "f1"], "holdout", ["f1"]),
-        ("a", ["f0", "f1", "all"], "refit_all", ["f1"]),
-        ("b", ["f0", "f1"], "holdout", ["f0", "f1"]),
-        ("b", ["f0", "f1", "all"], "refit_all", ["f0", "f1"]),
-        ("new", ["f0", "f1"], "holdout", ["f0", "f1"]),
-        ("new", ["f0", "f1", "all"], "refit_all", ["all"]),
+        ("c", ["f0", "f1"], "folds", ["f0", "f1"]),
+        ("a", ["f0", "f1"], "folds", ["f1"]),
+        ("a", ["f0", "f1", "all"], "refit", ["f1"]),
+        ("b", ["f0", "f1"], "folds", ["f0", "f1"]),
+        ("b", ["f0", "f1", "all"], "refit", ["f0", "f1"]),
+        ("new", ["f0", "f1"], "folds", ["f0", "f1"]),
+        ("new", ["f0", "f1", "all"], "refit", ["all"]),
     ],
 )
-def test_checkpoints_of(scene_id: str, names: list[str], final: str, expected: list[str]) -> None:
-    assert checkpoints_of(scene_id, ["a", "b", "c"], FOLDS, names, final) == expected
+def test_checkpoints_of(scene_id: str, names: list[str], predict_with: str, expected: list[str]) -> None:
+    assert checkpoints_of(scene_id, ["a", "b", "c"], FOLDS, names, predict_with) == expected
 
 
 def test_inputs_ask_for_folds_only_where_scenes_are_labelled() -> None:
@@ -85,8 +85,8 @@ def test_run_is_out_of_fold_and_the_mean_elsewhere(tree: Tree) -> None:
     both = [run(tree, "d", folds=[fold])["d"].astype(int) for fold in ("fold-0", "fold-1")]
     assert np.abs(out["d"] - (both[0] + both[1]) / 2).max() <= 1.0
     assert not np.array_equal(both[0], both[1])
-    refitted = run(tree, "d", folds=["fold-0", "all"], final="refit_all")["d"]
-    assert np.array_equal(refitted, run(tree, "d", folds=["all"], final="refit_all")["d"])
+    refitted = run(tree, "d", folds=["fold-0", "all"], predict_with="refit")["d"]
+    assert np.array_equal(refitted, run(tree, "d", folds=["all"], predict_with="refit")["d"])
 
 
 def test_run_same_whatever_the_batch_of_scenes(tree: Tree) -> None:
@@ -160,7 +160,7 @@ def test_run_without_valid_ground_is_zero(tree: Tree) -> None:
 
 @pytest.mark.parametrize("kind", ["forest", "linear"])
 def test_run_pixel_models(tree: Tree, kind: str) -> None:
-    model = {"kind": kind, "samples": 400, **({"trees": 5, "depth": 4} if kind == "forest" else {})}
+    model = {"kind": kind, "samples": 400, **({"trees": 5, "max_depth": 4} if kind == "forest" else {})}
     pixel = {"model": model, "training": {"threads": 1, "seed": 0}, "member": kind}
     train.run(tree.train_job("fold-0", **pixel))
     job = tree.predict_job(["c"], labelled=["c"], folds=["fold-0"], model=model, member=kind, prediction={"threads": 1})

@@ -13,7 +13,7 @@ CASES: list[BadInput] = [
     ),
     BadInput(
         "key of a member that is misspelt",
-        given="classes: {trees: {members: [{modle: unet64, input: all20, scale: s1024}]}}",
+        given="classes: {trees: {members: [{modle: unet64, channels: all20, scale: s1024}]}}",
         stops=True,
         says=("the configuration has a mistake: unknown key `classes.trees.members[0].modle`; did you mean `model`?"),
     ),
@@ -70,7 +70,7 @@ CASES: list[BadInput] = [
     ),
     BadInput(
         "model that is not there",
-        given="classes: {trees: {members: [{model: unet46, input: all20, scale: s1024}]}}",
+        given="classes: {trees: {members: [{model: unet46, channels: all20, scale: s1024}]}}",
         stops=True,
         says=(
             "the configuration has a mistake: `classes.trees.members[0].model`: no model is called "
@@ -79,7 +79,7 @@ CASES: list[BadInput] = [
     ),
     BadInput(
         "scale that is not there",
-        given="classes: {trees: {members: [{model: unet64, input: all20, scale: s2014}]}}",
+        given="classes: {trees: {members: [{model: unet64, channels: all20, scale: s2014}]}}",
         stops=True,
         says=(
             "the configuration has a mistake: `classes.trees.members[0].scale`: no scale is called `s2014`; "
@@ -88,9 +88,9 @@ CASES: list[BadInput] = [
     ),
     BadInput(
         "sensor that is not there",
-        given="inputs: {all20: [rgb, pan]}",
+        given="channels: {all20: [rgb, pan]}",
         stops=True,
-        says="the configuration has a mistake: `inputs.all20`: no sensor is called `pan`; did you mean `p`?",
+        says="the configuration has a mistake: `channels.all20`: no sensor is called `pan`; did you mean `p`?",
     ),
     BadInput(
         "target of a class that is not there",
@@ -117,7 +117,7 @@ CASES: list[BadInput] = [
         stops=True,
         says=(
             "the configuration has a mistake: `defaults.training.patch`: 32 was given, but a pixel of the "
-            "network's deepest level is 64 pixels wide; make it 64 or more, or give the model fewer `levels`"
+            "network's deepest level is 64 pixels wide; make it 64 or more, or give the model less `depth`"
         ),
     ),
     BadInput(
@@ -158,7 +158,7 @@ CASES: list[BadInput] = [
     ),
     BadInput(
         "target of other classes",
-        given="classes: {trees: {members: [{model: unet64, input: all20, scale: s1024, target: crops}]}}",
+        given="classes: {trees: {members: [{model: unet64, channels: all20, scale: s1024, target: crops}]}}",
         stops=True,
         says=(
             "the configuration has a mistake: `classes.trees.members[0].target`: `crops` does not contain "

@@ -312,7 +312,7 @@ TABLES: list[BadInput] = [
             "1 image file of scenes that are used not found, neither unpacked nor in an archive:\n"
             "  {root}/sixteen_band/6010_1_2_A.tif\n"
             "Get the archives of https://www.kaggle.com/c/dstl-satellite-imagery-feature-detection again, or "
-            "leave the sensor out of `sensors` and `inputs`"
+            "leave the sensor out of `sensors` and `channels`"
         ),
     ),
     BadInput(

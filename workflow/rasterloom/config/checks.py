@@ -68,7 +68,7 @@ def _name_checks(config: Config) -> Iterable[str]:
     """Names that become part of paths differ in more than case, which many file systems do not tell apart."""
     kinds: dict[str, list[str]] = {
         "classes": [*config.classes, *config.targets],
-        **{kind: list(getattr(config, kind)) for kind in ("sensors", "inputs", "scales", "models")},
+        **{kind: list(getattr(config, kind)) for kind in ("sensors", "channels", "scales", "models")},
     }
     for kind, names in kinds.items():
         seen: dict[str, str] = {}
@@ -102,8 +102,8 @@ def _sensor_checks(config: Config) -> Iterable[str]:
                 )
             elif sensor.bands not in (None, bands):
                 yield f"`sensors.{name}.bands`: {sensor.bands} was given, but the contest's files have {bands}"
-    for name, sensors in config.inputs.items():
-        yield from _list_checks(f"inputs.{name}", "sensor", sensors, config.sensors)
+    for name, sensors in config.channels.items():
+        yield from _list_checks(f"channels.{name}", "sensor", sensors, config.sensors)
 
 
 def _list_checks(path: str, kind: str, names: Sequence[str], known: Mapping[str, Any]) -> Iterable[str]:
@@ -118,14 +118,14 @@ def _list_checks(path: str, kind: str, names: Sequence[str], known: Mapping[str,
 def _member_checks(config: Config, class_name: str, index: int, member: MemberConfig) -> Iterable[str]:
     place = f"classes.{class_name}.members[{index}]"
     target = member.target or class_name
-    for key, value, valid in (
-        ("model", member.model, config.models),
-        ("input", member.input, config.inputs),
-        ("scale", member.scale, config.scales),
-        ("target", target, [*config.classes, *config.targets]),
+    for key, noun, value, valid in (
+        ("model", "model", member.model, config.models),
+        ("channels", "set of channels", member.channels, config.channels),
+        ("scale", "scale", member.scale, config.scales),
+        ("target", "target", target, [*config.classes, *config.targets]),
     ):
         if value not in valid:
-            yield f"`{place}.{key}`: no {key} is called `{value}`{nearest(value, valid)}"
+            yield f"`{place}.{key}`: no {noun} is called `{value}`{nearest(value, valid)}"
     classes = [target] if target in config.classes else config.targets.get(target, [])
     if class_name not in classes and classes and set(classes) <= set(config.classes):
         yield (
@@ -187,7 +187,7 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
         if side < deepest:
             yield (
                 f"`{_given(layers, section, key)}.{key}`: {side} was given, but a pixel of the network's deepest "
-                f"level is {deepest} pixels wide; make it {deepest} or more, or give the model fewer `levels`"
+                f"level is {deepest} pixels wide; make it {deepest} or more, or give the model less `depth`"
             )
     if patch == deepest and batch == 1:
         yield (
@@ -215,6 +215,6 @@ def name_checks(recipe: Recipe) -> Iterable[str]:
             if len(name) > MOST_NAME:
                 yield (
                     f"the name of the {kind} {name[:60]}... has {len(name)} characters, and {MOST_NAME} at most fit "
-                    "into the name of a file; give shorter names under `targets`, `classes`, `models`, `inputs` or "
+                    "into the name of a file; give shorter names under `targets`, `classes`, `models`, `channels` or "
                     "`scales`"
                 )

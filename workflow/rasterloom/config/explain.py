@@ -44,6 +44,18 @@ _NEEDED: Mapping[str, str] = {
 """What pydantic's errors ask for."""
 
 
+_RENAMED: Mapping[str, str] = {
+    "inputs": "channels",
+    "input": "channels",
+    "maps": "width",
+    "levels": "depth",
+    "convolutions": "convs_per_block",
+    "depth": "max_depth",
+    "final": "predict_with",
+}
+"""Keys that had another name once: the old name, and the new one."""
+
+
 def joined(lines: Iterable[str]) -> str:
     """One message of one or many mistakes, a line each."""
     found = list(dict.fromkeys(lines))
@@ -114,9 +126,16 @@ class _Mistake:
 
     @property
     def near(self) -> str | None:
-        """The valid key nearest to an unknown one, if one is near."""
+        """The valid key that an unknown one became, or the nearest, if one is near."""
+        if self.renamed:
+            return self.renamed
         close = difflib.get_close_matches(str(self.keys[-1]), self.valid, n=1, cutoff=0.5)
         return close[0] if close else None
+
+    @property
+    def renamed(self) -> str | None:
+        """The valid key that an unknown one became, if it was one once."""
+        return next((new for old, new in _RENAMED.items() if old == self.keys[-1] and new in self.valid), None)
 
     def line(self) -> str:
         """The mistake in one line."""
@@ -136,6 +155,8 @@ class _Mistake:
 
     def _instead(self) -> str:
         """What may stand in an unknown key's place."""
+        if self.renamed:
+            return f"; it is called `{self.renamed}` now"
         first, *others = str(self.keys[-1]).split(".")
         if others and first in self.valid:
             return f"; keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"

@@ -199,14 +199,14 @@ class UNetConfig(NetworkConfig):
     """A U-Net with the same number of feature maps at every level."""
 
     kind: Literal["unet"] = Field(description=KIND)
-    maps: int = Field(64, ge=1, le=4096, description="feature maps at every level")
-    levels: int = Field(6, ge=1, le=8, description="poolings; a pixel of the deepest level is 2**levels pixels wide")
-    convolutions: int = Field(3, ge=1, le=16, description="3 x 3 convolutions in each block")
+    width: int = Field(64, ge=1, le=4096, description="feature maps at every level")
+    depth: int = Field(6, ge=1, le=8, description="poolings; a pixel of the deepest level is 2**depth pixels wide")
+    convs_per_block: int = Field(3, ge=1, le=16, description="3 x 3 convolutions in each block")
 
     @property
     def deepest(self) -> int:
         """How many pixels of the image a pixel of the network's deepest level is wide."""
-        return 1 << self.levels
+        return 1 << self.depth
 
 
 class ForestConfig(PixelModelConfig):
@@ -214,7 +214,7 @@ class ForestConfig(PixelModelConfig):
 
     kind: Literal["forest"] = Field(description=KIND)
     trees: int = Field(40, ge=1, le=10_000, description="number of trees")
-    depth: int = Field(12, ge=1, le=30, description="largest depth of a tree")
+    max_depth: int = Field(12, ge=1, le=30, description="largest depth of a tree")
 
 
 class LinearConfig(PixelModelConfig):
@@ -260,7 +260,8 @@ class TrainingConfig(Table):
         256,
         ge=16,
         le=16_384,
-        description="side of a patch in pixels of the member's scale; best a multiple of 2**levels, and not less",
+        description="side of a patch in pixels of the member's scale; at least 2**depth of the network, preferably a "
+        "multiple",
     )
     positive_fraction: Fraction = Field(
         0.5, description="share of the patches that must contain positive pixels; the others are drawn anywhere"
@@ -284,7 +285,7 @@ class PredictionConfig(Table):
         256,
         ge=16,
         le=16_384,
-        description="side of the sliding window in pixels of the member's scale; not less than 2**levels",
+        description="side of the sliding window in pixels of the member's scale; at least 2**depth of the network",
     )
     stride: int = Field(
         64,
@@ -330,7 +331,7 @@ class MemberConfig(Table):
     """One model of a class's ensemble."""
 
     model: Name = Field(description="a name under `models`")
-    input: Name = Field(description="a name under `inputs`")
+    channels: Name = Field(description="a name under `channels`")
     scale: Name = Field(description="a name under `scales`")
     target: Name | None = Field(
         None, description="what it learns: a name under `targets` that contains the class; null: the class itself"
@@ -380,10 +381,10 @@ class ValidationConfig(Table):
     folds: int | None = Field(
         None, ge=2, le=1000, description="cross-validation: the number of folds; null if `split` is given"
     )
-    final: Literal["holdout", "refit_all"] = Field(
-        "holdout",
-        description="what predicts new scenes: holdout: the mean of the folds' models; refit_all: one trained once "
-        "more on everything",
+    predict_with: Literal["folds", "refit"] = Field(
+        "folds",
+        description="what predicts new scenes: folds (the mean of the folds' models) or refit (a model trained once "
+        "more, on all labelled scenes)",
     )
     seed: int = Field(0, ge=0, le=MOST_SEED, description="of the division: decides between equally good ones")
 
@@ -410,7 +411,7 @@ class Config(Table):
     sensors: dict[Name, SensorConfig] = Field(
         min_length=1, description="by name, in the order of the channels; all are registered, used or not"
     )
-    inputs: dict[Name, list[Name]] = Field(min_length=1, description="what a model sees, by name: lists of sensors")
+    channels: dict[Name, list[Name]] = Field(min_length=1, description="what a model sees, by name: lists of sensors")
     scales: dict[Name, ScaleConfig] = Field(
         min_length=1, description="grids that images are brought to, by name: {} (native) or one of size, gsd, factor"
     )

@@ -10,7 +10,7 @@ from rasterloom.config.model import Config, is_network
 
 @dataclass(frozen=True)
 class MemberRecipe:
-    """One model: target x model x input x scale, with its settings."""
+    """One model: target x model x channels x scale, with its settings."""
 
     name: str
     target: str

@@ -77,11 +77,11 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
         return {key: merged[key] for key in model.SETTINGS.get(section, merged)}
 
     return MemberRecipe(
-        name=f"{target}-{member.model}-{member.input}-{member.scale}",
+        name=f"{target}-{member.model}-{member.channels}-{member.scale}",
         target=target,
         classes=tuple(sorted(config.targets.get(target, [target]))),
         model=model.model_dump(),
-        sensors=tuple(config.inputs[member.input]),
+        sensors=tuple(config.channels[member.channels]),
         scale=scale_table(config, member.scale),
         training=settings("training"),
         prediction=settings("prediction"),

@@ -176,7 +176,7 @@ def fit_forest(features: Floats, target: Floats, model: ForestConfig, training: 
 
     forest = RandomForestRegressor(
         n_estimators=model.trees,
-        max_depth=model.depth,
+        max_depth=model.max_depth,
         min_samples_leaf=SAMPLES_OF_LEAF,
         max_features="sqrt",
         n_jobs=training.threads,
@@ -269,7 +269,7 @@ def _forest(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
 
 
 def _forest_bytes(model: ForestConfig, channels: int) -> float:
-    leaves = min(float(1 << model.depth), model.samples / 10)  # roughly: not every branch reaches its depth
+    leaves = min(float(1 << model.max_depth), model.samples / 10)  # roughly: not every branch reaches its depth
     return 20.0 * model.trees * 0.7 * leaves
 
 

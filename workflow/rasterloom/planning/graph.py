@@ -142,7 +142,7 @@ class Dag:
     @cached_property
     def folds(self) -> list[str]:
         """Names of the checkpoints of a member."""
-        extra = ["all"] if self.config.validation.final == "refit_all" else []
+        extra = ["all"] if self.config.validation.predict_with == "refit" else []
         return [*self._fold_names, *extra]
 
     @cached_property
@@ -353,7 +353,7 @@ class Dag:
             "scale": found.scale,
             "group": group,
             "folds": self.folds,
-            "final": self.config.validation.final,
+            "predict_with": self.config.validation.predict_with,
             "prediction": found.prediction,
         }
 

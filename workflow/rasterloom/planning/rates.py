@@ -24,7 +24,7 @@ from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
 from rasterloom.store.store import Store, read_sidecar
 
-_SIZES = ("maps", "levels", "convolutions")
+_SIZES = ("width", "depth", "convs_per_block")
 
 RECORDS = 300
 """Records of a stage that are read at most, evenly spread over its keys."""
@@ -37,7 +37,7 @@ MEASURE_STEPS = 4
 BUILT_IN_NAME = "2 CPU cores (server, AMD EPYC)"
 
 _BUILT_IN = (
-    # maps, levels, convolutions; seconds of a training step and of a batch to predict, in bfloat16 and in float32
+    # width, depth, convs_per_block; seconds of a training step and of a batch to predict, in bfloat16 and in float32
     ((64, 6, 3), (0.69, 0.19), (1.37, 0.36)),
     ((32, 5, 2), (0.16, 0.046), (0.29, 0.083)),
     ((24, 4, 2), (0.16, 0.042), (0.23, 0.076)),

@@ -110,7 +110,7 @@ class KeyPaths:
             ("register", "sensors"): "sensors",
             ("register", "reference"): "sensors.*.reference",
             ("register", "layout"): "dataset.layout",
-            ("stack", "sensors"): "inputs",
+            ("stack", "sensors"): "channels",
             ("split", "validation"): "validation",
             ("split", "seed"): "validation.seed",
             ("split", "targets"): "targets",
@@ -129,7 +129,7 @@ class KeyPaths:
         if head == "model":
             return ".".join(["models", model, *rest])
         if head == "sensors":
-            return f"inputs.{chosen}"
+            return f"channels.{chosen}"
         if head == "reference":
             return "sensors.*.reference"
         layers: list[list[str | int]] = [["classes", name, "members", index] for name, index in places]
@@ -138,9 +138,9 @@ class KeyPaths:
         return self._deciding([[*layer, head, *rest] for layer in layers])
 
     def _names_of(self, class_name: str, index: int) -> tuple[str, str]:
-        """Names of the model and the input of a member."""
+        """Names of the model and the channels of a member."""
         entry = self._tables[0]["classes"][class_name]["members"][index]
-        return str(entry["model"]), str(entry["input"])
+        return str(entry["model"]), str(entry["channels"])
 
     def _of_polygons(self, class_name: str, path: list[str]) -> str:
         return self._deciding([["classes", class_name, "polygons", *path], ["defaults", "polygons", *path]])

@@ -78,7 +78,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     prediction = spec["prediction"] if is_network(spec["model"]) else {}
     recipe = {"sensors": spec["sensors"], "reference": spec["reference"], "prediction": prediction}
     for scene, stack in stacks.items():
-        chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["final"])
+        chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
         yield Wanted(scene, key, recipe, inputs, _Given(stack, {fold: models[fold] for fold in chosen}))

@@ -39,6 +39,9 @@ from rasterloom.store.store import Item, Writing
 
 VERSION = 2
 
+KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions", "max_depth": "depth"}
+"""Settings of models that had another name once. Keys keep it, so that a new name trains no model again."""
+
 GPU_WORKERS = 8
 """Most threads that prepare batches for a GPU; on cores one suffices. Changes no result."""
 
@@ -76,8 +79,9 @@ def wanted(job: Job) -> Iterator[Wanted]:
     training = dict(spec["training"])
     if not threads_matter(spec["model"]):
         training.pop("threads", None)
+    model = {KEYED_AS.get(name, name): value for name, value in spec["model"].items()}
     key = job.key(
-        {"model": spec["model"], "reference": reference_place(spec), "training": training},
+        {"model": model, "reference": reference_place(spec), "training": training},
         {
             "stacks": [sensor_parts(item, spec) for item in data.stacks.values()],
             "masks": [item.digest for item in data.masks.values()],

@@ -319,7 +319,7 @@ def pixel_seconds(dag: Dag, sizes: Sizes) -> float:
         if member.is_network:
             continue
         train, predict = PIXEL_SECONDS[member.model["kind"]]
-        size = int(member.model.get("trees", 1)) * int(member.model.get("depth", 1))
+        size = int(member.model.get("trees", 1)) * int(member.model.get("max_depth", 1))
         pixels = sum(prod(sizes.shape(member.scale, s)) * checkpoints(dag, member, s) for s in dag.predicted)
         total += size * (train * int(member.model["samples"]) * len(dag.folds) + predict * pixels)
     return total

@@ -53,15 +53,19 @@ class Network:
 def _unet(table: UNetConfig, channels: int) -> nn.Module:
     from rasterloom.learning.networks.unet import UNet
 
-    return UNet(channels, table.maps, table.levels, table.convolutions)
+    return UNet(channels, table.width, table.depth, table.convs_per_block)
 
 
 def _unet_convolutions(table: UNetConfig, channels: int) -> list[Convolution]:
-    maps, levels, count = table.maps, table.levels, table.convolutions
-    blocks = [(level, maps if level else channels) for level in range(levels + 1)]
-    blocks += [(level, 2 * maps) for level in range(levels)]
-    found = [Convolution(level, maps if i else first, maps) for level, first in blocks for i in range(count)]
-    return [*found, Convolution(0, maps, 1, side=1, normalised=False)]
+    width, depth = table.width, table.depth
+    blocks = [(level, width if level else channels) for level in range(depth + 1)]
+    blocks += [(level, 2 * width) for level in range(depth)]
+    found = [
+        Convolution(level, width if i else incoming, width)
+        for level, incoming in blocks
+        for i in range(table.convs_per_block)
+    ]
+    return [*found, Convolution(0, width, 1, side=1, normalised=False)]
 
 
 NETWORKS: Mapping[str, Network] = {"unet": Network(_unet, _unet_convolutions)}
@@ -99,7 +103,7 @@ def network_parameters(model: Mapping[str, Any], channels: int) -> int:
 
     Examples
     --------
-    >>> network_parameters({"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}, 20)
+    >>> network_parameters({"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}, 20)
     1638593
     """
     found = convolutions(model, channels)

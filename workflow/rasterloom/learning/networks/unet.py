@@ -40,16 +40,16 @@ def reflect_index(length: int, target: int) -> list[int]:
 
 
 class Block(nn.Sequential):
-    """3 x 3 convolution, batch normalisation, ReLU, `convolutions` times; keeps height and width."""
+    """3 x 3 convolution, batch normalisation, ReLU, `convs` times; keeps height and width."""
 
-    def __init__(self, incoming: int, maps: int, convolutions: int) -> None:
+    def __init__(self, incoming: int, width: int, convs: int) -> None:
         layers: list[nn.Module] = []
-        for i in range(convolutions):
-            first = incoming if i == 0 else maps
+        for i in range(convs):
+            first = incoming if i == 0 else width
             # batch normalisation subtracts the mean: a bias would be without effect
             layers += [
-                nn.Conv2d(first, maps, 3, padding=1, bias=False),
-                nn.BatchNorm2d(maps),
+                nn.Conv2d(first, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             ]
         super().__init__(*layers)
@@ -61,23 +61,23 @@ class UNet(nn.Module):
     Parameters
     ----------
     channels : number of input channels.
-    maps : feature maps at every level.
-    levels : number of 2 x 2 poolings.
-    convolutions : 3 x 3 convolutions in each block.
+    width : feature maps at every level.
+    depth : number of 2 x 2 poolings.
+    convs_per_block : 3 x 3 convolutions in each block.
 
     Notes
     -----
     Any height and width: the input is padded at the lower and right edge by reflection to a multiple of
-    ``2**levels`` and the output is cropped again.
+    ``2**depth`` and the output is cropped again.
     """
 
-    def __init__(self, channels: int, maps: int, levels: int, convolutions: int) -> None:
+    def __init__(self, channels: int, width: int, depth: int, convs_per_block: int) -> None:
         super().__init__()
-        self.levels = levels
-        self.down = nn.ModuleList(Block(channels if i == 0 else maps, maps, convolutions) for i in range(levels))
-        self.bottom = Block(channels if levels == 0 else maps, maps, convolutions)
-        self.up = nn.ModuleList(Block(2 * maps, maps, convolutions) for _ in range(levels))
-        self.head = nn.Conv2d(maps, 1, 1)
+        self.depth = depth
+        self.down = nn.ModuleList(Block(width if i else channels, width, convs_per_block) for i in range(depth))
+        self.bottom = Block(width if depth else channels, width, convs_per_block)
+        self.up = nn.ModuleList(Block(2 * width, width, convs_per_block) for _ in range(depth))
+        self.head = nn.Conv2d(width, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of a batch.
@@ -104,7 +104,7 @@ class UNet(nn.Module):
         return cast(Tensor, self.head(features))[..., :height, :width]
 
     def _pad(self, images: Tensor) -> Tensor:
-        multiple = 2**self.levels
+        multiple = 2**self.depth
         for axis in (-2, -1):
             length = images.shape[axis]
             target = -(-length // multiple) * multiple
