@@ -14,12 +14,13 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from configurations import without_nulls
 from conftest import ROOT
 from rasterloom.config import load_config, read_config_files, read_configuration, resolve
 from rasterloom.config.files import check_config_files
 from rasterloom.config.load import recorded
 from rasterloom.config.model import DefaultsConfig
-from rasterloom.config.overlays import merge, without_nulls
+from rasterloom.config.overlays import merge
 from rasterloom.config.reference import reference
 from rasterloom.errors import ConfigError, InputError, MissingInputError
 

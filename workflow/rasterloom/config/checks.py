@@ -181,7 +181,7 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
     if stride > window:
         yield (
             f"`{_given(layers, 'prediction', 'stride', 'window')}`: stride {stride} is larger than window {window}: "
-            "pixels between windows would never be predicted; set both, the stride at most the window"
+            "pixels between windows would never be predicted; make stride at most the window"
         )
     for section, key, side in (("training", "patch", patch), ("prediction", "window", window)):
         if side < deepest:

@@ -40,7 +40,7 @@ def load_config(merged: Mapping[str, Any]) -> Config:
 
 
 def _pruned(value: Any, annotation: Any) -> Any:
-    """What `without_nulls` gives, but for keys that no table of the model has, so that they are refused."""
+    """A copy without the keys that are null, but for keys that no table of the model has, so that they are refused."""
     if isinstance(value, list | tuple):
         return [_pruned(entry, inner(annotation, 0)) for entry in value]
     if not isinstance(value, Mapping):

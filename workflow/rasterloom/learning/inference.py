@@ -115,7 +115,7 @@ def network_rows(
         for batch in prefetched(lambda _: next(batches, None), _endless()):
             if batch is None:
                 return
-            if batch.ends_band and time.monotonic() - last > 10.0:
+            if batch.ends_strip and time.monotonic() - last > 10.0:
                 last = time.monotonic()
                 say(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
             yield batch

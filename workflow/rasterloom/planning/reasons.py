@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rasterloom.config.overlays import without_nulls
 from rasterloom.config.recipe import Recipe
 
 PENDING = "pending:"
@@ -93,7 +92,7 @@ class KeyPaths:
 
     def __init__(self, recipe: Recipe, merged: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         self._recipe = recipe
-        self._tables = [without_nulls(merged), without_nulls(before)]
+        self._tables = [merged, before]
 
     def of(self, spec: Mapping[str, Any], path: Sequence[str]) -> str:
         """The key for a path such as ``("training", "steps")`` in the recipe of a job's artifact."""
@@ -164,4 +163,4 @@ def _written(table: Any, place: Sequence[str | int]) -> bool:
             table = table[part]
         else:
             return False
-    return True
+    return table is not None
