@@ -126,16 +126,10 @@ class _Mistake:
 
     @property
     def near(self) -> str | None:
-        """The valid key that an unknown one became, or the nearest, if one is near."""
-        if self.renamed:
-            return self.renamed
-        close = difflib.get_close_matches(str(self.keys[-1]), self.valid, n=1, cutoff=0.5)
-        return close[0] if close else None
-
-    @property
-    def renamed(self) -> str | None:
-        """The valid key that an unknown one became, if it was one once."""
-        return next((new for old, new in _RENAMED.items() if old == self.keys[-1] and new in self.valid), None)
+        """The valid key that an unknown one is called now, or the nearest one, if one is near."""
+        key = str(self.keys[-1])
+        close = difflib.get_close_matches(key, self.valid, n=1, cutoff=0.5)
+        return next((name for name in (_RENAMED.get(key), *close) if name in self.valid), None)
 
     def line(self) -> str:
         """The mistake in one line."""
@@ -155,15 +149,16 @@ class _Mistake:
 
     def _instead(self) -> str:
         """What may stand in an unknown key's place."""
-        if self.renamed:
-            return f"; it is called `{self.renamed}` now"
-        first, *others = str(self.keys[-1]).split(".")
+        key = str(self.keys[-1])
+        if self.near is not None and self.near == _RENAMED.get(key):
+            return f"; it is called `{self.near}` now"
+        first, *others = key.split(".")
         if others and first in self.valid:
             return f"; keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
         kinds = [kind for kind, table in MODELS.items() if first in table.model_fields]
         if self.branch in MODELS and kinds:
             return f", which belongs to kind {' and '.join(kinds)}, not {self.branch}: remove it (in an overlay: null)"
-        return nearest(str(self.keys[-1]), self.valid)
+        return nearest(key, self.valid)
 
     def _hint(self) -> str:
         """What YAML makes of some words, where that explains the mistake."""

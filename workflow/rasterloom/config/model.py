@@ -379,7 +379,7 @@ class ValidationConfig(Table):
 class ExecutionConfig(Table):
     """How the work is divided into jobs; changes no result."""
 
-    scenes_per_job: Literal["auto"] | Literal[1] = Field(
+    scenes_per_job: Literal["auto", 1] = Field(
         "auto", description="auto: one scene per job up to 64 scenes, 32 fixed batches beyond; 1: always one"
     )
 

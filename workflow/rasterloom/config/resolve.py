@@ -25,42 +25,30 @@ def resolve(config: Config) -> Recipe:
     """
     members: dict[str, MemberRecipe] = {}
     owners: dict[str, str] = {}
-    names: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {name: [] for name in config.classes}
     problems: list[str] = []
     differing: set[tuple[str, str]] = set()
     for class_name, entry in config.classes.items():
         for index, member in enumerate(entry.members):
             found = _member(config, class_name, member)
             problems += settings_checks(config, class_name, index, found)
+            place = f"`classes.{class_name}.members[{index}]`"
             owner = owners.setdefault(found.name, class_name)
-            same = members.setdefault(found.name, found) == found
-            if not same and owner != class_name and (owner, class_name) not in differing:
+            if found.name in names[class_name]:
+                problems.append(f"{place}: class {class_name} lists member {found.name} twice; remove one of them")
+            elif members.setdefault(found.name, found) != found and (owner, class_name) not in differing:
                 differing.add((owner, class_name))
                 problems.append(
-                    f"`classes.{class_name}.members[{index}]`: member {found.name} is shared by the classes "
-                    f"{owner} and {class_name}, which give it different settings; give both the same `training` and "
-                    "`prediction`"
-                )
-            if found.name in names.setdefault(class_name, []):
-                problems.append(
-                    f"`classes.{class_name}.members[{index}]`: class {class_name} lists member {found.name} twice; "
-                    "remove one of them"
+                    f"{place}: member {found.name} is shared by the classes {owner} and {class_name}, which give it "
+                    "different settings; give both the same `training` and `prediction`"
                 )
             names[class_name].append(found.name)
-    if problems:
-        raise ConfigError(joined(problems))
     groups = _groups(names, members)
-    classes = {
-        name: ClassRecipe(
-            name,
-            entry.id,
-            tuple(names[name]),
-            next(g for g, targets in groups.items() if members[names[name][0]].target in targets),
-            _settings(config.defaults.polygons, entry.polygons),
-        )
-        for name, entry in config.classes.items()
-    }
-    recipe = Recipe(members, classes, groups)
+    recipe = Recipe(members, {}, groups)
+    for name, entry in config.classes.items():
+        polygons = _settings(config.defaults.polygons, entry.polygons)
+        group = recipe.group_of(names[name][0])
+        recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), group, polygons)
     problems += name_checks(recipe)
     if problems:
         raise ConfigError(joined(problems))
