@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rasterloom.learning.augment import Read, cut, jitter, normalise, sensor_of_channels, source_window
+from rasterloom.learning.augment import Normalisation, Read, cut, jitter, sensor_of_channels, source_window
 from rasterloom.learning.sampling import Patch
 
 
@@ -123,7 +123,7 @@ def test_normalise_values_and_invalid_sensors() -> None:
     data = np.array([[[10, 20]], [[5, 5]], [[1, 3]]], np.uint16)
     valid = np.array([[[255, 255]], [[0, 255]]], np.uint8)
     mean, sd = np.array([10, 5, 1], np.float32), np.array([5, 0, 2], np.float32)
-    out = normalise(data, valid, mean, sd, np.array([0, 0, 1]))
+    out = Normalisation(mean, sd, np.array([0, 0, 1])).apply(data, valid)
     assert np.array_equal(out, np.array([[[0, 2]], [[0, 0]], [[0, 1]]], np.float32))
     assert data[0, 0, 0] == 10
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from rasterloom.learning.networks import build, initialise, network_parameters
-from rasterloom.learning.networks.unet import reflect_index
+from rasterloom.learning.windows import reflected
 
 SMALL = {"kind": "unet", "width": 4, "depth": 3, "convs_per_block": 1}
 
@@ -31,18 +32,10 @@ def test_forward_any_size(shape: tuple[int, int]) -> None:
 def test_forward_padding_equals_reflection() -> None:
     network = build(SMALL, 2).eval()
     image = torch.randn(1, 2, 6, 7)
-    rows, columns = reflect_index(6, 8), reflect_index(7, 8)
+    rows, columns = (reflected(np.arange(8), length) for length in (6, 7))
     with torch.inference_mode():
         expected = network(image[:, :, rows][:, :, :, columns])[..., :6, :7]
         assert torch.equal(network(image), expected)
-
-
-@pytest.mark.parametrize(
-    ("length", "target", "expected"),
-    [(1, 3, [0, 0, 0]), (2, 5, [0, 1, 0, 1, 0]), (3, 8, [0, 1, 2, 1, 0, 1, 2, 1]), (4, 4, [0, 1, 2, 3])],
-)
-def test_reflect_index(length: int, target: int, expected: list[int]) -> None:
-    assert reflect_index(length, target) == expected
 
 
 def test_initialise_depends_on_the_seed_alone() -> None:

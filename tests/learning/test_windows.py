@@ -14,6 +14,7 @@ from rasterloom.learning.windows import (
     in_blocks,
     padded_index,
     quantised,
+    reflected,
     sliding_rows,
     symmetries,
     visit_counts,
@@ -189,3 +190,11 @@ def test_symmetries_are_the_eight_of_a_square() -> None:
     seen = {np.rot90(square[:, ::-1] if mirror else square, turn).tobytes() for turn, mirror in symmetries(True)}
     assert len(seen) == 8
     assert symmetries(False) == [(0, False)]
+
+
+@pytest.mark.parametrize(
+    ("length", "target", "expected"),
+    [(1, 3, [0, 0, 0]), (2, 5, [0, 1, 0, 1, 0]), (3, 8, [0, 1, 2, 1, 0, 1, 2, 1]), (4, 4, [0, 1, 2, 3])],
+)
+def test_reflected(length: int, target: int, expected: list[int]) -> None:
+    assert reflected(np.arange(target), length).tolist() == expected

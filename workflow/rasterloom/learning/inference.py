@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def network_rows(
 
     def ahead() -> Iterator[WindowBatch]:
         nonlocal last
-        for batch in prefetched(lambda _: next(batches, None), _endless()):
+        for batch in prefetched(lambda _: next(batches, None), count()):
             if batch is None:
                 return
             if batch.ends_strip and time.monotonic() - last > 10.0:
@@ -121,10 +122,6 @@ def network_rows(
             yield batch
 
     return sliding_rows(ahead(), forward, shape, window, stride)
-
-
-def _endless() -> range:
-    return range(2**62)
 
 
 def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int) -> Iterator[Floats]:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from rasterloom.config.model import ForestConfig, LinearConfig, TrainingConfig, model_table
 from rasterloom.errors import StoreError
-from rasterloom.learning.augment import Floats, Normalisation, TrainingScene
+from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.sampling import PixelSet, generator, scene_weights
+from rasterloom.learning.windows import Floats
 
 BLOCK_PIXELS = 16_384
 """Pixels that the forest predicts at a time: their features stay in the processor's cache."""

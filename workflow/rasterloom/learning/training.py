@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
-from rasterloom.learning.augment import Floats, Normalisation, TrainingScene, cut, jitter
+from rasterloom.learning.augment import Normalisation, TrainingScene, cut, jitter
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.sampling import draw_batch
+from rasterloom.learning.windows import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor

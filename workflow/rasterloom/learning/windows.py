@@ -64,6 +64,19 @@ def visit_counts(length: int, window: int, stride: int) -> NDArray[np.int32]:
     return counts
 
 
+def reflected(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Indices within 0..length-1, by reflection about the first and the last element, as often as needed.
+
+    Examples
+    --------
+    >>> reflected(np.arange(-2, 6), 3).tolist()
+    [2, 1, 0, 1, 2, 1, 0, 1]
+    """
+    period = max(1, 2 * (length - 1))  # a single element is repeated
+    folded = np.mod(index, period)
+    return np.asarray(np.minimum(folded, period - folded))
+
+
 def padded_index(length: int, window: int) -> NDArray[np.intp]:
     """Indices that extend an axis shorter than the window to its length, by reflection on both sides.
 
@@ -72,12 +85,7 @@ def padded_index(length: int, window: int) -> NDArray[np.intp]:
     (max(length, window),) indices in 0..length-1; the axis starts at ``(max(length, window) - length) // 2``.
     """
     total = max(length, window)
-    index = np.arange(total) - (total - length) // 2
-    if length == 1:
-        return np.zeros(total, dtype=np.intp)
-    period = 2 * (length - 1)
-    index = np.mod(index, period)
-    return np.minimum(index, period - index)
+    return reflected(np.arange(total) - (total - length) // 2, length)
 
 
 class RowBuffer:

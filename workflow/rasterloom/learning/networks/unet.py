@@ -10,33 +10,12 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-def reflect_index(length: int, target: int) -> list[int]:
-    """Indices that extend an axis to a longer one by reflection about its last element.
-
-    Parameters
-    ----------
-    length : number of elements of the axis, at least 1.
-    target : wanted number of elements, at least `length`.
-
-    Returns
-    -------
-    list of `target` integers in 0..length-1. The reflection repeats as often as needed; one element is
-    replicated.
-
-    Examples
-    --------
-    >>> reflect_index(3, 8)
-    [0, 1, 2, 1, 0, 1, 2, 1]
-    """
-    if length == 1:
-        return [0] * target
-    period = 2 * (length - 1)
-    return [min(i % period, period - i % period) for i in range(target)]
+from rasterloom.learning.windows import reflected
 
 
 class Block(nn.Sequential):
@@ -109,6 +88,6 @@ class UNet(nn.Module):
             length = images.shape[axis]
             target = -(-length // multiple) * multiple
             if target != length:
-                index = torch.tensor(reflect_index(length, target), device=images.device)
+                index = torch.from_numpy(reflected(np.arange(target), length)).to(images.device)
                 images = images.index_select(images.dim() + axis, index)
         return images
