@@ -161,8 +161,8 @@ CASES: list[BadInput] = [
         given="classes: {trees: {members: [{model: unet64, channels: all20, scale: s1024, target: crops}]}}",
         stops=True,
         says=(
-            "the configuration has a mistake: `classes.trees.members[0].target`: `crops` does not contain "
-            "trees (it is crops), so it says nothing of it; name trees or a union with it under `targets`"
+            "the configuration has a mistake: `classes.trees.members[0].target`: target `crops` "
+            "(crops) does not include class trees; use trees, or a target that includes it"
         ),
     ),
     BadInput(

@@ -20,7 +20,7 @@ DSTL_BANDS: Mapping[str, int] = {"rgb": 3, "p": 1, "m": 8, "a": 8}
 """Bands of the contest's sensors."""
 
 SCORE_ROWS = ("all", "mean")
-"""What stands in score.tsv in the place of a class or scene."""
+"""What score.tsv has in place of a class or scene."""
 
 
 def cross_checks(config: Config) -> Iterable[str]:
@@ -38,7 +38,7 @@ def cross_checks(config: Config) -> Iterable[str]:
             yield f"`classes.{name}.id`: {entry.id} is also the id of `{ids[entry.id]}`; ids are unique"
         ids[entry.id] = name
         if name in SCORE_ROWS:
-            yield f"`classes.{name}`: rows of score.tsv that are no class are called so; choose another name"
+            yield f"`classes.{name}`: rows of score.tsv for all classes together have this name; choose another one"
         for index, member in enumerate(entry.members):
             yield from _member_checks(config, name, index, member)
         models = [config.models.get(member.model) for member in entry.members]
@@ -48,16 +48,14 @@ def cross_checks(config: Config) -> Iterable[str]:
 def _results_checks(config: Config) -> Iterable[str]:
     """The results folder is a folder of its own: not the working directory, nor around the data."""
     results = Path(os.path.realpath(config.results))
-    here = Path.cwd()
-    if results == here or results in here.parents:
+    if Path.cwd().is_relative_to(results):
         yield (
             f"`results`: {config.results!r} is the folder that the workflow runs in, or above it; a folder of its "
             "own is needed, for example `results`"
         )
         return
     for key, text in (("root", config.dataset.root), ("table", config.dataset.table)):
-        data = Path(os.path.realpath(text)) if text else None
-        if data is not None and (data == results or results in data.parents):
+        if text and Path(os.path.realpath(text)).is_relative_to(results):
             yield (
                 f"`results`: {config.results!r} holds the data ({text!r}, `dataset.{key}`); results and data must lie "
                 "apart, as `rasterloom gc` tidies the results folder: name another folder"
@@ -70,10 +68,10 @@ def _name_checks(config: Config) -> Iterable[str]:
         "classes": [*config.classes, *config.targets],
         **{kind: list(getattr(config, kind)) for kind in ("sensors", "channels", "scales", "models")},
     }
+    seen: dict[tuple[str, str], str] = {}
     for kind, names in kinds.items():
-        seen: dict[str, str] = {}
         for name in names:
-            first = seen.setdefault(name.lower(), name)
+            first = seen.setdefault((kind, name.lower()), name)
             if first != name:
                 section = "targets" if name in config.targets and name not in config.classes else kind
                 yield (
@@ -129,8 +127,8 @@ def _member_checks(config: Config, class_name: str, index: int, member: MemberCo
     classes = [target] if target in config.classes else config.targets.get(target, [])
     if class_name not in classes and classes and set(classes) <= set(config.classes):
         yield (
-            f"`{place}.target`: `{target}` does not contain {class_name} (it is {', '.join(classes)}), so it says "
-            f"nothing of it; name {class_name} or a union with it under `targets`"
+            f"`{place}.target`: target `{target}` ({', '.join(classes)}) does not include class {class_name}; use "
+            f"{class_name}, or a target that includes it"
         )
     yield from _unused_settings(place, [config.models.get(member.model)], member)
 

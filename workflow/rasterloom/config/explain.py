@@ -12,10 +12,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ValidationError
 
 from rasterloom.config.model import MODELS, Config
+from rasterloom.errors import ConfigError
 from rasterloom.text import nearest
 
 MOST_LINES = 20
-"""Mistakes that are told at once; of more only the number."""
+"""Mistakes that one message lists; of more it gives only the number."""
 
 _OTHER_KIND = frozenset({"literal_error", "list_type", "model_type", "float_type", "int_type", "string_type"})
 """Pydantic's errors that say that a value is of another kind altogether."""
@@ -56,8 +57,21 @@ _RENAMED: Mapping[str, str] = {
 """Keys that had another name once: the old name, and the new one."""
 
 
+def refuse(lines: Iterable[str]) -> None:
+    """Stop with one message of all mistakes, if there are any.
+
+    Raises
+    ------
+    ConfigError
+        One line for each mistake.
+    """
+    found = list(lines)
+    if found:
+        raise ConfigError(joined(found))
+
+
 def joined(lines: Iterable[str]) -> str:
-    """One message of one or many mistakes, a line each."""
+    """One message of one or many mistakes, one line for each."""
     found = list(dict.fromkeys(lines))
     if len(found) == 1:
         return f"the configuration has a mistake: {found[0]}"
@@ -135,7 +149,7 @@ class _Mistake:
         """The mistake in one line."""
         where = f"`{place(self.keys)}`"
         if self.type == "extra_forbidden":
-            return f"unknown key {where}{self._instead()}"
+            return self._unknown()
         if self.type == "missing":
             return f"{where} is missing: add it (an overlay that sets it to null takes it away)"
         if self.type == "string_pattern_mismatch":
@@ -147,18 +161,19 @@ class _Mistake:
         given = shown(self.input)
         return f"{where}: {self.needed} is needed, but {given} was given{self._hint()}"
 
-    def _instead(self) -> str:
-        """What may stand in an unknown key's place."""
-        key = str(self.keys[-1])
+    def _unknown(self) -> str:
+        """The mistake of an unknown key, and what may stand in its place."""
+        key, where = str(self.keys[-1]), f"unknown key `{place(self.keys)}`; "
         if self.near is not None and self.near == _RENAMED.get(key):
-            return f"; it is called `{self.near}` now"
+            return f"{where}it is called `{self.near}` now"
         first, *others = key.split(".")
         if others and first in self.valid:
-            return f"; keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
-        kinds = [kind for kind, table in MODELS.items() if first in table.model_fields]
-        if self.branch in MODELS and kinds:
-            return f", which belongs to kind {' and '.join(kinds)}, not {self.branch}: remove it (in an overlay: null)"
-        return nearest(key, self.valid)
+            return f"{where}keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
+        kinds = " and ".join(kind for kind, table in MODELS.items() if key in table.model_fields)
+        if kinds and self.branch in MODELS:
+            table = place(self.keys[:-1])
+            return f"`{table}`: `{key}` belongs to kind {kinds}, not {self.branch}: remove it (in an overlay: null)"
+        return where.removesuffix("; ") + nearest(key, self.valid)
 
     def _hint(self) -> str:
         """What YAML makes of some words, where that explains the mistake."""

@@ -8,11 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from rasterloom.config.checks import name_checks, settings_checks
-from rasterloom.config.explain import joined
+from rasterloom.config.explain import refuse
 from rasterloom.config.model import Config, MemberConfig
 from rasterloom.config.overlays import merge
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
-from rasterloom.errors import ConfigError
 
 
 def resolve(config: Config) -> Recipe:
@@ -49,9 +48,7 @@ def resolve(config: Config) -> Recipe:
         polygons = _settings(config.defaults.polygons, entry.polygons)
         group = recipe.group_of(names[name][0])
         recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), group, polygons)
-    problems += name_checks(recipe)
-    if problems:
-        raise ConfigError(joined(problems))
+    refuse([*problems, *name_checks(recipe)])
     return recipe
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rasterloom.config.files import check_config_files
+from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
@@ -79,7 +79,7 @@ class Rules:
             What Snakemake has read and merged.
         files : paths of the files that it has read, which are looked at once more, with more care
         """
-        check_config_files(map(Path, files))
+        read_config_files(map(Path, files))  # refuses what Snakemake, which reads them itself, lets pass
         dag = Dag.load(merged)
         recomputed()
         if dag.results.exists() and not dag.results.is_dir():
