@@ -425,3 +425,16 @@ def test_run_pixel_models(tree: Tree, model: dict[str, Any]) -> None:
     item = job.manifest("models/p/fold-1").items["fold-1"]
     tensors, _ = checkpoint.load_checkpoint(tree.store.open_path(item))
     assert {name.split(".")[0] for name in tensors} == {model["kind"], "normalisation"}
+
+
+def test_keys_hold_the_first_names_of_settings(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that gets another name trains nothing again."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(Job, "key", lambda _, recipe, inputs: asked.append(recipe) or "k" * 32)
+    forest = {"kind": "forest", "samples": 200, "trees": 3, "max_depth": 4}
+    for model in (MODEL, forest):
+        list(stage.wanted(tree.train_job(model=model)))
+    assert [recipe["model"] for recipe in asked] == [
+        {"kind": "unet", "maps": 4, "levels": 2, "convolutions": 1},
+        {"kind": "forest", "samples": 200, "trees": 3, "depth": 4},
+    ]
