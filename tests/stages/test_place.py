@@ -324,7 +324,7 @@ class Sheet:
         (folder / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
         rows = [f"{s}\tpredict\tdate1\t{s}.tif\t{s}_m.tif\t" for s in SCENES]
         rows.append("alone\ttrain\t\talone.tif\talone_m.tif\tnone.geojson")
-        (folder / "scenes.tsv").write_text("scene\tsplit\tgroup\trgb\tm\tlabels\n" + "\n".join(rows) + "\n")
+        (folder / "scenes.tsv").write_text("scene\tsplit\tacquisition\trgb\tm\tlabels\n" + "\n".join(rows) + "\n")
 
     @property
     def merged(self) -> Table:

@@ -308,7 +308,7 @@ IMAGES: list[BadInput] = [
         given="two rows that name the same image",
         stops=False,
         says=(
-            "scenes a and b name the same rgb image, {root}/rgb.tif; if that is meant, give them one `group`, "
+            "scenes a and b name the same rgb image, {root}/rgb.tif; if that is meant, give them one `ground`, "
             "so that no split separates them"
         ),
     ),

@@ -44,7 +44,7 @@ TABLES: list[BadInput] = [
         stops=True,
         says=(
             "{root}/scenes.tsv, row 1, column 'label': unknown; did you mean 'labels'? (columns are scene, "
-            "split, group, fold, classes, the sensors of the configuration, labels and labels:<class>)"
+            "split, ground, acquisition, fold, classes, the sensors of the configuration, labels and labels:<class>)"
         ),
     ),
     BadInput(

@@ -152,7 +152,7 @@ def sheet_rows(
         row = {
             "scene": scene.id,
             "split": "train" if good else "predict",
-            "group": scene.ground if shares else "",
+            "ground": scene.ground if shares else "",
         }
         for name in kept_sensors(found, seen):
             files = scene.sensors.get(name, ()) if fits(found, seen, scene.id, name) else ()
@@ -178,7 +178,7 @@ def rows_text(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as the text of a sheet; columns that hold nothing, but for a sensor's, are left out."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     columns = [
-        c for c in columns if not c.startswith(("group", "labels", "classes")) or any(row.get(c) for row in rows)
+        c for c in columns if not c.startswith(("ground", "labels", "classes")) or any(row.get(c) for row in rows)
     ]
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
