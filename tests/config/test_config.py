@@ -66,19 +66,22 @@ def test_config_yaml_groups_are_targets_that_meet_in_an_ensemble(recipe: Recipe)
     assert recipe.classes["small_vehicle"].group == recipe.group_of("vehicles-unet64-rgbp-native") == VEHICLES
 
 
-def test_config_yaml_inputs_have_20_and_4_channels(settings_table: Table) -> None:
+def test_config_yaml_sets_of_channels_have_20_and_4_channels(settings_table: Table) -> None:
     config = load_config(settings_table)
     bands = {name: sensor.bands or 0 for name, sensor in config.sensors.items()}
-    assert {name: sum(bands[s] for s in sensors) for name, sensors in config.inputs.items()} == {"all20": 20, "rgbp": 4}
+    assert {name: sum(bands[s] for s in sensors) for name, sensors in config.channels.items()} == {
+        "all20": 20,
+        "rgbp": 4,
+    }
 
 
 def test_members_hold_the_settings_of_their_kind_alone(recipe: Recipe) -> None:
     forest = recipe.members["waterway-forest-all20-s1024"]
-    assert forest.model == {"kind": "forest", "trees": 40, "depth": 12, "samples": 200_000}
+    assert forest.model == {"kind": "forest", "trees": 40, "max_depth": 12, "samples": 200_000}
     assert forest.training == {"threads": 2, "seed": 0}
     assert forest.prediction == {"threads": 2}
     unet = recipe.members["trees-unet64-all20-s2048"]
-    assert unet.model == {"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}
+    assert unet.model == {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
     assert (unet.training["patch"], unet.training["batch"], unet.prediction["stride"]) == (256, 4, 64)
 
 
@@ -102,7 +105,7 @@ def test_presets_are_valid_and_write_elsewhere(preset: str) -> None:
         (["dataset", "rooot"], "root"),
         (["sensors", "rgb", "band"], "bands"),
         (["scales", "s1024", "sizes"], "size"),
-        (["models", "unet64", "level"], "levels"),
+        (["models", "unet64", "widht"], "width"),
         (["classes", "trees", "member"], "members"),
         (["classes", "trees", "members", 0, "scales"], "scale"),
         (["classes", "trees", "members", 0, "training", "stepz"], "steps"),
@@ -148,12 +151,12 @@ def test_several_mistakes_are_one_line_each(settings_table: Table) -> None:
             "members[0].prediction` ... stride 300 ... window 256",
         ),
         (["classes", "trees", "members", 0, "scale"], "s2049", "scale ... `s2049` ... did you mean `s2048`"),
-        (["classes", "trees", "members", 0, "input"], "all2", ".input` ... `all2` ... did you mean `all20`"),
+        (["classes", "trees", "members", 0, "channels"], "all2", ".channels` ... `all2` ... did you mean `all20`"),
         (["classes", "trees", "members", 0, "model"], "unet6", "model ... `unet6` ... did you mean `unet64`"),
         (["classes", "trees", "members", 0, "target"], "vehicle", "target ... `vehicle` ... did you mean `vehicles`"),
-        (["inputs", "rgbp"], ["rgb", "pp"], "`inputs.rgbp` ... `pp` ... did you mean `p`"),
-        (["inputs", "rgbp"], ["rgb", "rgb"], "`inputs.rgbp` ... sensor once"),
-        (["inputs", "rgbp"], [], "`inputs.rgbp` ... at least one"),
+        (["channels", "rgbp"], ["rgb", "pp"], "`channels.rgbp` ... `pp` ... did you mean `p`"),
+        (["channels", "rgbp"], ["rgb", "rgb"], "`channels.rgbp` ... sensor once"),
+        (["channels", "rgbp"], [], "`channels.rgbp` ... at least one"),
         (["targets", "vehicles"], ["car"], "`targets.vehicles` ... `car`"),
         (["targets", "vehicles"], [], "`targets.vehicles` ... at least one"),
         (["targets", "trees"], ["crops"], "`targets.trees` ... class ... name"),
@@ -233,7 +236,7 @@ def test_shared_member_with_different_settings_is_refused(settings_table: Table)
 
 
 def test_member_twice_in_a_class_is_refused(settings_table: Table) -> None:
-    member = {"model": "unet64", "input": "all20", "scale": "s1024"}
+    member = {"model": "unet64", "channels": "all20", "scale": "s1024"}
     told = mistake(settings_table, (["classes", "trees", "members"], [member, {**member, "target": "trees"}]))
     assert says(told, "class trees ... member trees-unet64-all20-s1024 ... twice")
 

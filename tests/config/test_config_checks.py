@@ -19,7 +19,7 @@ from rasterloom.project.checks import data_checks
 
 Table = dict[str, Any]
 TRAIN = [f"60{i}0_1_2" for i in range(1, 6)]
-PIXELS = {"members": [{"model": "linear", "input": "rgbp", "scale": "native"}]}
+PIXELS = {"members": [{"model": "linear", "channels": "rgbp", "scale": "native"}]}
 MEMBER = ["classes", "trees", "members", 0]
 
 
@@ -46,7 +46,18 @@ MEMBER = ["classes", "trees", "members", 0]
         ),
         ([*MEMBER, "target"], "vehicles", "`vehicles` ... trees ... large_vehicle, small_vehicle"),
         ([*MEMBER, "target"], "crops", "members[0].target` ... `crops` ... trees"),
-        (["models", "forest", "maps"], 8, "`models.forest` ... `maps` ... unet ... remove it"),
+        (["models", "forest", "width"], 8, "`models.forest` ... `width` ... unet ... remove it"),
+        (["models", "unet64", "kind"], "unett", "`models.unet64.kind` ... 'unet' or 'forest' or 'linear'"),
+        (["models", "unet64", "kind"], None, "`models.unet64.kind` is missing ... add it"),
+        (["inputs"], {"all20": ["rgb"]}, "`inputs` ... called `channels` now"),
+        ([*MEMBER, "input"], "all20", "`classes.trees.members[0].input` ... called `channels` now"),
+        (MEMBER, {"model": "unet64", "input": "all20", "scale": "s1024"}, "members[0].input` ... `channels` now"),
+        (["models", "unet64", "maps"], 8, "`models.unet64.maps` ... called `width` now"),
+        (["models", "unet64", "levels"], 8, "`models.unet64.levels` ... called `depth` now"),
+        (["models", "unet64", "convolutions"], 8, "`models.unet64.convolutions` ... `convs_per_block` now"),
+        (["models", "forest", "depth"], 8, "`models.forest.depth` ... called `max_depth` now"),
+        (["validation", "final"], "refit_all", "`validation.final` ... called `predict_with` now"),
+        (["models", "spare"], {"kidn": "unet"}, "`models.spare.kidn` ... did you mean `kind`"),
         (["models", "unet64", "samples"], 800, "`models.unet64` ... `samples` ... forest and linear"),
         (
             ["classes", "waterway", "training"],
@@ -95,7 +106,7 @@ MEMBER = ["classes", "trees", "members", 0]
         (["dataset", "predict"], ["6120_2_2", "6120_2_2"], "`dataset.predict` ... '6120_2_2' ... twice"),
         (["dataset", "predict"], [True], "`dataset.predict[0]` ... text ... true was given ... quotes"),
         (["dataset", "predict"], ["a", None], "`dataset.predict[1]` ... text ... null was given"),
-        (["inputs", "rgbp"], ["rgb", None], "`inputs.rgbp[1]` ... text ... null was given"),
+        (["channels", "rgbp"], ["rgb", None], "`channels.rgbp[1]` ... text ... null was given"),
         (
             ["defaults", "training", "learning_rate"],
             "1e-3",
@@ -123,7 +134,11 @@ MEMBER = ["classes", "trees", "members", 0]
         (["sensors", "m", "max_shift"], -0.0, "`sensors.m.max_shift` ... above 0 ... -0.0 was given"),
         (["defaults.training.steps"], 5, "`defaults: {training: {steps: ...}}`"),
         ([*MEMBER, "modle"], "unet64", "`classes.trees.members[0].modle` ... did you mean `model`"),
-        (MEMBER, {"modle": "unet64", "input": "all20", "scale": "s1024"}, "members[0].modle` ... did you mean `model`"),
+        (
+            MEMBER,
+            {"modle": "unet64", "channels": "all20", "scale": "s1024"},
+            "members[0].modle` ... did you mean `model`",
+        ),
         (MEMBER, None, "`classes.trees.members[0]` ... table ... null was given"),
         (
             [*MEMBER, "training"],
@@ -170,8 +185,8 @@ def test_names_that_do_not_fit_into_a_file_name(settings_table: Table) -> None:
     long = "x" * 90
     changes: list[Change] = [
         (["models", long], {"kind": "linear"}),
-        (["inputs", long], ["rgb"]),
-        (["classes", "trees", "members", 0], {"model": long, "input": long, "scale": "native"}),
+        (["channels", long], ["rgb"]),
+        (["classes", "trees", "members", 0], {"model": long, "channels": long, "scale": "native"}),
     ]
     assert "has 194 characters" not in mistake(settings_table, *changes, (["scales", long], {}), (["results"], ""))
     long_scale: list[Change] = [(["scales", long], {}), (["classes", "trees", "members", 0, "scale"], long)]
@@ -199,8 +214,8 @@ def test_many_mistakes_are_cut_short(settings_table: Table) -> None:
     [
         (["scales", "spare"], {"factor": 0.5}),
         (["models", "spare"], {"kind": "unet"}),
-        (["inputs", "spare"], ["a"]),
-        (["inputs", "all20"], ["p", "m", "a"]),
+        (["channels", "spare"], ["a"]),
+        (["channels", "all20"], ["p", "m", "a"]),
         (["targets", "spare"], ["trees"]),
         (["dataset", "predict"], []),
         (["dataset", "predict"], ["6120_2_2"]),

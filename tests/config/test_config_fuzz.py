@@ -165,7 +165,7 @@ def _is_table(path: Path) -> bool:
     holder: Any = FULL
     for key in path:
         holder = holder[key]
-    named = len(path) == 1 and path[0] in ("sensors", "inputs", "scales", "models", "targets", "classes")
+    named = len(path) == 1 and path[0] in ("sensors", "channels", "scales", "models", "targets", "classes")
     return isinstance(holder, dict) and bool(holder) and not named
 
 

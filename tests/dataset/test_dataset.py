@@ -315,7 +315,7 @@ def _sheet_load(path: Path, classes: dict[str, int] | None = None, **more: Any) 
     return load_dataset({"layout": "sheet", "table": str(path), **more}, sensors, classes or {"houses": 1, "roads": 2})
 
 
-HEAD = "scene|split|group|rgb|nir|labels|labels:houses|classes"
+HEAD = "scene|split|ground|rgb|nir|labels|labels:houses|classes"
 
 
 def test_sheet_scene_with_everything(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_sheet_scene_with_everything(tmp_path: Path) -> None:
 def test_sheet_truth_on_ground_that_trains_is_not_held_out(tmp_path: Path) -> None:
     table = _sheet(
         tmp_path,
-        "scene|split|group|rgb|nir|labels",
+        "scene|split|ground|rgb|nir|labels",
         "one|train|north|files/a.tif||files/houses.geojson",
         "two|predict|north|files/b.tif||files/houses.geojson",
         "three|predict|south|files/nir.tif||files/houses.geojson",
@@ -388,6 +388,7 @@ TRAIN_ROW = "one|train||files/a.tif||files/houses.geojson||"
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
+        ([HEAD.replace("ground", "group"), TRAIN_ROW], "row 1: the column 'group' is two .*'ground'.*'acquisition'"),
         ([HEAD.replace("nir", "nirr"), TRAIN_ROW], "row 1, column 'nirr'.*did you mean 'nir'"),
         ([HEAD.replace("labels:houses", "labels:house"), TRAIN_ROW], "did you mean 'labels:houses'"),
         ([HEAD.replace("|nir", ""), TRAIN_ROW], "column 'nir' is missing; a sensor"),
@@ -398,7 +399,7 @@ TRAIN_ROW = "one|train||files/a.tif||files/houses.geojson||"
         ([HEAD], "no scene"),
         ([HEAD, TRAIN_ROW, TRAIN_ROW], "row 3 .*column scene.*row 2"),
         ([HEAD, TRAIN_ROW.replace("one", "../one")], "row 2 .*column scene: '../one'"),
-        ([HEAD, TRAIN_ROW.replace("train||", "train|a b|")], "column group: 'a b'"),
+        ([HEAD, TRAIN_ROW.replace("train||", "train|a b|")], "column ground: 'a b'"),
         ([HEAD, TRAIN_ROW.replace("train", "test")], "column split: 'test' given; train"),
         ([HEAD, TRAIN_ROW.replace("files/a.tif", "")], "column rgb: the cell is empty"),
         ([HEAD, TRAIN_ROW.replace("a.tif", "a.tif[0]")], r"column rgb: bands \[0\]"),
@@ -428,7 +429,7 @@ def test_sheet_missing_table(tmp_path: Path) -> None:
 
 def _folds(tmp_path: Path, *folds: str) -> Dataset:
     rows = [f"s{i}|train|{'g' if i < 2 else ''}|{f}|files/a.tif||files/houses.geojson" for i, f in enumerate(folds)]
-    return _sheet_load(_sheet(tmp_path, "scene|split|group|fold|rgb|nir|labels", *rows))
+    return _sheet_load(_sheet(tmp_path, "scene|split|ground|fold|rgb|nir|labels", *rows))
 
 
 def test_sheet_folds(tmp_path: Path) -> None:

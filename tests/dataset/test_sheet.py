@@ -23,7 +23,7 @@ def touch(path: Path) -> Path:
     return path
 
 
-def load(root: Path, *rows: str, head: str = "scene|split|group|rgb|nir") -> Dataset:
+def load(root: Path, *rows: str, head: str = "scene|split|ground|rgb|nir") -> Dataset:
     lines = [line.replace("|", "\t") for line in (head, *rows)]
     (root / "scenes.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return load_dataset({"layout": "sheet", "table": str(root / "scenes.tsv")}, SENSORS, {"houses": 1})
@@ -129,3 +129,11 @@ def test_line_ends_and_byte_order_mark(tmp_path: Path, newline: str, mark: str) 
     (tmp_path / "scenes.tsv").write_bytes(f"{mark}{text}".encode())
     dataset = load_dataset({"layout": "sheet", "table": str(tmp_path / "scenes.tsv")}, SENSORS, {"houses": 1})
     assert list(dataset.scenes) == ["a", "b"]
+
+
+def test_two_dates_of_one_place_share_their_ground_and_not_their_acquisition(tmp_path: Path) -> None:
+    (tmp_path / "x.tif").touch()
+    rows = ["a|predict|p|may|x.tif|", "b|predict|p||x.tif|", "c|predict||may|x.tif|"]
+    scenes = load(tmp_path, *rows, head="scene|split|ground|acquisition|rgb|nir").scenes
+    found = {name: (scene.ground, scene.acquisition) for name, scene in scenes.items()}
+    assert found == {"a": ("p", "may"), "b": ("p", None), "c": ("c", "may")}

@@ -139,8 +139,8 @@ def test_outputs_are_those_of_every_stage_each_once(small: Dag) -> None:
     assert len(outputs["mask"]) == len(TRAIN) * (7 * 2 + 1 + 3 * 2)
 
 
-def test_outputs_refit_all_trains_once_more(settings_table: Table) -> None:
-    overlay = {"validation": {"split": None, "folds": 3, "final": "refit_all"}}
+def test_outputs_refit_trains_once_more(settings_table: Table) -> None:
+    overlay = {"validation": {"split": None, "folds": 3, "predict_with": "refit"}}
     dag = stand_in_dag(merge(settings_table, overlay), TRAIN, PREDICT)
     assert dag.folds == ["fold-0", "fold-1", "fold-2", "all"]
     assert len(dag.outputs()["train"]) == 4 * 28
@@ -148,7 +148,7 @@ def test_outputs_refit_all_trains_once_more(settings_table: Table) -> None:
 
 def test_outputs_stack_only_the_scales_and_sensors_that_a_member_uses(settings_table: Table) -> None:
     table = merge(settings_table, {"scales": {"spare": {"size": 64}}, "classes": {"large_vehicle": None}})
-    members = [{"model": "unet64", "input": "rgbp", "scale": "native"}]
+    members = [{"model": "unet64", "channels": "rgbp", "scale": "native"}]
     table = merge(table, {"classes": {"small_vehicle": {"members": members}}, "targets": {"vehicles": None}})
     dag = stand_in_dag(table, TRAIN, PREDICT)
     every = ["rgb", "p", "m", "a"]
@@ -266,7 +266,10 @@ def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small:
         ({"classes": {"trees": {"polygons": {"threshold": 0.5}}}}, {"tune"}),
         ({"classes": {"trees": {"prediction": {"stride": 32}}}}, {"predict"}),
         ({"classes": {"trees": {"training": {"steps": 9}}}}, {"train"}),
-        ({"classes": {"trees": {"members": [{"model": "unet64", "input": "all20", "scale": "s1024"}]}}}, {"ensemble"}),
+        (
+            {"classes": {"trees": {"members": [{"model": "unet64", "channels": "all20", "scale": "s1024"}]}}},
+            {"ensemble"},
+        ),
     ],
     ids=["area", "threshold", "stride", "steps", "members"],
 )
@@ -355,8 +358,8 @@ def test_argument_long_goes_to_a_file_named_by_its_content(settings_table: Table
 @pytest.mark.parametrize("stage", STAGES)
 def test_inputs_are_outputs_of_earlier_stages(settings_table: Table, stage: str) -> None:
     """Nothing is read that no job writes, and data never flows back."""
-    for final, scenes in (("holdout", PREDICT), ("refit_all", ids(70))):
-        table = merge(settings_table, {"validation": {"final": final}})
+    for predict_with, scenes in (("folds", PREDICT), ("refit", ids(70))):
+        table = merge(settings_table, {"validation": {"predict_with": predict_with}})
         dag = stand_in_dag(table, TRAIN, scenes)
         order = {f"{dag.results}/{path}": STAGES.index(s) for s, paths in dag.outputs().items() for path in paths}
         for names in [names_of(stage, path) for path in dag.outputs()[stage]][:40]:

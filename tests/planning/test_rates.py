@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from rasterloom.config.recipe import MemberRecipe
-from rasterloom.learning.cost import Speed, parameters
+from rasterloom.learning.cost import Speed
+from rasterloom.learning.networks import parameters
 from rasterloom.planning.rates import Kind, benchmark, known_rates
 from rasterloom.store.store import Store
 
-MODEL = {"kind": "unet", "maps": 4, "levels": 2, "convolutions": 1}
+MODEL = {"kind": "unet", "width": 4, "depth": 2, "convs_per_block": 1}
 TRAINING: Kind = ("training", "bfloat16", 50)
 PREDICTION: Kind = ("prediction", "bfloat16", 50)
 

@@ -34,10 +34,10 @@ def dag(tmp_path: Path) -> Dag:
             "results": str(tmp_path / "results"),
             "dataset": {"layout": "sheet", "table": "x.tsv"},
             "sensors": {"rgb": {"reference": True}, "m": {}},
-            "inputs": {"all": ["rgb", "m"]},
+            "channels": {"all": ["rgb", "m"]},
             "scales": {"native": {}, "s32": {"size": 32}, "half": {"factor": 0.5}},
             "models": {"linear": {"kind": "linear"}},
-            "classes": {"x": {"id": 1, "members": [{"model": "linear", "input": "all", "scale": "native"}]}},
+            "classes": {"x": {"id": 1, "members": [{"model": "linear", "channels": "all", "scale": "native"}]}},
             "validation": {"split": 0.8},
         }
     )

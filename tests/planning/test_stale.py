@@ -21,7 +21,7 @@ from rasterloom.store.store import Store
 from rasterloom.tools.scenes.writing import write_scenes
 
 Table = dict[str, Any]
-FOREST = {"model": "forest", "input": "all20", "scale": "s64"}
+FOREST = {"model": "forest", "channels": "all20", "scale": "s64"}
 OVERLAY: Table = {
     "scales": {"s64": {"size": 64}, "s128": None, "native": None},
     "models": {"unet8": None},
@@ -125,7 +125,7 @@ CHANGES: list[tuple[str, Table, dict[str, int], str]] = [
         {"vectorise": SCENES},
         "classes.buildings.polygons.min_area: 60.0 -> 7.0",
     ),
-    ("model", {"models": {"forest": {"depth": 5}}}, {"train": 2}, "models.forest.depth: 6 -> 5"),
+    ("model", {"models": {"forest": {"max_depth": 5}}}, {"train": 2}, "models.forest.max_depth: 6 -> 5"),
     ("split", {"validation": {"seed": 3}}, {"split": 2}, "validation.seed: 0 -> 3"),
     ("scale", {"scales": {"s64": {"size": 70}}}, {"stack": SCENES, "mask": 2 * TRAIN}, "scales.s64.size: 64 -> 70"),
     ("shift", {"sensors": {"a": {"max_shift": 79}}}, {"register": SCENES}, "sensors.a.max_shift: 80.0 -> 79.0"),

@@ -297,13 +297,13 @@ def write_pair(folder: Path, scene: str, shift: tuple[int, int] | None) -> None:
 
 CONFIG: Table = {
     "sensors": {"rgb": {"reference": True}, "m": {"max_shift": 12.0}},
-    "inputs": {"all": ["rgb", "m"]},
+    "channels": {"all": ["rgb", "m"]},
     "scales": {"native": {}, "half": {"factor": 0.5}},
     "models": {"dots": {"kind": "forest"}},
     "statistics": "train",
     "validation": {"split": 0.8},
     "classes": {
-        "houses": {"id": 1, "members": [{"model": "dots", "input": "all", "scale": s} for s in ("native", "half")]}
+        "houses": {"id": 1, "members": [{"model": "dots", "channels": "all", "scale": s} for s in ("native", "half")]}
     },
 }
 STAGES = ("register", "place", "stack")
@@ -319,7 +319,7 @@ class Sheet:
         (folder / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
         rows = [f"{s}\tpredict\tdate1\t{s}.tif\t{s}_m.tif\t" for s in SCENES]
         rows.append("alone\ttrain\t\talone.tif\talone_m.tif\tnone.geojson")
-        (folder / "scenes.tsv").write_text("scene\tsplit\tgroup\trgb\tm\tlabels\n" + "\n".join(rows) + "\n")
+        (folder / "scenes.tsv").write_text("scene\tsplit\tacquisition\trgb\tm\tlabels\n" + "\n".join(rows) + "\n")
 
     @property
     def merged(self) -> Table:

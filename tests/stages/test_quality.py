@@ -33,15 +33,15 @@ def add_image(path: Path, data: np.ndarray[Any, Any], **more: Any) -> None:
 CONFIG = {
     "dataset": {"layout": "sheet"},
     "sensors": {"rgb": {"reference": True, "nodata": 0}},
-    "inputs": {"all": ["rgb"]},
+    "channels": {"all": ["rgb"]},
     "scales": {"native": {}},
-    "models": {"net": {"kind": "unet", "maps": 8, "levels": 2}, "dots": {"kind": "forest"}},
+    "models": {"net": {"kind": "unet", "width": 8, "depth": 2}, "dots": {"kind": "forest"}},
     "statistics": "train",
     "validation": {"split": 0.8},
     "defaults": {"prediction": {"window": 16, "stride": 8}},
     "classes": {
-        "houses": {"id": 1, "members": [{"model": "net", "input": "all", "scale": "native"}]},
-        "roads": {"id": 2, "members": [{"model": "dots", "input": "all", "scale": "native"}]},
+        "houses": {"id": 1, "members": [{"model": "net", "channels": "all", "scale": "native"}]},
+        "roads": {"id": 2, "members": [{"model": "dots", "channels": "all", "scale": "native"}]},
     },
 }
 

@@ -27,7 +27,7 @@ CASES: list[BadInput] = [
     ),
     setting(
         "key of a member that is misspelt",
-        "classes: {trees: {members: [{modle: unet64, input: all20, scale: s1024}]}}",
+        "classes: {trees: {members: [{modle: unet64, channels: all20, scale: s1024}]}}",
         "`classes.trees.members[0].modle`",
         "did you mean `model`",
     ),
@@ -68,19 +68,21 @@ CASES: list[BadInput] = [
     setting("id that YAML reads as a number", "statistics: [6010_1_2]", "`statistics[0]`", "601012", "quotes"),
     setting(
         "model that is not there",
-        "classes: {trees: {members: [{model: unet46, input: all20, scale: s1024}]}}",
+        "classes: {trees: {members: [{model: unet46, channels: all20, scale: s1024}]}}",
         "`classes.trees.members[0].model`",
         "`unet46`",
         "did you mean `unet64`",
     ),
     setting(
         "scale that is not there",
-        "classes: {trees: {members: [{model: unet64, input: all20, scale: s2014}]}}",
+        "classes: {trees: {members: [{model: unet64, channels: all20, scale: s2014}]}}",
         "`classes.trees.members[0].scale`",
         "`s2014`",
         "did you mean `s2048`",
     ),
-    setting("sensor that is not there", "inputs: {all20: [rgb, pan]}", "`inputs.all20`", "`pan`", "did you mean `p`"),
+    setting(
+        "sensor that is not there", "channels: {all20: [rgb, pan]}", "`channels.all20`", "`pan`", "did you mean `p`"
+    ),
     setting(
         "target of a class that is not there",
         "targets: {vehicles: [large_vehicle, lorry]}",
@@ -123,11 +125,11 @@ CASES: list[BadInput] = [
     ),
     setting(
         "target of other classes",
-        "classes: {trees: {members: [{model: unet64, input: all20, scale: s1024, target: crops}]}}",
+        "classes: {trees: {members: [{model: unet64, channels: all20, scale: s1024, target: crops}]}}",
         "`classes.trees.members[0].target`",
         "`crops`",
         "trees",
-        "`targets`",
+        "does not include",
     ),
     setting(
         "sheet without a table",

@@ -23,13 +23,13 @@ case = register_in(CASES)
 
 CONFIG: dict[str, Any] = {
     "sensors": {"rgb": {"reference": True}},
-    "inputs": {"all": ["rgb"]},
+    "channels": {"all": ["rgb"]},
     "scales": {"native": {}},
-    "models": {"net": {"kind": "unet", "maps": 8, "levels": 2}},
+    "models": {"net": {"kind": "unet", "width": 8, "depth": 2}},
     "statistics": "train",
     "validation": {"split": 0.8},
     "defaults": {"prediction": {"window": 16, "stride": 8}, "training": {"patch": 16}},
-    "classes": {"houses": {"id": 1, "members": [{"model": "net", "input": "all", "scale": "native"}]}},
+    "classes": {"houses": {"id": 1, "members": [{"model": "net", "channels": "all", "scale": "native"}]}},
 }
 NUMBERS = np.random.default_rng(3).integers(1, 2000, (3, 30, 40)).astype(np.float32)
 LOOK = ("register", "place", "label", "quality")

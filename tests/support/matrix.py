@@ -83,23 +83,23 @@ CONFIG: dict[str, Any] = {
         "rgb": {"reference": True, "bands": 3, "registration": "none"},
         "m": {"bands": 8, "registration": "auto", "max_shift": 8},
     },
-    "inputs": {"both": ["rgb", "m"], "colours": ["rgb"]},
+    "channels": {"both": ["rgb", "m"], "colours": ["rgb"]},
     "scales": {"coarse": {"size": 32}, "native": {}},
     "models": {
-        "forest": {"kind": "forest", "trees": 4, "depth": 5, "samples": 500},
+        "forest": {"kind": "forest", "trees": 4, "max_depth": 5, "samples": 500},
         "linear": {"kind": "linear", "samples": 500},
-        "unet": {"kind": "unet", "maps": 4, "levels": 1, "convolutions": 1},
+        "unet": {"kind": "unet", "width": 4, "depth": 1, "convs_per_block": 1},
     },
     "targets": {},
     "classes": {
         "buildings": {
             "id": 1,
             "members": [
-                {"model": "forest", "input": "both", "scale": "coarse"},
-                {"model": "linear", "input": "colours", "scale": "native"},
+                {"model": "forest", "channels": "both", "scale": "coarse"},
+                {"model": "linear", "channels": "colours", "scale": "native"},
             ],
         },
-        "trees": {"id": 5, "members": [{"model": "linear", "input": "both", "scale": "coarse"}]},
+        "trees": {"id": 5, "members": [{"model": "linear", "channels": "both", "scale": "coarse"}]},
     },
     "defaults": {
         "training": {"steps": 2, "batch": 2, "patch": 16, "precision": "float32", "threads": 1},

@@ -20,7 +20,7 @@ from rasterloom.store.store import Item, Store
 
 SENSORS = {"p": 1, "rgb": 2, "a": 1}
 """Sensors and channels of the stacks; the reference, rgb, is not the first."""
-MODEL = {"kind": "unet", "maps": 4, "levels": 2, "convolutions": 1}
+MODEL = {"kind": "unet", "width": 4, "depth": 2, "convs_per_block": 1}
 TRAINING = {
     "steps": 8, "batch": 2, "patch": 16, "positive_fraction": 0.5, "learning_rate": 1e-2, "weight_decay": 1e-4,
     "seed": 1, "augment": {"flips": True, "rotation": True, "colour": 0.1}, "precision": "bfloat16", "threads": 1,
@@ -129,7 +129,7 @@ class Tree:
             "stage": "predict", "version": 1, "member": "m", "batch": "b", "scenes": scenes, "labelled": [],
             "model": MODEL, "sensors": [self.names["rgb"], self.names["a"]], "reference": self.names["rgb"],
             "scale": {"name": "s"}, "group": "g",
-            "folds": ["fold-0", "fold-1"], "final": "holdout", "prediction": PREDICTION,
+            "folds": ["fold-0", "fold-1"], "predict_with": "folds", "prediction": PREDICTION,
         }  # fmt: skip
         return job_of({**spec, **changes}, {}, self.results, self.store)
 

@@ -139,7 +139,7 @@ def test_plan_without_a_configuration(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_model_lines_of_the_contest(contest: Callable[..., Dag]) -> None:
-    dag = contest(validation={"folds": 5, "final": "refit_all"})
+    dag = contest(validation={"folds": 5, "predict_with": "refit"})
     lines = plan.model_lines(dag, contest_sizes(dag))
     assert lines[0] == (
         "Models: 28 members of 10 classes, 168 checkpoints: 5 folds each and one trained once more on everything"
@@ -194,7 +194,7 @@ def test_checkpoints_that_predict_a_scene(contest: Callable[..., Dag]) -> None:
     member = next(iter(dag.recipe.members.values()))
     assert plan.checkpoints(dag, member, TRAIN[0]) == 1, "the one that it was held out from"
     assert plan.checkpoints(dag, member, PREDICT[0]) == 3
-    refit = contest(validation={"folds": 3, "final": "refit_all"})
+    refit = contest(validation={"folds": 3, "predict_with": "refit"})
     assert plan.checkpoints(refit, member, PREDICT[0]) == 1
 
 

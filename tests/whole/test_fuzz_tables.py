@@ -18,7 +18,7 @@ from rasterloom.errors import RasterloomError
 pytestmark = pytest.mark.slow
 HEADER = "ImageId,ClassType,MultipolygonWKT"
 VALID = {
-    "sheet": "scene\tsplit\tgroup\tfold\trgb\tnir\tlabels\tlabels:houses\tclasses\n"
+    "sheet": "scene\tsplit\tground\tfold\trgb\tnir\tlabels\tlabels:houses\tclasses\n"
     "a\ttrain\tnorth\t1\tx.tif[2,1]\tx.tif;x.tif[red]\tx.tif\t\thouses\n"
     "# a comment\n"
     "b\ttrain\t\t2\tx.tif\t\t\tx.tif[1]\t\n"

@@ -225,7 +225,7 @@ def _check_complete(root: Path, sensors: Iterable[str], tables: Tables, scenes: 
         many = "1 image file" if len(missing) == 1 else f"{len(missing)} image files"
         raise MissingInputError(
             f"{many} of scenes that are used not found, neither unpacked nor in an archive:{shown}{more}\nGet the"
-            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
+            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `channels`"
         )
     path = Path(tables["grid_sizes"].path)
     unknown = sorted({scene.id for scene in used} - grid_sizes(path).keys())

@@ -14,7 +14,7 @@ ID_LENGTH = 128
 """Characters at most of the name of a scene: file names, of which it becomes a part, may have 255."""
 
 ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_LENGTH - 1}}}")
-"""What a scene, group or fold may be called: it becomes part of file names."""
+"""What a scene, ground, acquisition or fold may be called: it becomes part of file names."""
 
 Role = Literal["train", "predict", "other"]
 """``train``: labelled, models may learn from it. ``predict``: nobody trains on it. ``other``: only part of the

@@ -42,7 +42,7 @@ def checkpoints_of(
     labelled: Sequence[str],
     folds: Mapping[str, Mapping[str, Sequence[str]]],
     names: Sequence[str],
-    final: str,
+    predict_with: str,
 ) -> list[str]:
     """Which checkpoints predict a scene.
 
@@ -55,20 +55,21 @@ def checkpoints_of(
         By fold the lists ``train`` and ``validation`` of scenes.
     names : sequence of str
         Checkpoints that exist; ``all`` is the one trained on everything.
-    final : str
-        ``holdout`` or ``refit_all``.
+    predict_with : str
+        ``folds`` or ``refit``.
 
     Returns
     -------
     list of str
         Not empty. A scene in validation sets gets those folds' checkpoints, which have not seen it; one that only
-        trained gets all folds' (an in-sample prediction); any other scene gets ``all`` if `final` is ``refit_all``,
+        trained gets all folds' (an in-sample prediction); any other scene gets ``all`` if `predict_with` is
+        ``refit``,
         else all folds'.
     """
     trained = [name for name in names if name != "all"]
     if scene in labelled:
         return [name for name in trained if scene in folds[name]["validation"]] or trained
-    return ["all"] if final == "refit_all" else trained
+    return ["all"] if predict_with == "refit" else trained
 
 
 def fold_names(validation: Mapping[str, Any], folds: Iterable[str | None] = ()) -> list[str]:

@@ -6,30 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rasterloom.learning.networks import parameters
 from rasterloom.learning.windows import window_starts
 
 Work = Literal["training", "prediction"]
-
-
-def parameters(model: Mapping[str, Any], channels: int) -> int | None:
-    """Trainable parameters of a network, without building it; None for a model per pixel.
-
-    Parameters
-    ----------
-    model : ``kind``; of a network also ``maps``, ``levels`` and ``convolutions``
-    channels : input channels
-
-    Examples
-    --------
-    >>> parameters({"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}, 20)
-    1638593
-    """
-    if model["kind"] != "unet":
-        return None
-    maps, levels, convolutions = (int(model[key]) for key in ("maps", "levels", "convolutions"))
-    layers = (2 * levels + 1) * convolutions
-    incoming = channels + (layers - 1 + levels) * maps  # on the way up the first layer of a level reads twice the maps
-    return 9 * incoming * maps + 2 * maps * layers + maps + 1
 
 
 def forward_passes(prediction: Mapping[str, Any], height: int, width: int) -> int:

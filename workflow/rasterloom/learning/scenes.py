@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rasterloom.errors import StoreError
-from rasterloom.learning.augment import Bytes, TrainingScene, Window
+from rasterloom.learning.augment import TrainingScene, Window
 from rasterloom.learning.sampling import index_scene
 from rasterloom.learning.stack_reader import StackReader
+from rasterloom.learning.windows import Bytes
 from rasterloom.raster.chunks import ChunkedArray
 from rasterloom.raster.planes import open_plane
 from rasterloom.store.job import Job

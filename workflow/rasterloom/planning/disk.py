@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rasterloom.learning.cost import parameters
+from rasterloom.learning.networks import parameters
 from rasterloom.stages import artifact_stages, module_of
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store

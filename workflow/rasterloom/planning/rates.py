@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rasterloom.config.model import PredictionConfig, TrainingConfig
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.learning.cost import Speed, Work, speed_of
 from rasterloom.store.digest import digest
@@ -105,10 +106,10 @@ def _steps(member: MemberRecipe, channels: int, device: Device) -> Iterator[tupl
     import numpy as np
 
     from rasterloom.learning.inference import mean_forward
-    from rasterloom.learning.training import Batch, Trainer, TrainingRecipe
+    from rasterloom.learning.training import Batch, Trainer
 
     rng, window = np.random.default_rng(0), int(member.prediction["window"])
-    recipe = replace(TrainingRecipe.of(member.training), steps=1)
+    recipe = TrainingConfig.model_validate({**member.training, "steps": 1})
     trainer = Trainer(recipe, member.model, channels, device.name)
     images = rng.standard_normal((recipe.batch, channels, recipe.patch, recipe.patch), dtype=np.float32)
     target = (images[:, 0] > 0).astype(np.float32)
@@ -120,7 +121,8 @@ def _steps(member: MemberRecipe, channels: int, device: Device) -> Iterator[tupl
         return float(trainer.history[0, 0])  # waits for the device
 
     yield "training", recipe.patch, train
-    forward = mean_forward([trainer.network.eval()], {**member.prediction, "symmetries": False}, device)
+    once = PredictionConfig.model_validate({**member.prediction, "symmetries": False})
+    forward = mean_forward([trainer.network.eval()], once, device)
     windows = rng.standard_normal((int(member.prediction["batch"]), channels, window, window), dtype=np.float32)
     yield "prediction", window, partial(forward, windows)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rasterloom.config.overlays import without_nulls
 from rasterloom.config.recipe import Recipe
 
 PENDING = "pending:"
@@ -93,7 +92,7 @@ class KeyPaths:
 
     def __init__(self, recipe: Recipe, merged: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         self._recipe = recipe
-        self._tables = [without_nulls(merged), without_nulls(before)]
+        self._tables = [merged, before]
 
     def of(self, spec: Mapping[str, Any], path: Sequence[str]) -> str:
         """The key for a path such as ``("training", "steps")`` in the recipe of a job's artifact."""
@@ -110,7 +109,7 @@ class KeyPaths:
             ("register", "sensors"): "sensors",
             ("register", "reference"): "sensors.*.reference",
             ("register", "layout"): "dataset.layout",
-            ("stack", "sensors"): "inputs",
+            ("stack", "sensors"): "channels",
             ("split", "validation"): "validation",
             ("split", "seed"): "validation.seed",
             ("split", "targets"): "targets",
@@ -129,7 +128,7 @@ class KeyPaths:
         if head == "model":
             return ".".join(["models", model, *rest])
         if head == "sensors":
-            return f"inputs.{chosen}"
+            return f"channels.{chosen}"
         if head == "reference":
             return "sensors.*.reference"
         layers: list[list[str | int]] = [["classes", name, "members", index] for name, index in places]
@@ -138,9 +137,9 @@ class KeyPaths:
         return self._deciding([[*layer, head, *rest] for layer in layers])
 
     def _names_of(self, class_name: str, index: int) -> tuple[str, str]:
-        """Names of the model and the input of a member."""
+        """Names of the model and the channels of a member."""
         entry = self._tables[0]["classes"][class_name]["members"][index]
-        return str(entry["model"]), str(entry["input"])
+        return str(entry["model"]), str(entry["channels"])
 
     def _of_polygons(self, class_name: str, path: list[str]) -> str:
         return self._deciding([["classes", class_name, "polygons", *path], ["defaults", "polygons", *path]])
@@ -164,4 +163,4 @@ def _written(table: Any, place: Sequence[str | int]) -> bool:
             table = table[part]
         else:
             return False
-    return True
+    return table is not None

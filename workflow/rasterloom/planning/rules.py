@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rasterloom.config.files import check_config_files
+from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
@@ -69,7 +69,7 @@ class Rules:
         files : paths of the files that it has read, which are checked once more, with more care
         workflow : Snakemake's workflow
         """
-        check_config_files(map(Path, files))
+        read_config_files(map(Path, files))  # refuses what Snakemake, which reads them itself, lets pass
         dag = Dag.load(merged)
         recomputed()
         if dag.results.exists() and not dag.results.is_dir():
@@ -153,7 +153,7 @@ class Rules:
 
     def gpus(self, wildcards: Wildcards) -> int:
         """Resource: GPUs of a member's job, one for a network and none for a model per pixel."""
-        return int(self.dag.recipe.members[wildcards["member"]].model["kind"] == "unet")
+        return int(self.dag.recipe.members[wildcards["member"]].is_network)
 
     def start(self) -> None:
         """Before the first job of a run: take the results folder's lock and record the merged recipe.

@@ -125,7 +125,7 @@ class Project:
     @cached_property
     def folds(self) -> list[str]:
         """Names of the checkpoints of a member."""
-        extra = ["all"] if self.config.validation.final == "refit_all" else []
+        extra = ["all"] if self.config.validation.predict_with == "refit" else []
         return [*self.fold_names, *extra]
 
     @cached_property

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rasterloom.config.model import PredictionConfig, is_network
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
 from rasterloom.learning.checkpoint import load_checkpoint
@@ -58,7 +59,7 @@ def spec(project: Project, member: str, batch: str) -> dict[str, Any]:
         "scale": found.scale,
         "group": group,
         "folds": project.folds,
-        "final": project.config.validation.final,
+        "predict_with": project.config.validation.predict_with,
         "prediction": found.prediction,
     }
 
@@ -107,10 +108,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
     folds = read_folds(job, spec["group"])["folds"] if spec["labelled"] else {}
     stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
     # a pixel model's result does not depend on how it is computed
-    prediction = spec["prediction"] if spec["model"]["kind"] == "unet" else {}
+    prediction = spec["prediction"] if is_network(spec["model"]) else {}
     recipe = {"sensors": spec["sensors"], "reference": spec["reference"], "prediction": prediction}
     for scene, stack in stacks.items():
-        chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["final"])
+        chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
         yield Wanted(scene, key, recipe, inputs, _Given(stack, {fold: models[fold] for fold in chosen}))
@@ -166,20 +167,20 @@ def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> tuple[P
     """
     spec = job.spec
     checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
-    if spec["model"]["kind"] != "unet":
-        threads = int(spec["prediction"].get("threads", 1))
-        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], threads), None
+    prediction = PredictionConfig.model_validate(spec["prediction"])
+    if not is_network(spec["model"]):
+        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], prediction.threads), None
     from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 
     keep_memory()
     device = stack.enter_context(pick_device())
-    stack.enter_context(computing(int(spec["prediction"]["threads"])))
+    stack.enter_context(computing(prediction.threads))
     networks = {fold: load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
 
     def predict(reader: StackReader, chosen: Sequence[str], say: Callable[[str], None]) -> Iterator[Floats]:
-        forward = mean_forward([networks[fold] for fold in chosen], spec["prediction"], device)
+        forward = mean_forward([networks[fold] for fold in chosen], prediction, device)
         # checkpoints of one member share their statistics: one normalised window serves all of them
         normalisation = normalisation_of(checkpoints[chosen[0]], reader)
-        return network_rows(reader, normalisation, forward, spec["prediction"], say)
+        return network_rows(reader, normalisation, forward, prediction, say)
 
-    return predict, hardware_name(device.name, int(spec["prediction"]["threads"]))
+    return predict, hardware_name(device.name, prediction.threads)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from rasterloom.config import read_configuration
 from rasterloom.config.recipe import MemberRecipe
-from rasterloom.learning.cost import Work, forward_passes, parameters
+from rasterloom.learning.cost import Work, forward_passes
+from rasterloom.learning.networks import parameters
 from rasterloom.planning.disk import Space, room, space
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.rates import Kind, benchmark, known_rates

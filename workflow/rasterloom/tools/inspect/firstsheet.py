@@ -152,7 +152,7 @@ def sheet_rows(
         row = {
             "scene": scene.id,
             "split": "train" if good else "predict",
-            "group": scene.ground if shares else "",
+            "ground": scene.ground if shares else "",
         }
         for name in kept_sensors(found, seen):
             files = scene.sensors.get(name, ()) if fits(found, seen, scene.id, name) else ()
@@ -178,7 +178,7 @@ def rows_text(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as the text of a sheet; columns that hold nothing, but for a sensor's, are left out."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     columns = [
-        c for c in columns if not c.startswith(("group", "labels", "classes")) or any(row.get(c) for row in rows)
+        c for c in columns if not c.startswith(("ground", "labels", "classes")) or any(row.get(c) for row in rows)
     ]
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
@@ -229,7 +229,7 @@ def overlay_text(
         *_channel_lines(found, seen, base),
         "",
         "models:",
-        f"  {MODEL}: {{kind: unet, maps: 32, levels: {4 if patch >= 64 else 2}, convolutions: 2}}",
+        f"  {MODEL}: {{kind: unet, width: 32, depth: {4 if patch >= 64 else 2}, convs_per_block: 2}}",
         *_nulls(base, "models", [MODEL]),
         "",
         f"classes:{unnamed}",
@@ -255,7 +255,7 @@ def _channel_lines(found: Found, seen: Survey, base: Mapping[str, Any]) -> list[
         *(f"  {name}: {_flow(options)}" for name, options in sensors.items()),
         *_nulls(base, "sensors", sensors),
         "",
-        f"inputs: {_flow({'all': list(sensors), **_null_keys(base, 'inputs', ['all'])})}",
+        f"channels: {_flow({'all': list(sensors), **_null_keys(base, 'channels', ['all'])})}",
         f"scales: {_flow({'native': {}, **_null_keys(base, 'scales', ['native'])})}",
         f"targets: {_flow(_null_keys(base, 'targets', []))}",
     ]
@@ -299,7 +299,7 @@ def _class_lines(name: str, number: int, base: Mapping[str, Any]) -> list[str]:
     return [
         f"  {name}:",
         f"    id: {number}",
-        f"    members: [{{model: {MODEL}, input: all, scale: native}}]",
+        f"    members: [{{model: {MODEL}, channels: all, scale: native}}]",
         *(f"    {key}: {_flow(value)}    # of the contest's class: taken away" for key, value in extra.items()),
     ]
 

@@ -298,7 +298,7 @@ def _same_grounds(dataset: Dataset, seen: Mapping[str, Look]) -> Iterator[Oddity
         groups[first].append(scene)
     for scenes in groups.values():
         if len({dataset.scenes[scene].ground for scene in scenes}) > 1:
-            yield Oddity("scenes overlap on the ground: give them one value in the column `group`", " + ".join(scenes))
+            yield Oddity("scenes overlap on the ground: give them one value in the column `ground`", " + ".join(scenes))
 
 
 def band_names(found: Found, name: str, seen: Mapping[str, Look]) -> list[str]:
