@@ -1,5 +1,6 @@
 # make demo          generated scenes through every stage, minutes on two cores
 # make test          the test suite
+# make quick         its quick part, within a minute on two cores; ROOM=polygons: that of tests/polygons alone
 # make demo-full     ten classes on generated scenes, up to 90 minutes on two cores
 # make rio           real imagery: the SpaceNet Rio chips below RASTERLOOM_TEST_DATA
 # make check         formatters, linters, types
@@ -19,7 +20,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full rio test check docs fingerprints lock clean-demo
+.PHONY: demo demo-full rio test quick check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -37,7 +38,10 @@ rio: $(INSTALLED)
 	$(call summary,results-rio)
 
 test: $(INSTALLED)
-	$(PY) -m pytest --numprocesses 2 --dist loadfile
+	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+quick: $(INSTALLED)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile -m "not workflow and not slow" tests/$(ROOM)
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check .

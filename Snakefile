@@ -1,7 +1,6 @@
 """rasterloom: raw multi-resolution images in, scored polygons out. This file is the table of contents."""
 
 import sys
-from snakemake.io import IOFile
 
 
 configfile: "config.yaml"
@@ -14,7 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow")
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.rules import Rules
 
-RULES = guarded(Rules.load)(config, workflow.configfiles).watching(workflow, IOFile)
+RULES = guarded(Rules.load)(config, workflow.configfiles, workflow)
 RESULTS = RULES.results
 
 
@@ -52,7 +51,7 @@ rule all:
 
 
 onstart:
-    guarded(RULES.start)(workflow.scheduler)
+    guarded(RULES.start)()
 
 
 onerror:

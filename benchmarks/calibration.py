@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from rasterloom.dataset.contest_ids import ground_of
 from rasterloom.raster.georeference import stretched
 from rasterloom.registration.comparison import ArraySource
 from rasterloom.registration.confidence import ACCEPTED, WEIGHTS, Evidence, refusal
 from rasterloom.registration.search import locate, pixel_ratio
-from rasterloom.tools.scenes.ids import ground_id, scene_ids
+from rasterloom.tools.scenes.ids import scene_ids
 from rasterloom.tools.scenes.sensing import generate_scene
 
 SIZES = (256, 512, 1024)
@@ -106,7 +107,7 @@ def attempts(case: int, seed: int, cache: Path) -> tuple[Result, list[Row]]:
     size = int(rng.choice(SIZES, p=[0.3, 0.6, 0.1]))
     one = int(rng.integers(SCENES))
     ids = scene_ids(SCENES, 0)[0]
-    two = int(rng.choice([i for i, other in enumerate(ids) if ground_id(other) != ground_id(ids[one])]))
+    two = int(rng.choice([i for i, other in enumerate(ids) if ground_of(other) != ground_of(ids[one])]))
     name, images, shifts = load(cache, size, one)
     sensor = str(rng.choice(["p", "m", "a"], p=[0.2, 0.3, 0.5]))
     spoilt = hardened(images[sensor], load(cache, size, two)[1][sensor], rng)

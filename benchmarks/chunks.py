@@ -2,8 +2,8 @@
 
 The stack of 2048 pixels of a generated scene of the contest's full size, 20 channels of uint16, written anew in other
 chunks and codecs. Measured in turn: random patches of 256 x 256 pixels of all channels and their validity, as training
-reads them, by rasterloom and by zarr; the whole stack in bands of 128 rows, as prediction reads it; writing it in
-bands of 256 rows. The memory map of an uncompressed array is the bound. Ratios are to the chunks that stacks have.
+reads them, by rasterloom and by zarr; the whole stack in strips of 128 rows, as prediction reads it; writing it in
+strips of 256 rows. The memory map of an uncompressed array is the bound. Ratios are to the chunks that stacks have.
 
     python benchmarks/chunks.py [--size 3396x3349] [--rounds 5]
 """
@@ -70,7 +70,7 @@ LAYOUTS = [
 
 
 def write(path: Path, layout: Layout, data: NDArray[Any], valid: NDArray[np.uint8]) -> float:
-    """Write a stack in bands of at least 256 rows, each an array a group of channels; seconds."""
+    """Write a stack in strips of at least 256 rows, each an array a group of channels; seconds."""
     path.unlink(missing_ok=True)
     started = time.perf_counter()
     with ZipStore(path, mode="w") as store:
@@ -114,7 +114,7 @@ def patches(read: Reader, side: int, seed: int) -> float:
 
 
 def in_rows(read: Reader, side: int) -> float:
-    """Seconds for the whole stack in bands of rows."""
+    """Seconds for the whole stack in strips of rows."""
     started = time.perf_counter()
     for top in range(0, side, ROWS):
         read((top, top + ROWS), (0, side))

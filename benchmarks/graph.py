@@ -26,10 +26,10 @@ import yaml
 
 from rasterloom.config import read_config_files
 from rasterloom.planning.graph import Dag
-from rasterloom.planning.stale import TABLES, names_of
+from rasterloom.stages import artifact_stages, module_of
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
-from rasterloom.store.job import OUTPUTS, asked_digest, asked_path
+from rasterloom.store.job import asked_digest, asked_path
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELLED = 25
@@ -79,7 +79,7 @@ def write_results(folder: Path) -> int:
     count = 0
     for stage, jobs in dag.jobs().items():
         for names in jobs:
-            output = OUTPUTS[stage].format(**names)
+            output = module_of(stage).OUTPUT.format(**names)
             spec, sources = dag.spec(stage, **names), dag.sources(stage, **names)
             path = dag.results / output
             if path.suffix == ".json":
@@ -97,7 +97,7 @@ def write_results(folder: Path) -> int:
 
 def items_of(stage: str, spec: dict[str, Any]) -> list[str]:
     """Names of the items in the manifest of a job; nothing reads those of a table."""
-    return [] if stage in TABLES else names_of(spec)
+    return module_of(stage).names(spec) if stage in artifact_stages() else []
 
 
 def item(stage: str, name: str) -> dict[str, str]:

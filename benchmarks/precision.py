@@ -10,14 +10,14 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from rasterloom.learning.networks.unet import build
+from rasterloom.learning.networks import build
 
 
 def stepper(channels_last: bool, bfloat16: bool, batch: int, patch: int) -> Callable[[], None]:
     """One optimiser step on random patches."""
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = {"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}
+    model = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
     net = build(model, 20).to(memory_format=layout).train()
     optimiser = torch.optim.AdamW(net.parameters())
     data = torch.randn(batch, 20, patch, patch).to(memory_format=layout)

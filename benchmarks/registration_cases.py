@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.contest_ids import ground_of
 from rasterloom.raster.georeference import stretched
 from rasterloom.raster.grid import Matrix
 from rasterloom.store.files import atomic_path
-from rasterloom.tools.scenes.ids import content, generator, ground_id, scene_ids
+from rasterloom.tools.scenes.ids import generator, scene_ids, waters
 from rasterloom.tools.scenes.model import Ground
 from rasterloom.tools.scenes.sensing import generate_scene
+from rasterloom.tools.scenes.settlement import build_traffic
 from rasterloom.tools.scenes.shapes import Occupancy
 from rasterloom.tools.scenes.terrain import build_fields, build_terrain
-from rasterloom.tools.scenes.traffic import build_traffic
 
 Shift = tuple[float, float]
 
@@ -175,8 +176,8 @@ def true_shifts(seed: int, scene: str, size: int) -> dict[str, Shift]:
 
 def field_ground(seed: int, scene: str, size: tuple[int, int]) -> Ground:
     """A ground of fields, ways and water, without houses and trees."""
-    place, ground, taken = ground_id(scene), Ground(size), Occupancy(size)
-    build_terrain(generator(seed, place, "terrain"), ground, taken, content(scene))
+    place, ground, taken = ground_of(scene), Ground(size), Occupancy(size)
+    build_terrain(generator(seed, place, "terrain"), ground, taken, waters(scene))
     build_fields(generator(seed, place, "fields"), ground, taken, share=1.0)
     build_traffic(generator(seed, scene, "traffic"), ground, taken)
     return ground

@@ -11,6 +11,7 @@ from registration_cases import Case
 from registration_methods import Found
 
 from rasterloom.raster.grid import Matrix
+from rasterloom.text import table as aligned
 
 OWN = "rasterloom"
 LARGE = 1024
@@ -93,16 +94,17 @@ HEAD = ("sensor", "variant", "method", "cases", "median", "95 %", "worst", "own 
 COUNTS = ("failures", "wrong", "accepted")
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Lines of a table: a row a sensor, variant and method, and every sensor's variants together."""
-    yield line((*HEAD, *COUNTS))
+def table(rows: Sequence[Row]) -> list[str]:
+    """Lines of a table: one per sensor, variant and method, and every sensor's variants together."""
+    cells = [(*HEAD, *COUNTS)]
     for sensor in unique(row.sensor for row in rows):
         own = [row for row in rows if row.sensor == sensor]
         variants = unique(row.variant for row in own)
         for variant in [*variants, "all"] if len(variants) > 1 else variants:
             for method in unique(row.method for row in own):
                 some = [row for row in own if row.method == method and variant in (row.variant, "all")]
-                yield line((sensor, variant, method, str(len(some)), *figures(some)))
+                cells.append((sensor, variant, method, str(len(some)), *figures(some)))
+    return aligned(cells, right=range(3, 99), indent=0)
 
 
 def figures(rows: Sequence[Row]) -> Iterator[str]:
@@ -113,15 +115,6 @@ def figures(rows: Sequence[Row]) -> Iterator[str]:
     yield str(sum(row.failed for row in rows))
     yield str(sum(row.failed and row.accepted for row in rows))
     yield f"{np.mean([row.accepted for row in rows]):.0%}"
-
-
-def line(cells: Iterable[str]) -> str:
-    """A line of a table with columns of fixed width."""
-    widths = (8, 13, 16, *[max(8, len(title) + 2) for title in (*HEAD[3:], *COUNTS)])
-    first, *others = (str(cell) for cell in cells)
-    texts = [first.ljust(widths[0])]
-    texts += [t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(others, widths[1:], strict=False))]
-    return "".join(texts).rstrip()
 
 
 def unique(values: Iterable[str]) -> list[str]:

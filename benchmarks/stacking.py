@@ -243,7 +243,7 @@ SHEET = {
         "m": {"bands": BANDS, "registration": "auto", "max_shift": 24},
         "a": None,
     },
-    "inputs": {"all20": None, "rgbp": None, "all": ["rgb", "m"]},
+    "channels": {"all20": None, "rgbp": None, "all": ["rgb", "m"]},
     "scales": {"s1024": None, "s2048": None, "native": {}},
     "targets": {"vehicles": None},
     "statistics": "train",
@@ -264,7 +264,7 @@ def large_scene(folder: Path, side: int) -> Dag:
     text = "".join("\t".join(row) + "\n" for row in rows)
     (data / "scenes.tsv").write_text(text, encoding="utf-8")
     classes = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["classes"]
-    members = [{"model": "unet64", "input": "all", "scale": "native"}]
+    members = [{"model": "unet64", "channels": "all", "scale": "native"}]
     overlay = {
         **SHEET,
         "results": str(folder / "results"),

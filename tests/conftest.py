@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from rasterloom.config import load_config
+from common import LIBRARY, ROOT
 from rasterloom.store.store import Item, Store
-
-ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ROOT / "workflow" / "rasterloom"
 
 settings.register_profile("rasterloom", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("rasterloom")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker waits for another at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -101,33 +103,3 @@ def settings_table() -> dict[str, Any]:
     """What config.yaml holds; copy it before you change it."""
     table: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     return table
-
-
-def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[str]) -> Any:
-    """The graph of a configuration over scenes that are mere names: no file is there."""
-    from rasterloom.dataset import Dataset, Scene, SourceFile
-    from rasterloom.dataset.contest_ids import acquisition_of
-    from rasterloom.planning.graph import Dag
-
-    config = load_config(table)
-    classes = {name: entry.id for name, entry in config.classes.items()}
-    labelled = set(train)
-
-    def file(path: str) -> SourceFile:
-        return SourceFile(path, size=len(path), mtime_ns=1)
-
-    scenes = {
-        scene: Scene(
-            id=scene,
-            ground=scene,
-            role="train" if scene in labelled else "predict",
-            sensors={sensor: (file(f"raw/{scene}_{sensor}.tif"),) for sensor in config.sensors},
-            labelled=tuple(classes) if scene in labelled else (),
-            grid=file("raw/grid_sizes.csv"),
-            acquisition=acquisition_of(scene),
-        )
-        for scene in sorted({*labelled, *predict})
-    }
-    names = ("train_wkt", "grid_sizes", "sample_submission")
-    tables = {name: file(f"raw/{name}.csv") for name in names}
-    return Dag(config, Dataset("dstl", scenes, "rgb", classes, tables))

@@ -8,19 +8,18 @@ import os
 import re
 import string
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from conftest import stand_in_dag
+from common import says, stand_in_dag
 from rasterloom import __version__, cli
 from rasterloom.cli import main
 from rasterloom.errors import LabelError
 from rasterloom.planning import guard
 from rasterloom.planning.graph import Dag
-from rasterloom.stages import STAGES
-from rasterloom.store.job import OUTPUTS, Job
+from rasterloom.stages import STAGES, module_of
+from rasterloom.store.job import Job
 
 TOOLS = tuple(cli._TOOL_HELP)
 Capture = pytest.CaptureFixture[str]
@@ -34,14 +33,15 @@ def code_of(*arguments: str) -> int:
 
 
 def fields_of(stage: str) -> list[str]:
-    return [name for _, name, _, _ in string.Formatter().parse(OUTPUTS[stage]) if name]
+    return [name for _, name, _, _ in string.Formatter().parse(module_of(stage).OUTPUT) if name]
 
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The jobs that the stages are given; nothing is run, and this process stays when its parent dies."""
     given: list[Job] = []
-    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=given.append))
+    for stage in STAGES:
+        monkeypatch.setattr(module_of(stage), "run", given.append)
     monkeypatch.setattr(guard, "end_with_parent", lambda: None)
     return given
 
@@ -72,7 +72,7 @@ def test_missing_names_are_said_before_the_data_are_looked_for(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert code_of("stack") == 1
-    assert "`rasterloom stack` needs --scale and --scene" in capsys.readouterr().err
+    assert says(capsys.readouterr().err, "rasterloom stack ... --scale and --scene")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
@@ -82,9 +82,9 @@ def test_failing_file_system_is_one_line_with_the_remedy(
     def fail(job: Job) -> None:
         raise OSError(number, os.strerror(number), "results/x")
 
-    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=fail))
+    monkeypatch.setattr(module_of("stack"), "run", fail)
     monkeypatch.setattr(guard, "end_with_parent", lambda: None)
-    assert code_of("stack", "--spec", '{"stage": "stack"}') == 1
+    assert code_of("stack", "--spec", '{"stage": "stack", "scale": {"name": "x"}, "scene": "a"}') == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"rasterloom: cannot write results/x: {os.strerror(number)}; ")
 
@@ -100,7 +100,7 @@ def test_help_of_the_whole_lists_every_command(capsys: Capture) -> None:
 def test_help_of_a_stage_names_its_output_and_options(stage: str, capsys: Capture) -> None:
     assert code_of(stage, "--help") == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert cli._STAGE_HELP[stage].split()[0].capitalize() in out
+    assert module_of(stage).HELP.split()[0].capitalize() in out
     for option in ("--configfile", "--results", "--spec", "--sources", *(f"--{name}" for name in fields_of(stage))):
         assert option in out
 
@@ -169,14 +169,14 @@ def test_stage_by_hand_knows_the_option_class(jobs: list[Job], configured: Path,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["stack", "--scene", "6020_0_0"], "`rasterloom stack` needs --scale: it writes stacks/{scale}/{scene}.json"),
-        (["mask"], "needs --scale and --target and --scene"),
-        (["stack", "--scene", "6020_0_0", "--scale", "s99"], "has no stacks/s99/6020_0_0.json; it has stacks/"),
-        (["label", "--class", "tree"], "has no labels/tree.json; it has labels/trees.json"),
-        (["score", "--configfile", "none.yaml"], "configuration none.yaml is not there"),
-        (["score", "--configfile", "broken.yaml"], "broken.yaml is not valid YAML"),
-        (["score", "--configfile", "list.yaml"], "list.yaml must hold a table of keys, not list"),
-        (["score", "--configfile", "typo.yaml"], "unknown key `clases`; did you mean `classes`?"),
+        (["stack", "--scene", "6020_0_0"], "rasterloom stack ... --scale ... stacks/{scale}/{scene}.json"),
+        (["mask"], "rasterloom mask ... --scale and --target and --scene"),
+        (["stack", "--scene", "6020_0_0", "--scale", "s99"], "no stacks/s99/6020_0_0.json ... has stacks/"),
+        (["label", "--class", "tree"], "no labels/tree.json ... has labels/trees.json"),
+        (["score", "--configfile", "none.yaml"], "none.yaml ... not there"),
+        (["score", "--configfile", "broken.yaml"], "broken.yaml ... not valid YAML"),
+        (["score", "--configfile", "list.yaml"], "list.yaml ... table of keys ... list"),
+        (["score", "--configfile", "typo.yaml"], "`clases` ... did you mean `classes`"),
         (["verify", "--results", "nowhere"], "nowhere is not a folder"),
     ],
 )
@@ -189,7 +189,7 @@ def test_mistakes_are_one_line_and_code_1(
     assert code_of(*arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("rasterloom: ")
-    assert words in line
+    assert says(line, words)
     assert jobs == []
 
 
@@ -198,7 +198,7 @@ def test_no_configuration_is_one_line_and_code_1(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert code_of("score") == 1
-    assert capsys.readouterr().err.startswith("rasterloom: no configuration: run this beside config.yaml")
+    assert says(capsys.readouterr().err, "rasterloom: no configuration ... config.yaml")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_errors_of_a_stage(
     def run(job: Job) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=run))
+    monkeypatch.setattr(module_of("score"), "run", run)
     assert code_of("score", "--spec", '{"stage": "score", "version": 1}') == code
     err = capsys.readouterr().err
     assert err.endswith(words)
@@ -226,7 +226,7 @@ def test_a_bug_keeps_its_traceback(jobs: list[Job], monkeypatch: pytest.MonkeyPa
     def run(job: Job) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "module_of", lambda stage: SimpleNamespace(run=run))
+    monkeypatch.setattr(module_of("score"), "run", run)
     with pytest.raises(ZeroDivisionError):
         main(["score", "--spec", '{"stage": "score", "version": 1}'])
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from conftest import LIBRARY, ROOT
-from rasterloom.planning.stale import TABLES
+from common import LIBRARY, ROOT
 from rasterloom.stages import STAGES, module_of
-from rasterloom.store.job import OUTPUTS
 
 RULES = ROOT / "workflow" / "rules"
 SOURCES = sorted(
@@ -63,9 +63,9 @@ def test_stage_has_rule_module_and_test_file(stage: str) -> None:
 def test_stage_module_has_what_the_workflow_calls(stage: str) -> None:
     module = module_of(stage)
     assert isinstance(module.VERSION, int)
-    assert callable(module.inputs)
-    assert callable(module.run)
-    assert callable(getattr(module, "wanted", None)) == (stage not in TABLES)
+    assert module.HELP and module.OUTPUT
+    assert all(callable(getattr(module, name)) for name in ("jobs", "spec", "inputs", "run"))
+    assert hasattr(module, "wanted") == hasattr(module, "names")
     assert module.__doc__
 
 
@@ -85,7 +85,7 @@ def test_rule_is_complete(stage: str) -> None:
         assert re.search(rf"^        {inner}=", text, re.MULTILINE), inner
     for inner in ("mem_mb", "runtime"):
         assert re.search(rf"{inner}=lambda wildcards, attempt: \d+ \* attempt", text), f"{inner} grows with the attempt"
-    assert f'RESULTS / "{OUTPUTS[stage]}"' in text
+    assert f'RESULTS / "{module_of(stage).OUTPUT}"' in text
     assert f"exec python -m rasterloom {stage} --results {{params.results:q}}" in text
     assert "--spec {params.spec:q}" in text
     assert "2> {log:q}" in text
@@ -118,6 +118,7 @@ def test_snakefile_is_a_table_of_contents() -> None:
 # Dependencies ----------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def code_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -144,9 +145,14 @@ def imported() -> dict[str, str]:
     return {name: path.name for path in LIBRARY.rglob("*.py") for name in imports_of(path)}
 
 
+@pytest.fixture(scope="module")
+def engines() -> set[str]:
+    """The packages that the library names as engines of others."""
+    return {name for path in LIBRARY.rglob("*.py") for name in engines_of(path)}
+
+
 @pytest.mark.parametrize("requirement", [d for d in dependencies() if name_of(d) != "snakemake"])
-def test_dependency_is_used_by_the_library(requirement: str, imported: dict[str, str]) -> None:
-    engines = {name for path in LIBRARY.rglob("*.py") for name in engines_of(path)}
+def test_dependency_is_used_by_the_library(requirement: str, imported: dict[str, str], engines: set[str]) -> None:
     name = name_of(requirement)
     assert IMPORT_NAMES.get(name, name) in imported.keys() | engines
 
@@ -167,8 +173,9 @@ def test_dependencies_name_the_joints_with_lower_bounds_and_reasons() -> None:
         assert re.search(rf'"{re.escape(requirement)}",\s+# \S', text), f"{requirement} has no reason"
 
 
-def test_library_imports_no_snakemake(imported: dict[str, str]) -> None:
-    assert "snakemake" not in imported
+def test_one_module_alone_imports_snakemake() -> None:
+    found = [path.name for path in LIBRARY.rglob("*.py") if "snakemake" in imports_of(path)]
+    assert found == ["snakemake_internals.py"]
 
 
 def test_dependencies_are_in_the_lock_in_a_version_that_they_allow() -> None:
@@ -235,3 +242,54 @@ def test_library_writes_no_pickles_and_catches_nothing_bare(path: Path) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
             assert not {"pickle", "joblib", "dill"} & {name.split(".")[0] for name in names}
+
+
+# Documents -------------------------------------------------------------------------------------------------
+
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "results/README.md")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+GENERATED = {"configuration.md", "troubleshooting.md"}
+
+
+def yaml_of(name: str) -> dict[str, Any]:
+    """The table of a YAML file of the repository."""
+    table: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    return table
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_a_document_lead_to_files(path: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", [p for p in DOCUMENTS if p.name not in GENERATED], ids=lambda path: path.name)
+def test_lines_of_a_document_fit_the_page(path: Path) -> None:
+    """Rows of tables may be longer, and what `make docs` writes."""
+    text = re.sub(r"(?s)<!-- The table is made.*?<!-- Here the table ends", "", path.read_text(encoding="utf-8"))
+    assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_hooks_before_a_commit_are_the_commands_of_make_check() -> None:
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe is not None
+    commands = {line.strip().replace("$(VENV)", ".venv") for line in recipe[1].splitlines()}
+    hooks = yaml_of(".pre-commit-config.yaml")["repos"][0]["hooks"]
+    assert {hook["entry"] for hook in hooks} == commands
+    assert {hook["language"] for hook in hooks} == {"system"}, "a hook with an environment of its own downloads it"
+
+
+def test_github_runs_the_two_commands_of_the_readme() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Two commands", 1)[1]
+    commands = re.findall(r"^    (make \w+)", section, re.MULTILINE)
+    assert len(commands) == 2
+    workflow = yaml_of(".github/workflows/test.yml")
+    assert set(workflow["jobs"]["make"]["strategy"]["matrix"]["command"]) == {*commands, "make check"}
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_citation_has_the_version_and_licence_of_the_project() -> None:
+    from rasterloom import __version__
+
+    citation = yaml_of("CITATION.cff")
+    assert (citation["version"], citation["license"]) == (__version__, "MIT")

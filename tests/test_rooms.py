@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphlib import TopologicalSorter
 
-from conftest import LIBRARY
+from common import LIBRARY
 from fingerprints import imported
 
 ROOMS = (
@@ -15,6 +15,7 @@ ROOMS = (
     {"registration", "polygons"},
     {"labels", "learning"},
     {"report"},
+    {"project"},
     {"stages"},
     {"planning"},
     {"tools"},

@@ -14,12 +14,12 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from common import ROOT, says
+from configurations import without_nulls
 from rasterloom.config import load_config, read_config_files, read_configuration, resolve
-from rasterloom.config.files import check_config_files
 from rasterloom.config.load import recorded
 from rasterloom.config.model import DefaultsConfig
-from rasterloom.config.overlays import merge, without_nulls
+from rasterloom.config.overlays import merge
 from rasterloom.config.reference import reference
 from rasterloom.errors import ConfigError, InputError, MissingInputError
 
@@ -36,8 +36,6 @@ def refused(folder: Path, content: str | bytes, name: str = "a.yaml") -> str:
     told = str(caught.value)
     assert str(path) in told
     assert "\n" not in told
-    with pytest.raises(ConfigError):
-        check_config_files([path])
     return told
 
 
@@ -60,28 +58,28 @@ def test_read_config_files_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a: [1\n", "is not valid YAML, line 2, column 1: expected ',' or ']'"),
-        ("- 1\n", "must hold a table of keys, not list"),
-        ("a: 1\n\tb: 2\n", "line 2, column 1: a tab stands where only blanks may indent"),
-        ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' stands in line 1 already"),
-        ("a: {b: {c: 1,\n  d: 2, c: 3}}\n", "line 2: the key 'c' stands in line 1 already"),
-        ("a: [{b: 1, b: 2}]\n", "line 1: the key 'b' stands in line 1 already"),
-        ('a: 1\n"a": 2\n', "line 2: the key 'a' stands in line 1 already"),
-        ('{"a": {"b": 1, "b": 2}}', "the key 'b' stands twice in one table"),
-        ("--- {a: 1}\n--- {b: 1}\n", "expected a single document in the stream, but found another document"),
-        ("a: &x [1, *x]\n", "line 1: the value refers to itself"),
-        ("a: &x {b: *x}\n", "line 1: the value refers to itself"),
+        ("a: [1\n", "not valid YAML ... line 2, column 1"),
+        ("- 1\n", "table of keys ... list"),
+        ("a: 1\n\tb: 2\n", "line 2, column 1 ... a tab ... blanks"),
+        ("a: 1\nb: 2\na: 3\n", "line 3 ... 'a' ... line 1"),
+        ("a: {b: {c: 1,\n  d: 2, c: 3}}\n", "line 2 ... 'c' ... line 1"),
+        ("a: [{b: 1, b: 2}]\n", "line 1: ... 'b' ... in line 1"),
+        ('a: 1\n"a": 2\n', "line 2 ... 'a' ... line 1"),
+        ('{"a": {"b": 1, "b": 2}}', "'b' ... twice"),
+        ("--- {a: 1}\n--- {b: 1}\n", "another document"),
+        ("a: &x [1, *x]\n", "line 1 ... refers to itself"),
+        ("a: &x {b: *x}\n", "line 1 ... refers to itself"),
         ("a: " + "[" * 5000, "nested too deeply"),
-        ("a: 2026-13-01\n", "holds a value that is none of its kind, as a date of month 13: month must be in 1..12"),
-        ("a: !!int x\n", "holds a value that is none of its kind"),
-        ("a: !!bool x\n", "holds a value that is none of its kind"),
+        ("a: 2026-13-01\n", "none of its kind ... month must be"),
+        ("a: !!int x\n", "none of its kind"),
+        ("a: !!bool x\n", "none of its kind"),
         ("a: !!python/object:os.system x\n", "could not determine a constructor"),
-        (b"a: \xff\n", "is not text in UTF-8 (byte 3)"),
+        (b"a: \xff\n", "UTF-8 ... byte 3"),
         (b"a: \x00\n", "unacceptable character #x0000"),
     ],
 )
 def test_read_config_files_refuses(tmp_path: Path, content: str | bytes, words: str) -> None:
-    assert words in refused(tmp_path, content)
+    assert says(refused(tmp_path, content), words)
 
 
 def test_read_config_files_lets_anchors_and_merge_keys_be(tmp_path: Path) -> None:
@@ -188,7 +186,7 @@ def test_overlays_in_the_reference_merge_as_it_says() -> None:
 
 
 def test_overlay_keeps_the_order_of_sensors_and_puts_new_ones_last(settings_table: Table) -> None:
-    overlay = {"sensors": {"nir": {}, "a": None, "m": {"bands": 8}}, "inputs": {"all20": ["nir"]}}
+    overlay = {"sensors": {"nir": {}, "a": None, "m": {"bands": 8}}, "channels": {"all20": ["nir"]}}
     assert list(without_nulls(merge(settings_table, overlay))["sensors"]) == ["rgb", "p", "m", "nir"]
 
 
@@ -262,7 +260,7 @@ def test_recorded_is_the_same_recipe_alone_and_over_config_yaml(preset: str, tmp
 def test_recorded_has_every_default_and_what_is_removed(settings_table: Table) -> None:
     overlay = yaml.safe_load("""
         sensors: {p: null, swir: {}, nir: {registration: {shift: [1, 2]}}}
-        inputs: {all20: [swir, nir], rgbp: [rgb]}
+        channels: {all20: [swir, nir], rgbp: [rgb]}
         dataset: {layout: sheet, table: t.tsv, root: null, predict: null}
         defaults: {training: {steps: null, learning_rate: 1.0e-5}}
         scales: {s1024: {size: null, factor: 0.5}}

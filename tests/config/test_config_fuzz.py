@@ -8,14 +8,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from common import ROOT
 from rasterloom.config import Config, load_config, read_config_files, resolve
 from rasterloom.config.load import recorded
 from rasterloom.errors import ConfigError
+
+pytestmark = pytest.mark.slow
 
 Table = dict[str, Any]
 Path = tuple[Any, ...]
@@ -162,7 +165,7 @@ def _is_table(path: Path) -> bool:
     holder: Any = FULL
     for key in path:
         holder = holder[key]
-    named = len(path) == 1 and path[0] in ("sensors", "inputs", "scales", "models", "targets", "classes")
+    named = len(path) == 1 and path[0] in ("sensors", "channels", "scales", "models", "targets", "classes")
     return isinstance(holder, dict) and bool(holder) and not named
 
 

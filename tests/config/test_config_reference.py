@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from conftest import LIBRARY, ROOT
+from common import LIBRARY, ROOT
 from rasterloom.config import Config, load_config
-from rasterloom.config.model import DefaultsConfig, ExecutionConfig, ModelConfig, SensorConfig
+from rasterloom.config.model import MODELS, DefaultsConfig, ExecutionConfig, SensorConfig
 from rasterloom.config.reference import reference, schema_text
 
 Table = dict[str, Any]
@@ -128,7 +128,7 @@ def test_defaults_in_config_yaml_are_those_of_the_model(settings_table: Table) -
             if name not in {"split", "root", "predict"}:
                 assert getattr(found, name) == field.get_default(), f"{section}.{name}"
     for name, model in config.models.items():
-        assert model == ModelConfig(kind=model.kind), name
+        assert model == MODELS[model.kind](kind=model.kind), name
     assert config.sensors["rgb"].max_shift == SensorConfig().max_shift
 
 
@@ -156,8 +156,9 @@ def test_reference_has_a_row_for_every_key() -> None:
     assert rows["validation", "split"][:3] == ["number", "`null`", "above 0, below 1"]
     assert rows["defaults.polygons", "threshold"][:3] == ["`auto` or number", "`auto`", "0 to 1"]
     assert rows["dataset", "predict"][:3] == ["`scored` or `all` or list of text", "`null`", ""]
-    assert rows["", "inputs"][:3] == ["by name: list of text", "needed", ""]
-    assert rows["models.NAME", "kind"][:3] == ["`unet` or `forest` or `linear`", "needed", ""]
+    assert rows["", "channels"][:3] == ["by name: list of text", "needed", ""]
+    assert {f"`models.NAME` with `kind: {kind}`" for kind in MODELS} <= sections.keys()
+    assert rows["models.NAME", "kind"][:3] == ["`linear`", "needed", ""]
     assert rows["execution", "scenes_per_job"][0] == "`auto` or `1`"
 
 
@@ -204,7 +205,7 @@ def exists(keys: tuple[str, ...]) -> bool:
     """Whether a key path is one of the model, or that of an entry of a table or list of it; ``{}`` may be anything."""
     filled = tuple("*" if key == "{}" else key for key in keys)
     parents = (".".join(path.split(".")[:cut]) for path, _ in EVERY for cut in range(1, path.count(".") + 2))
-    return any(fits(path, filled) for path in {*parents, "inputs.*", "targets.*"})
+    return any(fits(path, filled) for path in {*parents, "channels.*", "targets.*"})
 
 
 def test_messages_are_looked_at() -> None:

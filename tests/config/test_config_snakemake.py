@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from common import ROOT, says
 from rasterloom.config import load_config, read_config_files
 from rasterloom.config.load import recorded
 from rasterloom.tools.scenes.writing import write_scenes
@@ -55,7 +55,7 @@ def test_key_that_stands_twice_is_refused(folder: Path, plan: Plan) -> None:
     (folder / "twice.yaml").write_text("validation: {seed: 1}\nvalidation: {seed: 2}\n")
     told = plan("--configfile", TINY, "twice.yaml", code=1)[-1]
     assert told.startswith("rasterloom: ")
-    assert "twice.yaml, line 2: the key 'validation' stands in line 1 already" in told
+    assert says(told, "twice.yaml ... line 2 ... 'validation' ... line 1")
 
 
 def test_config_on_the_command_line_goes_before_all_files(plan: Plan) -> None:
@@ -66,10 +66,8 @@ def test_config_on_the_command_line_goes_before_all_files(plan: Plan) -> None:
 
 def test_table_on_the_command_line_is_told_that_its_values_are_text(plan: Plan) -> None:
     told = plan("--configfile", TINY, "--config", "defaults={training: {steps: 5}}", code=1)[-1]
-    assert told.startswith(
-        "rasterloom: the configuration has a mistake: `defaults.training.steps`: an integer is needed"
-    )
-    assert told.endswith("in a table given with --config, it is text: write it bare, in a file")
+    assert told.startswith("rasterloom: ")
+    assert says(told, "`defaults.training.steps` ... integer ... --config ... in a file")
 
 
 def test_recipe_of_a_run_is_planned_again_over_config_yaml_and_alone(folder: Path, plan: Plan) -> None:

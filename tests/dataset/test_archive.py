@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from rasterloom.dataset import SourceFile, archive
+from rasterloom.dataset import SourceFile
 from rasterloom.dataset.archive import (
+    check_member,
     gdal_name,
     list_members,
     member_folder,
     member_path,
     member_time,
     open_stream,
-    read_member,
     split_member,
 )
 from rasterloom.dataset.source_files import Folders, existing
@@ -67,9 +67,9 @@ def test_member_time_is_that_of_the_archive_s_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_read_member_by_any_method(tmp_path: Path, method: int) -> None:
+def test_member_by_any_method(tmp_path: Path, method: int) -> None:
     path = pack(tmp_path / "a.zip", {"f\\x.tif": TEXT}, method)
-    assert read_member(path, "f/x.tif") == TEXT
+    check_member(member_path(path, "f/x.tif"))
     with open_stream(member_path(path, "f/x.tif")) as stream:
         stream.seek(2999)
         assert stream.read() == b"c"
@@ -105,11 +105,11 @@ def test_missing_archive_and_member(tmp_path: Path) -> None:
         list_members(tmp_path / "a.zip")
     path = pack(tmp_path / "a.zip", {"x.tif": b"1"})
     for call in (
-        lambda: read_member(path, "y.tif"),
+        lambda: check_member(member_path(path, "y.tif")),
         lambda: SourceFile.of(member_path(path, "y.tif")),
         lambda: existing(member_path(path, "y.tif"), "row 2", "correct it"),
     ):
-        with pytest.raises(MissingInputError, match=r"a\.zip!y\.tif is not there: the archive holds no such file"):
+        with pytest.raises(MissingInputError, match=r"a\.zip!y\.tif is not there"):
             call()
 
 
@@ -117,7 +117,7 @@ def test_missing_archive_and_member(tmp_path: Path) -> None:
 def test_archive_that_was_cut_off(tmp_path: Path, keep: int) -> None:
     path = pack(tmp_path / "a.zip", {"x.tif": bytes(range(256)) * 3}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"a\.zip is not a zip archive, or was cut off .*get it again"):
+    with pytest.raises(InputError, match=r"a\.zip .*cut off.*again"):
         list_members(path)
 
 
@@ -134,7 +134,7 @@ def test_damaged_member(tmp_path: Path, method: int) -> None:
     data[50:70] = b"\xff" * 20
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"a\.zip!x\.tif is damaged .*get the archive again"):
-        read_member(path, "x.tif")
+        check_member(member_path(path, "x.tif"))
 
 
 def test_encrypted_member(tmp_path: Path) -> None:
@@ -144,11 +144,4 @@ def test_encrypted_member(tmp_path: Path) -> None:
     data[data.index(b"PK\1\2") + 8] |= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"a\.zip!x\.tif is encrypted, or packed .*unpack it by hand"):
-        read_member(path, "x.tif")
-
-
-def test_member_that_is_too_large_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = pack(tmp_path / "a.zip", {"x.tif": TEXT})
-    monkeypatch.setattr(archive, "LARGEST_MEMBER", 2999)
-    with pytest.raises(InputError, match=r"x\.tif has 3000 bytes; .*up to 2999: unpack it"):
-        read_member(path, "x.tif")
+        check_member(member_path(path, "x.tif"))

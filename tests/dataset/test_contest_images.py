@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common import says
 from rasterloom.dataset.contest_images import Images, find_images, image_form
 from rasterloom.errors import InputError
 
@@ -73,12 +74,11 @@ def test_names_of_another_form_are_noted(tmp_path: Path) -> None:
     assert list(images.scenes) == ["s_0"]
     assert images.misfits == {"three_band": sorted(odd)}
     first = sorted(odd)[0]
-    assert images.notes == [
-        f"three_band: 6 images, first {first!r}, are left out, as an image is called {{scene}}.tif there"
-    ]
+    (note,) = images.notes
+    assert says(note, f"three_band ... 6 images ... first {first!r} ... left out ... {{scene}}.tif")
     pack(tmp_path, "sixteen_band", "s_0_P.tif", "s_0_Q.tif")
     (note,) = find_images(tmp_path, {"p": {}}).notes
-    assert note.startswith("sixteen_band: 's_0_Q.tif' is left out, as an image is called {scene}_P.tif, ")
+    assert says(note, "sixteen_band ... 's_0_Q.tif' ... left out ... {scene}_P.tif")
 
 
 def test_an_image_of_a_sensor_that_is_not_asked_for_is_not_noted(tmp_path: Path) -> None:
@@ -93,7 +93,8 @@ def test_the_same_image_under_two_names_is_noted(tmp_path: Path, other: str) -> 
     images = find_images(tmp_path, {"p": {}})
     folder = tmp_path / "sixteen_band"
     assert paths(images, "s_0") == {"p": f"{folder}/s_0_P.tif"}
-    assert images.notes == [f"{folder}/s_0_P.tif is used and {folder}/{other} left out: both are the same image"]
+    (note,) = images.notes
+    assert says(note, f"{folder}/s_0_P.tif is used ... {folder}/{other} left out")
 
 
 def test_other_endings_and_cases_are_found_if_they_are_the_only_one(tmp_path: Path) -> None:
@@ -111,10 +112,8 @@ def test_what_is_no_file_is_noted(tmp_path: Path) -> None:
     (tmp_path / "three_band/s_4.tif").symlink_to("s_0.tif")
     images = find_images(tmp_path, {"rgb": {}})
     assert sorted(images.scenes) == ["s_0", "s_4"]
-    assert images.notes == [
-        f"{tmp_path}/three_band: 's_1.tif' is left out, as it is a folder, a pipe or a link to nothing, not a file"
-        " (3 such entries)"
-    ]
+    (note,) = images.notes
+    assert says(note, f"{tmp_path}/three_band ... 's_1.tif' ... left out ... (3 ")
 
 
 def test_unpacked_image_of_another_size_than_in_the_archive_is_noted(tmp_path: Path) -> None:
@@ -122,10 +121,8 @@ def test_unpacked_image_of_another_size_than_in_the_archive_is_noted(tmp_path: P
     pack(tmp_path, "three_band", "s_0.tif")
     pack(tmp_path, "three_band", "s_1.tif", text="longer")
     (note,) = find_images(tmp_path, {"rgb": {}}).notes
-    assert note == (
-        f"{tmp_path}/three_band/s_1.tif has 1 bytes and {tmp_path}/three_band.zip!s_1.tif 6: the unpacked one is used;"
-        " if it was cut off, unpack it again"
-    )
+    parts = "{0}/three_band/s_1.tif has 1 ... {0}/three_band.zip!s_1.tif 6 ... unpacked one is used ... unpack it again"
+    assert says(note, parts.format(tmp_path))
 
 
 def test_damaged_archive(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from common import says
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.errors import InputError
 from rasterloom.store.digest import canonical
@@ -22,7 +23,7 @@ def touch(path: Path) -> Path:
     return path
 
 
-def load(root: Path, *rows: str, head: str = "scene|split|group|rgb|nir") -> Dataset:
+def load(root: Path, *rows: str, head: str = "scene|split|ground|rgb|nir") -> Dataset:
     lines = [line.replace("|", "\t") for line in (head, *rows)]
     (root / "scenes.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return load_dataset({"layout": "sheet", "table": str(root / "scenes.tsv")}, SENSORS, {"houses": 1})
@@ -113,9 +114,9 @@ def test_scenes_of_the_same_image_are_noted(tmp_path: Path) -> None:
     rows = ["a|predict||x.tif|", "b|predict||y.tif|x.tif", "c|predict||x.tif[1]|"]
     assert load(tmp_path, *rows).notes == ()
     (note,) = load(tmp_path, *rows, "d|predict||./x.tif|", "e|predict||link.tif|").notes
-    assert note.startswith(f"scenes a and d and 1 more name the same rgb image, {tmp_path}/x.tif; if that is meant")
+    assert says(note, f"scenes a and d and 1 more ... rgb ... {tmp_path}/x.tif; ")
     (note,) = load(tmp_path, "a|predict|g|x.tif|", "b|predict|g|x.tif|").notes
-    assert note == f"scenes a and b name the same rgb image, {tmp_path}/x.tif"
+    assert says(note, "scenes a and b ... rgb") and note.endswith(f"{tmp_path}/x.tif")
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -128,3 +129,11 @@ def test_line_ends_and_byte_order_mark(tmp_path: Path, newline: str, mark: str) 
     (tmp_path / "scenes.tsv").write_bytes(f"{mark}{text}".encode())
     dataset = load_dataset({"layout": "sheet", "table": str(tmp_path / "scenes.tsv")}, SENSORS, {"houses": 1})
     assert list(dataset.scenes) == ["a", "b"]
+
+
+def test_two_dates_of_one_place_share_their_ground_and_not_their_acquisition(tmp_path: Path) -> None:
+    (tmp_path / "x.tif").touch()
+    rows = ["a|predict|p|may|x.tif|", "b|predict|p||x.tif|", "c|predict||may|x.tif|"]
+    scenes = load(tmp_path, *rows, head="scene|split|ground|acquisition|rgb|nir").scenes
+    found = {name: (scene.ground, scene.acquisition) for name, scene in scenes.items()}
+    assert found == {"a": ("p", "may"), "b": ("p", None), "c": ("c", "may")}

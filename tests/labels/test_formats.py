@@ -18,8 +18,10 @@ from rasterio.transform import Affine
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import Reference, read_mask, read_reference, transformed
+from rasterloom.labels.files import read_mask
 from rasterloom.labels.geometry import mask_polygons
+from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.files import RasterInfo, raster_info
 from small_labels import UTM, image, label_facts, mask_file, on_map, run_labels, sheet
 
 TEST_DATA = os.environ.get("RASTERLOOM_TEST_DATA")
@@ -132,7 +134,7 @@ def test_no_coordinate_system_over_a_georeferenced_image_stops(tmp_path: Path, n
     else:
         frame.to_file(tmp_path / name)
     dataset = sheet(tmp_path, "scene|split|rgb|labels", f"a|train|a.tif|{name}")
-    with pytest.raises(LabelError, match="names no coordinate system and the image has one: set it"):
+    with pytest.raises(LabelError, match=r"no coordinate system .*set it"):
         run_labels(dataset, "houses", tmp_path / "r")
 
 
@@ -174,7 +176,7 @@ def test_wholly_outside_stops_unless_the_file_is_shared(tmp_path: Path) -> None:
         dataset = sheet(tmp_path, *rows)
         assert len(run_labels(dataset, "houses", tmp_path / "r")["b"]) == 0
         assert label_facts(dataset, "houses", tmp_path / "r")["b"]["nowhere"] is True
-        with pytest.raises(LabelError, match="no other scene uses the file: give the scene's own file"):
+        with pytest.raises(LabelError, match=r"no other scene .*own file"):
             run_labels(sheet(tmp_path, rows[0], rows[2]), "houses", tmp_path / "r")
 
 
@@ -213,7 +215,9 @@ def test_mask_of_another_system_is_outlined_and_carried_over(tmp_path: Path, crs
     import pyproj
 
     side, count = 400.0, 40
-    reference = Reference(4000, 4000, rasterio.CRS.from_string(UTM).to_wkt(), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
+    reference = RasterInfo(
+        4000, 4000, crs=rasterio.CRS.from_string(UTM).to_wkt(), transform=[[0.5, 0, 500_000], [0, -0.5, 4_000_000]]
+    )
     x, y = pyproj.Transformer.from_crs(UTM, crs, always_xy=True).transform(500_000 + side, 4_000_000 - side)
     transform = Affine(pixel, 0, x - pixel * count / 2, 0, -pixel, y + pixel * count / 2)
     values = np.zeros((count, count), np.uint8)
@@ -254,9 +258,9 @@ def test_mask_of_another_system_in_a_whole_run(tmp_path: Path) -> None:
 def test_mask_of_a_place_that_the_images_system_cannot_show(tmp_path: Path) -> None:
     mask_file(tmp_path / "m.tif", np.ones((5, 5), np.uint8), transform=Affine(1, 0, 0, 0, -1, 95), crs="EPSG:4326")
     crs = rasterio.CRS.from_string("EPSG:32631").to_wkt()
-    reference = Reference(20, 10, crs, [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
+    reference = RasterInfo(20, 10, crs=crs, transform=[[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
     mask = read_mask(tmp_path / "m.tif", None, reference, "m.tif (scene a)")
-    with pytest.raises(LabelError, match=r"m\.tif \(scene a\): the image's coordinate system cannot show"):
+    with pytest.raises(LabelError, match=r"m\.tif \(scene a\): .*coordinate system"):
         mask.share(reference, "m.tif (scene a)")
 
 
@@ -300,4 +304,4 @@ def test_real_buildings_in_every_format(atlanta: tuple[Path, Any, list[Any]], na
         assert sum(found.area) == pytest.approx(sum(p.area for p in expected), rel=1e-6)
     facts = label_facts(dataset, "houses", folder / "r")["a"]
     assert facts["clipped"] > 0 and facts["elsewhere"] > 0
-    assert read_reference(folder / "a.tif").transform is not None
+    assert raster_info(folder / "a.tif").transform is not None

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from shapely.geometry import GeometryCollection, MultiPolygon, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import Reference, chosen, placed, read_vector, transformed
+from rasterloom.labels.files import chosen, placed, read_vector
 from rasterloom.labels.geometry import clip, parse_wkt, polygon_parts
 from rasterloom.labels.wkt_tables import read_wkt_table
+from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.files import RasterInfo
 
 WIDTH, HEIGHT = 20, 10
 SCENE = box(0, 0, WIDTH, HEIGHT)
 TOLERANCE = 1e-6
 
-pytestmark = pytest.mark.filterwarnings("ignore:'crs' was not provided")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:'crs' was not provided")]
 
 # Coordinates around the scene, on its corners and edges more often than elsewhere, and some that no image has.
 COORDINATES = st.one_of(
@@ -156,7 +158,7 @@ def from_file(name: str, content: bytes, reader: Callable[[Path], Any]) -> list[
         frame = reader(path)
         spec = {"class": "houses", "id": 1, "classes": {"houses": 1}} if "class" in frame.columns else None
         picked = chosen(frame, spec, "a", "here")
-        features = placed(picked.frame, Reference(WIDTH, HEIGHT), "here", plain=name.endswith(".csv"))
+        features = placed(picked.frame, RasterInfo(WIDTH, HEIGHT), "here", plain=name.endswith(".csv"))
         return read(features.geometries)
 
 

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rasterloom.errors import ConfigError, StoreError
+from rasterloom.config.model import ForestConfig, LinearConfig, TrainingConfig
+from rasterloom.errors import StoreError
 from rasterloom.learning import pixel_models as pixelmodels
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.pixel_models import (
-    PixelRecipe,
     allot,
     fit,
     fit_forest,
     fit_linear,
     predict_pixels,
     sample_pixels,
+    threads_matter,
 )
 from rasterloom.learning.sampling import generator, index_scene, pixel_set
 from rasterloom.store.digest import array_digest
@@ -80,19 +81,19 @@ def test_draw_pixels_without_repetition() -> None:
 
 def test_sample_pixels_is_balanced_and_takes_the_right_pixels() -> None:
     scenes = [pixel_scene(0), pixel_scene(1)]
-    features, target = sample_pixels(scenes, PixelRecipe("linear", samples=200), PLAIN)
+    features, target = sample_pixels(scenes, 200, 0, PLAIN)
     assert features.shape == (200, 2)
     assert np.array_equal(features[:, 1], np.round(target * 255))  # features and target are of one pixel
     assert 100 <= (target == 1).sum() < 125  # half, and what chance adds
     assert not (features[:, 0] % 20 == 0).any()  # nothing invalid
-    again = sample_pixels(scenes, PixelRecipe("linear", samples=200), PLAIN)
+    again = sample_pixels(scenes, 200, 0, PLAIN)
     assert array_digest({"f": features, "t": target}) == array_digest(dict(zip("ft", again, strict=True)))
 
 
 def test_sample_pixels_few_positives_make_a_small_sample() -> None:
     scene = pixel_scene(0)
     positive = scene.index.positive.count
-    features, target = sample_pixels([scene], PixelRecipe("linear", samples=100_000), PLAIN)
+    features, target = sample_pixels([scene], 100_000, 0, PLAIN)
     assert len(features) == 2 * positive
     assert (target == 1).sum() >= positive
 
@@ -100,31 +101,35 @@ def test_sample_pixels_few_positives_make_a_small_sample() -> None:
 def test_fit_linear_finds_the_plane() -> None:
     features, _ = problem()
     target = (features @ np.array([0.1, -0.2, 0.3], np.float32) + 0.5).astype(np.float32)
-    model = fit_linear(features, target)
+    model = fit_linear(features, target, LinearConfig(kind="linear"), TrainingConfig())
     assert np.allclose(model["linear.coefficients"], [0.1, -0.2, 0.3], atol=1e-6)
     assert model["linear.intercept"][0] == pytest.approx(0.5, abs=1e-6)
-    assert np.allclose(predict_pixels(model, features.T), np.clip(target, 0, 1), atol=1e-5)
+    assert np.allclose(predict_pixels(model, features.T, 1), np.clip(target, 0, 1), atol=1e-5)
 
 
 def test_fit_linear_with_a_constant_channel() -> None:
     features, target = problem()
     features[:, 2] = 0.0
-    assert all(np.isfinite(value).all() for value in fit_linear(features, target).values())
+    assert all(
+        np.isfinite(value).all()
+        for value in fit_linear(features, target, LinearConfig(kind="linear"), TrainingConfig()).values()
+    )
 
 
-@pytest.mark.parametrize(("depth", "leaf"), [(1, 1), (4, 5), (12, 1)])
-def test_forest_predicts_what_scikit_learn_predicts(depth: int, leaf: int) -> None:
+@pytest.mark.parametrize("max_depth", [1, 4, 12])
+def test_forest_predicts_what_scikit_learn_predicts(max_depth: int) -> None:
     from sklearn.ensemble import RandomForestRegressor
 
     features, target = problem()
     target = np.clip(target + features[:, 0] / 5, 0, 1)
-    recipe = PixelRecipe("forest", trees=7, depth=depth, leaf=leaf, seed=3)
-    model = fit_forest(features, target, recipe)
-    theirs = RandomForestRegressor(7, max_depth=depth, min_samples_leaf=leaf, max_features="sqrt", random_state=3).fit(
+    model = fit_forest(
+        features, target, ForestConfig(kind="forest", trees=7, max_depth=max_depth), TrainingConfig(seed=3, threads=1)
+    )
+    theirs = RandomForestRegressor(7, max_depth=max_depth, min_samples_leaf=5, max_features="sqrt", random_state=3).fit(
         features, target
     )
     fresh = np.concatenate([problem(seed=9)[0], features])
-    assert np.allclose(predict_pixels(model, fresh.T), theirs.predict(fresh), atol=1e-6)
+    assert np.allclose(predict_pixels(model, fresh.T, 1), theirs.predict(fresh), atol=1e-6)
 
 
 def test_forest_thresholds_compare_as_in_double_precision() -> None:
@@ -136,35 +141,28 @@ def test_forest_thresholds_compare_as_in_double_precision() -> None:
 
 def test_forest_learns_and_is_reproducible() -> None:
     features, target = problem(2000)
-    recipe = PixelRecipe("forest", trees=10)
-    model = fit(features, target, recipe)
-    assert array_digest(model) == array_digest(fit(features, target, PixelRecipe("forest", trees=10, threads=2)))
+    model, other = (fit(features, target, {"kind": "forest", "trees": 10}, {"threads": n}) for n in (1, 2))
+    assert array_digest(model) == array_digest(other)
+    assert not threads_matter({"kind": "forest"})
     fresh, wanted = problem(500, 1)
-    assert ((predict_pixels(model, fresh.T) > 0.5) == (wanted > 0.5)).mean() > 0.95
+    assert ((predict_pixels(model, fresh.T, 1) > 0.5) == (wanted > 0.5)).mean() > 0.95
     assert {value.dtype.kind for value in model.values()} <= {"i", "f"}
 
 
 @pytest.mark.parametrize("kind", ["forest", "linear"])
 def test_predict_pixels_same_for_any_blocks_and_threads(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     features, target = problem()
-    model = fit(features, target, PixelRecipe(kind, trees=3))
-    whole = predict_pixels(model, features.T)
+    model = fit(features, target, {"kind": kind}, {})
+    whole = predict_pixels(model, features.T, 1)
     assert whole.dtype == np.float32
     assert whole.min() >= 0
     assert whole.max() <= 1
     monkeypatch.setattr(pixelmodels, "BLOCK_PIXELS", 7)
     assert np.array_equal(predict_pixels(model, features.T, threads=3), whole)
-    assert np.array_equal(predict_pixels(model, features.T[:, :1]), whole[:1])
-    assert predict_pixels(model, features.T[:, :0]).shape == (0,)
+    assert np.array_equal(predict_pixels(model, features.T[:, :1], 1), whole[:1])
+    assert predict_pixels(model, features.T[:, :0], 1).shape == (0,)
 
 
 def test_predict_pixels_refuses_other_arrays() -> None:
     with pytest.raises(StoreError, match=r"holds network\.x"):
-        predict_pixels({"network.x": np.zeros(1)}, np.zeros((2, 3), np.float32))
-
-
-def test_recipe_of_a_spec() -> None:
-    model = {"kind": "forest", "trees": 9, "depth": 3, "samples": 500}
-    assert PixelRecipe.of(model, {"seed": 4, "threads": 2}) == PixelRecipe("forest", 500, 4, 2, 9, 3)
-    with pytest.raises(ConfigError, match="'unet' given"):
-        PixelRecipe.of({"kind": "unet"}, {})
+        predict_pixels({"network.x": np.zeros(1)}, np.zeros((2, 3), np.float32), 1)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rasterloom.config.model import AugmentConfig
 from rasterloom.learning.sampling import (
-    Augmentation,
     Patch,
     SceneIndex,
     batch_scenes,
@@ -20,8 +20,9 @@ from rasterloom.learning.sampling import (
     positive_items,
 )
 
-STILL = Augmentation(flips=False)
-ANY = Augmentation(flips=True, rotation=180.0, zoom=(0.7, 1.4))
+STILL = AugmentConfig(flips=False, rotation=False)
+TURNING = AugmentConfig(flips=False)
+ANY = AugmentConfig()
 
 
 def indexed(coverage: NDArray[np.uint8], valid: NDArray[np.uint8] | None = None, block: int = 3) -> SceneIndex:
@@ -129,16 +130,16 @@ def test_batch_scenes_weigh_by_the_square_root() -> None:
 
 
 @pytest.mark.parametrize("augmentation", [STILL, ANY])
-def test_draw_batch_is_a_function_of_its_arguments(augmentation: Augmentation) -> None:
+def test_draw_batch_is_a_function_of_its_arguments(augmentation: AugmentConfig) -> None:
     scenes = [scene((40, 50), (3, 3)), scene((30, 30), (20, 20))]
     one, again, other = (draw_batch(scenes, s, 5, 4, 16, 0.5, augmentation) for s in (1, 1, 2))
     assert one == again
     assert one != other
 
 
-@pytest.mark.parametrize("augmentation", [STILL, Augmentation(flips=True, rotation=180.0), ANY])
+@pytest.mark.parametrize("augmentation", [STILL, TURNING, ANY])
 @pytest.mark.parametrize("pixel", [(0, 0), (0, 25), (20, 20), (39, 49), (39, 0)])
-def test_draw_batch_positive_patches_contain_the_pixel(augmentation: Augmentation, pixel: tuple[int, int]) -> None:
+def test_draw_batch_positive_patches_contain_the_pixel(augmentation: AugmentConfig, pixel: tuple[int, int]) -> None:
     scenes = [scene((40, 50), pixel)]
     for step in range(40):
         for patch in draw_batch(scenes, 0, step, 2, 16, 1.0, augmentation):
@@ -177,16 +178,15 @@ def test_draw_batch_positive_pixels_are_uniform() -> None:
 
 def test_draw_batch_turned_patches_stay_in_the_scene_where_they_can() -> None:
     scenes = [scene((60, 60), (30, 30))]
-    turning = Augmentation(flips=False, rotation=180.0)
     for step in range(60):
-        (patch,) = draw_batch(scenes, 0, step, 1, 16, 1.0, turning)
+        (patch,) = draw_batch(scenes, 0, step, 1, 16, 1.0, TURNING)
         assert 8 <= patch.x <= 52
         assert 8 <= patch.y <= 52
 
 
 @pytest.mark.parametrize("augmentation", [STILL, ANY])
 @pytest.mark.parametrize("shape", [(5, 9), (1, 1), (3, 40)])
-def test_draw_batch_scene_smaller_than_the_patch(shape: tuple[int, int], augmentation: Augmentation) -> None:
+def test_draw_batch_scene_smaller_than_the_patch(shape: tuple[int, int], augmentation: AugmentConfig) -> None:
     for patch in draw_batch([scene(shape, (0, 0))], 0, 0, 4, 16, 0.5, augmentation):
         assert contains(patch, patch.x, patch.y)
         assert 0 <= patch.x <= shape[1] + 16
@@ -201,9 +201,3 @@ def test_draw_batch_rest_keeps_to_valid_ground() -> None:
         (patch,) = draw_batch([index], 0, step, 1, 8, 0.0, STILL)
         assert patch.x + 4 > 30
         assert patch.y + 4 > 30
-
-
-def test_augmentation_of_a_recipe() -> None:
-    assert Augmentation.of({"flips": False, "rotation": True, "colour": 0.2}) == Augmentation(False, 180.0, colour=0.2)
-    assert Augmentation.of({"rotation": 15, "zoom": [0.5, 1]}) == Augmentation(True, 15.0, (0.5, 1.0))
-    assert Augmentation.of({"rotation": False}) == Augmentation()

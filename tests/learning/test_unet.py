@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from rasterloom.errors import ConfigError
-from rasterloom.learning.networks.unet import build, initialise, parameter_count, reflect_index
+from rasterloom.learning.networks import build, initialise, parameters
+from rasterloom.learning.windows import reflected
 
-SMALL = {"kind": "unet", "maps": 4, "levels": 3, "convolutions": 1}
-
-
-def test_build_default_has_the_authors_size() -> None:
-    assert 1_600_000 <= parameter_count(build({"kind": "unet"}, 20)) <= 1_800_000
+SMALL = {"kind": "unet", "width": 4, "depth": 3, "convs_per_block": 1}
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
-    [({"convolutions": 2, "levels": 4}, 0.79e6), ({"convolutions": 2, "levels": 6}, 1.16e6), ({}, 1.64e6)],
+    [({"convs_per_block": 2, "depth": 4}, 0.79e6), ({"convs_per_block": 2, "depth": 6}, 1.16e6), ({}, 1.64e6)],
 )
-def test_parameter_count_of_the_readings(model: dict[str, Any], expected: float) -> None:
-    assert parameter_count(build(model, 20)) == pytest.approx(expected, rel=0.01)
+def test_parameters_of_the_readings(model: dict[str, Any], expected: float) -> None:
+    assert parameters({"kind": "unet", **model}, 20) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (5, 3), (8, 8), (13, 40), (64, 7)])
@@ -35,22 +32,10 @@ def test_forward_any_size(shape: tuple[int, int]) -> None:
 def test_forward_padding_equals_reflection() -> None:
     network = build(SMALL, 2).eval()
     image = torch.randn(1, 2, 6, 7)
-    rows, columns = reflect_index(6, 8), reflect_index(7, 8)
+    rows, columns = (reflected(np.arange(8), length) for length in (6, 7))
     with torch.inference_mode():
         expected = network(image[:, :, rows][:, :, :, columns])[..., :6, :7]
         assert torch.equal(network(image), expected)
-
-
-def test_forward_without_levels() -> None:
-    assert build({**SMALL, "levels": 0}, 2)(torch.randn(1, 2, 3, 5)).shape == (1, 1, 3, 5)
-
-
-@pytest.mark.parametrize(
-    ("length", "target", "expected"),
-    [(1, 3, [0, 0, 0]), (2, 5, [0, 1, 0, 1, 0]), (3, 8, [0, 1, 2, 1, 0, 1, 2, 1]), (4, 4, [0, 1, 2, 3])],
-)
-def test_reflect_index(length: int, target: int, expected: list[int]) -> None:
-    assert reflect_index(length, target) == expected
 
 
 def test_initialise_depends_on_the_seed_alone() -> None:
@@ -61,18 +46,3 @@ def test_initialise_depends_on_the_seed_alone() -> None:
     weights = [torch.cat([p.flatten() for p in network.parameters()]) for network in networks]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-
-
-@pytest.mark.parametrize(
-    ("model", "channels", "message"),
-    [
-        ({"mapz": 3}, 3, "mapz.*known are maps"),
-        ({"maps": 0}, 3, "maps = 0"),
-        ({"levels": -1}, 3, "levels = -1"),
-        ({}, 0, "channels = 0"),
-        ({"maps": True}, 3, "maps = True"),
-    ],
-)
-def test_build_refuses(model: dict[str, Any], channels: int, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        build(model, channels)

@@ -1,19 +1,24 @@
-"""Space of a run: a unit an artifact, corrected by what is there."""
+"""Space of a run: one constant per stage, corrected by the artifacts that are there."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from conftest import stand_in_dag
+from common import stand_in_dag
 from contest_sizes import PREDICT, TRAIN, contest_sizes
-from rasterloom.planning.disk import room, space, units
+from rasterloom.errors import StoreError
+from rasterloom.planning.disk import BYTES, ITEM_BYTES, room, space
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.sizes import Sizes
+from rasterloom.raster.grid import Grid
+from rasterloom.raster.stacking import StackSensor, write_stack
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 
@@ -38,79 +43,74 @@ def name_stack(dag: Dag, store: Store, scale: str, scene: str, size: int) -> Non
     Manifest("stack", {scene: work.committed()}).write(dag.results / f"stacks/{scale}/{scene}.json")
 
 
-def test_units_are_named_by_the_manifests_of_a_run(dag: Dag, sizes: Sizes) -> None:
-    named: dict[str, set[str]] = {}
-    for unit in units(dag, sizes):
-        named.setdefault(unit.stage, set()).add(unit.manifest)
-    for stage, paths in dag.outputs().items():
-        if stage in {"place", "score", "measure", "quality", "report", "export"}:
-            continue  # a placement is what a registration is, but for few scenes
-        assert named[stage] == set(paths), stage
-    assert named["export"] == {f"vectors/{scene}.gpkg" for scene in dag.predicted}
+def stack_bytes(side: int) -> float:
+    """Bytes that a stack of the contest's 20 channels is estimated to take."""
+    return ITEM_BYTES + BYTES["stack"] * 20 * side**2
 
 
-def test_units_are_one_a_scene_where_a_manifest_has_many(settings_table: dict[str, Any]) -> None:
+def test_space_counts_every_artifact_of_a_run(dag: Dag, sizes: Sizes) -> None:
+    stages = space(dag, sizes, Store.of(dag.results))
+    counts = {stage: own.items for stage, own in stages.items()}
+    assert counts == {
+        "register": 5,
+        "stack": 15,
+        "statistics": 4,
+        "label": 30,
+        "mask": len(dag.outputs()["mask"]),
+        "split": len(dag.recipe.groups),
+        "train": 28,
+        "predict": 5 * 28,
+        "ensemble": 50,
+        "tune": 10,
+        "vectorise": 50,
+        "all": sum(count for stage, count in counts.items() if stage != "all"),
+    }
+
+
+def test_space_counts_scenes_where_a_manifest_has_many(settings_table: dict[str, Any]) -> None:
     dag: Dag = stand_in_dag(settings_table, TRAIN, [f"7{i:03d}_1_1" for i in range(70)])
-    count = Counter(unit.stage for unit in units(dag, contest_sizes(dag)))
+    stages = space(dag, contest_sizes(dag), Store(Path("nowhere")))
     assert len(dag.batches) < 33
-    assert count["predict"] == 73 * 28
-    assert count["ensemble"] == count["vectorise"] == 73 * 10
-    assert count["stack"] == 73 * 3
+    assert stages["predict"].items == 73 * 28
+    assert stages["ensemble"].items == stages["vectorise"].items == 73 * 10
+    assert stages["stack"].items == 73 * 3
 
 
 def test_space_of_the_contest_is_what_its_formats_were_measured_to_take(dag: Dag, sizes: Sizes) -> None:
     """A generated scene of 3,396 x 3,348 pixels takes 331 MB on its three grids."""
-    disk = space(dag, sizes, Store.of(dag.results))
-    assert disk.stages["stack"].total / len(dag.predicted) == pytest.approx(331e6, rel=0.05)
-    assert disk.there == 0
-    assert disk.learnt == 0
-    assert 350e6 < disk.total / len(dag.predicted) < 500e6
+    stages = space(dag, sizes, Store.of(dag.results))
+    assert stages["stack"].total / len(dag.predicted) == pytest.approx(331e6, rel=0.05)
+    assert stages["all"].there == stages["all"].found == 0
+    assert 350e6 < stages["all"].total / len(dag.predicted) < 500e6
+
+
+def test_space_of_networks_is_that_of_their_parameters(dag: Dag, sizes: Sizes) -> None:
+    """26 networks of 1.63 million parameters."""
+    assert space(dag, sizes, Store.of(dag.results))["train"].total == pytest.approx(26 * 1.63e6 * 4, rel=0.02)
 
 
 def test_space_counts_only_sensors_that_a_scene_has(dag: Dag, sizes: Sizes) -> None:
     store = Store.of(dag.results)
-    before = space(dag, sizes, store).stages["stack"].total
+    before = space(dag, sizes, store)["stack"].total
     for sensor in ("m", "a"):
         del dag.dataset.scenes[PREDICT[0]].sensors[sensor]
-    assert space(dag, sizes, store).stages["stack"].total < before * 0.9
+    assert space(dag, sizes, store)["stack"].total < before * 0.9
 
 
 def test_space_learns_from_stacks_of_the_same_scale_then_of_others(dag: Dag, sizes: Sizes) -> None:
     store = Store.of(dag.results)
-    estimates = {(u.kind, u.name): u.estimate for u in units(dag, sizes) if u.stage == "stack"}
+    small, middle = stack_bytes(1024), stack_bytes(2048)
     for scene in PREDICT:
-        name_stack(dag, store, "s1024", scene, round(estimates["s1024", scene] * 2))
-    own = space(dag, sizes, store).stages["stack"]
-    assert own.found == 2
-    assert own.total == pytest.approx(2 * sum(estimates.values()), rel=0.01)
-    name_stack(dag, store, "native", PREDICT[0], round(estimates["native", PREDICT[0]]))
-    own = space(dag, sizes, store).stages["stack"]
-    of = {scale: sum(v for (k, _), v in estimates.items() if k == scale) for scale in ("s1024", "s2048", "native")}
-    between = (2 * 2 * estimates["s1024", PREDICT[0]] + estimates["native", PREDICT[0]]) / (
-        2 * estimates["s1024", PREDICT[0]] + estimates["native", PREDICT[0]]
-    )
-    assert own.total == pytest.approx(2 * of["s1024"] + of["native"] + between * of["s2048"], rel=0.01)
-    assert own.there == pytest.approx(4 * estimates["s1024", PREDICT[0]] + estimates["native", PREDICT[0]], rel=0.01)
-
-
-def test_space_learns_from_records_of_another_recipe(dag: Dag, sizes: Sizes) -> None:
-    store = Store.of(dag.results)
-    before = space(dag, sizes, store).stages
-    with store.writing("predict", "a" * 32, ".zarr.zip") as work:
-        work.path.write_bytes(bytes(540_000))
-        work.digest, work.cost["megapixels"] = "d", 1.0
-    recipe = {"scale": {"size": 1000}, "sensors": ["rgb"]}
-    grid = {"grid": [1000, 1000, [[3.4, 0, 0], [0, 3.4, 0]]]}
-    with store.writing("stack", "b" * 32, ".zarr.zip", recipe=recipe, inputs=grid) as work:
-        work.path.write_bytes(bytes(2_000_000))
-        work.digest = "d"
-    with store.writing("stack", "c" * 32, ".zarr.zip", recipe={"sensors": ["unknown"]}, inputs=grid) as work:
-        work.path.write_bytes(bytes(9))
-        work.digest = "d"
-    after = space(dag, sizes, store).stages
-    assert after["predict"].total == pytest.approx(2 * before["predict"].total, rel=0.01)
-    assert after["stack"].total == pytest.approx(before["stack"].total / 2.03, rel=0.01)
-    assert after["predict"].there == after["stack"].there == 0, "this run names none of it"
+        name_stack(dag, store, "s1024", scene, round(small * 2))
+    before = space(dag, sizes, store)["stack"]
+    assert before.found == 2
+    assert before.there == pytest.approx(4 * small, rel=0.01)
+    name_stack(dag, store, "s2048", PREDICT[0], round(middle))
+    after = space(dag, sizes, store)["stack"]
+    native = ITEM_BYTES + 20 * 3348 * 3396
+    all_scales = (4 * small + middle) / (2 * small + middle)
+    assert before.total == pytest.approx(2 * 5 * (small + middle + native), rel=0.01)
+    assert after.total == pytest.approx(5 * (2 * small + middle + all_scales * native), rel=0.01)
 
 
 def test_space_of_a_lost_artifact_is_still_to_come(dag: Dag, sizes: Sizes) -> None:
@@ -118,15 +118,43 @@ def test_space_of_a_lost_artifact_is_still_to_come(dag: Dag, sizes: Sizes) -> No
     name_stack(dag, store, "s1024", PREDICT[0], 10**6)
     for path in (store.root / "stack").glob("*.zarr.zip"):
         path.unlink()
-    (dag.results / "stacks/s1024/6060_1_1.json").write_text("{")
-    assert space(dag, sizes, store).stages["stack"].found == 0
+    assert space(dag, sizes, store)["stack"].found == 0
 
 
-def test_space_counts_tables_beside_the_store(dag: Dag, sizes: Sizes) -> None:
-    dag.results.mkdir()
-    (dag.results / "wkt.csv").write_bytes(bytes(5000))
-    own = space(dag, sizes, Store.of(dag.results)).stages["wkt"]
-    assert (own.there, own.found, own.items) == (5000, 1, 11)
+def test_space_names_a_damaged_manifest(dag: Dag, sizes: Sizes) -> None:
+    path = dag.results / "stacks/s1024/6060_1_1.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(StoreError, match=r"6060_1_1\.json is not a manifest"):
+        space(dag, sizes, Store.of(dag.results))
+
+
+def written_bytes(path: Path, image: NDArray[Any], factor: float) -> float:
+    """Bytes of a value of a stack of an image, magnified."""
+    bands, height, width = image.shape
+    grid = Grid(int(height * factor), int(width * factor), [[1 / factor, 0.0, 0.0], [0.0, 1 / factor, 0.0]])
+    reader: Any = SimpleNamespace(shape=image.shape, read=lambda start, stop: (image[:, start:stop], None))
+    write_stack(path, [StackSensor("x", bands, np.uint16, reader, [[1.0, 0.0, 0.3], [0.0, 1.0, 0.3]])], grid)
+    return path.stat().st_size / (bands * grid.height * grid.width)
+
+
+@pytest.mark.parametrize(("sensor", "factor"), [("rgb", 0.5), ("rgb", 1.0), ("m", 2.0), ("m", 4.0), ("a", 15.0)])
+def test_constant_of_stacks_is_near_generated_scenes(tmp_path: Path, sensor: str, factor: float) -> None:
+    """The contest's sensors take 0.7 to 1.6 bytes per value, least where the grid magnifies them."""
+    from rasterloom.tools.scenes.sensing import generate_scene
+
+    image = generate_scene("6010_1_1", 3, (512, 512)).sensors[sensor]
+    measured = written_bytes(tmp_path / "x.zarr.zip", image, factor)
+    assert BYTES["stack"] == pytest.approx(measured, rel=0.5), measured
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_constant_of_stacks_is_near_real_imagery_of_8_bits(tmp_path: Path, test_data: Path, factor: float) -> None:
+    from rasterloom.raster.files import open_raster
+
+    with open_raster(test_data / "spacenet-rio/images/rio_50.tif") as raster:
+        image = raster.read(0, raster.info.height).astype("uint16")
+    assert BYTES["stack"] == pytest.approx(written_bytes(tmp_path / "x.zarr.zip", image, factor), rel=0.2)
 
 
 def test_room_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -18,15 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import LIBRARY, ROOT, stand_in_dag
+from common import LIBRARY, ROOT, stand_in_dag
 from rasterloom.config.overlays import merge
 from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.planning import graph as module
-from rasterloom.planning.graph import BUCKETS, LONG_ARGUMENT, SINGLE_LIMIT, Dag, batches
+from rasterloom.planning.graph import LONG_ARGUMENT, Dag
 from rasterloom.planning.rules import Rules
-from rasterloom.stages import STAGES, module_of
+from rasterloom.project.project import BUCKETS, SINGLE_LIMIT, batches
+from rasterloom.stages import STAGES, module_of, output_of
 from rasterloom.store.digest import canonical
-from rasterloom.store.job import OUTPUTS, output_of
 
 Table = dict[str, Any]
 Specs = dict[str, str]
@@ -53,7 +53,7 @@ def ids(count: int) -> list[str]:
 
 def names_of(stage: str, path: str) -> dict[str, str]:
     """The wildcards of an output."""
-    parts = string.Formatter().parse(OUTPUTS[stage])
+    parts = string.Formatter().parse(module_of(stage).OUTPUT)
     pattern = "".join(re.escape(text) + (f"(?P<{name}>.+)" if name else "") for text, name, _, _ in parts)
     # `/` only ever stands in {file}; a wildcard of any other name stops at it.
     pattern = pattern if stage == "wkt" else pattern.replace(".+", "[^/]+")
@@ -139,8 +139,8 @@ def test_outputs_are_those_of_every_stage_each_once(small: Dag) -> None:
     assert len(outputs["mask"]) == len(TRAIN) * (7 * 2 + 1 + 3 * 2)
 
 
-def test_outputs_refit_all_trains_once_more(settings_table: Table) -> None:
-    overlay = {"validation": {"split": None, "folds": 3, "final": "refit_all"}}
+def test_outputs_refit_trains_once_more(settings_table: Table) -> None:
+    overlay = {"validation": {"split": None, "folds": 3, "predict_with": "refit"}}
     dag = stand_in_dag(merge(settings_table, overlay), TRAIN, PREDICT)
     assert dag.folds == ["fold-0", "fold-1", "fold-2", "all"]
     assert len(dag.outputs()["train"]) == 4 * 28
@@ -148,7 +148,7 @@ def test_outputs_refit_all_trains_once_more(settings_table: Table) -> None:
 
 def test_outputs_stack_only_the_scales_and_sensors_that_a_member_uses(settings_table: Table) -> None:
     table = merge(settings_table, {"scales": {"spare": {"size": 64}}, "classes": {"large_vehicle": None}})
-    members = [{"model": "unet64", "input": "rgbp", "scale": "native"}]
+    members = [{"model": "unet64", "channels": "rgbp", "scale": "native"}]
     table = merge(table, {"classes": {"small_vehicle": {"members": members}}, "targets": {"vehicles": None}})
     dag = stand_in_dag(table, TRAIN, PREDICT)
     every = ["rgb", "p", "m", "a"]
@@ -204,10 +204,11 @@ def test_spec_ignores_the_order_of_keys_in_the_configuration(settings_table: Tab
     }
 
 
+@pytest.mark.slow
 def test_spec_and_order_of_outputs_are_the_same_in_every_process(settings_table: Table) -> None:
     """Iterating over a set of strings differs from process to process: Snakemake would see other parameters."""
     code = (
-        "import json, sys\nimport test_graph as t\nfrom conftest import stand_in_dag\n"
+        "import json, sys\nimport test_graph as t\nfrom common import stand_in_dag\n"
         "t.module.version_of = lambda stage: 1\n"
         "dag = stand_in_dag(json.loads(sys.argv[1]), t.TRAIN, t.ids(70))\n"
         "constraints = t.Rules(dag, {}).wildcard_constraints\n"
@@ -218,7 +219,9 @@ def test_spec_and_order_of_outputs_are_the_same_in_every_process(settings_table:
         environment = {
             **os.environ,
             "PYTHONHASHSEED": seed,
-            "PYTHONPATH": os.pathsep.join(map(str, [LIBRARY.parent, ROOT / "tests", Path(__file__).parent])),
+            "PYTHONPATH": os.pathsep.join(
+                map(str, [LIBRARY.parent, ROOT / "tests" / "support", Path(__file__).parent])
+            ),
         }
         command = [sys.executable, "-c", code, json.dumps(settings_table)]
         found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
@@ -263,7 +266,10 @@ def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small:
         ({"classes": {"trees": {"polygons": {"threshold": 0.5}}}}, {"tune"}),
         ({"classes": {"trees": {"prediction": {"stride": 32}}}}, {"predict"}),
         ({"classes": {"trees": {"training": {"steps": 9}}}}, {"train"}),
-        ({"classes": {"trees": {"members": [{"model": "unet64", "input": "all20", "scale": "s1024"}]}}}, {"ensemble"}),
+        (
+            {"classes": {"trees": {"members": [{"model": "unet64", "channels": "all20", "scale": "s1024"}]}}},
+            {"ensemble"},
+        ),
     ],
     ids=["area", "threshold", "stride", "steps", "members"],
 )
@@ -352,8 +358,8 @@ def test_argument_long_goes_to_a_file_named_by_its_content(settings_table: Table
 @pytest.mark.parametrize("stage", STAGES)
 def test_inputs_are_outputs_of_earlier_stages(settings_table: Table, stage: str) -> None:
     """Nothing is read that no job writes, and data never flows back."""
-    for final, scenes in (("holdout", PREDICT), ("refit_all", ids(70))):
-        table = merge(settings_table, {"validation": {"final": final}})
+    for predict_with, scenes in (("folds", PREDICT), ("refit", ids(70))):
+        table = merge(settings_table, {"validation": {"predict_with": predict_with}})
         dag = stand_in_dag(table, TRAIN, scenes)
         order = {f"{dag.results}/{path}": STAGES.index(s) for s, paths in dag.outputs().items() for path in paths}
         for names in [names_of(stage, path) for path in dag.outputs()[stage]][:40]:

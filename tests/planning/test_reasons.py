@@ -69,7 +69,9 @@ TREES = "trees-unet64-all20-s1024"
             {
                 "classes": {
                     "trees": {
-                        "members": [{"model": "unet64", "input": "all20", "scale": "s1024", "training": {"steps": 9}}]
+                        "members": [
+                            {"model": "unet64", "channels": "all20", "scale": "s1024", "training": {"steps": 9}}
+                        ]
                     }
                 }
             },
@@ -94,8 +96,8 @@ def test_key_path_of_a_setting_that_was_taken_away_is_where_it_was(settings_tabl
 @pytest.mark.parametrize(
     ("spec", "path", "key"),
     [
-        ({"stage": "train", "member": TREES}, ("model", "maps"), "models.unet64.maps"),
-        ({"stage": "predict", "member": TREES}, ("sensors",), "inputs.all20"),
+        ({"stage": "train", "member": TREES}, ("model", "width"), "models.unet64.width"),
+        ({"stage": "predict", "member": TREES}, ("sensors",), "channels.all20"),
         ({"stage": "predict", "member": TREES}, ("prediction", "stride"), "defaults.prediction.stride"),
         ({"stage": "stack", "scale": {"name": "s1024", "size": 1024}}, ("scale", "size"), "scales.s1024.size"),
         ({"stage": "mask", "scale": {"name": "half"}}, ("scale", "gsd"), "scales.half.gsd"),

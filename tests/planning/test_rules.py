@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from conftest import stand_in_dag
+from common import stand_in_dag
 from rasterloom.config import load_config
 from rasterloom.errors import ConfigError
-from rasterloom.planning.rules import Rules, lift_rate_limit, prepare_jobs
+from rasterloom.planning.rules import Rules, prepare_jobs
 from rasterloom.store.files import write_text
 from rasterloom.store.folders import asked_outputs
 from rasterloom.store.job import asked_digest, asked_path
@@ -89,28 +89,6 @@ def test_load_looks_at_the_files_before_anything_else(settings_table: dict[str, 
         Rules.load(settings_table, [str(tmp_path / "a.yaml")])
 
 
-@pytest.mark.parametrize(("jobs", "seconds", "lifted"), [(100, 1, True), (100, 60, False), (7, 1, False)])
-def test_lift_rate_limit_leaves_what_a_user_chose(jobs: int, seconds: int, lifted: bool) -> None:
-    scheduler = SimpleNamespace(job_rate_limiter=SimpleNamespace(max_jobs=jobs, timespan=seconds))
-    lift_rate_limit(scheduler)
-    assert (scheduler.job_rate_limiter is None) == lifted
-
-
-def test_lift_rate_limit_of_no_limit() -> None:
-    scheduler = SimpleNamespace(job_rate_limiter=None)
-    lift_rate_limit(scheduler)
-    assert scheduler.job_rate_limiter is None
-
-
-def test_snakemake_has_the_limit_that_is_lifted() -> None:
-    """If Snakemake changes, this fails, and the work-around may go."""
-    from snakemake.scheduling.job_scheduler import JobRateLimiter
-    from snakemake.settings.types import MaxJobsPerTimespan
-
-    limiter = JobRateLimiter(MaxJobsPerTimespan.parse_choice("100/1s"))
-    assert (limiter.max_jobs, limiter.timespan) == (100, 1)
-
-
 def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/somewhere")
     monkeypatch.setenv("PYTHONPATH", "/else")
@@ -121,12 +99,12 @@ def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytes
     assert other == "/else"
 
 
-class _Workflow:
+def workflow_with(records: dict[str, list[str]]) -> SimpleNamespace:
     """What the rules ask of Snakemake's workflow: its records, by output, and a place for what is to be forced."""
-
-    def __init__(self, records: dict[str, list[str]]) -> None:
-        self.persistence = SimpleNamespace(params=lambda file: records.get(str(file)))
-        self.dag = SimpleNamespace(forcefiles=set())
+    return SimpleNamespace(
+        persistence=SimpleNamespace(params=lambda file: records.get(str(file))),
+        dag=SimpleNamespace(forcefiles=set()),
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,13 +130,13 @@ def test_manifests_force_an_output_that_was_made_for_something_else(
     if written:
         write_text(asked_path(rules.results, "stacks/s1024/6010_1_2.json"), asked_digest(asked[written], sources))
     params = [repr(rules.dag.argument(value)) for value in (asked[recorded], sources)] if recorded else None
-    workflow = _Workflow({} if params is None else {str(path): params})
-    read = rules.watching(workflow, str).manifests("stack")(names)
-    assert read == [f"{rules.results}/registration/6010_1_2.json"]
-    assert workflow.dag.forcefiles == ({str(path)} if forced else set())
+    rules.workflow = workflow_with({} if params is None else {str(path): params})
+    read = rules.manifests("stack")(names)
+    assert read == [f"{rules.results}/placement/6010.json"]
+    assert rules.workflow.dag.forcefiles == ({str(path)} if forced else set())
 
 
 def test_manifests_force_nothing_that_is_not_there(rules: Rules) -> None:
-    workflow = _Workflow({})
-    rules.watching(workflow, str).manifests("stack")({"scale": "s1024", "scene": "6010_1_2"})
-    assert workflow.dag.forcefiles == set()
+    rules.workflow = workflow_with({})
+    rules.manifests("stack")({"scale": "s1024", "scene": "6010_1_2"})
+    assert rules.workflow.dag.forcefiles == set()

@@ -1,9 +1,8 @@
-"""Sizes of scenes: from headers, and beyond those from the bytes of files."""
+"""Sizes of scenes: from one header per sensor, and from the bytes of files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import tifffile
 from rasterloom.config import load_config
 from rasterloom.dataset import Dataset, Scene, SourceFile
 from rasterloom.errors import InputError
-from rasterloom.planning import sizes as headers
+from rasterloom.planning import sizes as sizes_module
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.sizes import read_sizes
 
@@ -35,41 +34,27 @@ def dag(tmp_path: Path) -> Dag:
             "results": str(tmp_path / "results"),
             "dataset": {"layout": "sheet", "table": "x.tsv"},
             "sensors": {"rgb": {"reference": True}, "m": {}},
-            "inputs": {"all": ["rgb", "m"]},
+            "channels": {"all": ["rgb", "m"]},
             "scales": {"native": {}, "s32": {"size": 32}, "half": {"factor": 0.5}},
             "models": {"linear": {"kind": "linear"}},
-            "classes": {"x": {"id": 1, "members": [{"model": "linear", "input": "all", "scale": "native"}]}},
+            "classes": {"x": {"id": 1, "members": [{"model": "linear", "channels": "all", "scale": "native"}]}},
             "validation": {"split": 0.8},
         }
     )
     return Dag(config, Dataset("sheet", scenes, "rgb", {"x": 1}))
 
 
-def test_read_sizes_of_few_scenes_are_those_of_their_headers(dag: Dag) -> None:
+def test_read_sizes_reads_one_header_per_sensor_and_the_bytes_of_the_others(
+    dag: Dag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, str]] = []
+    whole = sizes_module._header
+    monkeypatch.setattr(sizes_module, "_header", lambda dag, *names: opened.append(names) or whole(dag, *names))
     sizes = read_sizes(dag)
-    assert sizes.read == 6
-    assert sizes.reference == SIZES
-    assert [(name, sensor.bands, sensor.dtype) for name, sensor in sizes.sensors.items()] == [
-        ("rgb", 3, "uint16"),
-        ("m", 5, "uint8"),
-    ]
-    assert sizes.sensors["m"].pixels == pytest.approx(0.5, rel=0.02)
+    assert opened == [("s0", "rgb"), ("s0", "m")]
+    assert sizes.bands == {"rgb": 3, "m": 5}
     assert sizes.channels(("rgb", "m")) == 8
-
-
-def test_read_sizes_of_many_scenes_follow_from_their_bytes(dag: Dag, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    whole = headers._headers
-
-    def counted(dag: Dag, scene: Scene) -> Any:
-        opened.append(scene.id)
-        return whole(dag, scene)
-
-    monkeypatch.setattr(headers, "HEADERS", 2)
-    monkeypatch.setattr(headers, "_headers", counted)
-    sizes = read_sizes(dag)
-    assert opened == ["s0", "s3"]
-    assert sizes.read == 2
+    assert sizes.reference["s0"] == SIZES["s0"]
     for scene, (height, width) in SIZES.items():
         assert sizes.reference[scene][0] * sizes.reference[scene][1] == pytest.approx(height * width, rel=0.05)
 
@@ -77,11 +62,8 @@ def test_read_sizes_of_many_scenes_follow_from_their_bytes(dag: Dag, monkeypatch
 def test_sizes_on_the_grids_of_scales(dag: Dag) -> None:
     sizes = read_sizes(dag)
     assert sizes.shape({"name": "s32", "size": 32}, "s1") == (32, 32)
-    assert sizes.shape({"name": "native"}, "s1") == SIZES["s1"]
-    assert sizes.shape({"name": "half", "factor": 0.5}, "s1") == (84, 122)
-    assert sizes.magnification({"name": "native"}, "s1", "rgb") == pytest.approx(1.0)
-    assert sizes.magnification({"name": "native"}, "s1", "m") == pytest.approx(2.0, rel=0.03)
-    assert sizes.magnification({"name": "half", "factor": 0.5}, "s1", "rgb") == pytest.approx(0.5, rel=0.03)
+    assert sizes.shape({"name": "native"}, "s0") == SIZES["s0"]
+    assert sizes.shape({"name": "half", "factor": 0.5}, "s0") == (80, 120)
 
 
 def test_read_sizes_names_a_file_that_is_no_image(dag: Dag) -> None:
@@ -94,4 +76,4 @@ def test_read_sizes_names_a_file_that_is_no_image(dag: Dag) -> None:
 def test_read_sizes_of_a_sensor_that_no_scene_has(dag: Dag) -> None:
     for scene in dag.dataset.scenes.values():
         scene.sensors.pop("m", None)
-    assert read_sizes(dag).sensors["m"].bands == 1
+    assert read_sizes(dag).bands["m"] == 1

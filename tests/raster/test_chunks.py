@@ -96,7 +96,7 @@ def test_a_damaged_chunk_is_named_with_the_remedy(blosc: Path, tmp_path: Path) -
     path.write_bytes(raw)
     with open_chunks(path) as (arrays, _):
         np.testing.assert_array_equal(arrays["data"][:2], DATA[:2])
-        with pytest.raises(StoreError, match=r"data/c/1/0/0 is not what was written there: run `rasterloom verify"):
+        with pytest.raises(StoreError, match=r"data/c/1/0/0 .*rasterloom verify"):
             arrays["data"][2]
 
 

@@ -382,10 +382,10 @@ def test_bands_that_are_not_there_by_name(tmp_path: Path) -> None:
     path = named(tmp_path / "x.tif", "B02", "B03", "B03", **GEO)
     with pytest.raises(InputError, match=r"^scene s: .*x\.tif has no band 'B2'; did you mean 'B02'\?"):
         SensorReader([{"path": path, "bands": ["B2"]}], None, None, "scene s")
-    with pytest.raises(InputError, match=r"calls several bands 'b03' \(2, 3\): choose one by its number"):
+    with pytest.raises(InputError, match=r"'b03' \(2, 3\).*number"):
         SensorReader([{"path": path, "bands": ["b03"]}], None, None, "s")
     plain = write(tmp_path / "y.tif", numbers("uint16"), **GEO)
-    with pytest.raises(InputError, match=r"y\.tif has no band 'red': it names none of its 3 bands"):
+    with pytest.raises(InputError, match=r"y\.tif .*'red'.*3 bands"):
         SensorReader([{"path": plain, "bands": ["red"]}], None, None, "s")
 
 
@@ -410,7 +410,7 @@ def test_ground_control_points_alone_are_refused(tmp_path: Path) -> None:
     with rasterio.open(path, "r+") as file:
         file.gcps = (points, rasterio.crs.CRS.from_epsg(4326))
     with (
-        pytest.raises(InputError, match=r"3 ground control points alone: rectify it first \(gdalwarp"),
+        pytest.raises(InputError, match=r"3 ground control points.*gdalwarp"),
         open_raster(path),
     ):
         pass
@@ -425,7 +425,7 @@ def test_palette_is_refused_unless_it_is_of_greys(tmp_path: Path) -> None:
             file.write(data)
             file.write_colormap(1, {n: colour(n) for n in range(256)})
     np.testing.assert_array_equal(read(tmp_path / "grey.tif"), data)
-    with pytest.raises(InputError, match=r"palette, not brightness: expand it \(gdal_translate -expand rgb\)"):
+    with pytest.raises(InputError, match=r"palette.*gdal_translate -expand rgb"):
         read(tmp_path / "colours.tif")
 
 

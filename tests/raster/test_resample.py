@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from rasterloom.raster.grid import Grid, Matrix, compose, scale_grid
-from rasterloom.raster.resample import axis_weights, is_separable, resample, resample_bands, wavering
+from rasterloom.raster.resample import axis_weights, is_separable, resample, resample_strips, wavering
 
 
 def stretch(shape: tuple[int, int], out: tuple[int, int]) -> Matrix:
@@ -142,7 +142,7 @@ def test_bands_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     data, valid = rng.random((2, 50, 40)), rng.random((50, 40)) > 0.1
     matrix = [[1.3, 0.0, 0.4], [0.0, 1.7, -2.0]]
     whole = resample(data, matrix, (30, 31), valid)
-    monkeypatch.setattr("rasterloom.raster.resample.BAND_ROWS", 7)
+    monkeypatch.setattr("rasterloom.raster.resample.STRIP_ROWS", 7)
     monkeypatch.setattr("rasterloom.raster.resample.CHUNK_ROWS", 3)
     asked: list[int] = []
 
@@ -151,7 +151,7 @@ def test_bands_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         return data[:, start:stop], valid[start:stop]
 
     rows = 0
-    for row, band, good in resample_bands(read, data.shape, matrix, (30, 31)):
+    for row, band, good in resample_strips(read, data.shape, matrix, (30, 31)):
         assert row == rows
         rows += band.shape[1]
         np.testing.assert_allclose(band, whole[0][:, row:rows], rtol=1e-5, atol=1e-6)
@@ -439,7 +439,7 @@ def test_memory_and_rows_read_do_not_grow_with_the_height(matrix: Matrix) -> Non
         rows = outputs(height)
         tracemalloc.start()
         done = 0
-        for row, values, good in resample_bands(read, (2, height, width), matrix, (rows, columns)):
+        for row, values, good in resample_strips(read, (2, height, width), matrix, (rows, columns)):
             assert row == done and values.shape == (2, *good.shape) and good.shape[0] <= 256
             done += good.shape[0]
         peak = tracemalloc.get_traced_memory()[1]

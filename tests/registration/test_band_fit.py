@@ -7,7 +7,6 @@ from grounds import ground, moved
 from rasterloom.registration.band_fit import (
     ALONE,
     MOST,
-    Fit,
     best_fits,
     components,
     detail_signal,
@@ -15,6 +14,7 @@ from rasterloom.registration.band_fit import (
     principal,
 )
 from rasterloom.registration.comparison import Floats, View
+from rasterloom.registration.edges import Peak
 
 SIDE = 200
 
@@ -23,11 +23,11 @@ def shown(*bands: Floats) -> View:
     return View(np.stack(bands), np.ones(bands[0].shape, np.bool_))
 
 
-def fit(one: View, other: View, reach: float = 15.0) -> Fit:
+def fit(one: View, other: View, reach: float = 15.0) -> Peak:
     return fits(one, other, reach)[0]
 
 
-def fits(one: View, other: View, reach: float = 15.0) -> tuple[Fit, Fit]:
+def fits(one: View, other: View, reach: float = 15.0) -> tuple[Peak, Peak]:
     return best_fits(detail_signals(one, 1.0), detail_signals(other, 1.0), reach, 3.0)
 
 
@@ -37,7 +37,7 @@ def test_best_fit_of_a_mixture_that_no_band_shows(shift: tuple[float, float]) ->
     mixture = 0.6 * bands[0] - 0.9 * bands[1] + 0.4 * bands[2]
     found = fit(shown(*bands), shown(moved(mixture.astype(np.float32), *shift)))
     np.testing.assert_allclose(found.shift, shift, atol=0.1)
-    assert found.share > 0.7 and found.second < 0.2
+    assert found.height > 0.7 and found.second < 0.2
 
 
 def test_best_fit_the_other_way_round_is_the_reverse() -> None:
@@ -48,7 +48,7 @@ def test_best_fit_the_other_way_round_is_the_reverse() -> None:
     np.testing.assert_allclose(back.shift, (-3.5, 4.0), atol=0.1)
     for found, expected in zip(fits(other, one), (back, there), strict=True):
         np.testing.assert_allclose(found.shift, expected.shift, atol=1e-9)
-        np.testing.assert_allclose((found.share, found.second), (expected.share, expected.second), rtol=1e-4)
+        np.testing.assert_allclose((found.height, found.second), (expected.height, expected.second), rtol=1e-4)
 
 
 def test_best_fits_is_what_least_squares_explains() -> None:
@@ -63,26 +63,26 @@ def test_best_fits_is_what_least_squares_explains() -> None:
     columns = [np.roll(apart[0], (-3, 4), (1, 2)).reshape(3, -1).T, apart[1].reshape(2, -1).T]
     for found, (known, sought) in zip((there, back), (columns, columns[::-1]), strict=True):
         rest = sought - known @ np.linalg.lstsq(known, sought, rcond=None)[0]
-        assert found.share == pytest.approx(1 - np.square(rest).sum() / np.square(sought).sum(), abs=0.03)
+        assert found.height == pytest.approx(1 - np.square(rest).sum() / np.square(sought).sum(), abs=0.03)
 
 
 def test_best_fit_of_different_ground_explains_no_more_than_elsewhere() -> None:
     for seed in range(4):
         found = fit(shown(ground(seed, SIDE)), shown(ground(seed + 50, SIDE)))
-        assert found.share < 0.1 and found.share < 2 * found.second
+        assert found.height < 0.1 and found.height < 2 * found.second
 
 
 @pytest.mark.parametrize("flat_one", [True, False])
 def test_best_fit_of_a_flat_image(flat_one: bool) -> None:
     pair = [shown(ground(0, SIDE)), shown(np.full((SIDE, SIDE), 3, np.float32))]
-    assert fit(*(pair[::-1] if flat_one else pair)) == Fit((0.0, 0.0), 0.0, 0.0)
+    assert fit(*(pair[::-1] if flat_one else pair)) == Peak((0.0, 0.0), 0.0, 0.0)
 
 
 def test_best_fit_of_copies_of_one_band() -> None:
     one = ground(0, SIDE)
     found = fit(shown(one, one, one), shown(moved(one, 1, 2)))
     np.testing.assert_allclose(found.shift, (1, 2), atol=0.1)
-    assert 0.8 < found.share <= 1.01
+    assert 0.8 < found.height <= 1.01
 
 
 def test_detail_signals_of_many_bands_are_few_and_keep_the_variance() -> None:
@@ -114,7 +114,7 @@ def test_hot_pixels_do_not_outweigh_the_ground() -> None:
         image[rng.integers(0, SIDE, 30), rng.integers(0, SIDE, 30)] = 60_000
     found = fit(shown(one), shown(other))
     np.testing.assert_allclose(found.shift, (3, -5), atol=0.15)
-    assert found.share > 0.4
+    assert found.height > 0.4
 
 
 def test_components_counts_what_differs() -> None:

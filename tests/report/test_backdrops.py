@@ -11,7 +11,8 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
-from rasterloom.report.backdrops import Gallery, overview, read_window
+from polygon_jobs import make_job
+from rasterloom.report.backdrops import Images, overview, read_window
 from rasterloom.report.pictures import Frame
 
 
@@ -88,13 +89,9 @@ def test_read_window_beyond_the_image_is_not_valid(tmp_path: Path, x: float, see
     assert image[0, 8, 3] == (9 if seen[0] else 0)
 
 
-def test_gallery_keeps_its_own_pictures_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
-    gallery = Gallery(folder)
-    gallery.remove_stale()
-    folder.mkdir()
-    (folder / "old.jpg").write_text("stale")
-    picture = gallery.put("a", np.zeros((4, 6, 3), np.uint8), "text")
-    gallery.remove_stale()
-    assert [path.name for path in folder.iterdir()] == ["a.jpg"]
+def test_images_put_writes_a_picture_and_says_where(tmp_path: Path) -> None:
+    images = Images(make_job(tmp_path, {"stage": "report"}), {})
+    picture = images.put("a", np.zeros((4, 6, 3), np.uint8), "text")
+    assert [path.name for path in images.folder.iterdir()] == ["a.jpg"]
     assert (picture.file, picture.width, picture.height) == ("pictures/a.jpg", 6, 4)
+    assert images.written == {images.folder / "a.jpg"}

@@ -16,7 +16,7 @@ from polygon_jobs import make_job
 from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import ShiftRow
 from rasterloom.report import overlays
-from rasterloom.report.backdrops import Gallery
+from rasterloom.report.backdrops import Images
 from rasterloom.report.overlays import (
     BLUR,
     BOTH,
@@ -25,11 +25,9 @@ from rasterloom.report.overlays import (
     SENSOR,
     blurs,
     draw_overlays,
-    edges,
     overlaid,
     overlay_legend,
     overlay_scales,
-    strength,
     window_side,
 )
 from rasterloom.report.pictures import Frame
@@ -37,6 +35,14 @@ from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 
 Floats = NDArray[np.float32]
+
+
+def edges(*given: Any, level: float | None = None) -> Floats:
+    return overlays.edges(overlays.gradients(*given), level)
+
+
+def strength(*given: Any) -> Floats:
+    return overlays.strength(overlays.gradients(*given))
 
 
 def step(column: int = 20, shape: tuple[int, int] = (40, 48)) -> tuple[Floats, NDArray[np.bool_]]:
@@ -84,9 +90,9 @@ def test_edges_of_two_pictures_compare_by_one_level() -> None:
     image, valid = step()
     faint = image * 0.05
     limits = np.array([[0.0, 100.0]], np.float32)
-    level = overlays.edge_level(image, valid, 1.0, limits)
+    level = overlays.edge_level(overlays.gradients(image, valid, 1.0, limits))
     assert edges(faint, valid, 1.0).max() > 0.5
-    assert edges(faint, valid, 1.0, limits, level).max() == 0
+    assert edges(faint, valid, 1.0, limits, level=level).max() == 0
 
 
 def test_blurs_bring_the_reference_to_the_resolution_of_the_sensor() -> None:
@@ -161,7 +167,7 @@ class Folder:
     def __init__(self, root: Path, size: int) -> None:
         self.size = size
         self.job: Job = make_job(root, SPEC)
-        self.gallery = Gallery(root / "pictures")
+        self.images = Images(self.job, {})
 
     def stack(self, scale: str, scene: str, rgb: Floats, m: Floats) -> None:
         data = np.stack([rgb, rgb, rgb, m, m]).astype(np.uint16)
@@ -173,11 +179,12 @@ class Folder:
             work.digest = "d"
         Manifest("stack", {scene: work.committed()}).write(self.job.results / f"stacks/{scale}/{scene}.json")
 
-    def draw(self, *rows: ShiftRow, scenes: tuple[str, ...] = ("s",)) -> list[Any]:
-        return draw_overlays(self.job, rows, dict.fromkeys(scenes, (self.size, self.size)), self.gallery)
+    def draw(self, *rows: ShiftRow) -> list[Any]:
+        self.images.sizes = {"s": (self.size, self.size)}
+        return draw_overlays(self.images, rows)
 
     def picture(self, name: str) -> NDArray[np.int64]:
-        found = cv2.imread(str(self.gallery.folder / f"{name}.jpg"))
+        found = cv2.imread(str(self.images.folder / f"{name}.jpg"))
         assert found is not None
         return found[..., ::-1].astype(int)
 
@@ -204,11 +211,11 @@ def small(tmp_path: Path) -> Folder:
 
 
 def test_draw_overlays_shows_the_sensor_where_the_files_put_it_and_where_it_was_stacked(small: Folder) -> None:
-    (found,) = small.draw(row(pixel=2.0))
-    assert [picture.file for picture in found.pictures] == [
+    ((_, found),) = small.draw(row(pixel=2.0))
+    assert [picture.file for picture in found] == [
         "pictures/registration.s.m.before.jpg", "pictures/registration.s.m.after.jpg",
     ]  # fmt: skip
-    assert "The whole scene" in found.pictures[0].text
+    assert "The whole scene" in found[0].text
     after, before = small.picture("registration.s.m.after"), small.picture("registration.s.m.before")
     assert after.shape == (640, 640, 3)
     red, green, blue = np.moveaxis(after, 2, 0)
@@ -220,8 +227,8 @@ def test_draw_overlays_shows_the_sensor_where_the_files_put_it_and_where_it_was_
 @pytest.mark.parametrize("degrees", [-12.0, 20.0])
 def test_draw_overlays_turns_the_sensor_back(small: Folder, degrees: float) -> None:
     """The box's cyan edges lie where the motion puts them, not where the stack has them."""
-    (found,) = small.draw(row(pixel=2.0, turn=degrees))
-    assert found.pictures[0].file == "pictures/registration.s.m.before.jpg"
+    ((_, found),) = small.draw(row(pixel=2.0, turn=degrees))
+    assert found[0].file == "pictures/registration.s.m.before.jpg"
     before = small.picture("registration.s.m.before")
     cyan, lines = (before[..., 1] > 180) & (before[..., 0] < 90), (before[..., 0] > 180) & (before[..., 1] < 90)
     assert centre(cyan) - centre(lines) == pytest.approx(np.array([5.0, -3.0]) * 5, abs=6)
@@ -233,13 +240,13 @@ def test_draw_overlays_turns_the_sensor_back(small: Folder, degrees: float) -> N
 
 
 def test_draw_overlays_of_a_sensor_that_was_only_turned_is_two_pictures(small: Folder) -> None:
-    (found,) = small.draw(row(shift=(0.0, 0.0), turn=0.5))
-    assert len(found.pictures) == 2
+    ((_, found),) = small.draw(row(shift=(0.0, 0.0), turn=0.5))
+    assert len(found) == 2
 
 
 def test_draw_overlays_of_a_sensor_that_was_not_moved_is_one_picture(small: Folder) -> None:
-    (found,) = small.draw(row(shift=(0.0, 0.0), accepted=False, method="identity", confidence=0.1))
-    assert [picture.file for picture in found.pictures] == ["pictures/registration.s.m.after.jpg"]
+    ((_, found),) = small.draw(row(shift=(0.0, 0.0), accepted=False, method="identity", confidence=0.1))
+    assert [picture.file for picture in found] == ["pictures/registration.s.m.after.jpg"]
 
 
 def test_draw_overlays_of_a_shift_beyond_the_scene(small: Folder) -> None:
@@ -254,7 +261,7 @@ def test_draw_overlays_leaves_out_what_was_given_what_is_not_stacked_and_what_is
 ) -> None:
     given = [row(method="none"), row(method="given"), row(sensor="p"), row("elsewhere")]
     found = small.draw(*given, *[row() for _ in range(MOST + 2)])
-    assert [entry.row for entry in found] == [row()] * MOST
+    assert [shown for shown, _ in found] == [row()] * MOST
 
 
 def test_draw_overlays_looks_closer_where_both_sensors_have_edges(tmp_path: Path) -> None:
@@ -265,8 +272,8 @@ def test_draw_overlays_looks_closer_where_both_sensors_have_edges(tmp_path: Path
         places = [tuple(round(value * zoom) for value in box) for box in many]
         blank = boxes(side, *[(y, b, side - r, side - x) for y, b, x, r in places])  # which the sensor does not show
         folder.stack(scale, "s", np.maximum(blank, boxes(side, *places)), boxes(side, *places))
-    (found,) = folder.draw(row(pixel=6.0))
-    assert "A window of 640 x 640 pixels" in found.pictures[0].text
+    ((_, found),) = folder.draw(row(pixel=6.0))
+    assert "A window of 640 x 640 pixels" in found[0].text
     after = folder.picture("registration.s.m.after")
     white = (after > 200).all(axis=2)
     assert white.mean() > 0.005

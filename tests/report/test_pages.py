@@ -10,7 +10,7 @@ import pytest
 
 from rasterloom.registration.table import ShiftRow
 from rasterloom.report import pages
-from rasterloom.report.pages import Figure, MemberRow, Overlay, Picture, ScoreRow, Summary
+from rasterloom.report.pages import ClassRow, Figure, MemberRow, Picture
 
 VOID = {"meta", "img", "br", "link", "line", "polyline"}
 
@@ -42,12 +42,12 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def score(name: str = "tree", **changes: Any) -> ScoreRow:
+def score(name: str = "tree", **changes: Any) -> ClassRow:
     values: dict[str, Any] = {
         "name": name, "id": 5, "colour": "#00ff00", "held_out": 0.5, "out_of_fold": None, "held_out_scenes": 2,
         "out_of_fold_scenes": 0, "threshold": 0.4, "having": 1, "labelled": 3, "notes": ["a <note>"],
     }  # fmt: skip
-    return ScoreRow(**{**values, **changes})
+    return ClassRow(**{**values, **changes})
 
 
 def shift(scene: str = "s", **changes: Any) -> ShiftRow:
@@ -58,14 +58,14 @@ def shift(scene: str = "s", **changes: Any) -> ShiftRow:
     return ShiftRow(**{**values, **changes})
 
 
-def summary(**changes: Any) -> Summary:
+def index(**changes: Any) -> str:
     values: dict[str, Any] = {
-        "scenes": 3, "training": 2, "held_out": 1, "members": 1, "checkpoints": 1, "seconds": 10.0,
-        "mean_held_out": 0.5, "mean_out_of_fold": None, "scores": [score()], "covers": {}, "scenery": [],
-        "scenery_note": "None.", "sensors": [], "shifts": [], "checkpoints_table": [], "folds": [], "findings": [],
-        "versions": [("rasterloom", "1")], "recipe": "abc",
+        "scenes": 3, "training": 2, "held_out": 1, "mean_held_out": 0.5, "mean_out_of_fold": None,
+        "classes": [score()], "scenery": [], "scenery_note": "None.", "shifts": [], "overlays": [],
+        "overlay_legend": [], "checkpoints": [], "folds": [], "findings": [], "versions": [("rasterloom", "1")],
+        "recipe": "abc",
     }  # fmt: skip
-    return Summary(**{**values, **changes})
+    return pages.index_html(**{**values, **changes})
 
 
 FIGURE = Figure(
@@ -75,16 +75,8 @@ FIGURE = Figure(
 
 def test_examples_in_docstrings_hold() -> None:
     found = doctest.testmod(pages)
-    assert found.attempted >= 5
+    assert found.attempted >= 1
     assert found.failed == 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0.0 s"), (59.96, "1 min 00 s"), (3599.6, "1 h 00 min"), (200_000, "2 d 07 h"), (float("nan"), "–")],
-)
-def test_duration_of_edges(seconds: float, text: str) -> None:
-    assert pages.duration(seconds) == text
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [float("nan"), 1.0]])
@@ -99,7 +91,7 @@ def test_curve_points_of_many_values_are_averaged() -> None:
 
 def test_index_html_escapes_and_closes() -> None:
     shifts = [shift(f"s{index:02d}", fallback="<b>") for index in range(45)]
-    html = pages.index_html(summary(shifts=shifts, scenery=[FIGURE], covers={"tree": FIGURE}, folds=[("g", "n<o>te")]))
+    html = index(shifts=shifts, classes=[score(figures=[FIGURE])], scenery=[FIGURE], folds=[("g", "n<o>te")])
     tags = Tags(html)
     assert "a &lt;note&gt;" in html and "<b>" not in html and "n&lt;o&gt;te" in html
     assert "class-tree" in tags.ids and not tags.unnamed
@@ -110,7 +102,7 @@ def test_index_html_escapes_and_closes() -> None:
 
 def test_index_html_says_of_a_registration_what_was_tried() -> None:
     row = shift(accepted=False, method="group", against="4 scenes of <6010>", attempts="ecc: no <peak>", confidence=0.1)
-    html = pages.index_html(summary(shifts=[row, shift("t")]))
+    html = index(shifts=[row, shift("t")])
     Tags(html)
     assert "<summary>what was tried</summary>ecc: no &lt;peak&gt;</details>" in html
     assert "4 scenes of &lt;6010&gt;" in html and "0.13" in html
@@ -120,11 +112,11 @@ def test_index_html_says_of_a_registration_what_was_tried() -> None:
 def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> None:
     pictures = [Picture(f"pictures/{name}.jpg", name, 4, 4) for name in ("before", "after")]
     overlays = [
-        Overlay(shift("a", accepted=False, method="identity", fallback="no <peak>", confidence=0.1), pictures),
-        Overlay(shift("b", confidence=0.4), pictures),
-        Overlay(shift("c"), pictures),
+        (shift("a", accepted=False, method="identity", fallback="no <peak>", confidence=0.1), pictures),
+        (shift("b", confidence=0.4), pictures),
+        (shift("c"), pictures),
     ]
-    html = pages.index_html(summary(shifts=[shift()], overlays=overlays, overlay_legend=[("#ff0000", "reference")]))
+    html = index(shifts=[shift()], overlays=overlays, overlay_legend=[("#ff0000", "reference")])
     tags = Tags(html)
     assert [name for name in tags.ids if name.startswith("overlay-")] == ["overlay-a-m", "overlay-b-m", "overlay-c-m"]
     assert html.count("fell back</span>") == 1 and html.count("low confidence</span>") == 1
@@ -132,7 +124,7 @@ def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> 
 
 
 def test_index_html_of_nothing() -> None:
-    html = pages.index_html(summary(scores=[], scenes=0, mean_held_out=None))
+    html = index(classes=[], scenes=0, mean_held_out=None)
     Tags(html)
     assert "0 scenes predicted, 0 classes" in html
 
@@ -140,10 +132,10 @@ def test_index_html_of_nothing() -> None:
 def test_index_html_stays_light_with_many_checkpoints_and_scenes() -> None:
     loss = [float(index % 7) for index in range(200)]
     rows = [MemberRow(f"member{i}", "fold-0", ["tree"], "k" * 32, loss=loss) for i in range(150)]
-    html = pages.index_html(summary(checkpoints_table=rows, shifts=[shift()] * 5000, scores=[score()] * 10))
+    html = index(checkpoints=rows, shifts=[shift()] * 5000, classes=[score()] * 10)
     assert html.count("<polyline") == 150
     assert len(html.encode()) < 200_000
-    assert "<polyline" not in pages.index_html(summary(checkpoints_table=[*rows, rows[0]]))
+    assert "<polyline" not in index(checkpoints=[*rows, rows[0]])
 
 
 @pytest.mark.parametrize(
@@ -155,18 +147,14 @@ def test_index_html_stays_light_with_many_checkpoints_and_scenes() -> None:
     ],
 )
 def test_index_html_member_shows_what_was_recorded(row: MemberRow, cells: list[str]) -> None:
-    html = pages.index_html(summary(checkpoints_table=[row]))
+    html = index(checkpoints=[row])
     assert all(f'<td class="n">{cell}</td>' in html for cell in cells)
 
 
 def test_class_html_says_where_a_score_comes_from() -> None:
-    html = pages.class_html(
-        score(),
-        [FIGURE, Figure("t", "in-sample", 0.987, False, [])],
-        ["A note."],
-        ["tree", "pond"],
-        [("#123456", "outline")],
-    )
+    figures = [FIGURE, Figure("t", "in-sample", 0.987, False, [])]
+    row = score(figures=figures, choice=["A note."])
+    html = pages.class_html(row, ["tree", "pond"], [("#123456", "outline")])
     Tags(html)
     assert "Jaccard 0.250" in html and "Jaccard about 0.99" in html
     assert "1 true polygon, 2 predicted" in html
@@ -176,7 +164,8 @@ def test_class_html_says_where_a_score_comes_from() -> None:
 
 
 def test_class_html_without_score_shows_a_dash() -> None:
-    html = pages.class_html(score(held_out=None, threshold=None), [Figure("t", "held-out", None, True, [])], [], [])
+    row = score(held_out=None, threshold=None, figures=[Figure("t", "held-out", None, True, [])])
+    html = pages.class_html(row, [], [])
     assert "Jaccard –" in html and "None" not in html
 
 

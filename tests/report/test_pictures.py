@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import shapely
 
-from rasterloom.errors import InputError
 from rasterloom.report import pictures
 from rasterloom.report.pictures import Frame
 
@@ -26,11 +25,6 @@ UNIT = Frame(0, 0, 4, 4, 4, 4)
 def test_fitted_bounds_the_longer_side(size: tuple[int, int], picture: tuple[int, int]) -> None:
     frame = pictures.fitted(0, 0, *size)
     assert (frame.columns, frame.rows) == picture
-
-
-def test_fitted_empty_window_is_refused() -> None:
-    with pytest.raises(InputError, match="0 x 4"):
-        pictures.fitted(0, 0, 0, 4)
 
 
 def test_frame_matrix_maps_the_picture_corner_to_the_window_corner() -> None:

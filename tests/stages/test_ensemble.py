@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rasterloom.errors import StoreError
-from rasterloom.raster.means import finest, mean_bands
+from rasterloom.raster.means import finest, mean_strips
 from rasterloom.raster.planes import read_plane, write_plane
-from rasterloom.stages import ensemble
+from rasterloom.stages import ensemble, job_of
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -22,7 +22,7 @@ U8 = NDArray[np.uint8]
 
 
 def mean(members: list[U8], shape: tuple[int, int]) -> U8:
-    return np.concatenate(list(mean_bands(members, shape)))
+    return np.concatenate(list(mean_strips(members, shape)))
 
 
 def noise(shape: tuple[int, int], seed: int) -> U8:
@@ -34,17 +34,17 @@ def test_finest_has_most_pixels() -> None:
     assert finest([(4, 6), (6, 4)]) == (4, 6)
 
 
-def test_mean_bands_rounds_half_up() -> None:
+def test_mean_strips_rounds_half_up() -> None:
     members = [np.array([[0, 254, 1, 255]], np.uint8), np.array([[1, 255, 1, 255]], np.uint8)]
     np.testing.assert_array_equal(mean(members, (1, 4)), [[1, 255, 1, 255]])
 
 
-def test_mean_bands_of_many_full_members_stays_full() -> None:
+def test_mean_strips_of_many_full_members_stays_full() -> None:
     full = np.full((3, 2), 255, np.uint8)
     assert (mean([full] * 7, (3, 2)) == 255).all()
 
 
-def test_mean_bands_enlarges_as_opencv() -> None:
+def test_mean_strips_enlarges_as_opencv() -> None:
     coarse, fine = noise((37, 23), 1), noise((300, 95), 2)
     big = cv2.resize(coarse.astype(np.float32), (95, 300), interpolation=cv2.INTER_LINEAR)
     expected = (big + fine) / 2
@@ -55,7 +55,7 @@ def test_mean_bands_enlarges_as_opencv() -> None:
     np.testing.assert_array_equal(found[clear], np.round(expected[clear]))
 
 
-def test_mean_bands_keeps_centres() -> None:
+def test_mean_strips_keeps_centres() -> None:
     # A ramp over the scene is the same ramp on both grids: nothing shifts.
     coarse = (np.arange(8)[None, :] * 20 + 10).repeat(2, axis=0).astype(np.uint8)
     found = mean([coarse], (4, 16))
@@ -64,7 +64,7 @@ def test_mean_bands_keeps_centres() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99))
-def test_mean_bands_stays_within_the_members(h: int, w: int, height: int, width: int, seed: int) -> None:
+def test_mean_strips_stays_within_the_members(h: int, w: int, height: int, width: int, seed: int) -> None:
     shape = (max(h, height), max(w, width))
     member = noise((h, w), seed)
     found = mean([member], shape)
@@ -83,41 +83,41 @@ class Rows:
         return self.array[rows]
 
 
-def test_mean_bands_never_reads_a_member_whole() -> None:
+def test_mean_strips_never_reads_a_member_whole() -> None:
     fine, coarse = Rows(noise((2000, 3), 1)), Rows(noise((1500, 3), 2))
-    for band in mean_bands([fine, coarse], (2000, 3)):
+    for band in mean_strips([fine, coarse], (2000, 3)):
         assert band.shape[0] <= 256
     assert max(fine.most, coarse.most) <= 512
 
 
-def test_mean_bands_counts_a_member_where_it_is_valid_only() -> None:
+def test_mean_strips_counts_a_member_where_it_is_valid_only() -> None:
     """A coarse member without data on the left must not pull the edge of the fine one down."""
     fine, coarse = np.full((4, 8), 200, np.uint8), np.full((2, 4), 100, np.uint8)
     seen = np.full((2, 4), 255, np.uint8)
     coarse[:, :2] = seen[:, :2] = 0
-    found = np.concatenate(list(mean_bands([fine, coarse], (4, 8), [np.full((4, 8), 255, np.uint8), seen])))
+    found = np.concatenate(list(mean_strips([fine, coarse], (4, 8), [np.full((4, 8), 255, np.uint8), seen])))
     np.testing.assert_array_equal(found, np.repeat([[200, 200, 200, 200, 150, 150, 150, 150]], 4, axis=0))
 
 
-def test_mean_bands_is_zero_where_the_finest_grid_is_invalid() -> None:
+def test_mean_strips_is_zero_where_the_finest_grid_is_invalid() -> None:
     fine, coarse = np.full((4, 4), 200, np.uint8), np.full((2, 2), 100, np.uint8)
     seen = np.full((4, 4), 255, np.uint8)
     fine[0, 0] = seen[0, 0] = 0  # the coarse pixel there is valid
-    found = np.concatenate(list(mean_bands([coarse, fine], (4, 4), [np.full((2, 2), 255, np.uint8), seen])))
+    found = np.concatenate(list(mean_strips([coarse, fine], (4, 4), [np.full((2, 2), 255, np.uint8), seen])))
     expected = np.full((4, 4), 150)
     expected[0, 0] = 0
     np.testing.assert_array_equal(found, expected)
 
 
-def test_mean_bands_without_a_valid_member_is_zero() -> None:
+def test_mean_strips_without_a_valid_member_is_zero() -> None:
     nowhere = np.zeros((2, 2), np.uint8)
-    assert not np.concatenate(list(mean_bands([np.full((2, 2), 9, np.uint8)], (4, 4), [nowhere]))).any()
+    assert not np.concatenate(list(mean_strips([np.full((2, 2), 9, np.uint8)], (4, 4), [nowhere]))).any()
 
 
-def test_mean_bands_same_where_everything_is_valid() -> None:
+def test_mean_strips_same_where_everything_is_valid() -> None:
     members = [noise((300, 95), 1), noise((37, 23), 2), noise((700, 41), 3)]
     seen = [np.full(member.shape, 255, np.uint8) for member in members]
-    found = np.concatenate(list(mean_bands(members, (300, 95), seen)))
+    found = np.concatenate(list(mean_strips(members, (300, 95), seen)))
     np.testing.assert_array_equal(found, mean(members, (300, 95)))
 
 
@@ -153,7 +153,7 @@ def job_with(folder: Path, members: dict[str, dict[str, U8]], valid: dict[str, d
         "stage": "ensemble", "version": 1, "class": "trees", "batch": "b", "scenes": ["s", "t"], "reference": "rgb",
         "members": [{"name": name, "scale": {"name": name}} for name in members],
     }  # fmt: skip
-    return Job(spec, {}, folder, store)
+    return job_of(spec, {}, folder, store)
 
 
 def test_run_averages_each_scene(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from shapely.geometry import MultiPolygon, Point, box
 
 from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.errors import InputError, LabelError, MissingInputError
-from rasterloom.labels.files import transformed
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
-from rasterloom.raster.files import tiff_size
+from rasterloom.raster.files import raster_info
 from small_labels import SIZE, UTM, image, label_facts, mask_file, on_map, run_labels, sheet, vector_file
 
 TEST_DATA = os.environ.get("RASTERLOOM_TEST_DATA")
@@ -31,19 +31,20 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (3, 7, 5), (8, 7, 5)])
-def test_tiff_size_is_width_and_height(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_raster_info_has_width_and_height(tmp_path: Path, shape: tuple[int, ...]) -> None:
     photometric = "rgb" if shape[0] in (3, 8) else "minisblack"
     planar = "separate" if len(shape) == 3 else None
     tifffile.imwrite(tmp_path / "x.tif", np.zeros(shape, np.uint16), photometric=photometric, planarconfig=planar)
-    assert tiff_size(tmp_path / "x.tif") == (5, 7)
+    info = raster_info(tmp_path / "x.tif")
+    assert (info.width, info.height) == (5, 7)
 
 
-def test_tiff_size_errors(tmp_path: Path) -> None:
+def test_raster_info_errors(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError):
-        tiff_size(tmp_path / "none.tif")
+        raster_info(tmp_path / "none.tif")
     (tmp_path / "x.tif").write_text("not a TIFF")
     with pytest.raises(InputError, match=r"x\.tif"):
-        tiff_size(tmp_path / "x.tif")
+        raster_info(tmp_path / "x.tif")
 
 
 # The contest's tables -----------------------------------------------------------------------------------------------

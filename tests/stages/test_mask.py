@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Polygon, box, union_all
 
 from rasterloom.errors import LabelError
-from rasterloom.polygons.coverage import coverage, coverage_bands
+from rasterloom.polygons.coverage import coverage, coverage_strips
+from rasterloom.raster.grid import rows_of
 from rasterloom.raster.planes import read_plane, write_plane
-from rasterloom.stages import mask
+from rasterloom.stages import job_of, mask
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -62,15 +63,6 @@ def test_coverage_through_a_transform() -> None:
     np.testing.assert_array_equal(found, [[255, 255, 0], [0, 0, 0]])
 
 
-def test_coverage_transform_may_be_affine() -> None:
-    from affine import Affine
-
-    shapes = [box(0.2, 0.1, 3.4, 2.2)]
-    affine = coverage(shapes, (4, 4), Affine(1.1, 0.1, -0.2, 0.0, 0.9, 0.3))
-    rows = coverage(shapes, (4, 4), [[1.1, 0.1, -0.2], [0.0, 0.9, 0.3]])
-    np.testing.assert_array_equal(affine, rows)
-
-
 @pytest.mark.parametrize("supersample", [1, 4, 16, 20])
 def test_coverage_full_is_255(supersample: int) -> None:
     assert (coverage([box(-1, -1, 5, 5)], (3, 4), IDENTITY, supersample) == 255).all()
@@ -98,10 +90,10 @@ def test_coverage_area_is_that_of_the_union(found: list[tuple[float, float, floa
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(rectangles, max_size=3), st.integers(1, 7))
-def test_coverage_bands_do_not_change_it(found: list[tuple[float, float, float, float]], rows: int) -> None:
+def test_coverage_strips_do_not_change_it(found: list[tuple[float, float, float, float]], rows: int) -> None:
     boxes = [box(x, y, x + w, y + h) for x, y, w, h in found]
     whole = coverage(boxes, (11, 12), IDENTITY)
-    np.testing.assert_array_equal(np.concatenate(list(coverage_bands(boxes, (11, 12), IDENTITY, rows=rows))), whole)
+    np.testing.assert_array_equal(np.concatenate(list(coverage_strips(boxes, (11, 12), IDENTITY, rows=rows))), whole)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # the other tool's mask has none
@@ -112,7 +104,7 @@ def test_coverage_agrees_with_another_tool_on_atlanta() -> None:
     folder = atlanta()
     shapes = geopandas.read_file(folder / "geotiff_labels.geojson").geometry
     with rasterio.open(folder / "sample_geotiff.tif") as image:
-        transform = image.transform
+        transform = rows_of(image.transform)
     with rasterio.open(folder / "sample_fp_mask_from_geojson.tif") as theirs:
         expected = theirs.read(1) > 0
     exact = coverage(shapes, expected.shape, transform, supersample=1) >= 128
@@ -150,7 +142,7 @@ def make_job(folder: Path, classes: dict[str, list[Any]]) -> Job:
 
     store = Store(folder / "store")
     reference = {"width": 8, "height": 6, "gsd": None, "transform": None, "crs": None, "sensor": "rgb"}
-    text = json.dumps({"reference": reference})
+    text = json.dumps({"reference": reference, "sensors": {}})
     item = make_item(store, "register", "r", ".registration.json", lambda path: path.write_text(text))
     Manifest("register", {"s": item}).write(folder / "registration" / "s.json")
     for name, shapes in classes.items():
@@ -167,7 +159,7 @@ def make_job(folder: Path, classes: dict[str, list[Any]]) -> Job:
         "target": "both",
         "classes": list(classes),
     }
-    return Job(spec, {}, folder, store)
+    return job_of(spec, {}, folder, store)
 
 
 def test_run_unites_the_classes_of_a_target(tmp_path: Path) -> None:
@@ -186,7 +178,7 @@ def test_run_reuses_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     job = make_job(tmp_path, {"car": [box(0, 0, 2, 2)]})
     mask.run(job)
     first = Manifest.read(job.output)
-    monkeypatch.setattr(mask, "coverage_bands", lambda *_, **__: pytest.fail("computed again"))
+    monkeypatch.setattr(mask, "coverage_strips", lambda *_, **__: pytest.fail("computed again"))
     mask.run(job)
     assert Manifest.read(job.output) == first
 

@@ -19,18 +19,19 @@ from hypothesis import strategies as st
 from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
+from common import says
 from polygon_jobs import make_job, text_item
 from rasterloom.config.overlays import merge
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.stale import Walk
 from rasterloom.raster.grid import compose
-from rasterloom.registration.acquisition import settle
+from rasterloom.registration.acquisition import Registration, settled
 from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import read_table
-from rasterloom.stages import module_of, place
+from rasterloom.stages import job_of, module_of, place
 from rasterloom.store.digest import digest
 from rasterloom.store.folders import manifests_of
-from rasterloom.store.job import Job, placement_manifests
+from rasterloom.store.job import placement_manifests
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.tools.verify import find_faults
@@ -60,6 +61,14 @@ def registration(gsd: float | None = 0.31, **sensors: Table) -> Table:
     return {"reference": reference, "sensors": {"rgb": rgb, **sensors}}
 
 
+def settle(registrations: dict[str, Any], acquisition: str) -> dict[str, Registration]:
+    """All scenes of an acquisition, settled."""
+    return {
+        scene: settled(own, [other for name, other in registrations.items() if name != scene], acquisition)
+        for scene, own in registrations.items()
+    }
+
+
 def group(*shifts: tuple[float, float] | None, **changes: Any) -> dict[str, Table]:
     """Scenes a, b, ... with these shifts of the sensor `m`."""
     return {chr(97 + i): registration(m=sensor(shift, **changes)) for i, shift in enumerate(shifts)}
@@ -79,9 +88,7 @@ def test_settle_puts_a_scene_where_the_median_of_the_others_says() -> None:
     assert (m["shift"], m["matrix"]) == ([3.5, -2.0], [[0.25, 0.0, 0.875], [0.0, 0.25, -0.5]])
     assert (m["method"], m["accepted"], m["confidence"]) == ("group", False, 0.12)
     assert m["against"] == "3 scenes of 6010"
-    assert m["fallback"] == (
-        "no shift was found with confidence (0.12, 0.3 is needed): the median of 3 scenes of 6010 is used"
-    )
+    assert says(m["fallback"], "(0.12, 0.3 is needed) ... median of 3 scenes of 6010")
     assert found["d"]["sensors"]["rgb"] is scenes["d"]["sensors"]["rgb"]
 
 
@@ -99,20 +106,17 @@ def test_settle_keeps_the_reason_and_says_what_is_used_instead(said: str | None,
     scenes = group((3.0, -2.0), (3.0, -2.0), (3.0, -2.0), None)
     scenes["d"]["sensors"]["m"]["fallback"] = said
     found = settle(scenes, "6010")["d"]["sensors"]["m"]["fallback"]
-    assert found == f"{reason}: the median of 3 scenes of 6010 is used"
+    assert found.startswith(reason) and says(found, "median of 3 scenes of 6010") and "own place" not in found
 
 
 def test_settle_of_too_few_others_says_so() -> None:
     scenes = group((3.0, -2.0), None, None, (3.0, -2.0))
     found = settle(scenes, "6010")["b"]["sensors"]["m"]
     assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
-    assert found["fallback"] == (
-        f"{REFUSED}; 2 of the 3 other scenes of 6010 have an estimate, 3 are needed for a median"
-    )
+    assert found["fallback"].startswith(REFUSED)
+    assert says(found["fallback"], "2 of the 3 other scenes of 6010 ... 3 are needed")
     (one, two) = settle(group((3.0, -2.0), None), "6010").values()
-    assert two["sensors"]["m"]["fallback"].endswith(
-        "1 of the 1 other scenes of 6010 has an estimate, 3 are needed for a median"
-    )
+    assert says(two["sensors"]["m"]["fallback"], "1 of the 1 other scenes of 6010 ... 3 are needed")
     assert one["sensors"]["m"]["fallback"] is None
 
 
@@ -120,9 +124,7 @@ def test_settle_of_others_that_differ_says_so() -> None:
     scenes = group((0.0, 0.0), (9.0, 0.0), (-5.0, 0.0), None)
     found = settle(scenes, "6010")["d"]["sensors"]["m"]
     assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
-    assert found["fallback"].endswith(
-        "; the shifts of 3 other scenes of 6010 differ by 5.0 reference pixels, 4.0 are allowed"
-    )
+    assert says(found["fallback"], "3 other scenes of 6010 ... 5.0 reference pixels ... 4.0")
     coarse = {s: merge(r, {"sensors": {"m": {"pixel": 24.0}}}) for s, r in scenes.items()}
     assert settle(coarse, "6010")["d"]["sensors"]["m"]["method"] == "group"
 
@@ -146,7 +148,7 @@ def test_settle_of_turns_that_differ_says_so() -> None:
     scenes["lost"] = registration(m=sensor(None, motion="euclidean", pixel=0.5))
     m = settle(scenes, "6010")["lost"]["sensors"]["m"]
     assert m["method"] == "identity"
-    assert m["fallback"].endswith("other scenes of 6010 differ by 1.6 reference pixels, 0.5 are allowed")  # corners
+    assert says(m["fallback"], "other scenes of 6010 ... 1.6 reference pixels ... 0.5")  # corners
 
 
 def test_settle_leaves_a_scene_alone_as_it_is() -> None:
@@ -172,9 +174,8 @@ def test_settle_leaves_what_was_given_and_the_reference() -> None:
 
 def test_settle_of_a_sensor_that_some_scenes_lack() -> None:
     scenes = {"a": registration(), **group((1.0, 0.0)), "b": registration(), "c": registration(a=sensor(None))}
-    assert settle(scenes, "6010")["c"]["sensors"]["a"]["fallback"].endswith(
-        "0 of the 2 other scenes of 6010 have an estimate, 3 are needed for a median"
-    )
+    fallback = settle(scenes, "6010")["c"]["sensors"]["a"]["fallback"]
+    assert says(fallback, "0 of the 2 other scenes of 6010 ... 3 are needed")
 
 
 def test_settle_heeds_the_size_of_the_references_pixels_on_the_ground() -> None:
@@ -227,16 +228,12 @@ def place_all(folder: Path, scenes: dict[str, Table], name: str = "6010") -> dic
     return dict(Manifest.read(folder / f"placement/{name}.json").items)
 
 
-def test_run_takes_the_registrations_that_stay_as_they_are(tmp_path: Path) -> None:
+def test_run_leaves_registrations_with_an_estimate_as_they_are(tmp_path: Path) -> None:
     scenes = group((3.0, -2.0), (4.0, -2.5), (3.5, 8.0), None)
     write_all(tmp_path, scenes)
     items = place_all(tmp_path, scenes)
-    own = {scene: Manifest.read(tmp_path / f"registration/{scene}.json").items[scene] for scene in scenes}
-    assert {scene: items[scene] for scene in "abc"} == {scene: own[scene] for scene in "abc"}
-    assert items["d"].path == f"place/{items['d'].key}.registration.json"
-    assert [path.name for path in (tmp_path / "store/place").glob("*.registration.json")] == [
-        f"{items['d'].key}.registration.json"
-    ]
+    assert {scene: items[scene].digest for scene in "abc"} == {scene: digest(scenes[scene]) for scene in "abc"}
+    assert {item.path for item in items.values()} == {f"place/{item.key}.registration.json" for item in items.values()}
     for scene in scenes:
         link = json.loads((tmp_path / f"placement/{scene}.registration.json").read_text())
         assert link == settle(scenes, "6010")[scene]
@@ -256,19 +253,17 @@ def test_run_computes_again_what_other_estimates_change_alone(tmp_path: Path) ->
     write_all(tmp_path, scenes)
     after = place_all(tmp_path, scenes)
     assert {scene for scene in scenes if after[scene] != items[scene]} == {"a", "d", "e"}
-    assert len(list((tmp_path / "store/place").glob("*.registration.json"))) == 4
+    assert len(list((tmp_path / "store/place").glob("*.registration.json"))) == 5 + 1 + 3
 
 
-def test_placements_are_those_of_the_acquisition_or_the_scenes_own(tmp_path: Path) -> None:
+def test_items_of_a_placement_come_from_the_acquisitions_of_the_spec(tmp_path: Path) -> None:
     scenes = group((3.0, -2.0), (4.0, -2.0), (3.0, -2.0), None)
-    write_all(tmp_path, {**scenes, "z": registration(m=sensor(None))})
-    items = place_all(tmp_path, scenes)
-    spec = {"stage": "quality", "table": "registration", "acquisitions": {"6010": list(scenes)}}
-    found = make_job(tmp_path, spec).placements(["z", "d", "a"])
-    assert found["d"] == items["d"] and found["a"] == items["a"]
-    assert found["z"] == Manifest.read(tmp_path / "registration/z.json").items["z"]
-    assert placement_manifests(spec, ["z", "d", "a"]) == ["registration/z.json", "placement/6010.json"]
-    assert placement_manifests({}, ["d"]) == ["registration/d.json"]
+    alone = {"z": registration(m=sensor(None))}
+    write_all(tmp_path, {**scenes, **alone})
+    items = place_all(tmp_path, scenes) | place_all(tmp_path, alone, "z")
+    spec = {"stage": "quality", "table": "registration", "acquisitions": {"6010": list(scenes), "z": ["z"]}}
+    assert make_job(tmp_path, spec).items("placement", ["z", "d", "a"]) == {scene: items[scene] for scene in "zda"}
+    assert placement_manifests(spec) == ["placement/6010.json", "placement/z.json"]
 
 
 # With real jobs -----------------------------------------------------------------------------------------
@@ -302,13 +297,13 @@ def write_pair(folder: Path, scene: str, shift: tuple[int, int] | None) -> None:
 
 CONFIG: Table = {
     "sensors": {"rgb": {"reference": True}, "m": {"max_shift": 12.0}},
-    "inputs": {"all": ["rgb", "m"]},
+    "channels": {"all": ["rgb", "m"]},
     "scales": {"native": {}, "half": {"factor": 0.5}},
     "models": {"dots": {"kind": "forest"}},
     "statistics": "train",
     "validation": {"split": 0.8},
     "classes": {
-        "houses": {"id": 1, "members": [{"model": "dots", "input": "all", "scale": s} for s in ("native", "half")]}
+        "houses": {"id": 1, "members": [{"model": "dots", "channels": "all", "scale": s} for s in ("native", "half")]}
     },
 }
 STAGES = ("register", "place", "stack")
@@ -324,7 +319,7 @@ class Sheet:
         (folder / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
         rows = [f"{s}\tpredict\tdate1\t{s}.tif\t{s}_m.tif\t" for s in SCENES]
         rows.append("alone\ttrain\t\talone.tif\talone_m.tif\tnone.geojson")
-        (folder / "scenes.tsv").write_text("scene\tsplit\tgroup\trgb\tm\tlabels\n" + "\n".join(rows) + "\n")
+        (folder / "scenes.tsv").write_text("scene\tsplit\tacquisition\trgb\tm\tlabels\n" + "\n".join(rows) + "\n")
 
     @property
     def merged(self) -> Table:
@@ -342,7 +337,7 @@ class Sheet:
         before = {path: path.stat().st_mtime_ns for path in store.root.glob("*/*.json")}
         for stage in STAGES:
             for names in dag.jobs()[stage]:
-                module_of(stage).run(Job(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store))
+                module_of(stage).run(job_of(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store))
         new = [path for path in store.root.glob("*/*.json") if path not in before and "." not in path.stem]
         return Counter(path.parent.name for path in new if path.parent.name in STAGES)
 
@@ -359,7 +354,7 @@ class Sheet:
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Sheet:
     found = Sheet(tmp_path_factory.mktemp("sheet"))
-    assert found.run() == {"register": 5, "place": 1, "stack": 10}
+    assert found.run() == {"register": 5, "place": 5, "stack": 10}
     return found
 
 
@@ -372,19 +367,12 @@ def sheet(first: Sheet, tmp_path: Path) -> Sheet:
     return found
 
 
-def test_jobs_are_one_an_acquisition_of_several_scenes(first: Sheet) -> None:
+def test_jobs_are_one_per_acquisition(first: Sheet) -> None:
     dag = first.dag
-    assert dag.outputs()["place"] == ["placement/date1.json"]
+    assert dag.outputs()["place"] == ["placement/alone.json", "placement/date1.json"]
     assert dag.inputs("stack", scale="half", scene="d") == [f"{dag.results}/placement/date1.json"]
-    assert dag.inputs("stack", scale="half", scene="alone") == [f"{dag.results}/registration/alone.json"]
-    assert dag.spec("quality", table="registration")["acquisitions"] == {"date1": list(SCENES)}
-
-
-@pytest.mark.parametrize("method", ["none", {"shift": [1.0, 2.0]}])
-def test_jobs_are_none_where_nothing_is_estimated(first: Sheet, method: Any) -> None:
-    dag = Dag.load(merge(copy.deepcopy(first.merged), {"sensors": {"m": {"registration": method}}}))
-    assert dag.outputs()["place"] == []
-    assert dag.inputs("stack", scale="half", scene="d") == [f"{dag.results}/registration/d.json"]
+    assert dag.inputs("stack", scale="half", scene="alone") == [f"{dag.results}/placement/alone.json"]
+    assert dag.spec("quality", table="registration")["acquisitions"] == {"alone": ["alone"], "date1": list(SCENES)}
 
 
 def test_a_scene_that_shows_other_ground_is_put_where_its_group_says(first: Sheet) -> None:
@@ -392,7 +380,7 @@ def test_a_scene_that_shows_other_ground_is_put_where_its_group_says(first: Shee
     assert not own["accepted"] and own["shift"] == [0.0, 0.0]
     assert settled["method"] == "group"
     assert settled["shift"] == pytest.approx([3.0, -2.0], abs=0.3)
-    assert settled["fallback"].endswith(": the median of 3 scenes of date1 is used")
+    assert says(settled["fallback"], "median of 3 scenes of date1")
     record = next((first.folder / "results/stacks/half").glob("d.zarr.zip")).resolve().name.split(".")[0]
     made_of = json.loads((first.folder / f"results/store/stack/{record}.json").read_text())["inputs"]["sensors"]["m"]
     assert made_of["matrix"] == settled["matrix"]
@@ -401,15 +389,15 @@ def test_a_scene_that_shows_other_ground_is_put_where_its_group_says(first: Shee
 def test_the_tables_of_quality_say_so(sheet: Sheet) -> None:
     dag = sheet.dag
     spec = dag.spec("quality", table="registration")
-    module_of("quality").run(Job(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
+    module_of("quality").run(job_of(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
     rows = read_table(dag.results / "quality/registration.tsv")
     assert rows[0].scene == "d" and {row.scene for row in rows} == {*SCENES, "alone"}
     assert (rows[0].method, rows[0].accepted, rows[0].against) == ("group", False, "3 scenes of date1")
     spec = {**dag.spec("quality", table="inputs"), "labels": {}}
-    module_of("quality").run(Job(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
+    module_of("quality").run(job_of(json.loads(json.dumps(spec)), {}, dag.results, Store.of(dag.results)))
     text = (dag.results / "quality/inputs.tsv").read_text()
     (line,) = [line for line in text.splitlines() if "\tshift\t" in line]
-    assert line.startswith("d\tm\td_m.tif\tshift\t") and "the median of 3 scenes of date1 is used" in line
+    assert line.startswith("d\tm\td_m.tif\tshift\t") and "median of 3 scenes of date1" in line
 
 
 def test_nothing_is_stale_after_a_run(sheet: Sheet) -> None:
@@ -440,7 +428,7 @@ def test_another_shift_of_a_scene_reaches_those_that_lean_on_it(sheet: Sheet) ->
     }
     assert {place for stage, place, *_ in found if stage == "place"} == {"placement/a", "placement/d"}
     before = sheet.entry("placement/d.registration.json")
-    assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
+    assert sheet.run() == {"register": 1, "place": 2, "stack": 4}
     after = sheet.entry("placement/d.registration.json")
     assert before["shift"] != after["shift"] == pytest.approx([4.0, -2.0], abs=0.5)
 
@@ -451,7 +439,7 @@ def test_verify_names_every_manifest_of_a_damaged_registration(sheet: Sheet) -> 
     assert list(find_faults(store, list(manifests_of(results)))) == []
     items = Manifest.read(results / "placement/date1.json").items
     for scene, manifests in {
-        "a": ["placement/date1.json", "registration/a.json"],
+        "a": ["placement/date1.json"],
         "d": ["placement/date1.json"],
     }.items():
         path = store.root / items[scene].path
@@ -463,21 +451,18 @@ def test_verify_names_every_manifest_of_a_damaged_registration(sheet: Sheet) -> 
         path.write_bytes(content)
 
 
-def test_a_first_run_is_sure_of_stacks_and_not_of_placements(first: Sheet, tmp_path: Path) -> None:
+def test_a_first_run_is_sure_of_everything(first: Sheet, tmp_path: Path) -> None:
     merged = {**first.merged, "results": str(tmp_path / "new")}
     dag = Dag.load(merged)
     found = [entry for entry in Walk(dag, Store.of(dag.results), merged).stale() if entry.stage in STAGES]
     assert Counter((entry.stage, entry.certain) for entry in found) == {
-        ("register", True): 5, ("place", False): 4, ("stack", True): 10,
+        ("register", True): 5, ("place", True): 5, ("stack", True): 10,
     }  # fmt: skip
-    assert {entry.why for entry in found if entry.stage == "place"} == {
-        f"if registration/{scene} leaves a sensor without an estimate" for scene in SCENES
-    }
 
 
 def test_a_scene_more_in_the_acquisition_computes_its_own_and_the_median(sheet: Sheet) -> None:
     write_pair(sheet.folder, "e", (4, -1))
     with (sheet.folder / "scenes.tsv").open("a") as file:
         file.write("e\tpredict\tdate1\te.tif\te_m.tif\t\n")
-    assert sheet.run() == {"register": 1, "place": 1, "stack": 4}
-    assert sheet.entry("placement/d.registration.json")["fallback"].endswith("the median of 4 scenes of date1 is used")
+    assert sheet.run() == {"register": 1, "place": 2, "stack": 4}
+    assert "median of 4 scenes of date1" in sheet.entry("placement/d.registration.json")["fallback"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rasterloom.config.model import PredictionConfig
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.learning.device import Device
 from rasterloom.learning.inference import mean_forward
@@ -41,19 +41,19 @@ def run(tree: Tree, scenes: str, **changes: Any) -> dict[str, NDArray[np.uint8]]
 
 
 @pytest.mark.parametrize(
-    ("scene_id", "names", "final", "expected"),
+    ("scene_id", "names", "predict_with", "expected"),
     [
-        ("c", ["f0", "f1"], "holdout", ["f0", "f1"]),
-        ("a", ["f0", "f1"], "holdout", ["f1"]),
-        ("a", ["f0", "f1", "all"], "refit_all", ["f1"]),
-        ("b", ["f0", "f1"], "holdout", ["f0", "f1"]),
-        ("b", ["f0", "f1", "all"], "refit_all", ["f0", "f1"]),
-        ("new", ["f0", "f1"], "holdout", ["f0", "f1"]),
-        ("new", ["f0", "f1", "all"], "refit_all", ["all"]),
+        ("c", ["f0", "f1"], "folds", ["f0", "f1"]),
+        ("a", ["f0", "f1"], "folds", ["f1"]),
+        ("a", ["f0", "f1", "all"], "refit", ["f1"]),
+        ("b", ["f0", "f1"], "folds", ["f0", "f1"]),
+        ("b", ["f0", "f1", "all"], "refit", ["f0", "f1"]),
+        ("new", ["f0", "f1"], "folds", ["f0", "f1"]),
+        ("new", ["f0", "f1", "all"], "refit", ["all"]),
     ],
 )
-def test_checkpoints_of(scene_id: str, names: list[str], final: str, expected: list[str]) -> None:
-    assert checkpoints_of(scene_id, ["a", "b", "c"], FOLDS, names, final) == expected
+def test_checkpoints_of(scene_id: str, names: list[str], predict_with: str, expected: list[str]) -> None:
+    assert checkpoints_of(scene_id, ["a", "b", "c"], FOLDS, names, predict_with) == expected
 
 
 def test_inputs_ask_for_folds_only_where_scenes_are_labelled() -> None:
@@ -85,8 +85,8 @@ def test_run_is_out_of_fold_and_the_mean_elsewhere(tree: Tree) -> None:
     both = [run(tree, "d", folds=[fold])["d"].astype(int) for fold in ("fold-0", "fold-1")]
     assert np.abs(out["d"] - (both[0] + both[1]) / 2).max() <= 1.0
     assert not np.array_equal(both[0], both[1])
-    refitted = run(tree, "d", folds=["fold-0", "all"], final="refit_all")["d"]
-    assert np.array_equal(refitted, run(tree, "d", folds=["all"], final="refit_all")["d"])
+    refitted = run(tree, "d", folds=["fold-0", "all"], predict_with="refit")["d"]
+    assert np.array_equal(refitted, run(tree, "d", folds=["all"], predict_with="refit")["d"])
 
 
 def test_run_same_whatever_the_batch_of_scenes(tree: Tree) -> None:
@@ -134,9 +134,10 @@ def test_run_reuses_predictions_without_torch(tree: Tree) -> None:
     spec = tree.predict_job(["a", "d"], labelled=["a"]).spec
     code = (
         "import sys; from pathlib import Path\n"
-        "from rasterloom.store.job import Job; from rasterloom.store.store import Store\n"
+        "from rasterloom.stages import job_of; from rasterloom.store.store import Store\n"
         "from rasterloom.stages import predict\n"
-        f"results = Path({str(tree.results)!r}); predict.run(Job({spec!r}, {{}}, results, Store(results / 'store')))\n"
+        f"results = Path({str(tree.results)!r}); \n"
+        f"predict.run(job_of({spec!r}, {{}}, results, Store(results / 'store')))\n"
         "print(sorted({'torch', 'sklearn', 'zarr', 'cv2'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -160,7 +161,7 @@ def test_run_without_valid_ground_is_zero(tree: Tree) -> None:
 
 @pytest.mark.parametrize("kind", ["forest", "linear"])
 def test_run_pixel_models(tree: Tree, kind: str) -> None:
-    model = {"kind": kind, "samples": 400, **({"trees": 5, "depth": 4} if kind == "forest" else {})}
+    model = {"kind": kind, "samples": 400, **({"trees": 5, "max_depth": 4} if kind == "forest" else {})}
     pixel = {"model": model, "training": {"threads": 1, "seed": 0}, "member": kind}
     train.run(tree.train_job("fold-0", **pixel))
     job = tree.predict_job(["c"], labelled=["c"], folds=["fold-0"], model=model, member=kind, prediction={"threads": 1})
@@ -183,7 +184,7 @@ class Asymmetric:
 
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
-    prediction: Mapping[str, Any] = {"symmetries": symmetric, "precision": "float32"}
+    prediction = PredictionConfig(symmetries=symmetric, precision="float32")
     image = np.zeros((2, 1, 5, 5), np.float32)
     out = mean_forward([Asymmetric()], prediction, Device("cpu"))(image)
     low = 1 / (1 + np.exp(4))
@@ -198,5 +199,5 @@ def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
 
 def test_mean_forward_turns_back_what_it_turned() -> None:
     image = np.random.default_rng(0).normal(size=(1, 1, 6, 6)).astype(np.float32)
-    forward = mean_forward([lambda x: x[:, :1]], {"symmetries": True, "precision": "float32"}, Device("cpu"))
+    forward = mean_forward([lambda x: x[:, :1]], PredictionConfig(precision="float32"), Device("cpu"))
     assert np.allclose(forward(image)[0], 1 / (1 + np.exp(-image[0, 0])), atol=1e-6)

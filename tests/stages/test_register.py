@@ -11,6 +11,7 @@ import rasterio
 import tifffile
 from rasterio.transform import Affine
 
+from common import says
 from rasterloom.errors import InputError, StoreError
 from rasterloom.raster.georeference import apply
 from rasterloom.raster.resample import resample
@@ -19,8 +20,7 @@ from rasterloom.registration.confidence import ACCEPTED
 from rasterloom.registration.motions import rotation
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.scene import register_scene
-from rasterloom.stages import register
-from rasterloom.store.job import Job
+from rasterloom.stages import job_of, register
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 from rasterloom.tools.scenes.model import Scene
@@ -103,7 +103,7 @@ def test_generated_scene(scene: Scene, files: dict[str, Any]) -> None:
 
 
 def run(results: Path, spec: dict[str, Any], sources: dict[str, Any]) -> Item:
-    register.run(Job(spec, sources, results, Store.of(results)))
+    register.run(job_of(spec, sources, results, Store.of(results)))
     return Manifest.read(results / "registration" / f"{spec['scene']}.json").items[spec["scene"]]
 
 
@@ -139,8 +139,7 @@ def test_wrong_image_falls_back_to_the_files_own_place(scene: Scene, files: dict
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["m"]
     assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["confidence"] < ACCEPTED
     assert not entry["accepted"] and entry["matrix"] == entry["nominal"]
-    assert entry["fallback"].startswith("ecc: its confidence is")
-    assert entry["fallback"].endswith("the image is laid over the reference's as it is")
+    assert says(entry["fallback"], "ecc: ... confidence ... as it is")
 
 
 def test_a_shift_beyond_the_bound_is_not_used(scene: Scene, files: dict[str, Any]) -> None:
@@ -225,7 +224,7 @@ def test_a_georeferenced_sensor_without_a_shift_lies_where_its_files_say(tmp_pat
     entry = register_scene(spec, files, scans(files))["sensors"]["ir"]
     assert (entry["method"], entry["accepted"], entry["shift"]) == ("georeference", False, [0.0, 0.0])
     assert entry["matrix"] == [[0.25, 0.0, 7.5], [0.0, 0.25, 0.0]]
-    assert entry["fallback"].endswith("the georeference of the files is used")
+    assert "georeference" in entry["fallback"]
 
 
 def test_a_turned_sensor(scene: Scene, files: dict[str, Any], tmp_path: Path) -> None:

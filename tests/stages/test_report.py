@@ -17,14 +17,13 @@ import zarr
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.polygons.scores import COLUMNS
 from rasterloom.registration.table import ShiftRow
 from rasterloom.registration.table import table as shifts_table
 from rasterloom.report.findings import Finding
 from rasterloom.report.findings import table as findings_table
-from rasterloom.stages import report
-from rasterloom.store.job import Job
+from rasterloom.report.members import member_classes
+from rasterloom.stages import job_of, report
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 
@@ -108,7 +107,7 @@ class Results:
                 name,
                 {"folds": {"fold-0": {"train": ["two"], "validation": ["one"]}}, "note": None},
             )
-        for member in report.member_classes(self.spec):
+        for member in member_classes(self.spec):
             for fold in self.spec["folds"]:
                 self.model(member, fold, options.get("history", "unet" in member))
         self.scores(options.get("scores", SCORES))
@@ -170,14 +169,15 @@ class Results:
         (self.root / "quality/inputs.tsv").write_text(findings_table([finding]))
 
     def run(self) -> str:
-        job = Job(self.spec, {}, self.root, self.store)
+        job = job_of(self.spec, {}, self.root, self.store)
         for path in report.inputs(self.spec):
             assert (self.root / path).is_file(), path
         report.run(job)
         return job.output.read_text(encoding="utf-8")
 
-    def page(self, name: str) -> str:
-        return (self.root / "report" / f"class-{name}.html").read_text(encoding="utf-8")
+    def page(self, name: str = "") -> str:
+        """The page of a class, or the index."""
+        return (self.root / "report" / (f"class-{name}.html" if name else "index.html")).read_text(encoding="utf-8")
 
     def pictures(self) -> set[str]:
         folder = self.root / "report" / "pictures"
@@ -210,18 +210,25 @@ def local_links(html: str) -> list[str]:
     return list(re.findall(r'(?:href|src)="([^"#]+)"', html))
 
 
-def test_run_writes_pages_whose_links_lead_to_files(tmp_path: Path) -> None:
-    results = Results(tmp_path, make_spec()).fill()
-    index = results.run()
-    for html in (index, results.page("house"), results.page("pond")):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Results whose report is written; look, and change nothing."""
+    results = Results(tmp_path_factory.mktemp("finished"), make_spec()).fill()
+    results.run()
+    return results
+
+
+def test_run_writes_pages_whose_links_lead_to_files(finished: Results) -> None:
+    index = finished.page()
+    for html in (index, finished.page("house"), finished.page("pond")):
         for link in local_links(html):
-            assert (tmp_path / "report" / link).is_file(), link
+            assert (finished.root / "report" / link).is_file(), link
         assert "http" not in html and "<script" not in html
     assert len(index) < 200_000
 
 
-def test_run_index_has_scores_registrations_members_and_provenance(tmp_path: Path) -> None:
-    index = Results(tmp_path, make_spec()).fill().run()
+def test_run_index_has_scores_registrations_members_and_provenance(finished: Results) -> None:
+    index = finished.page()
     assert "0.333" in index and "1.000" in index and "0.900" in index
     assert "0.398" in index  # 101.5 / 255
     assert "tuned on 1 scene only" in index and "no truth to score against" in index
@@ -233,21 +240,17 @@ def test_run_index_has_scores_registrations_members_and_provenance(tmp_path: Pat
     assert '<tr id="class-house">' in index
 
 
-def test_run_class_page_shows_held_out_then_out_of_fold_then_in_sample(tmp_path: Path) -> None:
-    results = Results(tmp_path, make_spec()).fill()
-    results.run()
-    page = results.page("house")
+def test_run_class_page_shows_held_out_then_out_of_fold_then_in_sample(finished: Results) -> None:
+    page = finished.page("house")
     assert re.findall(r"<h3>(\w+)</h3>", page) == ["held", "one", "two"]
     assert re.findall(r'class="part ([\w-]+)"', page) == ["held-out", "out-of-fold", "in-sample"]
     assert "Jaccard 0.333" in page
     assert "Jaccard about 0.50" in page
-    assert "No scored scene has a polygon" in results.page("pond")
+    assert "No scored scene has a polygon" in finished.page("pond")
 
 
-def test_run_pictures_show_right_wrong_and_missed(tmp_path: Path) -> None:
-    results = Results(tmp_path, make_spec()).fill()
-    results.run()
-    picture = cv2.imread(str(tmp_path / "report/pictures/house.held.errors.jpg"))[..., ::-1].astype(int)
+def test_run_pictures_show_right_wrong_and_missed(finished: Results) -> None:
+    picture = cv2.imread(str(finished.root / "report/pictures/house.held.errors.jpg"))[..., ::-1].astype(int)
     assert picture.shape == (512, 512, 3)
     middle = {
         name: picture[8 * y - 16 : 8 * y + 16, 112:144].mean(axis=(0, 1))
@@ -257,10 +260,9 @@ def test_run_pictures_show_right_wrong_and_missed(tmp_path: Path) -> None:
     assert np.abs(picture[:24] - 119).max() < 12  # invalid rows are grey, muted
 
 
-def test_run_shows_the_worst_registrations_before_and_after(tmp_path: Path) -> None:
-    results = Results(tmp_path, make_spec()).fill()
-    index = results.run()
-    shown = {name for name in results.pictures() if name.startswith("registration.")}
+def test_run_shows_the_worst_registrations_before_and_after(finished: Results) -> None:
+    index = finished.page()
+    shown = {name for name in finished.pictures() if name.startswith("registration.")}
     moved = {f"registration.{scene}.m.{when}.jpg" for scene in ("held", "one", "two") for when in ("before", "after")}
     assert shown == {"registration.new.m.after.jpg", *moved}
     places = [index.index(f'id="overlay-{scene}-m"') for scene in ("new", "held", "one", "two")]
@@ -283,9 +285,8 @@ def test_run_removes_stale_pictures_and_pages(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_run_twice_gives_equal_bytes(tmp_path: Path) -> None:
-    results = Results(tmp_path, make_spec()).fill()
-    assert results.run() == results.run()
+def test_run_twice_gives_equal_bytes(finished: Results) -> None:
+    assert finished.page() == finished.run()
 
 
 def test_run_without_truth_or_predictions(tmp_path: Path) -> None:
@@ -364,12 +365,3 @@ def test_inputs_ask_for_all_stacks_that_an_overlay_may_be_drawn_from() -> None:
     stacks = [path for path in report.inputs(spec) if path.startswith("stacks/")]
     assert stacks == sorted(f"stacks/f/{scene}.json" for scene in spec["scenes"])
     assert "quality/registration.tsv" in report.inputs(spec)
-
-
-def test_read_scores_of_another_table_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "score.tsv"
-    with pytest.raises(MissingInputError, match="stage `score`"):
-        report.read_scores(path)
-    path.write_text("a\tb\n1\t2\n")
-    with pytest.raises(StoreError, match=r"score\.tsv is not a table of scores"):
-        report.read_scores(path)

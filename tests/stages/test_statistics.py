@@ -7,9 +7,8 @@ import pytest
 
 from rasterloom.errors import InputError
 from rasterloom.raster.scan import Moments
-from rasterloom.stages import statistics
+from rasterloom.stages import job_of, statistics
 from rasterloom.stages.statistics import merge_scenes
-from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 from registrations import write_registration
@@ -25,7 +24,7 @@ def moments(values: np.ndarray) -> list[Moments]:
 def run(results: Path, scenes: list[str], sensors: list[str]) -> dict[str, Item]:
     spec = {"stage": "statistics", "version": statistics.VERSION, "sensors": sensors, "scenes": scenes}
     assert statistics.inputs(spec) == [f"registration/{scene}.json" for scene in scenes]
-    statistics.run(Job(spec, {}, results, Store.of(results)))
+    statistics.run(job_of(spec, {}, results, Store.of(results)))
     return Manifest.read(results / "statistics" / "statistics.json").items
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
 from rasterloom.learning import checkpoint, training
 from rasterloom.learning.augment import Normalisation, TrainingScene
@@ -21,7 +22,7 @@ from rasterloom.learning.device import computing
 from rasterloom.learning.sampling import index_scene
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
-from rasterloom.learning.training import Trainer, TrainingRecipe
+from rasterloom.learning.training import Trainer
 from rasterloom.stages import train as stage
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
@@ -43,7 +44,7 @@ NORMALISATION = Normalisation(np.full(4, 510, np.float32), np.full(4, 25, np.flo
 
 
 def trained(
-    recipe: TrainingRecipe, state: dict[str, NDArray[Any]] | None = None, **options: Any
+    recipe: TrainingConfig, state: dict[str, NDArray[Any]] | None = None, **options: Any
 ) -> dict[str, NDArray[Any]]:
     with computing(recipe.threads):
         trainer = Trainer(recipe, MODEL, 4, "cpu")
@@ -56,8 +57,8 @@ def trained(
     return {**done.weights, "history": done.history}
 
 
-def recipe(**changes: Any) -> TrainingRecipe:
-    return TrainingRecipe.of({**TRAINING, **changes})
+def recipe(**changes: Any) -> TrainingConfig:
+    return TrainingConfig.model_validate({**TRAINING, **changes})
 
 
 # Pure functions ---------------------------------------------------------------------------------------------
@@ -246,11 +247,11 @@ def test_run_writes_checkpoint_and_manifest(tree: Tree) -> None:
 
 def test_run_reuses_the_checkpoint_without_torch(tree: Tree) -> None:
     code = (
-        "import json, sys; from pathlib import Path; from rasterloom.store.job import Job\n"
+        "import json, sys; from pathlib import Path; from rasterloom.stages import job_of\n"
         "from rasterloom.store.store import Store\n"
         "from rasterloom.stages import train\n"
         f"results = Path({str(tree.results)!r}); spec = json.loads({json.dumps(tree.train_job().spec)!r})\n"
-        "train.run(Job(spec, {}, results, Store(results / 'store')))\n"
+        "train.run(job_of(spec, {}, results, Store(results / 'store')))\n"
         "print(sorted({'torch', 'sklearn', 'zarr', 'cv2'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -424,3 +425,16 @@ def test_run_pixel_models(tree: Tree, model: dict[str, Any]) -> None:
     item = job.manifest("models/p/fold-1").items["fold-1"]
     tensors, _ = checkpoint.load_checkpoint(tree.store.open_path(item))
     assert {name.split(".")[0] for name in tensors} == {model["kind"], "normalisation"}
+
+
+def test_keys_hold_the_first_names_of_settings(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that gets another name trains nothing again."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(Job, "key", lambda _, recipe, inputs: asked.append(recipe) or "k" * 32)
+    forest = {"kind": "forest", "samples": 200, "trees": 3, "max_depth": 4}
+    for model in (MODEL, forest):
+        list(stage.wanted(tree.train_job(model=model)))
+    assert [recipe["model"] for recipe in asked] == [
+        {"kind": "unet", "maps": 4, "levels": 2, "convolutions": 1},
+        {"kind": "forest", "samples": 200, "trees": 3, "depth": 4},
+    ]

@@ -15,7 +15,7 @@ from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.outlines import outlines
 from rasterloom.polygons.record import polygons_of, table_digest
 from rasterloom.raster.planes import write_plane
-from rasterloom.stages import vectorise
+from rasterloom.stages import job_of, vectorise
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
@@ -104,7 +104,9 @@ def make_job(folder: Path, crs: str | None = "EPSG:32616", own: float | None = N
             work.digest = write_plane(work.path, "probability", image.shape, [image])
         items[scene] = work.committed()
         reference = {"width": 12, "height": 10, "transform": UTM, "crs": crs, "gsd": 0.5, "sensor": "rgb"}
-        registration = add(store, "register", f"r{scene}", ".registration.json", json.dumps({"reference": reference}))
+        registration = add(
+            store, "register", f"r{scene}", ".registration.json", json.dumps({"reference": reference, "sensors": {}})
+        )
         Manifest("register", {scene: registration}).write(folder / "registration" / f"{scene}.json")
     Manifest("ensemble", items).write(folder / "ensembles/house/b.json")
     tuned = {"threshold": 127.5, "scenes": {} if own is None else {"s": {"threshold": own}}}
@@ -114,7 +116,7 @@ def make_job(folder: Path, crs: str | None = "EPSG:32616", own: float | None = N
         "stage": "vectorise", "version": 1, "class": "house", "id": 1, "batch": "b", "scenes": ["s", "t"],
         "polygons": SETTINGS,
     }  # fmt: skip
-    return Job(spec, {}, folder, store)
+    return job_of(spec, {}, folder, store)
 
 
 def table(job: Job, scene: str) -> Any:

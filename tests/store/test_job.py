@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
+from rasterloom import stages
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.stages import STAGES
 from rasterloom.store.folders import manifests_of
 from rasterloom.store.job import (
-    OUTPUTS,
     Job,
     asked_digest,
     asked_path,
     batch_manifests,
     batches_of,
-    output_of,
     scene_manifests,
 )
 from rasterloom.store.manifest import Manifest
@@ -30,7 +29,8 @@ Put = Callable[..., Item]
 
 
 def job_of(results: Path, spec: dict[str, Any]) -> Job:
-    return Job({"stage": "vectorise", "version": 1, **spec}, {}, results, Store.of(results))
+    given = {"stage": "vectorise", "version": 1, "class": "trees", "batch": "b0", **spec}
+    return stages.job_of(given, {}, results, Store.of(results))
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,12 @@ def job_of(results: Path, spec: dict[str, Any]) -> Job:
     ids=lambda value: value["stage"] if isinstance(value, dict) else "",
 )
 def test_output_of(spec: dict[str, Any], path: str, results: Path) -> None:
-    assert output_of(spec) == path
-    assert Job(spec, {}, results, Store.of(results)).output == results / path
+    assert stages.output_of(spec) == path
+    assert stages.job_of(spec, {}, results, Store.of(results)).output == results / path
 
 
 def test_outputs_are_those_of_every_stage_and_differ() -> None:
-    assert tuple(OUTPUTS) == STAGES
-    assert len(set(OUTPUTS.values())) == len(OUTPUTS)
+    assert len({stages.module_of(stage).OUTPUT for stage in STAGES}) == len(STAGES)
 
 
 def test_manifest_paths() -> None:

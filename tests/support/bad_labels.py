@@ -1,212 +1,316 @@
-"""Bad labels: what is given, whether the run stops, and what is said; tests/whole/test_bad_labels.py makes each."""
+"""Bad labels: each goes through a label job of the class houses."""
 
 from __future__ import annotations
 
-from bad_inputs import BadInput
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas
+import rasterio
+import tifffile
+from rasterio.transform import Affine
+from shapely.geometry import MultiPolygon, Polygon, box
+
+from bad_inputs import BadInput, Make
+from rasterloom.dataset import Dataset, load_dataset
+from rasterloom.labels.files import transformed
+from rasterloom.raster.contest_grid import dstl_matrix
+from rasterloom.report.findings import class_findings, label_findings
+from rasterloom.stages.label import run
+from small_labels import NORTH_UP, SIZE, UTM, image, label_job_of, on_map, sheet
+
+Load = Callable[[Path], Dataset]
+
+GRID = (0.02, -0.01)
+
+
+def grid_units(*polygons: Any) -> str:
+    """Polygons in pixels as the contest writes them."""
+    (a, _, _), (_, e, _) = dstl_matrix(*GRID, *SIZE)
+    return str(MultiPolygon(transformed(list(polygons), [[1 / a, 0, 0], [0, 1 / e, 0]])).wkt)
+
+
+def contest(*rows: str | bytes, header: str = "ImageId,ClassType,MultipolygonWKT") -> Load:
+    """The contest's data of one scene `6010_1_2`, with these rows in the table of labels."""
+
+    def make(root: Path) -> Dataset:
+        (root / "three_band").mkdir()
+        data = np.zeros((3, SIZE[1], SIZE[0]), np.uint16)
+        tifffile.imwrite(root / "three_band/6010_1_2.tif", data, photometric="rgb", planarconfig="separate")
+        (root / "grid_sizes.csv").write_text(f",Xmax,Ymin\n6010_1_2,{GRID[0]},{GRID[1]}\n")
+        lines = [row if isinstance(row, bytes) else row.encode() for row in (header, *rows)]
+        (root / "train_wkt_v4.csv").write_bytes(b"\n".join(lines) + b"\n")
+        return load_dataset({"layout": "dstl", "root": str(root), "predict": []}, SENSORS, {"houses": 5, "roads": 3})
+
+    return make
+
+
+SENSORS = {"rgb": {"reference": True}}
+
+
+def wkt(text: str) -> Load:
+    """The contest's table with one geometry of houses."""
+    return contest(f'6010_1_2,5,"{text}"')
+
+
+def given(name: str, write: Callable[[Path], object], one: bool = True, georeferenced: bool = True) -> Load:
+    """A sheet of one scene `a` whose labels are in a file; `one`: of one class alone, else of houses and roads."""
+
+    def make(root: Path) -> Dataset:
+        image(root / "a.tif", *((UTM, NORTH_UP) if georeferenced else (None, None)))
+        write(root / name)
+        rows = ["scene|split|rgb|labels:houses" if one else "scene|split|rgb|labels", f"a|train|a.tif|{name}"]
+        return sheet(root, *rows, classes=("houses", "roads"))
+
+    return make
+
+
+def features(
+    *polygons: Any, classes: Sequence[Any] = (), crs: str | None = UTM, **columns: Any
+) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        table = {**({"class": list(classes)} if classes else {}), **columns}
+        geopandas.GeoDataFrame(table, geometry=list(polygons), crs=crs).to_file(path)
+
+    return write
+
+
+def text(content: str | bytes) -> Callable[[Path], object]:
+    data = content if isinstance(content, bytes) else content.encode()
+    return lambda path: path.write_bytes(data)
+
+
+def geojson(*geometries: Any) -> Callable[[Path], object]:
+    found = [{"type": "Feature", "properties": {}, "geometry": geometry} for geometry in geometries]
+    system = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}
+    return text(json.dumps({"type": "FeatureCollection", "crs": system, "features": found}))
+
+
+def without(*endings: str) -> Callable[[Path], None]:
+    """A Shapefile that lacks some of its parts."""
+
+    def write(path: Path) -> None:
+        features(*on_map(HOUSE), classes=["houses"])(path)
+        for ending in endings:
+            path.with_suffix(ending).unlink()
+
+    return write
+
+
+def cut_shapefile(path: Path) -> None:
+    features(*on_map(HOUSE))(path)
+    os.truncate(path, 110)
+
+
+def two_layers(path: Path) -> None:
+    frame = geopandas.GeoDataFrame(geometry=on_map(HOUSE), crs=UTM)
+    for layer in ("houses", "streets"):
+        frame.to_file(path, layer=layer)
+
+
+def mask(bands: int = 1, size: tuple[int, int] = SIZE, east: float = 0, plain: bool = False) -> Callable[[Path], None]:
+    """A mask of ones, `east` metres beside the image; `plain`: without georeference."""
+
+    def write(path: Path) -> None:
+        more = {} if plain else {"crs": UTM, "transform": Affine(0.5, 0, 500_000 + east, 0, -0.5, 4_000_000)}
+        with rasterio.open(path, "w", "GTiff", *size, bands, dtype="uint8", **more) as file:
+            file.write(np.ones((bands, size[1], size[0]), np.uint8))
+
+    return write
+
+
+HOUSE = box(2, 2, 6, 6)
+FAR = box(500, 500, 510, 510)
+BOW_TIE = Polygon([(2, 2), (6, 6), (6, 2), (2, 6)])
+ON_MAP = "POLYGON ((500001 3999999, 500003 3999999, 500003 3999997, 500001 3999999))"
+LINE = {"type": "LineString", "coordinates": [[500001, 3999999], [500002, 3999998]]}
+OPEN_RING = {"type": "Polygon", "coordinates": [[[500001, 3999999], [500003, 3999999]]]}
+
+
+def label(load: Load) -> Make:
+    """A label job of houses; it returns the findings of the quality table."""
+
+    def make(root: Path) -> list[str]:
+        dataset = load(root)
+        job = label_job_of(dataset, "houses", root / "results")
+        run(job)
+        ((scene, item),) = job.manifest("labels/houses").items.items()
+        facts, file = job.store.facts(item), dataset.label_files("houses")[scene]
+        found = [*label_findings(scene, "houses", file, facts), *class_findings({file: [facts]}, dataset.classes)]
+        return [f"{row.finding}: {row.detail}" for row in found]
+
+    return make
+
+
+def stops(name: str, given: str, load: Load, *says: str) -> BadInput:
+    return BadInput(name, given, says, label(load))
+
+
+def goes_on(name: str, given: str, load: Load, *says: str) -> BadInput:
+    return BadInput(name, given, says, label(load), stops=False)
+
+
+TABLE = ("{root}/train_wkt_v4.csv", "row 2", "scene 6010_1_2", "class houses")
+WKT = (*TABLE, "MULTIPOLYGON (((x y", "MULTIPOLYGON EMPTY", "mend the row")
+GPKG = ("{root}/l.gpkg", "scene a", "class houses")
+GEOJSON = ("{root}/l.geojson", "scene a", "class houses")
+SHP = ("{root}/l.shp", "scene a", "class houses")
+MASK = ("{root}/m.tif", "scene a", "class houses")
+CSV = "{root}/l.csv"
 
 # fmt: off
 CASES: list[BadInput] = [
-    BadInput("table without its header", "train_wkt_v4.csv begins with a row of labels", True,
-             "{root}/train_wkt_v4.csv begins with '6010_1_2,5,\"MULTIPOLYGON (((0.0063 -0.0022, 0.0063 -0.0066, "
-             "0.0021 -0.0066, 0.00'; a table of labels begins with the row ImageId,ClassType,MultipolygonWKT "
-             "and has these columns, separated by commas"),
-    BadInput("table cut off within a quote", "train_wkt_v4.csv ends within a geometry", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class 5): its quoted geometry does not end: the "
-             "file was cut off; get it again"),
-    BadInput("WKT cut off", "MULTIPOLYGON (((0.001 -0.001, 0.002", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): 'MULTIPOLYGON (((0.001 -0.001, "
-             "0.002' is not a WKT geometry (Expected number but encountered end of stream); it must read like "
-             "MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend the row, or get the file again"),
-    BadInput("WKT that is text", "a house, and another one", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): 'a house, and another one' is not "
-             "a WKT geometry ('a' is no type of geometry with straight edges); it must read like MULTIPOLYGON "
-             "(((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend the row, or get the file again"),
-    BadInput("WKT field that is empty", "train_wkt_v4.csv with the row 6010_1_2,5,", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): '' is not a WKT geometry (the "
-             "field is empty); it must read like MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend "
-             "the row, or get the file again"),
-    BadInput("WKT with NaN", "POLYGON ((0.001 -0.001, nan -0.001, ...))", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): a polygon has coordinates that are "
-             "not numbers: mend the file"),
-    BadInput("WKT with an infinite number", "POLYGON ((0.001 -0.001, inf -0.001, ...))", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): a polygon has coordinates that are "
-             "not numbers: mend the file"),
-    BadInput("WKT with a ring that is not closed",
-             "POLYGON ((0.001 -0.001, 0.002 -0.001, 0.002 -0.002))", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): 'POLYGON ((0.001 -0.001, 0.002 "
-             "-0.001, 0.002 -0.002))' is not a WKT geometry (Points of LinearRing do not form a closed "
-             "linestring); it must read like MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend the "
-             "row, or get the file again"),
-    BadInput("WKT with a NUL byte", "a geometry with a NUL byte in it", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): 'POLYGON EMPTY\\x00, or not' is not "
-             "a WKT geometry (a NUL byte in it); it must read like MULTIPOLYGON (((x y, x y, ...))) or "
-             "MULTIPOLYGON EMPTY: mend the row, or get the file again"),
-    BadInput("WKT that is not UTF-8", "a geometry with the byte 0xff in it", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): 'POLYGON � EMPTY' is not a WKT "
-             "geometry (Expected 'Z', 'M', 'ZM', 'EMPTY' or '(' but encountered : '�'); it must read like "
-             "MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend the row, or get the file again"),
-    BadInput("WKT of a point", "POINT (0.001 -0.001)", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): it holds a Point, polygons or "
-             "multipolygons are needed: buffer lines and points to the width of the objects, or remove them"),
-    BadInput("WKT of a line", "LINESTRING (0.001 -0.001, 0.002 -0.002)", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): it holds a LineString, polygons or "
-             "multipolygons are needed: buffer lines and points to the width of the objects, or remove them"),
-    BadInput("WKT of a curve", "CURVEPOLYGON ((0.001 -0.001, ...))", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): 'CURVEPOLYGON ((0.001 -0.001, "
-             "0.002 -0.001, 0.002 -0.002, 0.0' is not a WKT geometry ('CURVEPOLYGON' is no type of geometry "
-             "with straight edges); it must read like MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: "
-             "mend the row, or get the file again"),
-    BadInput("WKT nested without end", "GEOMETRYCOLLECTION (GEOMETRYCOLLECTION (..., 300,000 times", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): 'GEOMETRYCOLLECTION "
-             "(GEOMETRYCOLLECTION (GEOMETRYCOLLECTION (' is not a WKT geometry (nested more than 16 levels "
-             "deep); it must read like MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend the row, or "
-             "get the file again"),
-    BadInput("WKT with a coordinate system",
-             "SRID=4326;POLYGON ((0.001 -0.001, ...)) in train_wkt_v4.csv", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): SRID 4326 given, but coordinates "
-             "of the contest's tables are in the units of grid_sizes.csv: convert them and remove it; for "
-             "labels with a georeference use `dataset: {layout: sheet}`"),
-    BadInput("WKT with y upwards", "POLYGON ((0.001 0.001, ...)): in the contest's units y is negative", True,
-             "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class houses): none of its 1 polygons lies in the "
-             "scene: x runs from 0 to Xmax and y from 0 down to Ymin, here 0.02 and -0.01 (grid_sizes.csv); "
-             "correct the coordinates"),
-    BadInput("polygon that crosses itself", "a polygon whose edges cross, such as a bow tie", False,
-             "mended: 1 polygon crosses itself"),
-    BadInput("polygon without an area", "a polygon whose corners lie on one line", False,
-             "no-area: 1 polygon without an area"),
-    BadInput("polygon partly outside", "a polygon across the border of the image", False,
-             "clipped: 1 polygon reaches beyond the image"),
-    BadInput("one polygon outside", "two polygons, one of them beside the image", False,
-             "outside: 1 feature lies outside the image"),
-    BadInput("the same polygon twice", "MULTIPOLYGON of two equal polygons", False,
-             "duplicate: 1 polygon equals another"),
-    BadInput("polygon smaller than a pixel", "a polygon of half a pixel by half a pixel", False,
-             "tiny: 1 polygon below a pixel"),
-    BadInput("GEOMETRYCOLLECTION", "GEOMETRYCOLLECTION (POINT (...), POLYGON (...))", False,
-             "collection: 1 GEOMETRYCOLLECTION, 1 point or line in it left out"),
-    BadInput("polygon with heights", "POLYGON Z ((0.001 -0.001 9, ...))", False,
-             "third-coordinate: 1 geometry with heights"),
-    BadInput("the same scene and class twice",
-             "two rows of train_wkt_v4.csv with the same ImageId and ClassType", False,
-             "duplicate-row: 2 rows of this scene and class"),
-    BadInput("class number that nobody configured",
-             "train_wkt_v4.csv with rows of ClassType 12; the configuration has 3 and 5", False,
-             "unknown-class: class numbers 12"),
-    BadInput("vector file that is text", "l.gpkg holds the words houses, houses", True,
-             "{root}/l.gpkg cannot be read as a vector file (no format of vectors has such a content): open it "
-             "in QGIS to check, and export it again"),
-    BadInput("vector file without a byte", "l.geojson of 0 bytes", True,
-             "{root}/l.geojson cannot be read as a vector file (it has no bytes): get it again; where nothing "
-             "is to be found, give a file of no features"),
-    BadInput("vector file with several layers", "l.gpkg with the layers houses and streets", True,
-             "{root}/l.gpkg has 2 layers (houses, streets): put the one with the labels into a file of its own, "
-             "for example `ogr2ogr labels.gpkg l.gpkg houses`, and name that"),
-    BadInput("vector file without a coordinate system",
-             "l.gpkg without one, over an image that has one", True,
-             "{root}/l.gpkg (scene a, class houses): the file names no coordinate system and the image has one: "
-             "set it, for example in QGIS (Layer > Set CRS, then export)"),
-    BadInput("vector file of another place", "l.gpkg whose only polygon is far from the image", True,
-             "{root}/l.gpkg (scene a, class houses): none of its 1 features lies in the scene, and no other "
-             "scene uses the file: give the scene's own file, correct the coordinate system that the file "
-             "names, or give an empty file where nothing is to be found"),
-    BadInput("vector file of lines", "l.geojson with a LineString", True,
-             "{root}/l.geojson (scene a, class houses): it holds a LineString, polygons or multipolygons are "
-             "needed: buffer lines and points to the width of the objects, or remove them"),
-    BadInput("vector file at negative y", "polygons at y -6 to -2 over an image without georeference", True,
-             "{root}/l.gpkg (scene a, class houses): the image has no georeference, so coordinates are pixels "
-             "(x 0 to 20 right, y 0 to 10 down), and no feature lies there: x 2 to 6, y -6 to -2: give pixel "
-             "coordinates. QGIS draws such an image at negative y: change the sign of y."),
-    BadInput("GeoJSON with a ring of two points", "l.geojson with a polygon of two points", True,
-             "{root}/l.geojson cannot be read as a vector file (Points of LinearRing do not form a closed "
-             "linestring): open it in QGIS to check, or get it again"),
-    BadInput("GeoJSON with nothing but null geometries",
-             "l.geojson with two features whose geometry is null", True,
-             "{root}/l.geojson (scene a, class houses): none of its 2 features has a geometry that can be read: "
-             "the file may be damaged; open it in QGIS to check, or give a file of no features where nothing is "
-             "to be found"),
-    BadInput("GeoJSON of no features", "l.geojson with \"features\": []: the class is not in the scene", False,
-             ""),
-    BadInput("Shapefile without .shx", "l.shp and l.dbf alone", True,
-             "{root}/l.shp cannot be read as a vector file (l.shx is not beside it): a Shapefile is .shp, .shx "
-             "and .dbf together, and .prj for its coordinate system: copy all of them"),
-    BadInput("Shapefile without .prj", "l.shp, l.shx and l.dbf alone", True,
-             "{root}/l.shp (scene a, class houses): the file names no coordinate system and the image has one: "
-             "set it, for example in QGIS (Layer > Set CRS, then export)"),
-    BadInput("Shapefile without .dbf",
-             "l.shp, l.shx and l.prj alone, in the column labels of several classes", True,
-             "{root}/l.shp (scene a, class houses): no property `class` says which class a feature is of "
-             "(properties: none): add it, or name the file in the sheet's column labels:houses"),
-    BadInput("Shapefile that was cut off", "l.shp without its end", True,
-             "{root}/l.shp (scene a, class houses): none of its 1 features has a geometry that can be read: the "
-             "file may be damaged; open it in QGIS to check, or give a file of no features where nothing is to "
-             "be found"),
-    BadInput("Parquet without geometries", "l.parquet of numbers", True,
-             "{root}/l.parquet cannot be read as a vector file (a Parquet file without geometries): give "
-             "GeoParquet, as geopandas' `to_parquet` writes it"),
-    BadInput("no property class",
-             "l.gpkg with the property kind_of, in the column labels of several classes", True,
-             "{root}/l.gpkg (scene a, class houses): no property `class` says which class a feature is of "
-             "(properties: kind_of): add it, or name the file in the sheet's column labels:houses"),
-    BadInput("property Class for class",
-             "l.gpkg with the property Class, in the column labels of several classes", True,
-             "{root}/l.gpkg (scene a, class houses): no property `class` says which class a feature is of "
-             "(properties: Class): rename `Class` to `class`, or name the file in the sheet's column "
-             "labels:houses"),
-    BadInput("misspelt class", "class House; the configuration has houses", True,
-             "{root}/l.gpkg (scene a, class houses): class 'House' is not a class of the configuration; did you "
-             "mean 'houses'?: correct the property `class`, or add the class"),
-    BadInput("no feature of a configured class",
-             "class lake alone; the configuration has houses and roads", True,
-             "{root}/l.gpkg (scene a, class houses): class 'lake' is not a class of the configuration; valid "
-             "are houses, roads: correct the property `class`, or add the class"),
-    BadInput("some features of other classes",
-             "classes houses and lake; the configuration has houses and roads", False,
-             "unknown-class: classes 'lake'"),
-    BadInput("some features without a geometry", "l.gpkg with a polygon and a feature without one", False,
-             "empty: 1 feature without a geometry"),
-    BadInput("WKT table without a byte", "l.csv of 0 bytes", True,
-             "{root}/l.csv has no header: a table of labels begins with a row such as class,WKT (that row "
-             "alone, where nothing is to be found)"),
-    BadInput("WKT table without a geometry", "l.csv with the columns class, x, y", True,
-             "{root}/l.csv has no geometry (its columns: class, x, y): call the column of geometries WKT"),
-    BadInput("WKT table with unquoted geometries",
-             "l.csv with the row houses,POLYGON ((500001 3999999, ...))", True,
-             "{root}/l.csv, row 2: it has 5 cells and the header 2: put a geometry that holds the separator in "
-             "quotes, and give every column a cell"),
-    BadInput("WKT table cut off within a quote", "l.csv ends within a geometry", True,
-             "{root}/l.csv, row 2: a quote that begins with b'POLYGON ((500001 3999999, 500003 3999999' does "
-             "not end: close it; if the file was cut off, get it again"),
-    BadInput("WKT table that is not UTF-8", "l.csv in Latin-1", True,
-             "{root}/l.csv, row 2: byte 0xe4 is not UTF-8: save the table as UTF-8 text"),
-    BadInput("WKT table with text after a quote", "l.csv with the row houses,\"POLYGON (...)\" and", True,
-             "{root}/l.csv, row 2: b' and' follows a closing quote: double the quotes within a cell"),
-    BadInput("WKT table with a broken geometry", "l.csv with the row houses;POLYGON ((1 2, 3", True,
-             "{root}/l.csv, row 2: 'POLYGON ((1 2, 3' is not a WKT geometry (Expected number but encountered "
-             "end of stream); it must read like MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY: mend "
-             "the row, or get the file again"),
-    BadInput("WKT table of two coordinate systems",
-             "l.csv with SRID=32631;POLYGON (...) in one row and SRID=4326;POLYGON (...) in another", True,
-             "{root}/l.csv, row 3: SRID 4326 given, and 32631 in another row (row 2): bring all rows to one "
-             "coordinate system"),
-    BadInput("WKT table with an unknown coordinate system", "l.csv with SRID=99999999;POLYGON (...)", True,
-             "{root}/l.csv, row 2: SRID 99999999 is not an EPSG number: correct it"),
-    BadInput("mask of another size",
-             "m.tif of 5 x 4 pixels without georeference, over an image of 20 x 10", True,
-             "{root}/m.tif (scene a, class houses): the mask has 5 x 4 pixels and the reference image 20 x 10: "
-             "give it the same size, or a georeference to both"),
-    BadInput("mask of three bands", "m.tif in red, green and blue", True,
-             "{root}/m.tif (scene a, class houses): it has 3 bands; choose one, as m.tif[1]"),
-    BadInput("mask of another place", "m.tif that lies a kilometre from the image", True,
-             "{root}/m.tif (scene a, class houses): the mask shows another place than the image, and no other "
-             "scene uses the file: give the scene's own file, correct the coordinate system that the file "
-             "names, or give an empty file where nothing is to be found"),
-    BadInput("mask of a part of the image", "m.tif that shows three quarters of the image", False,
-             "clipped: 1 polygon reaches beyond the image; part: the mask shows 75 % of the image"),
-    BadInput("mask that is text", "m.tif holds the word houses", True,
-             "{root}/m.tif (scene a, class houses): it cannot be read as a raster (no format of images has such "
-             "a content): check the file, or get it again"),
-    BadInput("mask in the column of several classes", "m.tif in the column labels", True,
-             "{root}/m.tif (scene a, class houses): a raster mask shows one class: name it in the sheet's "
-             "column labels:houses, and leave the column labels to vector files"),
+    stops("table without its header", "train_wkt_v4.csv begins with a row of labels",
+          contest(header=f'6010_1_2,5,"{grid_units(HOUSE)}"'), "{root}/train_wkt_v4.csv", "'6010_1_2,5,",
+          "ImageId,ClassType,MultipolygonWKT"),
+    stops("table cut off within a quote", "train_wkt_v4.csv ends within a geometry",
+          contest('6010_1_2,5,"MULTIPOLYGON (((0 0, 1'), "{root}/train_wkt_v4.csv", "row 2", "scene 6010_1_2",
+          "class 5", "cut off", "get it again"),
+    stops("WKT cut off", "MULTIPOLYGON (((0.001 -0.001, 0.002", wkt("MULTIPOLYGON (((0.001 -0.001, 0.002"), *WKT,
+          "'MULTIPOLYGON (((0.001 -0.001, 0.002'"),
+    stops("WKT that is text", "a house, and another one", wkt("a house, and another one"), *WKT,
+          "'a house, and another one'"),
+    stops("WKT field that is empty", "train_wkt_v4.csv with the row 6010_1_2,5,", contest("6010_1_2,5,"), *WKT, "''",
+          "empty"),
+    stops("WKT with NaN", "POLYGON ((0.001 -0.001, nan -0.001, ...))",
+          wkt("POLYGON ((0.001 -0.001, nan -0.001, 0.002 -0.002, 0.001 -0.001))"), *TABLE, "not numbers",
+          "mend the file"),
+    stops("WKT with an infinite number", "POLYGON ((0.001 -0.001, inf -0.001, ...))",
+          wkt("POLYGON ((0.001 -0.001, inf -0.001, 0.002 -0.002, 0.001 -0.001))"), *TABLE, "not numbers",
+          "mend the file"),
+    stops("WKT with a ring that is not closed", "POLYGON ((0.001 -0.001, 0.002 -0.001, 0.002 -0.002))",
+          wkt("POLYGON ((0.001 -0.001, 0.002 -0.001, 0.002 -0.002))"), *WKT,
+          "'POLYGON ((0.001 -0.001, 0.002 -0.001, 0.002 -0.002))'"),
+    stops("WKT with a NUL byte", "a geometry with a NUL byte in it", contest(b'6010_1_2,5,"POLYGON EMPTY\0, or not"'),
+          *WKT, r"'POLYGON EMPTY\x00, or not'", "NUL"),
+    stops("WKT that is not UTF-8", "a geometry with the byte 0xff in it", contest(b'6010_1_2,5,"POLYGON \xff EMPTY"'),
+          *WKT, "'POLYGON � EMPTY'"),
+    stops("WKT of a point", "POINT (0.001 -0.001)", wkt("POINT (0.001 -0.001)"), *TABLE, "a Point", "buffer"),
+    stops("WKT of a line", "LINESTRING (0.001 -0.001, 0.002 -0.002)", wkt("LINESTRING (0.001 -0.001, 0.002 -0.002)"),
+          *TABLE, "a LineString", "buffer"),
+    stops("WKT of a curve", "CURVEPOLYGON ((0.001 -0.001, ...))",
+          wkt("CURVEPOLYGON ((0.001 -0.001, 0.002 -0.001, 0.002 -0.002, 0.001 -0.001))"), *WKT, "'CURVEPOLYGON ((0.001",
+          "straight"),
+    stops("WKT nested without end", "GEOMETRYCOLLECTION (GEOMETRYCOLLECTION (..., 300,000 times",
+          wkt("GEOMETRYCOLLECTION (" * 300_000), *WKT, "'GEOMETRYCOLLECTION (GEOMETRYCOLLECTION (", "16 levels"),
+    stops("WKT with a coordinate system", "SRID=4326;POLYGON ((0.001 -0.001, ...)) in train_wkt_v4.csv",
+          wkt("SRID=4326;POLYGON ((0.001 -0.001, 0.002 -0.001, 0.002 -0.002, 0.001 -0.001))"), *TABLE, "SRID 4326",
+          "grid_sizes.csv", "layout: sheet"),
+    stops("WKT with y upwards", "POLYGON ((0.001 0.001, ...)): in the contest's units y is negative",
+          wkt("POLYGON ((0.001 0.001, 0.002 0.001, 0.002 0.002, 0.001 0.001))"), *TABLE, "1 polygon", "0.02 and -0.01",
+          "grid_sizes.csv", "correct"),
+    goes_on("polygon that crosses itself", "a polygon whose edges cross, such as a bow tie", wkt(grid_units(BOW_TIE)),
+            "mended: 1 polygon"),
+    goes_on("polygon without an area", "a polygon whose corners lie on one line",
+            wkt(grid_units(HOUSE, Polygon([(1, 1), (2, 2), (3, 3)]))), "no-area: 1 polygon"),
+    goes_on("polygon partly outside", "a polygon across the border of the image", wkt(grid_units(box(15, 5, 25, 8))),
+            "clipped: 1 polygon"),
+    goes_on("one polygon outside", "two polygons, one of them beside the image", wkt(grid_units(HOUSE, FAR)),
+            "outside: 1 feature"),
+    goes_on("the same polygon twice", "MULTIPOLYGON of two equal polygons", wkt(grid_units(HOUSE, HOUSE)),
+            "duplicate: 1 polygon"),
+    goes_on("polygon smaller than a pixel", "a polygon of half a pixel by half a pixel",
+            wkt(grid_units(HOUSE, box(1, 1, 1.5, 1.5))), "tiny: 1 polygon"),
+    goes_on("GEOMETRYCOLLECTION", "GEOMETRYCOLLECTION (POINT (...), POLYGON (...))",
+            wkt("GEOMETRYCOLLECTION (POINT (0.001 -0.001), "
+                "POLYGON ((0.001 -0.001, 0.005 -0.001, 0.005 -0.005, 0.001 -0.001)))"),
+            "collection: 1 GEOMETRYCOLLECTION", "1 point or line"),
+    goes_on("polygon with heights", "POLYGON Z ((0.001 -0.001 9, ...))",
+            wkt("POLYGON Z ((0.001 -0.001 9, 0.005 -0.001 9, 0.005 -0.005 9, 0.001 -0.001 9))"),
+            "third-coordinate: 1 geometry"),
+    goes_on("the same scene and class twice", "two rows of train_wkt_v4.csv with the same ImageId and ClassType",
+            contest(*[f'6010_1_2,5,"{grid_units(b)}"' for b in (HOUSE, box(9, 2, 11, 6))]), "duplicate-row: 2 rows"),
+    goes_on("class number that nobody configured",
+            "train_wkt_v4.csv with rows of ClassType 12; the configuration has 3 and 5",
+            contest("6010_1_2,5,MULTIPOLYGON EMPTY", "6010_1_2,12,POLYGON EMPTY"), "unknown-class:", "12"),
+    stops("vector file that is text", "l.gpkg holds the words houses, houses", given("l.gpkg", text("houses, houses")),
+          "{root}/l.gpkg", "vector file", "QGIS", "export"),
+    stops("vector file without a byte", "l.geojson of 0 bytes", given("l.geojson", text("")), "{root}/l.geojson",
+          "no bytes", "no features"),
+    stops("vector file with several layers", "l.gpkg with the layers houses and streets", given("l.gpkg", two_layers),
+          "{root}/l.gpkg", "houses, streets", "`ogr2ogr labels.gpkg l.gpkg houses`"),
+    stops("vector file without a coordinate system", "l.gpkg without one, over an image that has one",
+          given("l.gpkg", features(*on_map(HOUSE), crs=None)), *GPKG, "coordinate system", "Set CRS"),
+    stops("vector file of another place", "l.gpkg whose only polygon is far from the image",
+          given("l.gpkg", features(*on_map(FAR))), *GPKG, "1 feature", "no other scene", "coordinate system",
+          "empty file"),
+    stops("vector file of lines", "l.geojson with a LineString", given("l.geojson", geojson(LINE)), *GEOJSON,
+          "a LineString", "buffer"),
+    stops("vector file at negative y", "polygons at y -6 to -2 over an image without georeference",
+          given("l.gpkg", features(box(2, -6, 6, -2), crs=None), georeferenced=False), *GPKG, "x 0 to 20", "y 0 to 10",
+          "x 2 to 6", "y -6 to -2", "sign of y"),
+    stops("GeoJSON with a ring of two points", "l.geojson with a polygon of two points",
+          given("l.geojson", geojson(OPEN_RING)), "{root}/l.geojson", "vector file", "QGIS"),
+    stops("GeoJSON with nothing but null geometries", "l.geojson with two features whose geometry is null",
+          given("l.geojson", geojson(None, None)), *GEOJSON, "2 features", "geometry", "QGIS", "no features"),
+    goes_on("GeoJSON of no features", 'l.geojson with "features": []: the class is not in the scene',
+            given("l.geojson", geojson())),
+    stops("Shapefile without .shx", "l.shp and l.dbf alone", given("l.shp", without(".shx")), "{root}/l.shp",
+          "l.shx is not beside it", ".prj"),
+    stops("Shapefile without .prj", "l.shp, l.shx and l.dbf alone", given("l.shp", without(".prj")), *SHP,
+          "coordinate system", "Set CRS"),
+    stops("Shapefile without .dbf", "l.shp, l.shx and l.prj alone, in the column labels of several classes",
+          given("l.shp", without(".dbf"), one=False), *SHP, "`class`", "none", "labels:houses"),
+    stops("Shapefile that was cut off", "l.shp without its end", given("l.shp", cut_shapefile), *SHP, "1 feature",
+          "geometry", "QGIS", "no features"),
+    stops("Parquet without geometries", "l.parquet of numbers",
+          given("l.parquet", lambda path: pandas.DataFrame({"a": [1]}).to_parquet(path)), "{root}/l.parquet",
+          "without geometries", "`to_parquet`"),
+    stops("no property class", "l.gpkg with the property kind_of, in the column labels of several classes",
+          given("l.gpkg", features(*on_map(HOUSE), kind_of=["houses"]), one=False), *GPKG, "`class`", "kind_of",
+          "labels:houses"),
+    stops("property Class for class", "l.gpkg with the property Class, in the column labels of several classes",
+          given("l.gpkg", features(*on_map(HOUSE), Class=["houses"]), one=False), *GPKG, "rename `Class` to `class`",
+          "labels:houses"),
+    stops("misspelt class", "class House; the configuration has houses",
+          given("l.gpkg", features(*on_map(HOUSE, HOUSE), classes=["houses", "House"]), one=False), *GPKG, "'House'",
+          "did you mean 'houses'", "`class`"),
+    stops("no feature of a configured class", "class lake alone; the configuration has houses and roads",
+          given("l.gpkg", features(*on_map(HOUSE), classes=["lake"]), one=False), *GPKG, "'lake'", "houses, roads",
+          "`class`"),
+    goes_on("some features of other classes", "classes houses and lake; the configuration has houses and roads",
+            given("l.gpkg", features(*on_map(HOUSE, FAR), classes=["houses", "lake"]), one=False), "unknown-class:",
+            "'lake'"),
+    goes_on("some features without a geometry", "l.gpkg with a polygon and a feature without one",
+            given("l.gpkg", features(*on_map(HOUSE), None)), "empty: 1 feature"),
+    stops("WKT table without a byte", "l.csv of 0 bytes", given("l.csv", text("")), CSV, "no header", "class,WKT"),
+    stops("WKT table without a geometry", "l.csv with the columns class, x, y",
+          given("l.csv", text("class,x,y\nhouses,1,2\n")), CSV, "class, x, y", "WKT"),
+    stops("WKT table with unquoted geometries", "l.csv with the row houses,POLYGON ((500001 3999999, ...))",
+          given("l.csv", text(f"class,WKT\nhouses,{ON_MAP}\n")), CSV, "row 2", "5 cells", "header 2", "quotes"),
+    stops("WKT table cut off within a quote", "l.csv ends within a geometry",
+          given("l.csv", text(f'class,WKT\nhouses,"{ON_MAP}\n')), CSV, "row 2", "quote does not end", "close it",
+          "cut off"),
+    stops("WKT table that is not UTF-8", "l.csv in Latin-1",
+          given("l.csv", text(b"class;WKT\nh\xe4user;POLYGON EMPTY\n")), CSV, "row 2", "0xe4", "UTF-8"),
+    stops("WKT table with text after a quote", 'l.csv with the row houses,"POLYGON (...)" and',
+          given("l.csv", text(f'class,WKT\nhouses,"{ON_MAP}" and\n')), CSV, "row 2", "closing quote",
+          "double the quotes"),
+    stops("WKT table with a broken geometry", "l.csv with the row houses;POLYGON ((1 2, 3",
+          given("l.csv", text("class;WKT\nhouses;POLYGON ((1 2, 3\n")), CSV, "row 2", "'POLYGON ((1 2, 3'",
+          "MULTIPOLYGON EMPTY", "mend the row"),
+    stops("WKT table of two coordinate systems",
+          "l.csv with SRID=32631;POLYGON (...) in one row and SRID=4326;POLYGON (...) in another",
+          given("l.csv", text(f'class,WKT\nhouses,"SRID=32631;{ON_MAP}"\nhouses,"SRID=4326;POLYGON EMPTY"\n')), CSV,
+          "row 3", "4326", "32631", "row 2", "one coordinate system"),
+    stops("WKT table with an unknown coordinate system", "l.csv with SRID=99999999;POLYGON (...)",
+          given("l.csv", text(f'WKT\n"SRID=99999999;{ON_MAP}"\n')), CSV, "row 2", "99999999", "EPSG"),
+    stops("mask of another size", "m.tif of 5 x 4 pixels without georeference, over an image of 20 x 10",
+          given("m.tif", mask(size=(5, 4), plain=True)), *MASK, "5 x 4", "20 x 10", "georeference"),
+    stops("mask of three bands", "m.tif in red, green and blue", given("m.tif", mask(bands=3)), *MASK, "3 bands",
+          "m.tif[1]"),
+    stops("mask of another place", "m.tif that lies a kilometre from the image", given("m.tif", mask(east=1000)), *MASK,
+          "another place", "no other scene", "coordinate system", "empty file"),
+    goes_on("mask of a part of the image", "m.tif that shows three quarters of the image",
+            given("m.tif", mask(east=2.5)), "clipped: 1 polygon", "part:", "75 %"),
+    stops("mask that is text", "m.tif holds the word houses", given("m.tif", text("houses")), *MASK, "raster",
+          "check the file"),
+    stops("mask in the column of several classes", "m.tif in the column labels", given("m.tif", mask(), one=False),
+          *MASK, "one class", "labels:houses"),
 ]
 # fmt: on

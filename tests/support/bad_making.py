@@ -1,10 +1,8 @@
-"""What the tests of bad input share: images, tables and archives to spoil, and how a message is compared."""
+"""What the tests of bad input share: images, tables and archives to spoil."""
 
 from __future__ import annotations
 
-import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +11,11 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
-from bad_inputs import BadInput
 from rasterloom.dataset import Dataset, load_dataset
-from rasterloom.errors import RasterloomError
-
-Make = Callable[[Path], list[str]]
-"""Makes a case in a folder; it raises, or returns the notes on the data set."""
 
 CLASSES = {"houses": 1, "roads": 2}
 GEO: dict[str, Any] = {"crs": "EPSG:32631", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)}
 NUMBERS = np.random.default_rng(0).integers(1, 2047, (3, 60, 50)).astype(np.uint16)
-
-
-def register_in(makers: dict[str, Make]) -> Callable[[Make], Make]:
-    """A decorator that registers what makes the case that is called as the function."""
-
-    def register(make: Make) -> Make:
-        makers[make.__name__.replace("_", " ")] = make
-        return make
-
-    return register
 
 
 def image(path: Path, data: NDArray[Any] = NUMBERS, **options: Any) -> Path:
@@ -63,17 +46,3 @@ def pack(path: Path, files: dict[str, bytes]) -> Path:
         for name, data in files.items():
             archive.writestr(name, data)
     return path
-
-
-def check(bad: BadInput, make: Make, root: Path) -> None:
-    """Make a case and compare what is said word for word, but for paths and for what libraries say."""
-    try:
-        notes = make(root)
-    except RasterloomError as error:
-        assert bad.stops, f"it stops, saying: {error}"
-        said = str(error)
-    else:
-        assert not bad.stops, f"it goes on, saying: {notes}"
-        (said,) = notes
-    pattern = re.escape(bad.says).replace(re.escape("{root}"), re.escape(str(root)))
-    assert re.fullmatch(pattern.replace(re.escape("{reason}"), ".+"), said), said

@@ -1,187 +1,150 @@
-"""Mistakes in a configuration: what is laid over config.yaml, and word for word what is said of it."""
+"""Mistakes in a configuration: what is given is laid over config.yaml."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bad_inputs import BadInput
+from common import ROOT
+from rasterloom.config import load_config, read_config_files, resolve
+
+
+def setting(name: str, given: str, *says: str) -> BadInput:
+    """A case of a table that is laid over config.yaml."""
+
+    def make(root: Path) -> list[str]:
+        overlay = root / "mine.yaml"
+        overlay.write_text(f"{given}\n", encoding="utf-8")
+        resolve(load_config(read_config_files([ROOT / "config.yaml", overlay])))
+        return []
+
+    return BadInput(name, given, says, make)
+
 
 CASES: list[BadInput] = [
-    BadInput(
-        "key that is misspelt",
-        given="defaults: {training: {stepz: 3}}",
-        stops=True,
-        says="the configuration has a mistake: unknown key `defaults.training.stepz`; did you mean `steps`?",
+    setting(
+        "key that is misspelt", "defaults: {training: {stepz: 3}}", "`defaults.training.stepz`", "did you mean `steps`"
     ),
-    BadInput(
+    setting(
         "key of a member that is misspelt",
-        given="classes: {trees: {members: [{modle: unet64, input: all20, scale: s1024}]}}",
-        stops=True,
-        says=("the configuration has a mistake: unknown key `classes.trees.members[0].modle`; did you mean `model`?"),
+        "classes: {trees: {members: [{modle: unet64, channels: all20, scale: s1024}]}}",
+        "`classes.trees.members[0].modle`",
+        "did you mean `model`",
     ),
-    BadInput(
+    setting(
         "key that stands twice",
-        given="results: a\nresults: b",
-        stops=True,
-        says=(
-            "{root}/mine.yaml, line 2: the key 'results' stands in line 1 already; of the two only one "
-            "would count: merge them, or remove one"
-        ),
+        "results: a\nresults: b",
+        "{root}/mine.yaml",
+        "line 2",
+        "'results'",
+        "line 1",
+        "remove one",
     ),
-    BadInput(
+    setting(
         "tab that indents",
-        given="defaults:\n\ttraining: {steps: 3}",
-        stops=True,
-        says=(
-            "{root}/mine.yaml is not valid YAML, line 2, column 1: a tab stands where only blanks may "
-            "indent: replace it by blanks"
-        ),
+        "defaults:\n\ttraining: {steps: 3}",
+        "{root}/mine.yaml",
+        "line 2, column 1",
+        "a tab",
+        "blanks",
     ),
-    BadInput(
-        "text for a number",
-        given="defaults: {training: {steps: many}}",
-        stops=True,
-        says=("the configuration has a mistake: `defaults.training.steps`: an integer is needed, but 'many' was given"),
+    setting(
+        "text for a number", "defaults: {training: {steps: many}}", "`defaults.training.steps`", "integer", "'many'"
     ),
-    BadInput(
+    setting(
         "number of steps that is none",
-        given="defaults: {training: {steps: 0}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `defaults.training.steps`: a number of at least 1 is needed, "
-            "but 0 was given"
-        ),
+        "defaults: {training: {steps: 0}}",
+        "`defaults.training.steps`",
+        "at least 1",
+        "0 was given",
     ),
-    BadInput(
+    setting(
         "number that YAML reads as text",
-        given="defaults: {training: {learning_rate: 1e-3}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `defaults.training.learning_rate`: a number is needed, but "
-            "'1e-3' was given; YAML takes it for text: write a point and a sign, as in 1.0e-3"
-        ),
+        "defaults: {training: {learning_rate: 1e-3}}",
+        "`defaults.training.learning_rate`",
+        "'1e-3'",
+        "1.0e-3",
     ),
-    BadInput(
-        "id that YAML reads as a number",
-        given="statistics: [6010_1_2]",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `statistics[0]`: text is needed, but 601012 was given; put it "
-            "in quotes: YAML takes 6120_2 for the number 61202"
-        ),
-    ),
-    BadInput(
+    setting("id that YAML reads as a number", "statistics: [6010_1_2]", "`statistics[0]`", "601012", "quotes"),
+    setting(
         "model that is not there",
-        given="classes: {trees: {members: [{model: unet46, input: all20, scale: s1024}]}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `classes.trees.members[0].model`: no model is called "
-            "`unet46`; did you mean `unet64`?"
-        ),
+        "classes: {trees: {members: [{model: unet46, channels: all20, scale: s1024}]}}",
+        "`classes.trees.members[0].model`",
+        "`unet46`",
+        "did you mean `unet64`",
     ),
-    BadInput(
+    setting(
         "scale that is not there",
-        given="classes: {trees: {members: [{model: unet64, input: all20, scale: s2014}]}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `classes.trees.members[0].scale`: no scale is called `s2014`; "
-            "did you mean `s2048`?"
-        ),
+        "classes: {trees: {members: [{model: unet64, channels: all20, scale: s2014}]}}",
+        "`classes.trees.members[0].scale`",
+        "`s2014`",
+        "did you mean `s2048`",
     ),
-    BadInput(
-        "sensor that is not there",
-        given="inputs: {all20: [rgb, pan]}",
-        stops=True,
-        says="the configuration has a mistake: `inputs.all20`: no sensor is called `pan`; did you mean `p`?",
+    setting(
+        "sensor that is not there", "channels: {all20: [rgb, pan]}", "`channels.all20`", "`pan`", "did you mean `p`"
     ),
-    BadInput(
+    setting(
         "target of a class that is not there",
-        given="targets: {vehicles: [large_vehicle, lorry]}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `targets.vehicles`: no class is called `lorry`; valid: "
-            "buildings, structures, road, track, trees, crops, waterway, standing_water, large_vehicle, "
-            "small_vehicle"
-        ),
+        "targets: {vehicles: [large_vehicle, lorry]}",
+        "`targets.vehicles`",
+        "`lorry`",
+        "valid: buildings, structures",
     ),
-    BadInput(
+    setting(
         "stride beyond the window",
-        given="defaults: {prediction: {window: 128, stride: 256}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `defaults.prediction`: stride 256 is larger than window 128: "
-            "pixels between windows would never be predicted; make stride at most the window"
-        ),
+        "defaults: {prediction: {window: 128, stride: 256}}",
+        "`defaults.prediction`",
+        "stride 256",
+        "window 128",
+        "at most",
     ),
-    BadInput(
+    setting(
         "patch below what the network needs",
-        given="defaults: {training: {patch: 32}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `defaults.training.patch`: 32 was given, but a pixel of the "
-            "deepest of 6 levels is 64 pixels wide; make it 64 or more, or give the model fewer `levels`"
-        ),
+        "defaults: {training: {patch: 32}}",
+        "`defaults.training.patch`",
+        "32 was given",
+        "64 or more",
     ),
-    BadInput(
+    setting(
         "two ways to say a scale",
-        given="scales: {s1024: {size: 1024, gsd: 0.5}}",
-        stops=True,
-        says="the configuration has a mistake: `scales.s1024`: give only one of size, gsd and factor",
+        "scales: {s1024: {size: 1024, gsd: 0.5}}",
+        "`scales.s1024`",
+        "only one of size, gsd and factor",
     ),
-    BadInput(
-        "hold-out and folds at once",
-        given="validation: {split: 0.8, folds: 5}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `validation`: give either `split` (a hold-out) or `folds` "
-            "(cross-validation), the other one null"
-        ),
+    setting(
+        "hold-out and folds at once", "validation: {split: 0.8, folds: 5}", "`validation`", "`split`", "`folds`", "null"
     ),
-    BadInput(
-        "number of a class twice",
-        given="classes: {trees: {id: 1}}",
-        stops=True,
-        says=("the configuration has a mistake: `classes.trees.id`: 1 is also the id of `buildings`; ids are unique"),
-    ),
-    BadInput(
-        "two references",
-        given="sensors: {p: {reference: true}}",
-        stops=True,
-        says=("the configuration has a mistake: `sensors`: exactly one must have `reference: true`, not 2 (rgb, p)"),
-    ),
-    BadInput(
+    setting("number of a class twice", "classes: {trees: {id: 1}}", "`classes.trees.id`", "1", "`buildings`", "unique"),
+    setting("two references", "sensors: {p: {reference: true}}", "`sensors`", "`reference: true`", "rgb, p"),
+    setting(
         "setting without effect",
-        given="classes: {waterway: {training: {steps: 5}}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `classes.waterway.training.steps`: it has no effect on models "
-            "per pixel alone: no settings of training count there but threads and seed: remove it"
-        ),
+        "classes: {waterway: {training: {steps: 5}}}",
+        "`classes.waterway.training.steps`",
+        "no effect",
+        "remove it",
     ),
-    BadInput(
+    setting(
         "target of other classes",
-        given="classes: {trees: {members: [{model: unet64, input: all20, scale: s1024, target: crops}]}}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `classes.trees.members[0].target`: `crops` does not contain "
-            "trees (it is crops), so it says nothing of it; name trees or a union with it under `targets`"
-        ),
+        "classes: {trees: {members: [{model: unet64, channels: all20, scale: s1024, target: crops}]}}",
+        "`classes.trees.members[0].target`",
+        "`crops`",
+        "trees",
+        "does not include",
     ),
-    BadInput(
+    setting(
         "sheet without a table",
-        given="dataset: {layout: sheet, root: null, predict: null}",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `dataset`: layout sheet needs `table`, the path of a "
-            "tab-separated table of scenes"
-        ),
+        "dataset: {layout: sheet, root: null, predict: null}",
+        "`dataset`",
+        "layout sheet",
+        "`table`",
     ),
-    BadInput(
+    setting(
         "results around the data",
-        given="results: data",
-        stops=True,
-        says=(
-            "the configuration has a mistake: `results`: 'data' holds the data ('data/dstl', "
-            "`dataset.root`); results and data must lie apart, as `rasterloom gc` tidies the results "
-            "folder: name another folder"
-        ),
+        "results: data",
+        "`results`",
+        "'data'",
+        "'data/dstl'",
+        "`dataset.root`",
+        "another folder",
     ),
 ]

@@ -1,441 +1,415 @@
-"""Bad sheets and tables, and word for word what is said of each; `test_bad_tables` makes them. See `bad_images`."""
+"""Bad sheets and tables, and bad files of the contest: each is loaded as a data set."""
 
-from bad_inputs import BadInput
+from __future__ import annotations
 
-TABLES: list[BadInput] = [
-    BadInput(
-        "sheet is missing",
-        given="`dataset.table` names no file",
-        stops=True,
-        says=(
-            "dataset.table: {root}/scenes.tsv is not there: write one as docs/own-imagery.md shows, or correct the path"
-        ),
-    ),
-    BadInput(
-        "sheet is empty",
-        given="a sheet of 0 bytes",
-        stops=True,
-        says="{root}/scenes.tsv is empty: it needs a header (scene, split, a column a sensor) and a row a scene",
-    ),
-    BadInput(
-        "sheet without scenes",
-        given="a header alone",
-        stops=True,
-        says="{root}/scenes.tsv has a header but no scene: add a row a scene",
-    ),
-    BadInput(
-        "sheet with commas",
-        given="a sheet saved as CSV",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv: the header 'scene,split,rgb,nir,labels,classes' has no tab: save the sheet with"
-            " tabs between columns"
-        ),
-    ),
-    BadInput(
-        "sheet in utf 16",
-        given='a sheet saved as "Unicode text"',
-        stops=True,
-        says="{root}/scenes.tsv is not text in UTF-8: save the sheet as tab-separated text (UTF-8)",
-    ),
-    BadInput(
-        "sheet with an unknown column",
-        given="a column `label`",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 1, column 'label': unknown; did you mean 'labels'? (columns are scene, "
-            "split, group, fold, classes, the sensors of the configuration, labels and labels:<class>)"
-        ),
-    ),
-    BadInput(
-        "sheet without a column",
-        given="no column for the sensor nir",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 1: column 'nir' is missing; a sensor of the configuration: add it, its "
-            "cells may be empty"
-        ),
-    ),
-    BadInput(
-        "sheet with a column twice",
-        given="two columns `rgb`",
-        stops=True,
-        says="{root}/scenes.tsv, row 1: column 'rgb' is there 2 times: remove one",
-    ),
-    BadInput(
-        "row with too many cells",
-        given="two tabs too many at the end of a row",
-        stops=True,
-        says="{root}/scenes.tsv, row 2: it has 8 cells and the header 6: remove a tab, or name the column",
-    ),
-    BadInput(
-        "row with an open quote",
-        given="a quote that is not closed",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2: a quote is not closed or stands within a cell of "
-            "'\"a\\tpredict\\trgb.tif\\t\\t\\t' ({reason}): remove it"
-        ),
-    ),
-    BadInput(
-        "row without a reference image",
-        given="an empty cell of the reference sensor",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene a), column rgb: the cell is empty, but rgb is the reference that "
-            "everything is brought to: give its file, or take the scene out"
-        ),
-    ),
-    BadInput(
-        "row with an unknown split",
-        given="split `test`",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene a), column split: 'test' given; train (models learn from it) or "
-            "predict is needed"
-        ),
-    ),
-    BadInput(
-        "training row without labels",
-        given="split `train` and no labels",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene a), column split: a training scene without labels: give a file in "
-            "`labels` or `labels:<class>` (an empty one where nothing is to be found), or set split to predict"
-        ),
-    ),
-    BadInput(
-        "row with an unknown class",
-        given="classes `house` where it is called houses",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene a), column classes: 'house' is not a class of the configuration; "
-            "did you mean 'houses'?"
-        ),
-    ),
-    BadInput(
-        "scene twice",
-        given="two rows of one id",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 3 (scene a), column scene: the same id is in row 2; an id may occur once: "
-            "rename one"
-        ),
-    ),
-    BadInput(
-        "scene with a blank",
-        given="the id `north field`",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene north field), column scene: 'north field' given; it becomes part "
-            "of file names: begin with a letter or digit and use letters, digits, dot, underscore and hyphen "
-            "only, 128 at most"
-        ),
-    ),
-    BadInput(
-        "scene with a quote",
-        given="the id `o'hare`",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene o'hare), column scene: \"o'hare\" given; it becomes part of file "
-            "names: begin with a letter or digit and use letters, digits, dot, underscore and hyphen only, 128 "
-            "at most"
-        ),
-    ),
-    BadInput(
-        "scene that leads elsewhere",
-        given="the id `../../etc/a`",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene ../../etc/a), column scene: '../../etc/a' given; it becomes part "
-            "of file names: begin with a letter or digit and use letters, digits, dot, underscore and hyphen "
-            "only, 128 at most"
-        ),
-    ),
-    BadInput(
-        "scene of two dots",
-        given="the id `..`",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene ..), column scene: '..' given; it becomes part of file names: "
-            "begin with a letter or digit and use letters, digits, dot, underscore and hyphen only, 128 at most"
-        ),
-    ),
-    BadInput(
-        "scene with too long a name",
-        given="an id of 129 letters",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…), column "
-            "scene: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…' given; it becomes part of "
-            "file names: begin with a letter or digit and use letters, digits, dot, underscore and hyphen only, "
-            "128 at most"
-        ),
-    ),
-    BadInput(
-        "labels in an archive",
-        given="labels.zip!houses.geojson",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene a), column labels: {root}/labels.zip!houses.geojson: labels are "
-            "not read from an archive: unpack it"
-        ),
-    ),
-    BadInput(
-        "mask by the name of a band",
-        given="mask.tif[houses]",
-        stops=True,
-        says=(
-            "{root}/scenes.tsv, row 2 (scene a), column labels:houses: band 'houses' given; the band of a mask "
-            "is chosen by its number from 1"
-        ),
-    ),
-    BadInput(
-        "contest data are missing",
-        given="an empty folder as `dataset.root`",
-        stops=True,
-        says=(
-            "The Dstl data are not complete in {root}/dstl. Looked for and not found:\n"
-            "  {root}/dstl/sixteen_band/*.tif or {root}/dstl/sixteen_band/sixteen_band/*.tif, called "
-            "{scene}_P.tif, {scene}_M.tif or {scene}_A.tif, or {root}/dstl/sixteen_band.zip with them\n"
-            "  {root}/dstl/three_band/*.tif or {root}/dstl/three_band/three_band/*.tif, called {scene}.tif, or "
-            "{root}/dstl/three_band.zip with them\n"
-            "  {root}/dstl/train_wkt_v4.csv or {root}/dstl/train_wkt_v4.csv/train_wkt_v4.csv or "
-            "{root}/dstl/train_wkt_v4/train_wkt_v4.csv or {root}/dstl/train_wkt_v4.csv.zip or "
-            "{root}/dstl/train_wkt_v4.zip\n"
-            "  {root}/dstl/grid_sizes.csv or {root}/dstl/grid_sizes.csv/grid_sizes.csv or "
-            "{root}/dstl/grid_sizes/grid_sizes.csv or {root}/dstl/grid_sizes.csv.zip or "
-            "{root}/dstl/grid_sizes.zip\n"
-            "  {root}/dstl/sample_submission.csv or {root}/dstl/sample_submission.csv/sample_submission.csv or "
-            "{root}/dstl/sample_submission/sample_submission.csv or {root}/dstl/sample_submission.csv.zip or "
-            "{root}/dstl/sample_submission.zip\n"
-            "They come from Kaggle, dstl-satellite-imagery-feature-detection (https://www.kaggle.com/c/dstl-"
-            "satellite-imagery-feature-detection; needs an account and its rules accepted) and go under "
-            "{root}/dstl (`dataset.root`, normally data/dstl); docs/dstl.md shows how.\n"
-            "To see the whole workflow run without them, on generated scenes: make demo"
-        ),
-    ),
-    BadInput(
-        "contest data packed twice",
-        given="the archive of archives, not unpacked",
-        stops=True,
-        says=(
-            "The Dstl data are not complete in {root}. Looked for and not found:\n"
-            "  {root}/sixteen_band/*.tif or {root}/sixteen_band/sixteen_band/*.tif, called {scene}_P.tif, "
-            "{scene}_M.tif or {scene}_A.tif, or {root}/sixteen_band.zip with them\n"
-            "  {root}/three_band/*.tif or {root}/three_band/three_band/*.tif, called {scene}.tif, or "
-            "{root}/three_band.zip with them\n"
-            "  {root}/train_wkt_v4.csv or {root}/train_wkt_v4.csv/train_wkt_v4.csv or "
-            "{root}/train_wkt_v4/train_wkt_v4.csv or {root}/train_wkt_v4.csv.zip or {root}/train_wkt_v4.zip\n"
-            "  {root}/grid_sizes.csv or {root}/grid_sizes.csv/grid_sizes.csv or "
-            "{root}/grid_sizes/grid_sizes.csv or {root}/grid_sizes.csv.zip or {root}/grid_sizes.zip\n"
-            "  {root}/sample_submission.csv or {root}/sample_submission.csv/sample_submission.csv or "
-            "{root}/sample_submission/sample_submission.csv or {root}/sample_submission.csv.zip or "
-            "{root}/sample_submission.zip\n"
-            "They are there, but packed once more; unpack them:\n"
-            "  unzip {root}/dstl-satellite-imagery-feature-detection.zip -d {root}\n"
-            "They come from Kaggle, dstl-satellite-imagery-feature-detection (https://www.kaggle.com/c/dstl-"
-            "satellite-imagery-feature-detection; needs an account and its rules accepted) and go under {root} "
-            "(`dataset.root`, normally data/dstl); docs/dstl.md shows how.\n"
-            "To see the whole workflow run without them, on generated scenes: make demo"
-        ),
-    ),
-    BadInput(
-        "contest archive is no archive",
-        given="an error page saved as three_band.zip",
-        stops=True,
-        says=(
-            "{root}/three_band.zip is not a zip archive, or was cut off ({reason}): get it again, or give the "
-            "unpacked files"
-        ),
-    ),
-    BadInput(
-        "contest images of other names alone",
-        given="three_band/6010_1_2 copy.tif and no other image",
-        stops=True,
-        says=(
-            "The Dstl data are not complete in {root}. Looked for and not found:\n"
-            "  {root}/three_band/*.tif or {root}/three_band/three_band/*.tif, called {scene}.tif, or "
-            "{root}/three_band.zip with them (there are 2 images of another name, first '6010_1_2 copy.tif')\n"
-            "They come from Kaggle, dstl-satellite-imagery-feature-detection (https://www.kaggle.com/c/dstl-"
-            "satellite-imagery-feature-detection; needs an account and its rules accepted) and go under {root} "
-            "(`dataset.root`, normally data/dstl); docs/dstl.md shows how.\n"
-            "To see the whole workflow run without them, on generated scenes: make demo"
-        ),
-    ),
-    BadInput(
-        "contest image of another name",
-        given="three_band/6010_4_4 (1).tif beside the others",
-        stops=False,
-        says="three_band: '6010_4_4 (1).tif' is left out, as an image is called {scene}.tif there",
-    ),
-    BadInput(
-        "contest image twice",
-        given="6010_4_4_P.tif and 6010_4_4_p.TIFF",
-        stops=False,
-        says=(
-            "{root}/sixteen_band/6010_4_4_P.tif is used and {root}/sixteen_band/6010_4_4_p.TIFF left out: both "
-            "are the same image"
-        ),
-    ),
-    BadInput(
-        "contest image that is a folder",
-        given="a folder called three_band/6010_0_0.tif",
-        stops=False,
-        says=(
-            "{root}/three_band: '6010_0_0.tif' is left out, as it is a folder, a pipe or a link to nothing, not a file"
-        ),
-    ),
-    BadInput(
-        "contest image unpacked in part",
-        given="an unzip that was broken off",
-        stops=False,
-        says=(
-            "{root}/three_band/6010_4_4.tif has 2 bytes and {root}/three_band.zip!6010_4_4.tif 10: the unpacked"
-            " one is used; if it was cut off, unpack it again"
-        ),
-    ),
-    BadInput(
-        "contest image without a reference",
-        given="a P image of a scene without RGB",
-        stops=False,
-        says=(
-            "scene 6010_0_0 is left out, as the image of the reference sensor rgb is not there (the first is "
-            "three_band/6010_0_0.tif)"
-        ),
-    ),
-    BadInput(
-        "contest image is missing",
-        given="no A image of a labelled scene",
-        stops=True,
-        says=(
-            "1 image file of scenes that are used not found, neither unpacked nor in an archive:\n"
-            "  {root}/sixteen_band/6010_1_2_A.tif\n"
-            "Get the archives of https://www.kaggle.com/c/dstl-satellite-imagery-feature-detection again, or "
-            "leave the sensor out of `sensors` and `inputs`"
-        ),
-    ),
-    BadInput(
-        "labelled image is missing",
-        given="a row of train_wkt_v4.csv for the scene `../6120_2_2`",
-        stops=True,
-        says=(
-            "1 of the 1 scenes that {root}/train_wkt_v4.csv labels have no image, first '../6120_2_2': get all "
-            "of three_band and sixteen_band, or take their rows out of the table"
-        ),
-    ),
-    BadInput(
-        "image to predict is missing",
-        given="`predict: [6010_4_3]` where there is 6010_4_4",
-        stops=True,
-        says=(
-            "dataset.predict: 1 of 1 scenes have no three_band image in {root}, first '6010_4_3' (did you mean "
-            "'6010_4_4'?): correct the ids, or get the images"
-        ),
-    ),
-    BadInput(
-        "labels of another header",
-        given="train_wkt_v4.csv with semicolons",
-        stops=True,
-        says=(
-            "{root}/train_wkt_v4.csv begins with 'id;class;wkt'; a table of labels begins with the row "
-            "ImageId,ClassType,MultipolygonWKT and has these columns, separated by commas"
-        ),
-    ),
-    BadInput(
-        "labels that were cut off",
-        given="train_wkt_v4.csv that ends within a polygon",
-        stops=True,
-        says=(
-            "{root}/train_wkt_v4.csv, row 2 (scene 6010_1_2, class 1): its quoted geometry does not end: the "
-            "file was cut off; get it again"
-        ),
-    ),
-    BadInput(
-        "labels without a class number",
-        given="a class by name in train_wkt_v4.csv",
-        stops=True,
-        says=(
-            "{root}/train_wkt_v4.csv, row 2: scene '6010_1_2' and class 'houses' given; an id, a class number "
-            "and a WKT geometry are needed, separated by commas"
-        ),
-    ),
-    BadInput(
-        "sizes that are no numbers",
-        given="grid_sizes.csv with decimal commas",
-        stops=True,
-        says=(
-            "{root}/grid_sizes.csv, row 2 (6010_1_2): Xmax '0,0091' and Ymin '-0.009' given; a positive and a "
-            "negative number are needed: get the file again"
-        ),
-    ),
-    BadInput(
-        "sizes of the wrong sign",
-        given="grid_sizes.csv with a positive Ymin",
-        stops=True,
-        says=(
-            "{root}/grid_sizes.csv, row 2 (6010_1_2): Xmax '0.0091' and Ymin '0.009' given; a positive and a "
-            "negative number are needed: get the file again"
-        ),
-    ),
-    BadInput(
-        "sizes that disagree",
-        given="two rows of a scene in grid_sizes.csv",
-        stops=True,
-        says=(
-            "{root}/grid_sizes.csv, row 3 (6010_1_2): Xmax 0.0092 and Ymin -0.009 given, and others in a row "
-            "above: remove the wrong row, or get the file again"
-        ),
-    ),
-    BadInput(
-        "sizes without a scene",
-        given="no row of a scene in grid_sizes.csv",
-        stops=True,
-        says=(
-            "{root}/grid_sizes.csv has no row for scene 6010_4_4 (1 such scenes): its polygons cannot be "
-            "placed; get the file again, or leave the scene out of `predict`"
-        ),
-    ),
-    BadInput(
-        "sizes in an archive that was cut off",
-        given="grid_sizes.csv.zip of two bytes",
-        stops=True,
-        says=(
-            "{root}/grid_sizes.csv.zip is not a zip archive, or was cut off ({reason}): get it again, or give "
-            "the unpacked files"
-        ),
-    ),
-    BadInput(
-        "sizes in an archive of several tables",
-        given="grid_sizes.csv.zip with two tables",
-        stops=True,
-        says="{root}/grid_sizes.csv.zip holds 2 .csv files, one is needed: unpack it by hand",
-    ),
-    BadInput(
-        "sample of another header",
-        given="sample_submission.csv with two columns",
-        stops=True,
-        says=(
-            "{root}/sample_submission.csv has the columns 'id,class': ImageId, ClassType, MultipolygonWKT are "
-            "needed, separated by commas; is it the sample? Get it again"
-        ),
-    ),
-    BadInput(
-        "sample without a class number",
-        given="a class by name in sample_submission.csv",
-        stops=True,
-        says=(
-            "{root}/sample_submission.csv, row 2: image '6010_4_4' and class 'houses' given; an id and a class "
-            "number are needed: get the file again"
-        ),
-    ),
-    BadInput(
-        "sample of scenes that are not there",
-        given="the scene `../x` in sample_submission.csv",
-        stops=True,
-        says=(
-            "dataset.predict: 1 of 1 scenes have no three_band image in {root}, first '../x' (valid are "
-            "6010_1_2, 6010_4_4): get all of three_band, or set `predict: scored`"
-        ),
-    ),
-]
+from pathlib import Path
+from typing import Any
+
+from bad_inputs import BadInput, register_in
+from bad_making import CLASSES, image, pack, sheet, text
+from rasterloom.dataset import load_dataset
+
+CASES: list[BadInput] = []
+case = register_in(CASES)
+
+SHEET = "{root}/scenes.tsv"
+ROW = (SHEET, "row 2", "scene a")
+SCENE = (SHEET, "row 2", "column scene", "letters, digits")
+SIZES = ("{root}/grid_sizes.csv", "6010_1_2")
+
+
+def contest(root: Path, predict: Any = "all", **tables: str | None) -> Path:
+    """Write a data set in the contest's layout, of names alone: two scenes, the first of them labelled."""
+    for scene in ("6010_1_2", "6010_4_4"):
+        text(root / f"three_band/{scene}.tif", "x")
+        for sensor in "PMA":
+            text(root / f"sixteen_band/{scene}_{sensor}.tif", "x")
+    header = "ImageId,ClassType,MultipolygonWKT"
+    default = {
+        "grid_sizes": ",Xmax,Ymin\n6010_1_2,0.0091,-0.009\n6010_4_4,0.0091,-0.009\n",
+        "train_wkt_v4": f"{header}\n6010_1_2,1,MULTIPOLYGON EMPTY\n",
+        "sample_submission": f"{header}\n6010_4_4,1,MULTIPOLYGON EMPTY\n6010_4_4,2,MULTIPOLYGON EMPTY\n",
+    }
+    for name, content in {**default, **tables}.items():
+        if content is not None:
+            (root / f"{name}.csv").write_bytes(content.encode())
+    return root
+
+
+def contest_notes(root: Path, predict: Any = "all", **dataset: Any) -> list[str]:
+    sensors: dict[str, dict[str, Any]] = {"rgb": {"reference": True}, "p": {}, "m": {}, "a": {}}
+    found = load_dataset({"layout": "dstl", "root": str(root), "predict": predict, **dataset}, sensors, CLASSES)
+    return list(found.notes)
+
+
+# Sheets ----------------------------------------------------------------------------------------------------
+
+
+HEAD = "scene|split|rgb|nir|labels|classes"
+
+
+def rows(root: Path, *lines: str) -> list[str]:
+    image(root / "rgb.tif")
+    text(root / "houses.geojson", "{}")
+    return list(sheet(root, *lines).notes)
+
+
+@case("`dataset.table` names no file", "dataset.table", "{root}/scenes.tsv is not there", "docs/own-imagery.md")
+def sheet_is_missing(root: Path) -> list[str]:
+    table = str(root / "scenes.tsv")
+    return list(load_dataset({"layout": "sheet", "table": table}, {"rgb": {}}, CLASSES).notes)
+
+
+@case("a sheet of 0 bytes", SHEET, "empty", "header")
+def sheet_is_empty(root: Path) -> list[str]:
+    return rows(root)
+
+
+@case("a header alone", SHEET, "header", "no scene", "add")
+def sheet_without_scenes(root: Path) -> list[str]:
+    return rows(root, HEAD)
+
+
+@case("a sheet saved as CSV", SHEET, "'scene,split,rgb,nir,labels,classes'", "tabs")
+def sheet_with_commas(root: Path) -> list[str]:
+    return rows(root, HEAD.replace("|", ","), "a,predict,rgb.tif,,,")
+
+
+@case('a sheet saved as "Unicode text"', SHEET, "UTF-8")
+def sheet_in_utf_16(root: Path) -> list[str]:
+    (root / "scenes.tsv").write_bytes("scene\tsplit\trgb\tnir\n".encode("utf-16"))
+    table = str(root / "scenes.tsv")
+    return list(load_dataset({"layout": "sheet", "table": table}, {"rgb": {}}, CLASSES).notes)
+
+
+@case("a column `label`", SHEET, "row 1", "column 'label'", "did you mean 'labels'", "labels:<class>")
+def sheet_with_an_unknown_column(root: Path) -> list[str]:
+    return rows(root, "scene|split|rgb|nir|label", "a|predict|rgb.tif||")
+
+
+@case("no column for the sensor nir", SHEET, "row 1", "column 'nir'", "missing", "add it")
+def sheet_without_a_column(root: Path) -> list[str]:
+    return rows(root, "scene|split|rgb", "a|predict|rgb.tif")
+
+
+@case("two columns `rgb`", SHEET, "row 1", "column 'rgb'", "2 times", "remove one")
+def sheet_with_a_column_twice(root: Path) -> list[str]:
+    return rows(root, "scene|split|rgb|rgb|nir", "a|predict|rgb.tif|rgb.tif|")
+
+
+@case("two tabs too many at the end of a row", SHEET, "row 2", "8 cells", "header 6", "remove a tab")
+def row_with_too_many_cells(root: Path) -> list[str]:
+    return rows(root, HEAD, "a|predict|rgb.tif|||||")
+
+
+@case("a quote that is not closed", SHEET, "row 2", "quote", '"a\\tpredict', "remove")
+def row_with_an_open_quote(root: Path) -> list[str]:
+    return rows(root, HEAD, '"a|predict|rgb.tif|||')
+
+
+@case("an empty cell of the reference sensor", *ROW, "column rgb", "empty", "reference", "take the scene out")
+def row_without_a_reference_image(root: Path) -> list[str]:
+    return rows(root, HEAD, "a|predict||||")
+
+
+@case("split `test`", *ROW, "column split", "'test'", "train", "predict")
+def row_with_an_unknown_split(root: Path) -> list[str]:
+    return rows(root, HEAD, "a|test|rgb.tif|||")
+
+
+@case("split `train` and no labels", *ROW, "column split", "`labels:<class>`", "predict")
+def training_row_without_labels(root: Path) -> list[str]:
+    return rows(root, HEAD, "a|train|rgb.tif|||")
+
+
+@case("classes `house` where it is called houses", *ROW, "column classes", "'house'", "did you mean 'houses'")
+def row_with_an_unknown_class(root: Path) -> list[str]:
+    return rows(root, HEAD, "a|train|rgb.tif||houses.geojson|house")
+
+
+@case("two rows of one id", SHEET, "row 3", "scene a", "column scene", "row 2", "rename")
+def scene_twice(root: Path) -> list[str]:
+    return rows(root, HEAD, "a|predict|rgb.tif|||", "a|predict|rgb.tif|||")
+
+
+@case("the id `north field`", *SCENE, "'north field'")
+def scene_with_a_blank(root: Path) -> list[str]:
+    return rows(root, HEAD, "north field|predict|rgb.tif|||")
+
+
+@case("the id `o'hare`", *SCENE, '"o\'hare"')
+def scene_with_a_quote(root: Path) -> list[str]:
+    return rows(root, HEAD, "o'hare|predict|rgb.tif|||")
+
+
+@case("the id `../../etc/a`", *SCENE, "'../../etc/a'")
+def scene_that_leads_elsewhere(root: Path) -> list[str]:
+    return rows(root, HEAD, "../../etc/a|predict|rgb.tif|||")
+
+
+@case("the id `..`", *SCENE, "'..'")
+def scene_of_two_dots(root: Path) -> list[str]:
+    return rows(root, HEAD, "..|predict|rgb.tif|||")
+
+
+@case("an id of 129 letters", *SCENE, f"'{'a' * 59}…'")
+def scene_with_too_long_a_name(root: Path) -> list[str]:
+    return rows(root, HEAD, f"{'a' * 129}|predict|rgb.tif|||")
+
+
+@case("labels.zip!houses.geojson", *ROW, "column labels", "{root}/labels.zip!houses.geojson", "unpack")
+def labels_in_an_archive(root: Path) -> list[str]:
+    pack(root / "labels.zip", {"houses.geojson": b"{}"})
+    return rows(root, HEAD, "a|train|rgb.tif||labels.zip!houses.geojson|")
+
+
+@case("mask.tif[houses]", *ROW, "column labels:houses", "'houses'", "number from 1")
+def mask_by_the_name_of_a_band(root: Path) -> list[str]:
+    image(root / "mask.tif")
+    return rows(root, "scene|split|rgb|nir|labels:houses", "a|train|rgb.tif||mask.tif[houses]")
+
+
+# The contest's files ---------------------------------------------------------------------------------------
+
+
+DSTL = ["three_band/*.tif", "sixteen_band/*.tif", "train_wkt_v4.csv", "grid_sizes.csv", "sample_submission.csv"]
+KAGGLE = "https://www.kaggle.com/c/dstl-satellite-imagery-feature-detection"
+
+
+@case(
+    "an empty folder as `dataset.root`",
+    "not complete in {root}/dstl",
+    *(f"\n  {{root}}/dstl/{name}" for name in DSTL),
+    *(KAGGLE, "`dataset.root`", "docs/dstl.md", "make demo"),
+)
+def contest_data_are_missing(root: Path) -> list[str]:
+    return contest_notes(root / "dstl")
+
+
+@case(
+    "the archive of archives, not unpacked",
+    "not complete in {root}",
+    "\n  unzip {root}/dstl-satellite-imagery-feature-detection.zip -d {root}\n",
+)
+def contest_data_packed_twice(root: Path) -> list[str]:
+    pack(root / "dstl-satellite-imagery-feature-detection.zip", {"three_band.zip": b""})
+    return contest_notes(root)
+
+
+@case("an error page saved as three_band.zip", "{root}/three_band.zip", "zip archive", "cut off", "unpacked")
+def contest_archive_is_no_archive(root: Path) -> list[str]:
+    contest(root)
+    for path in (root / "three_band").iterdir():
+        path.unlink()
+    text(root / "three_band.zip", "<html>You need to log in</html>")
+    return contest_notes(root)
+
+
+@case(
+    "three_band/6010_1_2 copy.tif and no other image",
+    "not complete in {root}",
+    "\n  {root}/three_band/*.tif",
+    "{scene}.tif",
+    "2 images",
+    "'6010_1_2 copy.tif'",
+)
+def contest_images_of_other_names_alone(root: Path) -> list[str]:
+    contest(root)
+    for path in (root / "three_band").iterdir():
+        path.rename(path.with_stem(path.stem + " copy"))
+    return contest_notes(root)
+
+
+@case(
+    "three_band/6010_4_4 (1).tif beside the others",
+    "three_band",
+    "'6010_4_4 (1).tif'",
+    "left out",
+    "{scene}.tif",
+    stops=False,
+)
+def contest_image_of_another_name(root: Path) -> list[str]:
+    text(contest(root) / "three_band/6010_4_4 (1).tif", "x")
+    return contest_notes(root)
+
+
+@case(
+    "6010_4_4_P.tif and 6010_4_4_p.TIFF",
+    "{root}/sixteen_band/6010_4_4_P.tif is used",
+    "{root}/sixteen_band/6010_4_4_p.TIFF left out",
+    stops=False,
+)
+def contest_image_twice(root: Path) -> list[str]:
+    text(contest(root) / "sixteen_band/6010_4_4_p.TIFF", "x")
+    return contest_notes(root)
+
+
+@case(
+    "a folder called three_band/6010_0_0.tif", "{root}/three_band", "'6010_0_0.tif'", "left out", "folder", stops=False
+)
+def contest_image_that_is_a_folder(root: Path) -> list[str]:
+    (contest(root) / "three_band/6010_0_0.tif").mkdir()
+    return contest_notes(root)
+
+
+@case(
+    "an unzip that was broken off",
+    "{root}/three_band/6010_4_4.tif has 2",
+    "{root}/three_band.zip!6010_4_4.tif 10",
+    "unpack it again",
+    stops=False,
+)
+def contest_image_unpacked_in_part(root: Path) -> list[str]:
+    contest(root)
+    pack(root / "three_band.zip", {"6010_4_4.tif": b"x\nand more"})
+    return contest_notes(root)
+
+
+@case(
+    "a P image of a scene without RGB",
+    "scene 6010_0_0",
+    "left out",
+    "sensor rgb",
+    "three_band/6010_0_0.tif",
+    stops=False,
+)
+def contest_image_without_a_reference(root: Path) -> list[str]:
+    text(contest(root) / "sixteen_band/6010_0_0_P.tif", "x")
+    return contest_notes(root)
+
+
+@case(
+    "no A image of a labelled scene",
+    "1 image",
+    "\n  {root}/sixteen_band/6010_1_2_A.tif\n",
+    KAGGLE,
+    "`sensors`",
+)
+def contest_image_is_missing(root: Path) -> list[str]:
+    (contest(root) / "sixteen_band/6010_1_2_A.tif").unlink()
+    return contest_notes(root)
+
+
+@case(
+    "a row of train_wkt_v4.csv for the scene `../6120_2_2`",
+    "{root}/train_wkt_v4.csv",
+    "'../6120_2_2'",
+    "three_band and sixteen_band",
+    "rows",
+)
+def labelled_image_is_missing(root: Path) -> list[str]:
+    contest(root, train_wkt_v4="ImageId,ClassType,MultipolygonWKT\n../6120_2_2,1,MULTIPOLYGON EMPTY\n")
+    return contest_notes(root)
+
+
+@case(
+    "`predict: [6010_4_3]` where there is 6010_4_4",
+    "dataset.predict",
+    "{root}",
+    "'6010_4_3'",
+    "did you mean '6010_4_4'",
+)
+def image_to_predict_is_missing(root: Path) -> list[str]:
+    return contest_notes(contest(root), ["6010_4_3"])
+
+
+@case(
+    "train_wkt_v4.csv with semicolons", "{root}/train_wkt_v4.csv", "'id;class;wkt'", "ImageId,ClassType,MultipolygonWKT"
+)
+def labels_of_another_header(root: Path) -> list[str]:
+    return contest_notes(contest(root, train_wkt_v4="id;class;wkt\n"))
+
+
+@case(
+    "train_wkt_v4.csv that ends within a polygon",
+    "{root}/train_wkt_v4.csv",
+    "row 2",
+    "scene 6010_1_2",
+    "class 1",
+    "cut off",
+    "get it again",
+)
+def labels_that_were_cut_off(root: Path) -> list[str]:
+    table = 'ImageId,ClassType,MultipolygonWKT\n6010_1_2,1,"MULTIPOLYGON (((0 0, 0.001'
+    return contest_notes(contest(root, train_wkt_v4=table))
+
+
+@case(
+    "a class by name in train_wkt_v4.csv", "{root}/train_wkt_v4.csv", "row 2", "'6010_1_2'", "'houses'", "class number"
+)
+def labels_without_a_class_number(root: Path) -> list[str]:
+    table = "ImageId,ClassType,MultipolygonWKT\n6010_1_2,houses,MULTIPOLYGON EMPTY\n"
+    return contest_notes(contest(root, train_wkt_v4=table))
+
+
+@case("grid_sizes.csv with decimal commas", *SIZES, "row 2", "Xmax '0,0091'", "Ymin '-0.009'", "get the file again")
+def sizes_that_are_no_numbers(root: Path) -> list[str]:
+    return contest_notes(contest(root, grid_sizes=',Xmax,Ymin\n6010_1_2,"0,0091",-0.009\n'))
+
+
+@case("grid_sizes.csv with a positive Ymin", *SIZES, "row 2", "Xmax '0.0091'", "Ymin '0.009'", "get the file again")
+def sizes_of_the_wrong_sign(root: Path) -> list[str]:
+    return contest_notes(contest(root, grid_sizes=",Xmax,Ymin\n6010_1_2,0.0091,0.009\n"))
+
+
+@case("two rows of a scene in grid_sizes.csv", *SIZES, "row 3", "Xmax 0.0092", "Ymin -0.009", "remove")
+def sizes_that_disagree(root: Path) -> list[str]:
+    table = ",Xmax,Ymin\n6010_1_2,0.0091,-0.009\n6010_1_2,0.0092,-0.009\n"
+    return contest_notes(contest(root, grid_sizes=table))
+
+
+@case(
+    "no row of a scene in grid_sizes.csv", "{root}/grid_sizes.csv", "scene 6010_4_4", "get the file again", "`predict`"
+)
+def sizes_without_a_scene(root: Path) -> list[str]:
+    return contest_notes(contest(root, grid_sizes=",Xmax,Ymin\n6010_1_2,0.0091,-0.009\n"))
+
+
+@case("grid_sizes.csv.zip of two bytes", "{root}/grid_sizes.csv.zip", "cut off", "unpacked")
+def sizes_in_an_archive_that_was_cut_off(root: Path) -> list[str]:
+    contest(root, grid_sizes=None)
+    text(root / "grid_sizes.csv.zip", "PK")
+    return contest_notes(root)
+
+
+@case("grid_sizes.csv.zip with two tables", "{root}/grid_sizes.csv.zip", "2 .csv files", "unpack")
+def sizes_in_an_archive_of_several_tables(root: Path) -> list[str]:
+    contest(root, grid_sizes=None)
+    pack(root / "grid_sizes.csv.zip", {"a.csv": b"", "b.csv": b""})
+    return contest_notes(root)
+
+
+@case(
+    "sample_submission.csv with two columns",
+    "{root}/sample_submission.csv",
+    "'id,class'",
+    "ImageId, ClassType, MultipolygonWKT",
+)
+def sample_of_another_header(root: Path) -> list[str]:
+    return contest_notes(contest(root, sample_submission="id,class\n1,2\n"))
+
+
+@case(
+    "a class by name in sample_submission.csv",
+    "{root}/sample_submission.csv",
+    "row 2",
+    "'6010_4_4'",
+    "'houses'",
+    "class number",
+)
+def sample_without_a_class_number(root: Path) -> list[str]:
+    table = "ImageId,ClassType,MultipolygonWKT\n6010_4_4,houses,MULTIPOLYGON EMPTY\n"
+    return contest_notes(contest(root, sample_submission=table))
+
+
+@case(
+    "the scene `../x` in sample_submission.csv",
+    "dataset.predict",
+    "{root}",
+    "'../x'",
+    "6010_1_2, 6010_4_4",
+    "`predict: scored`",
+)
+def sample_of_scenes_that_are_not_there(root: Path) -> list[str]:
+    table = 'ImageId,ClassType,MultipolygonWKT\n"../x",1,MULTIPOLYGON EMPTY\n'
+    return contest_notes(contest(root, sample_submission=table))

@@ -31,3 +31,10 @@ def mistake(table: Table, *changes: Change) -> str:
     with pytest.raises(ConfigError) as caught:
         resolve(load_config(changed(table, *changes)))
     return str(caught.value)
+
+
+def without_nulls(value: Any) -> Any:
+    """A copy of nested tables without the keys that are null: what merged overlays amount to."""
+    if isinstance(value, dict):
+        return {str(key): without_nulls(entry) for key, entry in value.items() if entry is not None}
+    return [without_nulls(entry) for entry in value] if isinstance(value, list) else value

@@ -24,7 +24,8 @@ LIBRARY = ROOT / "workflow" / "rasterloom"
 RECORD = Path(__file__).with_name("stage_versions.json")
 
 INFRASTRUCTURE = frozenset(
-    {"", "errors", "cli", "stages", "planning.guard", "planning.rules", "planning.graph"}
+    {"", "errors", "cli", "stages", "project", "project.project", "project.checks"}
+    | {"planning.guard", "planning.rules", "planning.graph"}
     | {"store", "store.files", "store.store", "store.manifest", "store.job", "store.lock"}
     | {"dataset", "dataset.index", "config", "config.load", "config.model", "config.recipe"}
 )
@@ -107,12 +108,18 @@ def _dumped(node: Any, depth: int = 0) -> Iterator[str]:
         yield f"{indent}{node!r}"
 
 
+PLANNING = frozenset({"OUTPUT", "OWN_FOLDER", "HELP", "VERSION", "jobs", "spec", "sources", "names"})
+"""What a stage's module says of its jobs; the values are in the keys."""
+
+
 def _is_inert(node: Any) -> bool:
-    """Whether a statement is a docstring (of whatever), or sets the module's version."""
+    """Whether a statement is a docstring (of whatever), or says which jobs there are rather than what they compute."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name in PLANNING
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return any(isinstance(target, ast.Name) and target.id == "VERSION" for target in targets)
+    return any(isinstance(target, ast.Name) and target.id in PLANNING for target in targets)
 
 
 def version_in(stage: str, library: Path = LIBRARY) -> int:
@@ -120,9 +127,10 @@ def version_in(stage: str, library: Path = LIBRARY) -> int:
     path = module_path(f"stages.{stage}", library)
     assert path is not None, f"stage {stage} has no module"
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and _is_inert(node) and isinstance(node.value, ast.Constant):
-            assert isinstance(node.value.value, int), f"{path}: VERSION is not a whole number"
-            return node.value.value
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["VERSION"]:
+            version = ast.literal_eval(node.value)
+            assert isinstance(version, int), f"{path}: VERSION is not a whole number"
+            return version
     raise AssertionError(f"{path} does not set VERSION to a number")
 
 

@@ -26,6 +26,7 @@ import yaml
 from matrix_shadow import computed, mark
 from rasterloom.stages import STAGES
 from small_contest import write_contest
+from warm_python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELLED = ("6010_0_0", "6010_0_1", "6020_0_0")
@@ -82,23 +83,23 @@ CONFIG: dict[str, Any] = {
         "rgb": {"reference": True, "bands": 3, "registration": "none"},
         "m": {"bands": 8, "registration": "auto", "max_shift": 8},
     },
-    "inputs": {"both": ["rgb", "m"], "colours": ["rgb"]},
+    "channels": {"both": ["rgb", "m"], "colours": ["rgb"]},
     "scales": {"coarse": {"size": 32}, "native": {}},
     "models": {
-        "forest": {"kind": "forest", "trees": 4, "depth": 5, "samples": 500},
+        "forest": {"kind": "forest", "trees": 4, "max_depth": 5, "samples": 500},
         "linear": {"kind": "linear", "samples": 500},
-        "unet": {"kind": "unet", "maps": 4, "levels": 1, "convolutions": 1},
+        "unet": {"kind": "unet", "width": 4, "depth": 1, "convs_per_block": 1},
     },
     "targets": {},
     "classes": {
         "buildings": {
             "id": 1,
             "members": [
-                {"model": "forest", "input": "both", "scale": "coarse"},
-                {"model": "linear", "input": "colours", "scale": "native"},
+                {"model": "forest", "channels": "both", "scale": "coarse"},
+                {"model": "linear", "channels": "colours", "scale": "native"},
             ],
         },
-        "trees": {"id": 5, "members": [{"model": "linear", "input": "both", "scale": "coarse"}]},
+        "trees": {"id": 5, "members": [{"model": "linear", "channels": "both", "scale": "coarse"}]},
     },
     "defaults": {
         "training": {"steps": 2, "batch": 2, "patch": 16, "precision": "float32", "threads": 1},
@@ -164,16 +165,20 @@ def _value(expression: str, numbers: Mapping[str, int]) -> int:
 
 
 class Project:
-    """A user's folder: the repository's files, a tiny data set, a recipe of its own and its results."""
+    """A user's folder: the repository's files, a tiny data set, a recipe of its own and its results.
 
-    def __init__(self, folder: Path) -> None:
+    Whatever is run in it is run by `python`, and so are the jobs.
+    """
+
+    def __init__(self, folder: Path, python: Path = Path(sys.executable)) -> None:
         self.folder = folder
+        self.python = python
         self.environment: dict[str, str] = {}
 
     @classmethod
-    def create(cls, folder: Path) -> Project:
+    def create(cls, folder: Path, python: Path = Path(sys.executable)) -> Project:
         """A new project that has not run yet."""
-        found = cls(folder)
+        found = cls(folder, python)
         folder.mkdir(parents=True)
         for name in ("Snakefile", "workflow", "profiles", "envs"):
             (folder / name).symlink_to(ROOT / name)
@@ -184,7 +189,7 @@ class Project:
     def copied(self, folder: Path) -> Project:
         """A copy with all times; its store is not that of the first one any more."""
         subprocess.run(["cp", "-a", self.folder, folder], check=True)
-        found = Project(folder)
+        found = Project(folder, self.python)
         for note in found.results.glob("store/results/*.json"):
             note.unlink()
         return found
@@ -227,7 +232,7 @@ class Project:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RASTERLOOM_")}
         environment |= {"PYTHONPATH": str(self.folder / "workflow"), "OMP_NUM_THREADS": "1", **self.environment}
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [self.python, *arguments],
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -327,6 +332,9 @@ class Outcome:
 class Matrix:
     """Outcomes of rows, each worked out once, some at a time.
 
+    Snakemake and its jobs are forks of one warm Python, the checks of what they left behind of another: these two do
+    not put sets in the same order, so that what depends on that order is found.
+
     Parameters
     ----------
     folder : Path
@@ -336,6 +344,7 @@ class Matrix:
 
     def __init__(self, folder: Path, rows: Mapping[str, Row]) -> None:
         self._folder = folder
+        self._runner, self._checker = (WarmPython(folder / name) for name in (".run", ".check"))
         self._rows = rows
         self._known: dict[str, Future[Outcome]] = {}
         self._lock = threading.Lock()
@@ -354,10 +363,12 @@ class Matrix:
     def close(self) -> None:
         """Leave out what has not begun."""
         self._pool.shutdown(cancel_futures=True)
+        self._runner.close()
+        self._checker.close()
 
     def project(self, name: str) -> Project:
         """The project as a row has left it."""
-        return Project(self._folder / (name or "base"))
+        return Project(self._folder / (name or "base"), self._runner.executable)
 
     def _future(self, name: str) -> Future[Outcome]:
         if name:
@@ -369,21 +380,21 @@ class Matrix:
 
     def _work(self, name: str) -> Outcome:
         if not name:
-            return self._run(Project.create(self._folder / "base"))
+            return self._run(Project.create(self._folder / "base", self._runner.executable))
         row = self._rows[name]
         self.outcome(row.start)
         project = self.project(row.start).copied(self._folder / name)
         row.change(project)
         return self._run(project, *row.arguments)
 
-    @staticmethod
-    def _run(project: Project, *arguments: str) -> Outcome:
+    def _run(self, project: Project, *arguments: str) -> Outcome:
         if project.store.is_dir():
             mark(project.store)
         output = project.snakemake(*arguments)
         items = computed(project.store)
         project.environment = {}
-        found = project.call(str(ROOT / "tests/support/matrix_shadow.py"), project.results.name).splitlines()
+        checked = Project(project.folder, self._checker.executable)
+        found = checked.call(str(ROOT / "tests/support/matrix_shadow.py"), project.results.name).splitlines()
         jobs = jobs_of(output)
         if jobs and (again := jobs_of(project.snakemake())):
             found.append(f"a second run does something: {dict(again)}")

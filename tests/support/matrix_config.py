@@ -215,11 +215,11 @@ DIVISION = [
     ),
     Row(
         "refit-all",
-        "`validation.final: refit_all`",
-        put("validation.final", "refit_all"),
+        "`validation.predict_with: refit`",
+        put("validation.predict_with", "refit"),
         "train M, predict M*S, ensemble C*S, tune C, vectorise C*S, tables(C)",
         "train M, predict M*N, ensemble C*N, vectorise C*N",
-        keys=("validation.final",),
+        keys=("validation.predict_with",),
     ),
     Row(
         "predict",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matrix import AFTER_REGISTRATION, OF_CLASS, OF_TWO
-from rasterloom.config.model import AugmentConfig, Config, PredictionConfig, TrainingConfig
+from rasterloom.config.model import MODELS, AugmentConfig, Config, PredictionConfig, TrainingConfig
 
 RETRAINED = f"train F, predict S, {OF_CLASS}"
 REPREDICTED = f"predict S, {OF_CLASS}"
@@ -130,12 +130,12 @@ def _sensor(name: str, value: Any, items: str) -> Key:
 KEYS = [
     *_settings(),
     *_polygons(),
-    _model("depth", "models.forest.depth", 2),
+    _model("max_depth", "models.forest.max_depth", 2),
     _model("trees", "models.forest.trees", 5),
     _model("samples", "models.forest.samples", 100),
-    _model("maps", "models.unet.maps", 6, "network"),
-    _model("levels", "models.unet.levels", 2, "network"),
-    _model("convolutions", "models.unet.convolutions", 2, "network"),
+    _model("width", "models.unet.width", 6, "network"),
+    _model("depth", "models.unet.depth", 2, "network"),
+    _model("convs_per_block", "models.unet.convs_per_block", 2, "network"),
     Key(
         "models.*.samples",
         "models.linear.samples",
@@ -172,8 +172,8 @@ KEYS = [
         start="",
     ),
     Key(
-        "classes.*.members.input",
-        "classes.buildings.members.1.input",
+        "classes.*.members.channels",
+        "classes.buildings.members.1.channels",
         "both",
         f"stack S, {RETRAINED}, tables(1)",
         f"stack S, {RETRAINED}",
@@ -222,7 +222,9 @@ def leaves(model: Any = Config, path: str = "") -> set[str]:
         if typing.get_origin(kind) is list and hasattr(typing.get_args(kind)[0], "model_fields"):
             found.add(place)
             kind = typing.get_args(kind)[0]
-        if hasattr(kind, "model_fields"):
+        if name == "models":
+            found |= {leaf for table in MODELS.values() for leaf in leaves(table, f"{place}.")}
+        elif hasattr(kind, "model_fields"):
             found |= leaves(kind, f"{place}.")
         else:
             assert typing.get_origin(kind) is not dict, place

@@ -7,7 +7,7 @@ from typing import Any
 from matrix import AFTER_REGISTRATION, OF_CLASS, OF_TWO, Change, Project, Row, both, put
 
 Table = dict[str, Any]
-MEMBERS: Table = {"model": "forest", "input": "colours", "scale": "coarse"}
+MEMBERS: Table = {"model": "forest", "channels": "colours", "scale": "coarse"}
 
 
 def without_scale(project: Project) -> None:
@@ -42,10 +42,10 @@ def reordered_sensors(project: Project) -> None:
     project.write(table)
 
 
-ROAD = {"id": 3, "members": [{"model": "linear", "input": "both", "scale": "coarse"}]}
+ROAD = {"id": 3, "members": [{"model": "linear", "channels": "both", "scale": "coarse"}]}
 AFTER_UNPLACED = AFTER_REGISTRATION.removeprefix("place A, ")
 """Where no shift is left to estimate."""
-WITHOUT_M = both(put("sensors.m", None), put("inputs.both", ["rgb"]))
+WITHOUT_M = both(put("sensors.m", None), put("channels.both", ["rgb"]))
 
 PARTS = [
     Row(
@@ -146,11 +146,11 @@ PARTS = [
     Row(
         "sensor-used",
         "that sensor added to an input of one member of each class",
-        put("inputs.both", ["rgb", "p", "m"]),
+        put("channels.both", ["rgb", "p", "m"]),
         f"stack S, {OF_TWO}, tables(C)",
         f"stack S, {OF_TWO}",
         start="sensor-added",
-        keys=("inputs.*",),
+        keys=("channels.*",),
     ),
     Row(
         "sensor-removed",

@@ -42,30 +42,28 @@ def records(store: Path) -> list[Path]:
 def run_all(merged: Mapping[str, Any], store: Path, stages: frozenset[str] | None = None) -> Any:
     """Run every job of a configuration (or those of some stages) here, one after the other; gives the graph."""
     from rasterloom.planning.graph import Dag
-    from rasterloom.stages import module_of
+    from rasterloom.stages import job_of, module_of
     from rasterloom.store.digest import canonical
-    from rasterloom.store.job import OUTPUTS, Job
     from rasterloom.store.store import Store
 
     dag = Dag.load(merged)
     for stage, names in jobs_of(dag):
         if stages is None or stage in stages:
             spec, sources = (json.loads(canonical(f(stage, **names))) for f in (dag.spec, dag.sources))
-            job = Job(spec, sources, dag.results, Store(store))
+            job = job_of(spec, sources, dag.results, Store(store))
             job.log = lambda text: None  # type: ignore[method-assign]
             job.output.parent.mkdir(parents=True, exist_ok=True)
             module_of(stage).run(job)
-    assert set(OUTPUTS) >= set(dag.outputs())
     return dag
 
 
 def jobs_of(dag: Any) -> list[tuple[str, dict[str, str]]]:
     """Every job of a graph, stage by stage: the stage and the job's wildcards."""
-    from rasterloom.store.job import OUTPUTS
+    from rasterloom.stages import module_of
 
     found = []
     for stage, paths in dag.outputs().items():
-        parts = string.Formatter().parse(OUTPUTS[stage])
+        parts = string.Formatter().parse(module_of(stage).OUTPUT)
         pattern = "".join(re.escape(text) + (f"(?P<{name}>.+)" if name else "") for text, name, _, _ in parts)
         pattern = pattern if stage == "wkt" else pattern.replace(".+", "[^/]+")
         for path in paths:
@@ -77,16 +75,16 @@ def jobs_of(dag: Any) -> list[tuple[str, dict[str, str]]]:
 
 def jobs_that_run(before: Any, after: Any) -> Counter[str]:
     """Jobs by stage that Snakemake has to run for one graph when those of another have run, nothing else being new."""
-    from rasterloom.store.job import OUTPUTS
+    from rasterloom.stages import module_of
 
     def asked(dag: Any, stage: str, names: dict[str, str]) -> list[Any]:
         return [dag.spec(stage, **names), dag.sources(stage, **names)]
 
-    known = {OUTPUTS[stage].format(**names): asked(before, stage, names) for stage, names in jobs_of(before)}
+    known = {module_of(stage).OUTPUT.format(**names): asked(before, stage, names) for stage, names in jobs_of(before)}
     run: set[str] = set()
     found: Counter[str] = Counter()
     for stage, names in jobs_of(after):
-        path = OUTPUTS[stage].format(**names)
+        path = module_of(stage).OUTPUT.format(**names)
         read = {name.removeprefix(f"{after.results}/") for name in after.inputs(stage, **names)}
         if known.get(path) != asked(after, stage, names) or read & run:
             run.add(path)

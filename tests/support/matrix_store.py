@@ -10,8 +10,7 @@ from pathlib import Path
 
 from matrix import NEW, OF_CLASS, Change, Project, Row, both, put
 from matrix_config import THRESHOLD, comment
-from rasterloom.stages import STAGES
-from rasterloom.store.job import OUTPUTS
+from rasterloom.stages import STAGES, module_of
 from small_contest import set_age
 
 # Code -----------------------------------------------------------------------------------------------------
@@ -142,7 +141,7 @@ def times_reversed(project: Project) -> None:
     """Whatever a job reads is newer than what it writes, as it may come out where times are not copied."""
     now = time.time()
     for age, stage in enumerate(STAGES):
-        top = OUTPUTS[stage].split("/")[0].split(".")[0].replace("{file}", "wkt")
+        top = module_of(stage).OUTPUT.split("/")[0].split(".")[0].replace("{file}", "wkt")
         for path in [*project.results.glob(f"{top}*"), *project.results.glob(f"{top}/**/*")]:
             if path.is_file() and not path.is_symlink():
                 os.utime(path, (now - age / 100, now - age / 100))

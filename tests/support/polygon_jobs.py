@@ -11,6 +11,7 @@ from shapely import Polygon
 
 from rasterloom.polygons.geometry import transformed
 from rasterloom.polygons.record import write_polygons
+from rasterloom.stages import job_of
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
@@ -75,4 +76,4 @@ def add_registration(folder: Path, scene: str, **reference: Any) -> None:
 
 def make_job(folder: Path, spec: dict[str, Any], sources: dict[str, Any] | None = None) -> Job:
     """A job in a results folder."""
-    return Job({"version": 1, **spec}, sources or {}, folder, Store(folder / "store"))
+    return job_of({"version": 1, **spec}, sources or {}, folder, Store(folder / "store"))

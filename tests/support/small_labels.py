@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas
@@ -13,8 +14,10 @@ import rasterio
 from rasterio.transform import Affine
 
 from rasterloom.dataset import Dataset, load_dataset
-from rasterloom.labels.files import Reference, transformed
-from rasterloom.stages.label import VERSION, inputs, label_job, run
+from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.files import RasterInfo
+from rasterloom.stages import job_of, label
+from rasterloom.stages.label import VERSION, inputs, run
 from rasterloom.store.job import Job
 from rasterloom.store.store import Store
 
@@ -47,10 +50,12 @@ def vector_file(path: Path, polygons: Sequence[Any], crs: str | None = UTM, clas
 
 
 def on_map(*polygons: Any) -> list[Any]:
-    return transformed(list(polygons), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
+    return list(transformed(list(polygons), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]]))
 
 
-REFERENCE = Reference(20, 10, rasterio.CRS.from_string(UTM).to_wkt(), [[0.5, 0, 500_000], [0, -0.5, 4_000_000]])
+REFERENCE = RasterInfo(
+    20, 10, crs=rasterio.CRS.from_string(UTM).to_wkt(), transform=[[0.5, 0, 500_000], [0, -0.5, 4_000_000]]
+)
 
 
 def sheet(root: Path, *rows: str, classes: Sequence[str] = ("houses",)) -> Dataset:
@@ -63,10 +68,11 @@ def sheet(root: Path, *rows: str, classes: Sequence[str] = ("houses",)) -> Datas
 
 def label_job_of(dataset: Dataset, class_name: str, results: Path) -> Job:
     """The label job of a class, its spec and sources as they arrive from the workflow."""
-    spec, sources = label_job(dataset, {}, class_name)
+    project: Any = SimpleNamespace(dataset=dataset)
+    spec, sources = label.spec(project, **{"class": class_name}), label.sources(project, **{"class": class_name})
     spec = json.loads(json.dumps({"stage": "label", "version": VERSION, **spec}))
     assert inputs(spec) == []
-    return Job(spec, json.loads(json.dumps(sources)), results, Store(results / "store"))
+    return job_of(spec, json.loads(json.dumps(sources)), results, Store(results / "store"))
 
 
 def run_labels(dataset: Dataset, class_name: str, results: Path) -> dict[str, Any]:

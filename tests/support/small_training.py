@@ -12,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import ZipStore
 
+from rasterloom.stages import job_of
 from rasterloom.store.digest import array_digest, digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
@@ -19,7 +20,7 @@ from rasterloom.store.store import Item, Store
 
 SENSORS = {"p": 1, "rgb": 2, "a": 1}
 """Sensors and channels of the stacks; the reference, rgb, is not the first."""
-MODEL = {"kind": "unet", "maps": 4, "levels": 2, "convolutions": 1}
+MODEL = {"kind": "unet", "width": 4, "depth": 2, "convs_per_block": 1}
 TRAINING = {
     "steps": 8, "batch": 2, "patch": 16, "positive_fraction": 0.5, "learning_rate": 1e-2, "weight_decay": 1e-4,
     "seed": 1, "augment": {"flips": True, "rotation": True, "colour": 0.1}, "precision": "bfloat16", "threads": 1,
@@ -120,7 +121,7 @@ class Tree:
             "scale": {"name": "s"}, "group": "g", "training": TRAINING,
             "scenes": sorted(self.scenes),
         }  # fmt: skip
-        return Job({**spec, **changes}, {}, self.results, self.store)
+        return job_of({**spec, **changes}, {}, self.results, self.store)
 
     def predict_job(self, scenes: list[str], **changes: Any) -> Job:
         """A prediction job; `changes` are laid over its spec."""
@@ -128,9 +129,9 @@ class Tree:
             "stage": "predict", "version": 1, "member": "m", "batch": "b", "scenes": scenes, "labelled": [],
             "model": MODEL, "sensors": [self.names["rgb"], self.names["a"]], "reference": self.names["rgb"],
             "scale": {"name": "s"}, "group": "g",
-            "folds": ["fold-0", "fold-1"], "final": "holdout", "prediction": PREDICTION,
+            "folds": ["fold-0", "fold-1"], "predict_with": "folds", "prediction": PREDICTION,
         }  # fmt: skip
-        return Job({**spec, **changes}, {}, self.results, self.store)
+        return job_of({**spec, **changes}, {}, self.results, self.store)
 
     def model(self, fold: str = "fold-0") -> Item:
         """The item of a checkpoint."""

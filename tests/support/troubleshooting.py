@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md, made of the cases of bad input that the tests go through.
+"""docs/troubleshooting.md: the cases of bad input that the tests go through are made, and what is said is printed.
 
 python tests/support/troubleshooting.py           print the page
 python tests/support/troubleshooting.py --write   write it
@@ -7,6 +7,10 @@ python tests/support/troubleshooting.py --write   write it
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,15 +25,16 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
 
 HEAD = """# Troubleshooting
 
-<!-- Made by `make docs` of the cases that the tests go through; edit those. -->
+<!-- `make docs` makes each case and prints what is said of it; edit the cases, tests/bad_*.py. -->
 
-What is said of {total} bad inputs, word for word: each is made and read by a test. In {stops} of them work cannot go
-on: one line says what was given, what is needed, where, and how to mend it, and the command ends with a code other than
-0. In the other {goes} it can: the run goes on, and a row of `quality/inputs.tsv`, which the report shows, says what was
-odd (its finding and detail stand below) or a note is printed when the run starts. `rasterloom inspect` says most of it
-before a run.
+What is said of {total} bad inputs. The tests make each and read whether the message says what a user needs. In {stops}
+of them work cannot go on: one line says what was given, what is needed, where, and how to mend it, and the command ends
+with a code other than 0. In the other {goes} it can: the run goes on, and a row of `quality/inputs.tsv`, which the
+report shows, says what was odd (its finding and detail stand below) or a note is printed when the run starts.
+`rasterloom inspect` says most of it before a run.
 
-`DATA` stands for the folder that the files are in, `...` for what a library says of a damaged file.
+`DATA` stands for the folder that the files are in. What is said in brackets of a damaged file comes from a library and
+changes with its version.
 
 """
 
@@ -50,33 +55,54 @@ A traceback is a bug of ours: please report it.
 """
 
 
-def page() -> str:
+CHAPTERS: dict[str, list[BadInput]] = {
+    "The configuration": bad_settings.CASES,
+    "Tables and archives": bad_tables.CASES,
+    "Images": bad_images.CASES,
+    "Numbers in images": bad_values.CASES,
+    "Labels": bad_labels.CASES,
+}
+CASES = [bad for cases in CHAPTERS.values() for bad in cases]
+
+
+Said = dict[str, list[str]]
+"""The names of cases, and what is said of each, spelt as in a cell of the page."""
+
+
+def said_of_each() -> Said:
+    """Make every case; what jobs tell of their progress is dropped."""
+    said = {}
+    for bad in CASES:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            said[bad.name] = [cell(text) for text in bad.said(Path(folder).resolve())]
+    return said
+
+
+def page(said: Said) -> str:
     """The whole page."""
-    chapters: list[tuple[str, Sequence[BadInput]]] = [
-        ("The configuration", bad_settings.CASES),
-        ("Tables and archives", bad_tables.TABLES),
-        ("Images", bad_images.IMAGES),
-        ("Numbers in images", bad_values.CASES),
-        ("Labels", bad_labels.CASES),
-    ]
-    every = [bad for _, cases in chapters for bad in cases]
-    stops = sum(bad.stops for bad in every)
-    head = HEAD.format(total=len(every), stops=stops, goes=len(every) - stops)
-    return head + "".join(chapter(title, cases) for title, cases in chapters) + TAIL
+    stops = sum(bad.stops for bad in CASES)
+    head = HEAD.format(total=len(CASES), stops=stops, goes=len(CASES) - stops)
+    return head + "".join(chapter(title, cases, said) for title, cases in CHAPTERS.items()) + TAIL
 
 
-def chapter(title: str, cases: Sequence[BadInput]) -> str:
+def chapter(title: str, cases: Sequence[BadInput], said: Said) -> str:
     """One table: what is wrong, an example, what is said; those that stop a run first."""
     lines = [f"## {title}", "", "| what is wrong | given | what is said |", "|---|---|---|"]
     for bad in sorted(cases, key=lambda bad: not bad.stops):
-        said = f"`{_cell(bad.says)}`" if bad.stops else f"goes on: `{_cell(bad.says)}`"
-        lines.append(f"| {bad.name} | {_text(bad.given)} | {said} |")
+        told = ", ".join(f"`{text}`" for text in said[bad.name]) or "nothing"
+        lines.append(f"| {bad.name} | {_text(bad.given)} | {'' if bad.stops else 'goes on: '}{told} |")
     return "\n".join([*lines, "", ""])
 
 
-def _cell(text: str) -> str:
-    """A message between backticks in a table."""
-    plain = text.replace("{root}", "DATA").replace("{reason}", "...").replace("`", "'")
+def said_on(page: str) -> Said:
+    """What a page says of each case."""
+    rows = re.findall(r"^\| (.+?) \| .* \| (?:goes on: )?(?:nothing|`(.*)`) \|$", page, re.MULTILINE)
+    return {name: told.split("`, `") if told else [] for name, told in rows}
+
+
+def cell(text: str) -> str:
+    """A message, or a part of one, as it stands between backticks in a table."""
+    plain = text.replace("{root}", "DATA").replace("`", "'")
     plain = plain.replace("\n", " ⏎ ").replace("\t", " ⇥ ")
     return " ".join(plain.split()).replace("|", "\\|")
 
@@ -84,7 +110,7 @@ def _cell(text: str) -> str:
 def _text(text: str) -> str:
     """What was given: YAML and the like as code, a sentence as it is."""
     code = any(sign in text for sign in "{}[]<>|") or ":" in text
-    return f"`{_cell(text)}`" if code else text
+    return f"`{cell(text)}`" if code else text
 
 
 def main() -> None:
@@ -92,9 +118,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     if parser.parse_args().write:
-        PAGE.write_text(page(), encoding="utf-8")
+        PAGE.write_text(page(said_of_each()), encoding="utf-8")
     else:
-        print(page(), end="")
+        print(page(said_of_each()), end="")
 
 
 if __name__ == "__main__":

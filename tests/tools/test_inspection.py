@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
-from conftest import ROOT
+from common import ROOT
 from image_folders import Capture, inspected, noise, printed, put, squares, town
 from rasterloom.tools.scenes.writing import write_scenes
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rasterio.enums import ColorInterp
 
-from conftest import ROOT
+from common import ROOT
 from image_folders import Capture, inspected, noise, printed, put, squares, town
 from rasterloom.config import load_config, read_config_files
 from rasterloom.dataset import load_dataset
@@ -95,7 +95,7 @@ def test_sheet_groups_scenes_of_the_same_ground_and_limits_classes(tmp_path: Pat
     put(tmp_path / "masks" / "roads" / "c.tif", np.eye(64, dtype="uint8")[None], 500_100)
     assert inspected(tmp_path, "--sheet", tmp_path / "scenes.tsv") == 0
     rows = [line.split("\t") for line in (tmp_path / "scenes.tsv").read_text().splitlines()]
-    assert rows[0] == ["scene", "split", "group", "pan", "labels", "classes", "labels:roads"]
+    assert rows[0] == ["scene", "split", "ground", "pan", "labels", "classes", "labels:roads"]
     assert [row[2] for row in rows[1:]] == ["a", "a", ""]
     assert [row[5] for row in rows[1:]] == ["houses", "houses", ""], "roads were labelled in c alone"
     dataset = loads(tmp_path / "scenes.tsv").dataset

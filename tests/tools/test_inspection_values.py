@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rasterloom.errors import InputError
 from rasterloom.raster import georeference
 from rasterloom.raster.files import RasterInfo
+from rasterloom.raster.scan import BandFacts
 from rasterloom.raster.sensor import SensorReader
 from rasterloom.report.findings import REMEDIES, STOPS, Finding
 from rasterloom.tools.inspection import found, lines, survey
@@ -74,15 +75,15 @@ def test_look_counts_what_is_missing_black_and_not_a_number(tmp_path: Path) -> N
     assert (seen.pixels, seen.black, seen.info.nodata) == (32, 8, -1)
     assert (seen.files[0].stored, seen.files[0].driver, seen.files[0].masked) == ("float32", "GTiff", False)
     first, second = seen.bands
-    assert (first.count, first.missing, first.zeros, first.not_finite, first.low, first.high) == (16, 16, 8, 8, 0, 5)
-    assert (second.count, second.zeros, second.not_finite) == (16, 16, 0)
+    assert (first.count, first.zeros, first.facts) == (16, 8, BandFacts(0, 5, 16, 8))
+    assert (second.count, second.zeros, second.facts.not_finite) == (16, 16, 0)
     assert seen.whole
 
 
 def test_look_heeds_the_configuration(tmp_path: Path) -> None:
     files = put(tmp_path / "x.tif", np.arange(32, dtype="uint8").reshape(2, 4, 4) % 16)
     seen = look(files, bands=2, nodata=0)
-    assert (seen.bands[0].missing, seen.black, seen.info.nodata) == (1, 0, 0)
+    assert (seen.missing, seen.black, seen.info.nodata) == (1, 0, 0)
     with pytest.raises(InputError, match="but 3 are needed"):
         look(files, bands=3)
 
@@ -91,7 +92,7 @@ def test_look_at_a_part_reads_strips_from_top_to_bottom(tmp_path: Path) -> None:
     rows = np.repeat(np.arange(1000, dtype="uint16")[None, :, None], 4, axis=2)
     seen = look(put(tmp_path / "x.tif", rows), part=0.1)
     assert seen.pixels == 104 * 4
-    assert (seen.bands[0].low, seen.bands[0].high) == (0, 999)
+    assert (seen.bands[0].facts.low, seen.bands[0].facts.high) == (0, 999)
     assert abs(float(np.median(np.concatenate(seen.bands[0].sample))) - 500) < 80
 
 

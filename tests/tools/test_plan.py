@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,16 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import ROOT, stand_in_dag
+from common import ROOT, stand_in_dag
 from contest_sizes import PREDICT, TRAIN, contest_sizes
 from rasterloom.cli import main
-from rasterloom.errors import ConfigError
-from rasterloom.learning.cost import Speed
-from rasterloom.planning.disk import Disk, Space, space
+from rasterloom.planning.disk import Space
 from rasterloom.planning.graph import Dag
-from rasterloom.planning.rates import Rates, built_in
+from rasterloom.planning.rates import Kind
 from rasterloom.stages import STAGES
 from rasterloom.store.files import write_json
 from rasterloom.store.store import Store
+from rasterloom.text import duration
 from rasterloom.tools import plan
 from rasterloom.tools.scenes.writing import write_scenes
 
@@ -73,9 +73,8 @@ def test_plan_of_generated_scenes_names_everything(say: Say) -> None:
         "4 members of 2 classes, 4 checkpoints: 1 fold each",
         f"of {len(STAGES)} stages",
         "free in results-tiny/store",
-        "built-in rate",
-        "GPU-hours are not known",
-        "One scene more to predict: 2 stacks, 4 predictions, 2 sets of polygons",
+        "by built-in constants",
+        "unknown for 2 members",
         "WARNING: `statistics: all`",
     ):
         assert words in text, words
@@ -140,7 +139,7 @@ def test_plan_without_a_configuration(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_model_lines_of_the_contest(contest: Callable[..., Dag]) -> None:
-    dag = contest(validation={"folds": 5, "final": "refit_all"})
+    dag = contest(validation={"folds": 5, "predict_with": "refit"})
     lines = plan.model_lines(dag, contest_sizes(dag))
     assert lines[0] == (
         "Models: 28 members of 10 classes, 168 checkpoints: 5 folds each and one trained once more on everything"
@@ -151,54 +150,84 @@ def test_model_lines_of_the_contest(contest: Callable[..., Dag]) -> None:
     assert rows["forest", "all20", "s1024"] == ["1", "20", "-", "-", "-", "-"]
 
 
-def test_training_hours_are_steps_times_a_step(contest: Callable[..., Dag]) -> None:
-    """26 networks, 40,000 steps each, at 0.69 s a step of 20 channels."""
+def rates_of(dag: Dag, seconds: float = 1e-6) -> dict[Kind, float]:
+    """A device that does every work of a recipe in so many seconds per pixel."""
+    return {task.kind: seconds for task in plan.tasks(dag, contest_sizes(dag))}
+
+
+def test_hours_are_pixels_times_the_rate_of_the_network(contest: Callable[..., Dag]) -> None:
+    """26 networks, 40,000 steps of 4 images of 256 x 256 pixels each."""
     dag = contest()
-    hours = plan.training_hours(dag, contest_sizes(dag), built_in())
-    assert hours.total is not None
-    assert 180 * 3600 < hours.total < 26 * 40_000 * 0.69 == pytest.approx(199 * 3600, rel=0.01)
-    assert hours.left == hours.total
+    found = list(plan.tasks(dag, contest_sizes(dag)))
+    training = [task for task in found if task.kind[0] == "training"]
+    whole = duration(26 * 40_000 * 4 * 256**2 * 1e-6)
+    assert [(task.pixels, task.done) for task in training] == [(40_000 * 4 * 256**2, False)] * 26
+    assert plan.hours(found, "training", rates_of(dag)) == f"{whole} to do of {whole}"
 
 
 def test_hours_of_what_is_done_are_not_left(contest: Callable[..., Dag], tmp_path: Path) -> None:
     dag = contest(results=str(tmp_path))
-    sizes = contest_sizes(dag)
-    members = plan.networks(dag)
+    members = list(dict.fromkeys(task.member for task in plan.tasks(dag, contest_sizes(dag))))
     assert len(members) == 26
     for member in members[:13]:
-        write_json(tmp_path / f"models/{member.name}/fold-0.json", {})
-    write_json(tmp_path / f"predictions/{members[0].name}/{PREDICT[0]}.json", {})
-    training = plan.training_hours(dag, sizes, built_in())
-    prediction = plan.prediction_hours(dag, sizes, built_in())
-    assert training.left == pytest.approx(training.total / 2, rel=0.1)  # type: ignore[operator]
-    one = plan.prediction_seconds(dag, members[0], PREDICT[0], sizes, built_in())
-    assert prediction.total - prediction.left == pytest.approx(one)  # type: ignore[operator]
+        write_json(tmp_path / f"models/{member}/fold-0.json", {})
+    write_json(tmp_path / f"predictions/{members[0]}/{PREDICT[0]}.json", {})
+    found = list(plan.tasks(dag, contest_sizes(dag)))
+    assert Counter(task.kind[0] for task in found if task.done) == {"training": 13, "prediction": 1}
+    one = duration(40_000 * 4 * 256**2 * 1e-6 * 13)
+    assert plan.hours(found, "training", rates_of(dag)).startswith(f"{one} to do of ")
+
+
+def test_hours_of_a_network_without_a_record_are_unknown(contest: Callable[..., Dag]) -> None:
+    dag = contest()
+    found = list(plan.tasks(dag, contest_sizes(dag)))
+    known = rates_of(dag)
+    assert plan.hours(found, "training", {}) == "unknown"
+    rgbp = {task.member for task in found if "rgbp" in task.member}
+    del known[next(task.kind for task in found if task.kind[0] == "training" and task.member in rgbp)]
+    assert plan.hours(found, "training", known).endswith(f", unknown for {len(rgbp)} members")
+    assert "unknown" not in plan.hours(found, "prediction", known)
 
 
 def test_checkpoints_that_predict_a_scene(contest: Callable[..., Dag]) -> None:
     dag = contest(validation={"folds": 3})
-    member = plan.networks(dag)[0]
+    member = next(iter(dag.recipe.members.values()))
     assert plan.checkpoints(dag, member, TRAIN[0]) == 1, "the one that it was held out from"
     assert plan.checkpoints(dag, member, PREDICT[0]) == 3
-    refit = contest(validation={"folds": 3, "final": "refit_all"})
+    refit = contest(validation={"folds": 3, "predict_with": "refit"})
     assert plan.checkpoints(refit, member, PREDICT[0]) == 1
 
 
-def test_time_lines_of_a_gpu(contest: Callable[..., Dag]) -> None:
+def test_time_lines_name_devices_and_what_is_unknown(contest: Callable[..., Dag]) -> None:
     dag = contest()
-    gpu = Rates("NVIDIA X", "2 records of the store", [Speed("training", "NVIDIA X", "bfloat16", 1.0, 1e12, 3e6)])
-    text = "\n".join(plan.time_lines(dag, contest_sizes(dag), [gpu]))
-    assert "NVIDIA X: 2 records of the store" in text
-    assert "prediction not known" in text
-    assert "GPU-hours are not known" not in text
+    known = {kind: rate for kind, rate in rates_of(dag).items() if kind[0] == "training"}
+    text = "\n".join(plan.time_lines(dag, contest_sizes(dag), {"NVIDIA X": known}))
+    assert "NVIDIA X: training " in text
+    assert "prediction unknown" in text
+    assert "unknown for 26 members" in text
+    assert "rasterloom plan --benchmark" in text
+    assert "unknown" not in "\n".join(plan.time_lines(dag, contest_sizes(dag), {"NVIDIA X": rates_of(dag)}))
+
+
+def test_time_lines_without_a_network(contest: Callable[..., Dag], settings_table: dict[str, Any]) -> None:
+    dag = contest(classes={"waterway": settings_table["classes"]["waterway"]}, targets={})
+    assert plan.networks(dag, contest_sizes(dag)) == []
+    assert plan.time_lines(dag, contest_sizes(dag), {}) == [
+        "Time: no member is a network, which would take nearly all of it"
+    ]
+
+
+def test_networks_that_are_timed_are_those_that_differ(contest: Callable[..., Dag]) -> None:
+    dag = contest()
+    assert sorted(channels for _, channels in plan.networks(dag, contest_sizes(dag))) == [4, 20]
 
 
 @pytest.mark.parametrize(
     ("statistics", "words"),
     [
         ("all", ["WARNING", "all 28 checkpoints and predicts all scenes again"]),
-        ("train", ["It retrains nothing (`statistics: train`)", "One labelled scene more trains all 28 checkpoints"]),
-        (["6010_1_1"], ["It retrains nothing", "every class that it is labelled for"]),
+        ("train", ["retrains nothing (`statistics: train`)", "One more labelled scene trains all 28 checkpoints"]),
+        (["6010_1_1"], ["retrains nothing", "every class that it is labelled for"]),
     ],
 )
 def test_retrained_by_a_new_scene(contest: Callable[..., Dag], statistics: Any, words: list[str]) -> None:
@@ -207,48 +236,8 @@ def test_retrained_by_a_new_scene(contest: Callable[..., Dag], statistics: Any, 
     assert ("WARNING" in text) == (statistics == "all")
 
 
-def test_scene_lines_give_a_scene_s_share(contest: Callable[..., Dag]) -> None:
-    dag = contest()
-    sizes = contest_sizes(dag)
-    disk = space(dag, sizes, Store(Path("nowhere")))
-    lines = plan.scene_lines(dag, sizes, disk, [built_in()])
-    assert lines[0].startswith("One scene more to predict: 3 stacks, 28 predictions, 10 sets of polygons, 3")
-    assert lines[1].startswith("  2.9 h of prediction on 2 CPU cores")
-
-
 def test_disk_lines_warn_of_a_full_disk(tmp_path: Path) -> None:
-    disk = Disk({"stack": Space(there=1e9, total=5e18)})
-    text = "\n".join(plan.disk_lines(disk, Store(tmp_path)))
+    text = "\n".join(plan.disk_lines(Space(there=1e9, total=5e18), Store(tmp_path)))
     assert "WARNING" in text
     assert "RASTERLOOM_STORE" in text
-    assert "WARNING" not in "\n".join(plan.disk_lines(Disk({"stack": Space(there=5e9, total=5e9)}), Store(tmp_path)))
-
-
-def test_largest_network_is_what_is_measured(contest: Callable[..., Dag]) -> None:
-    dag = contest()
-    assert "all20" in plan.largest(dag, contest_sizes(dag)).name
-
-
-def test_largest_of_no_network(contest: Callable[..., Dag], settings_table: dict[str, Any]) -> None:
-    classes = {"waterway": settings_table["classes"]["waterway"]}
-    dag = contest(classes=classes, targets={})
-    with pytest.raises(ConfigError, match="nothing to measure"):
-        plan.largest(dag, contest_sizes(dag))
-    assert "GPU" not in "\n".join(plan.time_lines(dag, contest_sizes(dag), [built_in()]))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(3.04, "3.0 s"), (90.0, "1.5 min"), (5400.0, "1.5 h"), (36_000.0, "10 h"), (3.6e7, "10,000 h")],
-)
-def test_duration(seconds: float, words: str) -> None:
-    assert plan.duration(seconds) == words
-
-
-@pytest.mark.parametrize(("number", "words"), [(1e5, "0.1 MB"), (2.5e9, "2.5 GB"), (1.5e11, "150 GB")])
-def test_gigabytes(number: float, words: str) -> None:
-    assert plan.gigabytes(number) == words
-
-
-def test_table_aligns_its_columns() -> None:
-    assert list(plan.table([("a", "long", "1"), ("bcd", "x", "1,000")])) == ["  a    long      1", "  bcd     x  1,000"]
+    assert "WARNING" not in "\n".join(plan.disk_lines(Space(there=5e9, total=5e9), Store(tmp_path)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rasterloom.errors import RasterloomError, StoreError
+from rasterloom.stages import job_of
 from rasterloom.store.files import link
 from rasterloom.store.folders import manifests_of
 from rasterloom.store.lock import hold
@@ -212,10 +213,9 @@ def test_mend_makes_links_again_and_removes_nothing(
 
 def test_links_of_labels_lie_in_a_folder_of_their_class(results: Path, store: Store, put: Put) -> None:
     """As `Job.finish` makes them."""
-    from rasterloom.store.job import Job
 
     item = put("label", "e" * 32, suffix=".parquet")
-    Job({"stage": "label", "class": "roads", "version": 1}, {}, results, store).finish({"6010_1_1": item})
+    job_of({"stage": "label", "class": "roads", "version": 1}, {}, results, store).finish({"6010_1_1": item})
     verify(results)
     (results / "labels/roads/6010_1_1.parquet").unlink()
     with pytest.raises(StoreError, match="1 link is"):

@@ -23,6 +23,7 @@ from rasterloom.dataset.archive import list_members, member_path, open_stream
 from rasterloom.errors import RasterloomError
 from rasterloom.raster.files import open_raster
 
+pytestmark = pytest.mark.slow
 DATA = np.random.default_rng(0).integers(0, 2048, (3, 20, 30)).astype(np.uint16)
 
 

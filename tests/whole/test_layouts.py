@@ -14,17 +14,17 @@ import rasterio
 import yaml
 from rasterio.transform import Affine
 
-from conftest import ROOT
+from common import ROOT, place_alone
 from rasterloom.config.overlays import merge
 from rasterloom.dataset import load_dataset
-from rasterloom.dataset.contest_tables import read_sample, sample_rows
+from rasterloom.dataset.contest_tables import read_sample
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.planning.graph import Dag
-from rasterloom.stages import label, register, stack
-from rasterloom.store.job import Job
+from rasterloom.stages import job_of, label, register, stack
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 from rasterloom.tools import scenes
+from small_labels import label_job_of
 
 FOLDERS = ("three_band", "sixteen_band")
 
@@ -60,7 +60,7 @@ def dag_of(data: Path, **dataset: Any) -> Dag:
 def run(dag: Dag, stage: Any, **names: str) -> Item:
     """Run a job as the workflow would; the item of its only, or of the named, scene."""
     name = stage.__name__.rpartition(".")[2]
-    job = Job(dag.spec(name, **names), dag.sources(name, **names), dag.results, Store.of(dag.results))
+    job = job_of(dag.spec(name, **names), dag.sources(name, **names), dag.results, Store.of(dag.results))
     stage.run(job)
     items = Manifest.read(job.output).items
     return items[names.get("scene", min(items))]
@@ -68,8 +68,10 @@ def run(dag: Dag, stage: Any, **names: str) -> Item:
 
 def everything(dag: Dag, scene: str) -> list[Item]:
     """The items of the stages that read source files."""
+    registered = run(dag, register, scene=scene)
+    place_alone(dag.results, scene, dag.dataset.scenes[scene].acquisition or scene)
     return [
-        run(dag, register, scene=scene),
+        registered,
         run(dag, stack, scale="s128", scene=scene),
         run(dag, label, **{"class": "buildings"}),
     ]
@@ -125,7 +127,7 @@ def test_a_job_stops_if_a_member_changed_since_the_run_was_planned(data: Path) -
     planned = dag.sources("register", scene=scene)
     planned["sensors"]["m"][0]["crc"] ^= 1
     with pytest.raises(InputError, match=rf"scene {scene}, sensor m: .*sixteen_band\.zip!.* has changed since"):
-        register.run(Job(dag.spec("register", scene=scene), planned, dag.results, Store.of(dag.results)))
+        register.run(job_of(dag.spec("register", scene=scene), planned, dag.results, Store.of(dag.results)))
     (data / "sixteen_band.zip").unlink()
     with pytest.raises(MissingInputError, match=rf"scene {scene}, sensor p: .*sixteen_band\.zip is not there"):
         run(dag, register, scene=scene)
@@ -154,8 +156,7 @@ def test_training_images_among_those_of_the_sample_submission(data: Path) -> Non
     dag = dag_of(data, predict="all")
     assert (dag.training, dag.dataset.predicted()) == (train, other)
     assert dag.predicted == sorted([*train, *other])
-    assert {scene for scene, _ in sample_rows(path)} <= set(dag.spec("submission")["scenes"])
-    assert read_sample(path).rows == tuple(sample_rows(path))
+    assert {scene for scene, _ in read_sample(path).rows} <= set(dag.spec("submission")["scenes"])
     for member in dag.recipe.members:
         assert set(dag.spec("train", member=member, fold=dag.folds[0])["scenes"]) == set(train)
         assert set(dag.spec("predict", member=member, batch=train[0])["labelled"]) == {train[0]}
@@ -202,10 +203,7 @@ def test_reference_of_a_sheet_in_an_archive_places_its_labels(tmp_path: Path) ->
         table = tmp_path / "scenes.tsv"
         table.write_text(f"scene\tsplit\trgb\tlabels:houses\na\ttrain\t{cell}\thouses.geojson\n")
         dataset = load_dataset({"layout": "sheet", "table": str(table)}, {"rgb": {}}, {"houses": 1})
-        spec, sources = label.label_job(dataset, {}, "houses")
-        job = Job(
-            {"stage": "label", "version": 1, **spec}, sources, tmp_path / "results", Store.of(tmp_path / "results")
-        )
+        job = label_job_of(dataset, "houses", tmp_path / "results")
         label.run(job)
         found.append(Manifest.read(job.output).items["a"])
     assert found[0] == found[1]

@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import Resampling, calculate_default_transform, reproject, transform
 
+from common import place_alone
 from rasterloom.errors import InputError
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import nominal_matrix
@@ -24,8 +25,7 @@ from rasterloom.raster.grid import compose, scale_grid
 from rasterloom.raster.resample import resample
 from rasterloom.raster.stacks import open_stack
 from rasterloom.registration.record import read_registration
-from rasterloom.stages import register, stack
-from rasterloom.store.job import Job
+from rasterloom.stages import job_of, register, stack
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 
@@ -155,14 +155,16 @@ class Scene:
             "version": 1,
             "scale": {"name": "x", **scale},
             "sensors": list(self.files),
+            "acquisitions": {"s": ["s"]},
         }
+        place_alone(self.results, "s")
         self._run(stack, spec)
         with open_stack(self._item("stacks/x/s.json")) as opened:
             data, valid = opened.window((0, opened.shape[0]), (0, opened.shape[1]))
         return data, valid, read_registration(self._item("registration/s.json"))
 
     def _run(self, stage: Any, spec: dict[str, Any]) -> None:
-        stage.run(Job(spec, {"sensors": self.files, "grid": None}, self.results, Store.of(self.results)))
+        stage.run(job_of(spec, {"sensors": self.files, "grid": None}, self.results, Store.of(self.results)))
 
     def _item(self, manifest: str) -> Path:
         return Store.of(self.results).open_path(Manifest.read(self.results / manifest).items["s"])

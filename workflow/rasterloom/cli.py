@@ -15,31 +15,8 @@ from typing import Any, NoReturn
 
 from rasterloom import __version__
 from rasterloom.errors import InputError, RasterloomError
-from rasterloom.stages import STAGES, module_of, recomputed
-from rasterloom.store.job import OUTPUTS, Job
+from rasterloom.stages import STAGES, job_of, module_of, recomputed
 from rasterloom.store.store import Store
-
-_STAGE_HELP = {
-    "register": "estimate the transform of each sensor of a scene to the reference",
-    "place": "settle where the sensors of an acquisition's scenes lie",
-    "stack": "resample all sensors of a scene to one grid",
-    "statistics": "mean and deviation of each channel",
-    "label": "read the labels of a class into reference pixels",
-    "mask": "covered fraction of each pixel by a target",
-    "split": "divide the labelled scenes into training and validation",
-    "train": "train a member",
-    "predict": "predict scenes with a member's checkpoints",
-    "ensemble": "average the members of a class",
-    "tune": "choose a class's threshold on out-of-fold predictions",
-    "vectorise": "turn probabilities into sub-pixel outlines",
-    "wkt": "write tables of WKT",
-    "submission": "write and check the contest's submission",
-    "score": "score the polygons against labels",
-    "export": "write a GeoPackage a scene",
-    "measure": "count objects and measure areas",
-    "quality": "list what is odd about the images and labels, and how sure each registration is",
-    "report": "write pages and pictures",
-}
 
 _TOOL_HELP = {
     "inspect": "print what is understood of a data set, and write a first sheet of a folder",
@@ -97,18 +74,20 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rasterloom {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for stage in STAGES:
+    # Only what was asked for is imported, as jobs start often.
+    for stage in given[:1] if given[:1] and given[0] in STAGES else STAGES:
         _add_stage(commands, stage)
     _add_tools(commands, given)
     return parser
 
 
 def _add_stage(commands: Any, stage: str) -> None:
-    fields = [name for _, name, _, _ in string.Formatter().parse(OUTPUTS[stage]) if name]
+    module = module_of(stage)
+    fields = [name for _, name, _, _ in string.Formatter().parse(module.OUTPUT) if name]
     parser = commands.add_parser(
         stage,
-        help=_STAGE_HELP[stage],
-        description=f"{_STAGE_HELP[stage].capitalize()}: writes RESULTS/{OUTPUTS[stage]}. By hand, name what is "
+        help=module.HELP,
+        description=f"{module.HELP[0].upper()}{module.HELP[1:]}: writes RESULTS/{module.OUTPUT}. By hand, name what is "
         f"wanted ({', '.join('--' + name for name in fields) or 'nothing more is needed'}); the configuration is "
         "config.yaml and the files given with --configfile. What is in the store already is not computed again.",
     )
@@ -143,7 +122,7 @@ def _run_stage(args: argparse.Namespace) -> None:
         results = args.results or Path("results")
     else:
         spec, sources, results = _by_hand(args)
-    job = Job(spec, sources, results, Store.of(results, recomputed()))
+    job = job_of(spec, sources, results, Store.of(results, recomputed()))
     module_of(args.stage).run(job)
     job.remember()
     job.log(f"{args.stage}: wrote {job.output}")
@@ -166,7 +145,7 @@ def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
 
     names = {field: getattr(args, field) for field in args.fields}
     missing = [field for field, value in names.items() if value is None]
-    wanted = OUTPUTS[args.stage]
+    wanted = module_of(args.stage).OUTPUT
     if missing:
         raise InputError(f"`rasterloom {args.stage}` needs --{' and --'.join(missing)}: it writes {wanted}")
     dag = Dag.load(read_configuration(args.configfile))

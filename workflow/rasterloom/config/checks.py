@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.config.model import PIXEL_PREDICTION, PIXEL_TRAINING, Config, Matrix, MemberConfig, Shift
+from rasterloom.config.model import ClassConfig, Config, Matrix, MemberConfig, ModelConfig, NetworkConfig, Shift
 from rasterloom.text import nearest
 
 if TYPE_CHECKING:
@@ -16,11 +16,8 @@ if TYPE_CHECKING:
 MOST_NAME = 200
 """Characters of a name that is made of several: it becomes part of file names, which end at 255."""
 
-DSTL_BANDS: Mapping[str, int] = {"rgb": 3, "p": 1, "m": 8, "a": 8}
-"""Bands of the contest's sensors."""
-
 SCORE_ROWS = ("all", "mean")
-"""What stands in score.tsv in the place of a class or scene."""
+"""What score.tsv has in place of a class or scene."""
 
 
 def cross_checks(config: Config) -> Iterable[str]:
@@ -38,25 +35,24 @@ def cross_checks(config: Config) -> Iterable[str]:
             yield f"`classes.{name}.id`: {entry.id} is also the id of `{ids[entry.id]}`; ids are unique"
         ids[entry.id] = name
         if name in SCORE_ROWS:
-            yield f"`classes.{name}`: rows of score.tsv that are no class are called so; choose another name"
+            yield f"`classes.{name}`: rows of score.tsv for all classes together have this name; choose another one"
         for index, member in enumerate(entry.members):
             yield from _member_checks(config, name, index, member)
-        yield from _idle_checks(config, name)
+        models = [config.models.get(member.model) for member in entry.members]
+        yield from _unused_settings(f"classes.{name}", models, entry)
 
 
 def _results_checks(config: Config) -> Iterable[str]:
     """The results folder is a folder of its own: not the working directory, nor around the data."""
     results = Path(os.path.realpath(config.results))
-    here = Path.cwd()
-    if results == here or results in here.parents:
+    if Path.cwd().is_relative_to(results):
         yield (
             f"`results`: {config.results!r} is the folder that the workflow runs in, or above it; a folder of its "
             "own is needed, for example `results`"
         )
         return
     for key, text in (("root", config.dataset.root), ("table", config.dataset.table)):
-        data = Path(os.path.realpath(text)) if text else None
-        if data is not None and (data == results or results in data.parents):
+        if text and Path(os.path.realpath(text)).is_relative_to(results):
             yield (
                 f"`results`: {config.results!r} holds the data ({text!r}, `dataset.{key}`); results and data must lie "
                 "apart, as `rasterloom gc` tidies the results folder: name another folder"
@@ -67,12 +63,12 @@ def _name_checks(config: Config) -> Iterable[str]:
     """Names that become part of paths differ in more than case, which many file systems do not tell apart."""
     kinds: dict[str, list[str]] = {
         "classes": [*config.classes, *config.targets],
-        **{kind: list(getattr(config, kind)) for kind in ("sensors", "inputs", "scales", "models")},
+        **{kind: list(getattr(config, kind)) for kind in ("sensors", "channels", "scales", "models")},
     }
+    seen: dict[tuple[str, str], str] = {}
     for kind, names in kinds.items():
-        seen: dict[str, str] = {}
         for name in names:
-            first = seen.setdefault(name.lower(), name)
+            first = seen.setdefault((kind, name.lower()), name)
             if first != name:
                 section = "targets" if name in config.targets and name not in config.classes else kind
                 yield (
@@ -91,18 +87,8 @@ def _sensor_checks(config: Config) -> Iterable[str]:
                 f"`sensors.{name}.registration`: {name} is the reference, which stays where it is; give the other "
                 "sensors a shift or matrix, and remove this one"
             )
-    if config.dataset.layout == "dstl":
-        for name, sensor in config.sensors.items():
-            bands = DSTL_BANDS.get(name)
-            if bands is None:
-                yield (
-                    f"`sensors.{name}`: layout dstl has no such sensor{nearest(name, DSTL_BANDS)}; for other imagery "
-                    "use `dataset.layout` sheet"
-                )
-            elif sensor.bands not in (None, bands):
-                yield f"`sensors.{name}.bands`: {sensor.bands} was given, but the contest's files have {bands}"
-    for name, sensors in config.inputs.items():
-        yield from _list_checks(f"inputs.{name}", "sensor", sensors, config.sensors)
+    for name, sensors in config.channels.items():
+        yield from _list_checks(f"channels.{name}", "sensor", sensors, config.sensors)
 
 
 def _list_checks(path: str, kind: str, names: Sequence[str], known: Mapping[str, Any]) -> Iterable[str]:
@@ -117,45 +103,42 @@ def _list_checks(path: str, kind: str, names: Sequence[str], known: Mapping[str,
 def _member_checks(config: Config, class_name: str, index: int, member: MemberConfig) -> Iterable[str]:
     place = f"classes.{class_name}.members[{index}]"
     target = member.target or class_name
-    for key, value, valid in (
-        ("model", member.model, config.models),
-        ("input", member.input, config.inputs),
-        ("scale", member.scale, config.scales),
-        ("target", target, [*config.classes, *config.targets]),
+    for key, noun, value, valid in (
+        ("model", "model", member.model, config.models),
+        ("channels", "set of channels", member.channels, config.channels),
+        ("scale", "scale", member.scale, config.scales),
+        ("target", "target", target, [*config.classes, *config.targets]),
     ):
         if value not in valid:
-            yield f"`{place}.{key}`: no {key} is called `{value}`{nearest(value, valid)}"
+            yield f"`{place}.{key}`: no {noun} is called `{value}`{nearest(value, valid)}"
     classes = [target] if target in config.classes else config.targets.get(target, [])
     if class_name not in classes and classes and set(classes) <= set(config.classes):
         yield (
-            f"`{place}.target`: `{target}` does not contain {class_name} (it is {', '.join(classes)}), so it says "
-            f"nothing of it; name {class_name} or a union with it under `targets`"
+            f"`{place}.target`: target `{target}` ({', '.join(classes)}) does not include class {class_name}; use "
+            f"{class_name}, or a target that includes it"
         )
-    model = config.models.get(member.model)
-    if model is not None and model.kind != "unet":
-        yield from _idle_settings(place, f"a model per pixel ({member.model})", member)
+    yield from _unused_settings(place, [config.models.get(member.model)], member)
 
 
-def _idle_checks(config: Config, class_name: str) -> Iterable[str]:
-    """Settings of a class that none of its members has."""
-    entry = config.classes[class_name]
-    models = [config.models.get(member.model) for member in entry.members]
-    if all(model is not None and model.kind != "unet" for model in models):
-        yield from _idle_settings(f"classes.{class_name}", "models per pixel alone", entry)
-
-
-def _idle_settings(place: str, what: str, entry: Any) -> Iterable[str]:
-    for section, used in (("training", PIXEL_TRAINING), ("prediction", PIXEL_PREDICTION)):
-        idle = sorted(getattr(entry, section).model_fields_set - set(used))
-        if idle:
+def _unused_settings(
+    place: str, models: Sequence[ModelConfig | None], layer: ClassConfig | MemberConfig
+) -> Iterable[str]:
+    """Settings of a class or a member that none of its models uses."""
+    known = [model for model in models if model is not None]
+    for section in ("training", "prediction"):
+        written = getattr(layer, section).model_fields_set
+        used = {key: None for model in known for key in model.SETTINGS.get(section, written)}
+        unused = sorted(written - used.keys())
+        if unused and len(known) == len(models):
+            kinds = " and ".join(sorted({model.kind for model in known}))
             yield (
-                f"`{place}.{section}.{idle[0]}`: it has no effect on {what}: no settings of {section} count there but "
-                f"{' and '.join(used)}: remove it"
+                f"`{place}.{section}.{unused[0]}`: it has no effect on models of kind {kinds} (of {section} "
+                f"they use only {' and '.join(used)}): remove it"
             )
 
 
 def settings_checks(config: Config, class_name: str, index: int, recipe: MemberRecipe) -> Iterable[str]:
-    """Mistakes in the settings of a network that show when those of its class and the defaults are there too.
+    """Mistakes in the settings of a network that show only when those of its class and the defaults are there too.
 
     Parameters
     ----------
@@ -165,53 +148,49 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
 
     Notes
     -----
-    A network pads its input to a multiple of 2**levels by reflection, so that any size works; where even one pixel of
-    its deepest level is wider than the input, the rest of that is mirrored.
+    A network pads its input by reflection to a multiple of the width of a pixel of its deepest level, so any size
+    works; but an input smaller than such a pixel would consist mostly of its own mirror image.
     """
-    layers = _Layers(config, class_name, index)
-    levels, deepest = recipe.model["levels"], 2 ** int(recipe.model["levels"])
+    entry = config.classes[class_name]
+    member = entry.members[index]
+    model = config.models[member.model]
+    if not isinstance(model, NetworkConfig):
+        return
+    layers: dict[str, ClassConfig | MemberConfig] = {
+        f"classes.{class_name}.members[{index}]": member,
+        f"classes.{class_name}": entry,
+    }
+    deepest = model.deepest
     patch, batch = recipe.training["patch"], recipe.training["batch"]
     window, stride = recipe.prediction["window"], recipe.prediction["stride"]
     if stride > window:
         yield (
-            f"`{layers.of('prediction', 'stride', 'window')}`: stride {stride} is larger than window {window}: pixels "
-            "between windows would never be predicted; set both, the stride at most the window"
+            f"`{_given(layers, 'prediction', 'stride', 'window')}`: stride {stride} is larger than window {window}: "
+            "pixels between windows would never be predicted; make stride at most the window"
         )
     for section, key, side in (("training", "patch", patch), ("prediction", "window", window)):
         if side < deepest:
             yield (
-                f"`{layers.of(section, key)}.{key}`: {side} was given, but a pixel of the deepest of {levels} levels "
-                f"is {deepest} pixels wide; make it {deepest} or more, or give the model fewer `levels`"
+                f"`{_given(layers, section, key)}.{key}`: {side} was given, but a pixel of the network's deepest "
+                f"level is {deepest} pixels wide; make it {deepest} or more, or give the model less `depth`"
             )
     if patch == deepest and batch == 1:
         yield (
-            f"`{layers.of('training', 'batch')}.batch`: 1 was given with a patch of {patch}, which is one pixel of the "
-            f"deepest of {levels} levels; batch normalisation needs two: make either larger"
+            f"`{_given(layers, 'training', 'batch')}.batch`: 1 was given with a patch of {patch}, which is one pixel "
+            "of the network's deepest level; batch normalisation needs two: make either larger"
         )
     size = recipe.scale.get("size")
     if size is not None and patch > size:
         yield (
-            f"`{layers.of('training', 'patch')}.patch`: {patch} was given, but scale {recipe.scale['name']} has {size} "
-            "pixels a side; make the patch that or less, or the scale's `size` larger"
+            f"`{_given(layers, 'training', 'patch')}.patch`: {patch} was given, but scale {recipe.scale['name']} "
+            f"has {size} pixels a side; make the patch that or less, or the scale's `size` larger"
         )
 
 
-class _Layers:
-    """Where the settings of a member come from: itself, its class, or the defaults."""
-
-    def __init__(self, config: Config, class_name: str, index: int) -> None:
-        entry = config.classes[class_name]
-        self._layers = {
-            f"classes.{class_name}.members[{index}]": entry.members[index],
-            f"classes.{class_name}": entry,
-        }
-
-    def of(self, section: str, *keys: str) -> str:
-        """Path of the section that gives one of the keys."""
-        for path, layer in self._layers.items():
-            if getattr(layer, section).model_fields_set & set(keys):
-                return f"{path}.{section}"
-        return f"defaults.{section}"
+def _given(layers: Mapping[str, ClassConfig | MemberConfig], section: str, *keys: str) -> str:
+    """Path of the section that gives one of the keys: that of a layer, or else the defaults'."""
+    giving = (path for path, layer in layers.items() if getattr(layer, section).model_fields_set & set(keys))
+    return f"{next(giving, 'defaults')}.{section}"
 
 
 def name_checks(recipe: Recipe) -> Iterable[str]:
@@ -221,6 +200,6 @@ def name_checks(recipe: Recipe) -> Iterable[str]:
             if len(name) > MOST_NAME:
                 yield (
                     f"the name of the {kind} {name[:60]}... has {len(name)} characters, and {MOST_NAME} at most fit "
-                    "into the name of a file; give shorter names under `targets`, `classes`, `models`, `inputs` or "
+                    "into the name of a file; give shorter names under `targets`, `classes`, `models`, `channels` or "
                     "`scales`"
                 )

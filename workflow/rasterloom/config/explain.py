@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ValidationError
 
-from rasterloom.config.model import Config
+from rasterloom.config.model import MODELS, Config
+from rasterloom.errors import ConfigError
 from rasterloom.text import nearest
 
 MOST_LINES = 20
-"""Mistakes that are told at once; of more only the number."""
+"""Mistakes that one message lists; of more it gives only the number."""
 
 _OTHER_KIND = frozenset({"literal_error", "list_type", "model_type", "float_type", "int_type", "string_type"})
 """Pydantic's errors that say that a value is of another kind altogether."""
@@ -29,6 +30,8 @@ _NEEDED: Mapping[str, str] = {
     "list_type": "a list",
     "dict_type": "a table of keys",
     "model_type": "a table of keys",
+    "model_attributes_type": "a table of keys",
+    "union_tag_invalid": " or ".join(map(repr, MODELS)),
     "literal_error": "{expected}",
     "greater_than": "a number above {gt}",
     "greater_than_equal": "a number of at least {ge}",
@@ -42,8 +45,33 @@ _NEEDED: Mapping[str, str] = {
 """What pydantic's errors ask for."""
 
 
+_RENAMED: Mapping[str, str] = {
+    "inputs": "channels",
+    "input": "channels",
+    "maps": "width",
+    "levels": "depth",
+    "convolutions": "convs_per_block",
+    "depth": "max_depth",
+    "final": "predict_with",
+}
+"""Keys that had another name once: the old name, and the new one."""
+
+
+def refuse(lines: Iterable[str]) -> None:
+    """Stop with one message of all mistakes, if there are any.
+
+    Raises
+    ------
+    ConfigError
+        One line for each mistake.
+    """
+    found = list(lines)
+    if found:
+        raise ConfigError(joined(found))
+
+
 def joined(lines: Iterable[str]) -> str:
-    """One message of one or many mistakes, a line each."""
+    """One message of one or many mistakes, one line for each."""
     found = list(dict.fromkeys(lines))
     if len(found) == 1:
         return f"the configuration has a mistake: {found[0]}"
@@ -92,10 +120,18 @@ class _Mistake:
         self.input = error["input"]
         self.message: str = error["msg"].removeprefix("Value error, ")
         self.keys, self.cut, self.branch, self.valid = _followed(error["loc"])
+        if self.type.startswith("union_tag"):  # told of the whole table, but meant is its key `kind`
+            self._of_kind(error["input"])
         limits = {
             key: f"{v:.0f}" if isinstance(v, float) and v % 1 == 0 else v for key, v in error.get("ctx", {}).items()
         }
         self.needed = _NEEDED[self.type].format(**limits) if self.type in _NEEDED else ""
+
+    def _of_kind(self, table: Mapping[str, Any]) -> None:
+        """Make it a mistake of the key that says which kind of model a table is: missing, misspelt, or invalid."""
+        misspelt = difflib.get_close_matches("kind", map(str, table), n=1, cutoff=0.5)
+        self.type = "union_tag_invalid" if "kind" in table else "extra_forbidden" if misspelt else "missing"
+        self.keys, self.input, self.valid = (*self.keys, *(misspelt or ["kind"])), table.get("kind"), ["kind"]
 
     @property
     def other_kind(self) -> bool:
@@ -104,15 +140,16 @@ class _Mistake:
 
     @property
     def near(self) -> str | None:
-        """The valid key nearest to an unknown one, if one is near."""
-        close = difflib.get_close_matches(str(self.keys[-1]), self.valid, n=1, cutoff=0.5)
-        return close[0] if close else None
+        """The valid key that an unknown one is called now, or the nearest one, if one is near."""
+        key = str(self.keys[-1])
+        close = difflib.get_close_matches(key, self.valid, n=1, cutoff=0.5)
+        return next((name for name in (_RENAMED.get(key), *close) if name in self.valid), None)
 
     def line(self) -> str:
         """The mistake in one line."""
         where = f"`{place(self.keys)}`"
         if self.type == "extra_forbidden":
-            return f"unknown key {where}{self._instead()}"
+            return self._unknown()
         if self.type == "missing":
             return f"{where} is missing: add it (an overlay that sets it to null takes it away)"
         if self.type == "string_pattern_mismatch":
@@ -124,12 +161,19 @@ class _Mistake:
         given = shown(self.input)
         return f"{where}: {self.needed} is needed, but {given} was given{self._hint()}"
 
-    def _instead(self) -> str:
-        """What may stand in an unknown key's place."""
-        first, *others = str(self.keys[-1]).split(".")
+    def _unknown(self) -> str:
+        """The mistake of an unknown key, and what may stand in its place."""
+        key, where = str(self.keys[-1]), f"unknown key `{place(self.keys)}`; "
+        if self.near is not None and self.near == _RENAMED.get(key):
+            return f"{where}it is called `{self.near}` now"
+        first, *others = key.split(".")
         if others and first in self.valid:
-            return f"; keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
-        return nearest(str(self.keys[-1]), self.valid)
+            return f"{where}keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
+        kinds = " and ".join(kind for kind, table in MODELS.items() if key in table.model_fields)
+        if kinds and self.branch in MODELS:
+            table = place(self.keys[:-1])
+            return f"`{table}`: `{key}` belongs to kind {kinds}, not {self.branch}: remove it (in an overlay: null)"
+        return where.removesuffix("; ") + nearest(key, self.valid)
 
     def _hint(self) -> str:
         """What YAML makes of some words, where that explains the mistake."""
@@ -215,11 +259,9 @@ def _kinds(annotation: Any) -> list[Any]:
 
 
 def _branch(kinds: Sequence[Any], label: str) -> Any:
-    """The kind that pydantic means by its label of a branch."""
-    for kind in kinds:
-        if (_is_table(kind) and kind.__name__ == label) or (typing.get_origin(kind) is list and "list[" in label):
-            return kind
-    return None
+    """The kind that pydantic means by its label of a branch: a table's name, the `kind` of a model, or a list."""
+    name = "list" if "list[" in label else MODELS[label].__name__ if label in MODELS else label
+    return next((kind for kind in kinds if getattr(typing.get_origin(kind) or kind, "__name__", "") == name), None)
 
 
 def _is_table(kind: Any) -> bool:

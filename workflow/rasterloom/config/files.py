@@ -16,7 +16,7 @@ _MALFORMED = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 """What PyYAML raises, besides its own errors, for a value whose text does not fit its kind (``2024-13-01``)."""
 
 
-def read_config_files(paths: Sequence[Path]) -> dict[str, Any]:
+def read_config_files(paths: Iterable[Path]) -> dict[str, Any]:
     """Read YAML or JSON files and lay each over the ones before it.
 
     Raises
@@ -42,18 +42,6 @@ def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:
     if not base and not overlays:
         raise InputError("no configuration: run this beside config.yaml, or give one with --configfile")
     return read_config_files([*base, *overlays])
-
-
-def check_config_files(paths: Iterable[Path]) -> None:
-    """Refuse what Snakemake, which reads its configuration files itself, lets pass, such as a key that stands twice.
-
-    Raises
-    ------
-    MissingInputError, ConfigError
-        As `read_config_files`.
-    """
-    for path in paths:
-        _read(path)
 
 
 def _read(path: Path) -> dict[str, Any]:

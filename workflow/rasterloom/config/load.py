@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from rasterloom.config.checks import cross_checks
-from rasterloom.config.explain import explained, fields, inner, joined, place, shown
-from rasterloom.config.model import SIZES, Config
+from rasterloom.config.explain import explained, fields, inner, joined, place, refuse, shown
+from rasterloom.config.model import Config
 from rasterloom.errors import ConfigError
 
 
@@ -24,23 +24,19 @@ def load_config(merged: Mapping[str, Any]) -> Config:
     Raises
     ------
     ConfigError
-        One line a mistake: where, what was given, what is needed, the nearest valid name.
+        One line for each mistake: where, what was given, what is needed, the nearest valid name.
     """
-    odd = list(_odd_keys(merged))
-    if odd:
-        raise ConfigError(joined(odd))
+    refuse(_odd_keys(merged))
     try:
         config = Config.model_validate(_pruned(merged, Config))
     except ValidationError as error:
         raise ConfigError(joined(explained(error))) from None
-    problems = list(cross_checks(config))
-    if problems:
-        raise ConfigError(joined(problems))
+    refuse(cross_checks(config))
     return config
 
 
 def _pruned(value: Any, annotation: Any) -> Any:
-    """What `without_nulls` gives, but for keys that no table of the model has, so that they are refused."""
+    """A copy without the keys that are null, but for keys that no table of the model has, so that they are refused."""
     if isinstance(value, list | tuple):
         return [_pruned(entry, inner(annotation, 0)) for entry in value]
     if not isinstance(value, Mapping):
@@ -70,9 +66,6 @@ def recorded(config: Config, merged: Mapping[str, Any]) -> dict[str, Any]:
     """
     full = config.model_dump()
     full["scales"] = {name: entry.model_dump(exclude_none=True) for name, entry in config.scales.items()}
-    full["models"] = {
-        name: entry.model_dump(include={"kind", *SIZES[entry.kind]}) for name, entry in config.models.items()
-    }
     full["classes"] = {name: entry.model_dump(exclude_unset=True) for name, entry in config.classes.items()}
     return _with_removed(full, merged)
 
@@ -90,7 +83,7 @@ def _with_removed(full: Mapping[str, Any], merged: Mapping[str, Any]) -> dict[st
 
 
 def _odd_keys(value: Any, keys: tuple[Any, ...] = ()) -> Iterable[str]:
-    """A line for each key that YAML takes for something else than a text or an integer."""
+    """One line for each key that YAML takes for something else than a text or an integer."""
     if isinstance(value, Mapping):
         for key, entry in value.items():
             if isinstance(key, str) or (type(key) is int and abs(key) < 2**63):

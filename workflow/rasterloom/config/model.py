@@ -7,27 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
-
-SIZES: Mapping[str, tuple[str, ...]] = {
-    "unet": ("maps", "levels", "convolutions"),
-    "forest": ("trees", "depth", "samples"),
-    "linear": ("samples",),
-}
-"""The keys of a model that each kind has, besides ``kind``."""
-
-PIXEL_TRAINING = ("threads", "seed")
-
-PIXEL_PREDICTION = ("threads",)
-"""The settings that a model per pixel (forest, linear) has."""
 
 MOST_SEED = 2**63 - 1
 
 
 def _path(text: str) -> str:
-    """A path that means what it says; ValueError else."""
+    """A path that means what it says; ValueError otherwise."""
     if not text.strip():
         raise ValueError("a path is needed, but an empty text was given")
     if text != text.strip() or not text.isprintable():
@@ -38,14 +26,14 @@ def _path(text: str) -> str:
 
 
 def _results_path(text: str) -> str:
-    """A path that may be part of Snakemake's patterns; ValueError else."""
+    """A path that may be part of Snakemake's patterns; ValueError otherwise."""
     if re.search(r"[{}]|://", text):
         raise ValueError(f"{text!r}: a folder of this machine, without braces in its path, is needed")
     return text
 
 
 def _unique(ids: list[str]) -> list[str]:
-    """A list without repetitions; ValueError, naming the first, else."""
+    """A list without repetitions; ValueError otherwise, which names the first."""
     twice = next((scene for index, scene in enumerate(ids) if scene in ids[:index]), None)
     if twice is not None:
         raise ValueError(f"{twice!r} is listed twice; remove one of them")
@@ -62,9 +50,22 @@ ResultsPath = Annotated[str, AfterValidator(_path), AfterValidator(_results_path
 
 SceneIds = Annotated[list[str], AfterValidator(_unique)]
 
+Pixels = Annotated[int, Field(ge=16, le=16_384)]
+
+Row = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+Precision = Annotated[
+    Literal["bfloat16", "float32"], Field(description="of the forward pass: bfloat16 (faster) or float32")
+]
+
+Threads = Annotated[
+    int,
+    Field(ge=1, le=1024, description="compute threads; results depend on their number, so it is part of the recipe"),
+]
+
 
 class Table(BaseModel):
-    """A table of the configuration: unknown keys are refused, values are not coerced across kinds."""
+    """A table of the configuration: it refuses unknown keys and never converts a value of another kind."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -76,18 +77,18 @@ class DatasetConfig(Table):
         "dstl", description="dstl: the contest's files; sheet: a table of your own scenes (docs/own-imagery.md)"
     )
     root: PathText | None = Field(
-        None, description="layout dstl: the folder of three_band, sixteen_band and the csv files"
+        None, description="layout dstl: the folder with three_band, sixteen_band and the tables"
     )
     table: PathText | None = Field(None, description="layout sheet: the tab-separated table of scenes")
     predict: Literal["scored", "all"] | SceneIds | None = Field(
         None,
-        description="scenes to predict besides the labelled ones: all, a list of ids (in quotes; [] for none), or "
-        "scored: the contest's 32. null: scored with layout dstl, all with layout sheet",
+        description="scenes to predict besides the labelled ones: all, scored (the contest's 32) or a list of ids (in "
+        "quotes; [] for none). null: scored with layout dstl, all with layout sheet",
     )
     truth: PathText | None = Field(
         None,
-        description="layout dstl: a table like train_wkt_v4.csv, below root or a path of its own, of scenes to score "
-        "that no model trains on",
+        description="layout dstl: a table like train_wkt_v4.csv, in root or elsewhere, with labels to score by, "
+        "on whose scenes no model trains",
     )
 
     @model_validator(mode="after")
@@ -115,9 +116,9 @@ class Shift(Table):
 class Matrix(Table):
     """A known misalignment as an affine map."""
 
-    matrix: Annotated[
-        list[Annotated[list[float], Field(min_length=3, max_length=3)]], Field(min_length=2, max_length=2)
-    ] = Field(description="two rows of three numbers, from reference to sensor pixels (edges on integers)")
+    matrix: Annotated[list[Row], Field(min_length=2, max_length=2)] = Field(
+        description="two rows of three numbers, from reference to sensor pixels (edges on integers)"
+    )
 
     @model_validator(mode="after")
     def _invertible(self) -> Matrix:
@@ -128,16 +129,14 @@ class Matrix(Table):
 
 
 class SensorConfig(Table):
-    """One sensor: a file (or several) a scene. Every sensor is read and registered, whether a model sees it or not."""
+    """One sensor: one or several files per scene. Every sensor is read and registered, even if no model uses it."""
 
     reference: bool = Field(
-        False, description="true for exactly one: labels and all other sensors are registered to its pixels"
+        False, description="true for exactly one: all others and the labels are brought to its pixels"
     )
-    bands: int | None = Field(
-        None, ge=1, le=10_000, description="number of bands, an alpha band not counted; null: as many as the file has"
-    )
+    bands: int | None = Field(None, ge=1, le=10_000, description="number of bands without alpha; null: as in the file")
     nodata: float | None = Field(
-        None, description="number of pixels without data (0: where all bands have it); null: as the file says"
+        None, description="no-data value (0 counts only where all bands are 0); null: as in the file"
     )
     registration: Literal["auto", "none"] | Shift | Matrix = Field(
         "auto",
@@ -145,29 +144,25 @@ class SensorConfig(Table):
         "{matrix: 2 x 3}",
     )
     motion: Literal["translation", "euclidean"] = Field(
-        "translation", description="auto: what may differ: a shift, or a shift and a turn of up to three degrees"
+        "translation",
+        description="auto: translation (a shift) or euclidean (a shift and up to three degrees of rotation)",
     )
     max_shift: float = Field(
-        60.0,
-        gt=0,
-        le=100_000,
-        description="auto: the largest plausible shift in reference pixels; one beyond it is refused",
+        60.0, gt=0, le=100_000, description="auto: largest plausible shift in reference pixels; larger ones are refused"
     )
 
 
 class ScaleConfig(Table):
-    """The grid that images are brought to: at most one of the keys; none of them means native resolution."""
+    """The grid that images are resampled to: at most one of the keys; none of them means native resolution."""
 
-    size: int | None = Field(
-        None, ge=16, le=200_000, description="size x size pixels exactly, whatever the scene's aspect"
-    )
+    size: int | None = Field(None, ge=16, le=200_000, description="size x size pixels exactly, whatever the aspect")
     gsd: float | None = Field(
         None,
         ge=0.001,
         le=100_000,
-        description="metres a pixel, aspect kept; needs a reference image with a coordinate system, or layout dstl",
+        description="metres per pixel, aspect kept; with layout sheet the reference image needs a coordinate system",
     )
-    factor: float | None = Field(None, ge=0.001, le=1, description="share of the native pixels a side, aspect kept")
+    factor: float | None = Field(None, ge=0.001, le=1, description="pixels per native pixel along a side, aspect kept")
 
     @model_validator(mode="after")
     def _one(self) -> ScaleConfig:
@@ -176,41 +171,90 @@ class ScaleConfig(Table):
         return self
 
 
-class ModelConfig(Table):
-    """A kind of model and its size."""
+KIND = "unet (a network); or, pixel by pixel, forest (random forest) or linear (linear regression)"
 
-    kind: Literal["unet", "forest", "linear"] = Field(
-        description="unet: a network; or, pixel by pixel, forest (random forest) or linear (linear regression)"
-    )
-    maps: int = Field(64, ge=1, le=4096, description="unet: feature maps at every level")
-    levels: int = Field(
-        6, ge=1, le=8, description="unet: poolings; a pixel of the deepest level is 2**levels pixels wide"
-    )
-    convolutions: int = Field(3, ge=1, le=16, description="unet: 3 x 3 convolutions a block")
-    trees: int = Field(40, ge=1, le=10_000, description="forest: number of trees")
-    depth: int = Field(12, ge=1, le=30, description="forest: depth of a tree at most")
+
+class ModelTable(Table):
+    """A kind of model and its size: the base of all kinds."""
+
+    kind: str
+
+    SETTINGS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Which settings count for this kind, by section (`training`, `prediction`); all of a section that is not named."""
+
+
+class NetworkConfig(ModelTable):
+    """A network: it is trained on patches and predicts by sliding windows (see `rasterloom.learning.networks`)."""
+
+    @property
+    def deepest(self) -> int:
+        """How many pixels of the image a pixel of the network's deepest level is wide."""
+        raise NotImplementedError
+
+
+class PixelModelConfig(ModelTable):
+    """A model per pixel: it knows the channels of one pixel alone (see `rasterloom.learning.pixel_models`)."""
+
+    SETTINGS: ClassVar[Mapping[str, tuple[str, ...]]] = {"training": ("threads", "seed"), "prediction": ("threads",)}
+
     samples: int = Field(
-        200_000,
-        ge=100,
-        le=100_000_000,
-        description="forest, linear: pixels sampled for training, half of them positive",
+        200_000, ge=100, le=100_000_000, description="pixels sampled for training, half of them positive"
     )
 
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> ModelConfig:
-        for key in sorted(self.model_fields_set - {"kind", *SIZES[self.kind]}):
-            kinds = " and ".join(kind for kind, keys in SIZES.items() if key in keys)
-            raise ValueError(f"`{key}` belongs to kind {kinds}, not {self.kind}: remove it (in an overlay: null)")
-        return self
+
+class UNetConfig(NetworkConfig):
+    """A U-Net with the same number of feature maps at every level."""
+
+    kind: Literal["unet"] = Field(description=KIND)
+    width: int = Field(64, ge=1, le=4096, description="feature maps at every level")
+    depth: int = Field(6, ge=1, le=8, description="poolings; a pixel of the deepest level is 2**depth pixels wide")
+    convs_per_block: int = Field(3, ge=1, le=16, description="3 x 3 convolutions in each block")
+
+    @property
+    def deepest(self) -> int:
+        """How many pixels of the image a pixel of the network's deepest level is wide."""
+        return 1 << self.depth
+
+
+class ForestConfig(PixelModelConfig):
+    """A random forest, pixel by pixel."""
+
+    kind: Literal["forest"] = Field(description=KIND)
+    trees: int = Field(40, ge=1, le=10_000, description="number of trees")
+    max_depth: int = Field(12, ge=1, le=30, description="largest depth of a tree")
+
+
+class LinearConfig(PixelModelConfig):
+    """A linear regression, pixel by pixel."""
+
+    kind: Literal["linear"] = Field(description=KIND)
+
+
+ModelConfig = Annotated[UNetConfig | ForestConfig | LinearConfig, Field(discriminator="kind")]
+
+MODELS: Mapping[str, type[ModelTable]] = {
+    get_args(table.model_fields["kind"].annotation)[0]: table for table in get_args(get_args(ModelConfig)[0])
+}
+"""Every kind of model: its name, and the table of its keys."""
+
+
+def model_table(model: Mapping[str, Any]) -> ModelTable:
+    """The table of a model as a spec holds it, with its types."""
+    return MODELS[model["kind"]].model_validate(model)
+
+
+def is_network(model: Mapping[str, Any]) -> bool:
+    """Whether a model, as a spec holds it, is a network, and not a model per pixel."""
+    return issubclass(MODELS[model["kind"]], NetworkConfig)
 
 
 class AugmentConfig(Table):
-    """Augmentation of training patches."""
+    """Random changes of training patches."""
 
     flips: bool = Field(True, description="horizontal and vertical flips, each with probability 1/2")
     rotation: bool = Field(True, description="rotation of every patch by any angle")
     colour: float = Field(
-        0.1, ge=0, le=10, description="jitter of brightness and contrast, in standard deviations of a channel; 0: none"
+        0.1, ge=0, le=10, description="change of brightness and contrast, in standard deviations of a channel; 0: none"
     )
 
 
@@ -218,60 +262,37 @@ class TrainingConfig(Table):
     """How a member is trained."""
 
     steps: int = Field(40_000, ge=1, le=1_000_000_000, description="optimiser steps")
-    batch: int = Field(4, ge=1, le=10_000, description="patches a step")
-    patch: int = Field(
-        256,
-        ge=16,
-        le=16_384,
-        description="side of a patch in pixels of the member's scale; best a multiple of 2**levels, and not less",
+    batch: int = Field(4, ge=1, le=10_000, description="patches per step")
+    patch: Pixels = Field(
+        256, description="side of a patch in pixels of the member's scale: at least 2**depth, preferably a multiple"
     )
     positive_fraction: Fraction = Field(
-        0.5, description="share of the patches that must contain positive pixels; the others are drawn anywhere"
+        0.5, description="share of the patches that contain positive pixels; the others are drawn anywhere"
     )
     learning_rate: float = Field(1e-3, gt=0, le=10, description="peak of the one-cycle schedule")
     weight_decay: float = Field(1e-4, ge=0, le=10, description="AdamW's decoupled weight decay")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="random changes of the patches")
-    precision: Literal["bfloat16", "float32"] = Field(
-        "bfloat16", description="of the forward pass: bfloat16 (faster) or float32"
-    )
-    threads: int = Field(
-        2, ge=1, le=1024, description="compute threads; part of the recipe, since results depend on their number"
-    )
+    precision: Precision = "bfloat16"
+    threads: Threads = 2
     seed: int = Field(0, ge=0, le=MOST_SEED, description="of the first weights and of every random draw")
 
 
 class PredictionConfig(Table):
     """How a member predicts."""
 
-    window: int = Field(
-        256,
-        ge=16,
-        le=16_384,
-        description="side of the sliding window in pixels of the member's scale; not less than 2**levels",
+    window: Pixels = Field(
+        256, description="side of the sliding window in pixels of the member's scale: at least 2**depth"
     )
     stride: int = Field(
         64,
         ge=1,
         le=16_384,
-        description="step of the sliding window, at most the window; every pixel is averaged over its windows",
+        description="step of the sliding window, at most the window; a pixel gets the mean of all windows over it",
     )
     symmetries: bool = Field(True, description="average over the 8 flips and rotations of each window")
-    batch: int = Field(4, ge=1, le=10_000, description="windows a forward pass")
-    precision: Literal["bfloat16", "float32"] = Field(
-        "bfloat16", description="of the forward pass: bfloat16 (faster) or float32"
-    )
-    threads: int = Field(
-        2, ge=1, le=1024, description="compute threads; part of the recipe, since results depend on their number"
-    )
-
-    @model_validator(mode="after")
-    def _stride(self) -> PredictionConfig:
-        if {"stride", "window"} <= self.model_fields_set and self.stride > self.window:
-            raise ValueError(
-                f"stride {self.stride} is larger than window {self.window}: pixels between windows would never be "
-                "predicted; make stride at most the window"
-            )
-        return self
+    batch: int = Field(4, ge=1, le=10_000, description="windows per forward pass")
+    precision: Precision = "bfloat16"
+    threads: Threads = 2
 
 
 class PolygonsConfig(Table):
@@ -281,28 +302,28 @@ class PolygonsConfig(Table):
         "auto", description="auto: the best on out-of-fold predictions; or a probability from 0 to 1"
     )
     dilate: int = Field(
-        0, ge=0, le=1000, description="radius of a dilation of the probability, in pixels of the ensemble's grid"
+        0, ge=0, le=1000, description="radius of a dilation of the probability, in pixels of the ensemble"
     )
-    erode: int = Field(0, ge=0, le=1000, description="radius of an erosion that follows it, likewise")
+    erode: int = Field(0, ge=0, le=1000, description="radius of an erosion after the dilation, in the same pixels")
     min_area: float = Field(0.0, ge=0, description="smaller objects are removed; square reference pixels")
     min_hole: float = Field(0.0, ge=0, description="smaller holes are filled; square reference pixels")
-    simplify: float = Field(0.25, ge=0, description="how far a simplified outline may lie off, in reference pixels")
+    simplify: float = Field(0.25, ge=0, description="largest distance of a simplified outline, in reference pixels")
 
 
 class MemberConfig(Table):
     """One model of a class's ensemble."""
 
     model: Name = Field(description="a name under `models`")
-    input: Name = Field(description="a name under `inputs`")
+    channels: Name = Field(description="a name under `channels`")
     scale: Name = Field(description="a name under `scales`")
     target: Name | None = Field(
-        None, description="what it learns: a name under `targets` that contains the class; null: the class itself"
+        None, description="what it learns: a name under `targets` that includes the class; null: the class itself"
     )
     training: TrainingConfig = Field(
-        default_factory=TrainingConfig, description="keys of `defaults.training` that differ for this member"
+        default_factory=TrainingConfig, description="what differs from `defaults.training`"
     )
     prediction: PredictionConfig = Field(
-        default_factory=PredictionConfig, description="keys of `defaults.prediction` that differ for this member"
+        default_factory=PredictionConfig, description="what differs from `defaults.prediction`"
     )
 
 
@@ -314,13 +335,13 @@ class ClassConfig(Table):
         min_length=1, description="models whose probabilities are averaged, on the finest grid among them"
     )
     training: TrainingConfig = Field(
-        default_factory=TrainingConfig, description="keys of `defaults.training` that differ for this class"
+        default_factory=TrainingConfig, description="what differs from `defaults.training`"
     )
     prediction: PredictionConfig = Field(
-        default_factory=PredictionConfig, description="keys of `defaults.prediction` that differ for this class"
+        default_factory=PredictionConfig, description="what differs from `defaults.prediction`"
     )
     polygons: PolygonsConfig = Field(
-        default_factory=PolygonsConfig, description="keys of `defaults.polygons` that differ for this class"
+        default_factory=PolygonsConfig, description="what differs from `defaults.polygons`"
     )
 
 
@@ -329,24 +350,22 @@ class DefaultsConfig(Table):
 
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="how a member is trained")
     prediction: PredictionConfig = Field(default_factory=PredictionConfig, description="how a member predicts")
-    polygons: PolygonsConfig = Field(
-        default_factory=PolygonsConfig, description="how a class's probabilities become polygons"
-    )
+    polygons: PolygonsConfig = Field(default_factory=PolygonsConfig, description="how probabilities become polygons")
 
 
 class ValidationConfig(Table):
-    """How labelled scenes are divided; a column `fold` of a sheet goes before `split` and `folds`."""
+    """How labelled scenes are divided; a column `fold` of a sheet takes precedence over `split` and `folds`."""
 
     split: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="hold-out: the share of the ground that trains; null if `folds` is given"
+        None, description="hold-out: fraction of the labelled ground used for training; null if `folds` is given"
     )
     folds: int | None = Field(
-        None, ge=2, le=1000, description="cross-validation: the number of folds; null if `split` is given"
+        None, ge=2, le=1000, description="cross-validation: number of folds; null if `split` is given"
     )
-    final: Literal["holdout", "refit_all"] = Field(
-        "holdout",
-        description="what predicts new scenes: holdout: the mean of the folds' models; refit_all: one trained once "
-        "more on everything",
+    predict_with: Literal["folds", "refit"] = Field(
+        "folds",
+        description="what predicts new scenes: folds (the mean of the folds' models) or refit (one model more, trained "
+        "on all labelled scenes)",
     )
     seed: int = Field(0, ge=0, le=MOST_SEED, description="of the division: decides between equally good ones")
 
@@ -360,8 +379,8 @@ class ValidationConfig(Table):
 class ExecutionConfig(Table):
     """How the work is divided into jobs; changes no result."""
 
-    scenes_per_job: Literal["auto"] | Literal[1] = Field(
-        "auto", description="auto: one scene a job up to 64 scenes, 32 fixed batches beyond; 1: always one"
+    scenes_per_job: Literal["auto", 1] = Field(
+        "auto", description="auto: one scene per job up to 64 scenes, 32 fixed batches beyond; 1: always one"
     )
 
 
@@ -370,12 +389,11 @@ class Config(Table):
 
     results: ResultsPath = Field("results", description="the folder that everything is written to")
     dataset: DatasetConfig = Field(description="which imagery")
-    sensors: dict[Name, SensorConfig] = Field(
-        min_length=1, description="by name, in the order of the channels; all are registered, used or not"
-    )
-    inputs: dict[Name, list[Name]] = Field(min_length=1, description="what a model sees, by name: lists of sensors")
+    sensors: dict[Name, SensorConfig] = Field(min_length=1, description="by name, in the order of the channels")
+    channels: dict[Name, list[Name]] = Field(min_length=1, description="what a model sees, by name: lists of sensors")
     scales: dict[Name, ScaleConfig] = Field(
-        min_length=1, description="grids that images are brought to, by name: {} (native) or one of size, gsd, factor"
+        min_length=1,
+        description="grids that images are resampled to, by name: {} (native), or one of size, gsd, factor",
     )
     models: dict[Name, ModelConfig] = Field(min_length=1, description="kinds and sizes of models, by name")
     targets: dict[Name, list[Name]] = Field(

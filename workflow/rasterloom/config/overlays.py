@@ -6,15 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def without_nulls(value: Any) -> Any:
-    """A copy of nested tables without the keys that are null: an overlay removes a key by setting it to null."""
-    if isinstance(value, Mapping):
-        return {str(key): without_nulls(entry) for key, entry in value.items() if entry is not None}
-    if isinstance(value, list | tuple):
-        return [without_nulls(entry) for entry in value]
-    return value
-
-
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `overlay` laid over it as Snakemake does: tables merge key by key, anything else replaces.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rasterloom.config.model import Config
+from rasterloom.config.model import Config, is_network
 
 
 @dataclass(frozen=True)
 class MemberRecipe:
-    """One model: target x model x input x scale, with its settings."""
+    """One model: target x model x channels x scale, with its settings."""
 
     name: str
     target: str
@@ -20,6 +20,11 @@ class MemberRecipe:
     scale: dict[str, Any]
     training: dict[str, Any]
     prediction: dict[str, Any]
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the model is a network, and not a model per pixel."""
+        return is_network(self.model)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def _below(field: Schema) -> Iterator[tuple[str, str]]:
     """The tables that a key may hold: how their keys continue its path, and their name in the schema."""
     if "$ref" in field:
         yield "", str(field["$ref"]).rsplit("/", 1)[-1]
-    for kind in field.get("anyOf", ()):
+    for kind in (*field.get("anyOf", ()), *field.get("oneOf", ())):
         yield from _below(kind)
     for inner, step in ((_named(field), ".NAME"), (field.get("items"), "[N]")):
         if inner is not None:
@@ -63,7 +63,9 @@ def _section(path: str, table: Schema, one_of_several: bool) -> str:
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     heading = f"### `{path}`" if path else "### At the top"
     if one_of_several:
-        heading += f" with {' and '.join(f'`{key}`' for key in table['properties'])}"
+        kind = table["properties"].get("kind", {}).get("const")
+        keys = [f"kind: {kind}"] if kind else table["properties"]
+        heading += f" with {' and '.join(f'`{key}`' for key in keys)}"
     return "\n".join([heading, "", table["description"], "", *rows])
 
 
@@ -78,7 +80,7 @@ def _type(field: Schema) -> str:
     named = _named(field)
     if named is not None:
         return f"by name: {_type(named)}"
-    return "table" if "$ref" in field else _WORDS[field["type"]]
+    return "table" if "$ref" in field or "oneOf" in field else _WORDS[field["type"]]
 
 
 def _default(field: Schema) -> str:

@@ -8,20 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from rasterloom.config.checks import name_checks, settings_checks
-from rasterloom.config.explain import joined
-from rasterloom.config.model import (
-    PIXEL_PREDICTION,
-    PIXEL_TRAINING,
-    SIZES,
-    Config,
-    MemberConfig,
-    PolygonsConfig,
-    PredictionConfig,
-    TrainingConfig,
-)
+from rasterloom.config.explain import refuse
+from rasterloom.config.model import Config, MemberConfig
 from rasterloom.config.overlays import merge
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
-from rasterloom.errors import ConfigError
 
 
 def resolve(config: Config) -> Recipe:
@@ -34,73 +24,58 @@ def resolve(config: Config) -> Recipe:
     """
     members: dict[str, MemberRecipe] = {}
     owners: dict[str, str] = {}
-    names: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {name: [] for name in config.classes}
     problems: list[str] = []
     differing: set[tuple[str, str]] = set()
     for class_name, entry in config.classes.items():
         for index, member in enumerate(entry.members):
             found = _member(config, class_name, member)
-            if found.model["kind"] == "unet":
-                problems += settings_checks(config, class_name, index, found)
+            problems += settings_checks(config, class_name, index, found)
+            place = f"`classes.{class_name}.members[{index}]`"
             owner = owners.setdefault(found.name, class_name)
-            same = members.setdefault(found.name, found) == found
-            if not same and owner != class_name and (owner, class_name) not in differing:
+            if found.name in names[class_name]:
+                problems.append(f"{place}: class {class_name} lists member {found.name} twice; remove one of them")
+            elif members.setdefault(found.name, found) != found and (owner, class_name) not in differing:
                 differing.add((owner, class_name))
                 problems.append(
-                    f"`classes.{class_name}.members[{index}]`: member {found.name} is shared by the classes "
-                    f"{owner} and {class_name}, which give it different settings; give both the same `training` and "
-                    "`prediction`"
-                )
-            if found.name in names.setdefault(class_name, []):
-                problems.append(
-                    f"`classes.{class_name}.members[{index}]`: class {class_name} lists member {found.name} twice; "
-                    "remove one of them"
+                    f"{place}: member {found.name} is shared by the classes {owner} and {class_name}, which give it "
+                    "different settings; give both the same `training` and `prediction`"
                 )
             names[class_name].append(found.name)
-    if problems:
-        raise ConfigError(joined(problems))
     groups = _groups(names, members)
-    classes = {
-        name: ClassRecipe(
-            name,
-            entry.id,
-            tuple(names[name]),
-            next(g for g, targets in groups.items() if members[names[name][0]].target in targets),
-            _settings(PolygonsConfig, config.defaults.polygons, entry.polygons),
-        )
-        for name, entry in config.classes.items()
-    }
-    recipe = Recipe(members, classes, groups)
-    problems += name_checks(recipe)
-    if problems:
-        raise ConfigError(joined(problems))
+    recipe = Recipe(members, {}, groups)
+    for name, entry in config.classes.items():
+        polygons = _settings(config.defaults.polygons, entry.polygons)
+        group = recipe.group_of(names[name][0])
+        recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), group, polygons)
+    refuse([*problems, *name_checks(recipe)])
     return recipe
 
 
 def _member(config: Config, class_name: str, member: MemberConfig) -> MemberRecipe:
-    entry = config.classes[class_name]
+    layers = (config.defaults, config.classes[class_name], member)
     target = member.target or class_name
     model = config.models[member.model]
-    training = _settings(TrainingConfig, config.defaults.training, entry.training, member.training)
-    prediction = _settings(PredictionConfig, config.defaults.prediction, entry.prediction, member.prediction)
-    if model.kind != "unet":
-        training = {key: training[key] for key in PIXEL_TRAINING}
-        prediction = {key: prediction[key] for key in PIXEL_PREDICTION}
+
+    def settings(section: str) -> dict[str, Any]:
+        merged = _settings(*(getattr(layer, section) for layer in layers))
+        return {key: merged[key] for key in model.SETTINGS.get(section, merged)}
+
     return MemberRecipe(
-        name=f"{target}-{member.model}-{member.input}-{member.scale}",
+        name=f"{target}-{member.model}-{member.channels}-{member.scale}",
         target=target,
         classes=tuple(sorted(config.targets.get(target, [target]))),
-        model={"kind": model.kind, **{key: getattr(model, key) for key in SIZES[model.kind]}},
-        sensors=tuple(config.inputs[member.input]),
+        model=model.model_dump(),
+        sensors=tuple(config.channels[member.channels]),
         scale=scale_table(config, member.scale),
-        training=training,
-        prediction=prediction,
+        training=settings("training"),
+        prediction=settings("prediction"),
     )
 
 
-def _settings(kind: type[BaseModel], *layers: BaseModel) -> dict[str, Any]:
-    """Settings laid over each other: of each layer only the keys that were written."""
-    merged: dict[str, Any] = kind().model_dump()
+def _settings(*layers: BaseModel) -> dict[str, Any]:
+    """Settings laid over each other: the defaults of their table, and of each layer the keys that were written."""
+    merged = type(layers[0])().model_dump()
     for layer in layers:
         merged = merge(merged, layer.model_dump(exclude_unset=True))
     return merged

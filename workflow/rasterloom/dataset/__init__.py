@@ -10,8 +10,6 @@ from typing import Any
 
 from rasterloom.dataset.index import Dataset, LabelFile, Scene, register_sources
 from rasterloom.dataset.source_files import SourceFile
-from rasterloom.errors import ConfigError
-from rasterloom.text import hint
 
 __all__ = ["Dataset", "LabelFile", "Scene", "SourceFile", "load_dataset", "register_sources"]
 
@@ -39,7 +37,7 @@ def load_dataset(
     Raises
     ------
     ConfigError
-        For a layout, a sensor or a choice of scenes that does not exist.
+        For a sensor or a choice of scenes that does not exist.
     InputError
         For a table that cannot be used; names row and column.
     MissingInputError
@@ -52,9 +50,5 @@ def load_dataset(
     """
     from rasterloom.dataset import contest, sheet
 
-    layout = dataset.get("layout")
-    if layout == "dstl":
-        return contest.load(dataset, sensors, classes)
-    if layout == "sheet":
-        return sheet.load(dataset, sensors, classes)
-    raise ConfigError(f"dataset.layout: {layout!r} is not a layout; {hint(str(layout), ['dstl', 'sheet'])}")
+    load = contest.load if dataset["layout"] == "dstl" else sheet.load
+    return load(dataset, sensors, classes)

@@ -18,8 +18,8 @@ from typing import IO
 
 from rasterloom.errors import InputError, MissingInputError, RasterloomError
 
-LARGEST_MEMBER = 2**30
-"""Bytes, unpacked, of the largest member that is read: it is held in memory."""
+CHUNK = 2**20
+"""Bytes of a member that are unpacked at a time to compare its checksum."""
 
 _MEMBER = re.compile(r"(?P<archive>.+?\.zip)!(?P<member>.+)", re.IGNORECASE)
 
@@ -66,12 +66,8 @@ def list_members(archive: Path) -> Members:
     """
     with _opened(archive) as opened:
         found = {info.filename.replace("\\", "/"): info for info in opened.infolist() if not info.is_dir()}
-    return {name: info for name, info in found.items() if not _is_junk(name)}
-
-
-def _is_junk(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] == "__MACOSX" or parts[-1].startswith("._")
+    junk = re.compile(r"__MACOSX/|(.*/)?\._[^/]*$")
+    return {name: info for name, info in found.items() if not junk.match(name)}
 
 
 @contextmanager
@@ -98,47 +94,19 @@ def member_time(info: zipfile.ZipInfo) -> int:
         return 0
 
 
-def read_member(archive: Path, name: str) -> bytes:
-    """A member of an archive, unpacked and its checksum compared.
-
-    Parameters
-    ----------
-    archive : Path
-    name : str
-        With slashes between folders.
-
-    Raises
-    ------
-    MissingInputError
-        If the archive is not there, or holds no such member.
-    InputError
-        If it is damaged, encrypted, packed by an unknown method or larger than `LARGEST_MEMBER`.
-
-    Notes
-    -----
-    Memory: the member, unpacked. A contest's RGB image of 68 MB takes about 0.5 s.
-    """
-    with _opened(archive) as opened:
-        info = _member(opened, archive, name)
-        if info.file_size > LARGEST_MEMBER:
-            raise InputError(
-                f"{member_path(archive, name)} has {info.file_size} bytes; what is read from an archive is held in"
-                f" memory, up to {LARGEST_MEMBER}: unpack it"
-            )
-        with _unpacking(archive, name):
-            return opened.read(info)
-
-
 @contextmanager
 def open_stream(path: Path) -> Iterator[IO[bytes]]:
-    """A plain file or a member of an archive, to read its header: nothing beyond what is sought is unpacked.
+    """A plain file or a member of an archive, to read its header or a table: nothing that is not sought is unpacked.
 
     Raises
     ------
     FileNotFoundError, OSError
         Of the system, for a plain file.
-    MissingInputError, InputError
-        As `read_member`, for a member.
+    MissingInputError
+        If the archive is not there, or holds no such member.
+    InputError
+        If the member is damaged (its checksum is compared when it is read to its end), encrypted, or packed by an
+        unknown method.
     """
     named = split_member(path)
     if named is None:
@@ -146,34 +114,31 @@ def open_stream(path: Path) -> Iterator[IO[bytes]]:
             yield file
         return
     archive, name = named
-    with _opened(archive) as opened, _unpacking(archive, name), opened.open(_member(opened, archive, name)) as stream:
-        yield stream
+    with _opened(archive) as opened:
+        info = next((info for info in opened.infolist() if info.filename.replace("\\", "/") == name), None)
+        if info is None:
+            raise MissingInputError(f"{path} is not there: the archive holds no such file")
+        try:
+            with opened.open(info) as stream:
+                yield stream
+        except RasterloomError:
+            raise
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error) as error:
+            raise InputError(f"{path} is damaged ({error}): get the archive again") from None
+        except (NotImplementedError, RuntimeError) as error:
+            raise InputError(
+                f"{path} is encrypted, or packed by a method that is not known here ({error}): unpack it by hand"
+            ) from None
+
+
+def check_member(path: Path) -> None:
+    """Unpack a member of an archive, to compare its checksum; InputError if it is damaged."""
+    with open_stream(path) as stream:
+        while stream.read(CHUNK):
+            pass
 
 
 def gdal_name(path: Path) -> str:
     """The name by which GDAL opens a plain file or a member of an archive."""
     named = split_member(path)
     return str(path.absolute()) if named is None else f"/vsizip/{{{named[0].absolute()}}}/{named[1]}"
-
-
-def _member(opened: zipfile.ZipFile, archive: Path, name: str) -> zipfile.ZipInfo:
-    for info in opened.infolist():
-        if info.filename.replace("\\", "/") == name:
-            return info
-    raise MissingInputError(f"{member_path(archive, name)} is not there: the archive holds no such file")
-
-
-@contextmanager
-def _unpacking(archive: Path, name: str) -> Iterator[None]:
-    """What can go wrong while a member is unpacked, in words."""
-    path = member_path(archive, name)
-    try:
-        yield
-    except RasterloomError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error) as error:
-        raise InputError(f"{path} is damaged ({error}): get the archive again") from None
-    except (NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"{path} is encrypted, or packed by a method that is not known here ({error}): unpack it by hand"
-        ) from None

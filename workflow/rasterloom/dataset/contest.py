@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
-from rasterloom.dataset.contest_images import SENSORS, Images, find_images, image_form
-from rasterloom.dataset.contest_tables import find_table, grid_sizes, sample_rows, table_bytes, table_paths, wkt_rows
+from rasterloom.dataset.contest_ids import SCORED, SENSORS, acquisition_of, ground_of
+from rasterloom.dataset.contest_images import Images, find_images, image_form
+from rasterloom.dataset.contest_tables import find_table, grid_sizes, read_sample, table_bytes, table_paths, wkt_rows
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
-from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
+from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
 from rasterloom.text import brief, hint
 
 TABLES = {
@@ -22,6 +22,11 @@ TABLES = {
 
 ALL_IN_ONE = "dstl-satellite-imagery-feature-detection.zip"
 """The archive of archives that is downloaded when everything is asked for at once."""
+
+Tables = Mapping[str, SourceFile]
+
+Found = Mapping[str, Mapping[str, object]]
+"""Files by scene and sensor."""
 
 SOURCE = "https://www.kaggle.com/c/dstl-satellite-imagery-feature-detection"
 
@@ -34,13 +39,17 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     whatever it says.
     """
     root = Path(str(dataset.get("root") or "data/dstl"))
-    refuse_braces(root, "dataset.root")
-    for sensor in sensors:
+    with concerning("dataset.root"):
+        refuse_braces(root)
+    for sensor, options in sensors.items():
         if sensor not in SENSORS:
             raise ConfigError(
-                f"sensors: {sensor!r} is not a sensor of the dstl layout; {hint(sensor, SENSORS)}. "
-                "For other imagery use `dataset: {layout: sheet}`"
+                f"`sensors.{sensor}`: layout dstl has no such sensor; {hint(sensor, SENSORS)}; for other imagery use "
+                "`dataset.layout` sheet"
             )
+        bands, given = len(SENSORS[sensor].bands), options.get("bands")
+        if given not in (None, bands):
+            raise ConfigError(f"`sensors.{sensor}.bands`: {given} was given, but the contest's files have {bands}")
     reference = reference_sensor(sensors)
     choice = dataset.get("predict")
     choice = "scored" if choice is None else choice
@@ -49,7 +58,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     found = images.scenes
     _check_there(root, sensors, tables, images, dataset.get("truth"), choice)
     train, truth = _labelled(tables, set(found), reference)
-    predicted, notes = _predicted(choice, root, tables, found, reference, sensors)
+    predicted, notes = _predicted(choice, root, tables, found, reference)
     notes += [*images.notes, *_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
     known = tuple(classes)
     scenes = {}
@@ -74,25 +83,23 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     return Dataset("dstl", scenes, reference, dict(classes), tables, (*notes, *seen))
 
 
-def _stray(found: Mapping[str, Mapping[str, object]], train: set[str], reference: str) -> list[str]:
+def _stray(found: Found, train: set[str], reference: str) -> list[str]:
     """What to say of files that are no scene, as the image of the reference sensor is not there."""
     stray = sorted(scene for scene, files in found.items() if reference not in files and scene not in train)
     if not stray:
         return []
-    name = f"{stray[0]}{SENSORS[reference][1]}.tif"
+    sensor = SENSORS[reference]
     return [
         f"{_scenes(stray)} left out, as the image of the reference sensor {reference} is not there"
-        f" (the first is {SENSORS[reference][0]}/{name})"
+        f" (the first is {sensor.folder}/{stray[0]}{sensor.ending}.tif)"
     ]
 
 
-def _not_scored(tables: Mapping[str, SourceFile], truth: set[str], predicted: set[str]) -> list[str]:
+def _not_scored(tables: Tables, truth: set[str], predicted: set[str]) -> list[str]:
     """What to say of held-out truth that nothing is compared with."""
     idle = sorted(truth - predicted)
-    if not idle:
-        return []
-    path = tables["truth"].path
-    return [f"{path} (dataset.truth): {_scenes(idle)} not predicted and so not scored; `dataset.predict` chooses"]
+    said = "not predicted and so not scored; `dataset.predict` chooses"
+    return [f"{tables['truth'].path} (dataset.truth): {_scenes(idle)} {said}"] if idle else []
 
 
 def _scenes(ids: Sequence[str]) -> str:
@@ -113,17 +120,12 @@ def truth_paths(root: Path, truth: str) -> list[Path]:
 
 
 def _check_there(
-    root: Path,
-    sensors: Mapping[str, Any],
-    tables: Mapping[str, SourceFile],
-    images: Images,
-    truth: object,
-    choice: object,
+    root: Path, sensors: Iterable[str], tables: Tables, images: Images, truth: object, choice: object
 ) -> None:
     """One error that lists everything that was looked for in vain."""
     missing = []
-    for folder in sorted({SENSORS[name][0] for name in sensors}):
-        if not any(SENSORS[name][0] == folder for files in images.scenes.values() for name in files):
+    for folder in sorted({SENSORS[name].folder for name in sensors}):
+        if not any(SENSORS[name].folder == folder for files in images.scenes.values() for name in files):
             misfits = images.misfits.get(folder)
             other = f" (there are {len(misfits)} images of another name, first {misfits[0]!r})" if misfits else ""
             missing.append(
@@ -152,7 +154,7 @@ def _check_there(
     )
 
 
-def _labelled(tables: Mapping[str, SourceFile], found: set[str], reference: str) -> tuple[set[str], set[str]]:
+def _labelled(tables: Tables, found: set[str], reference: str) -> tuple[set[str], set[str]]:
     """Ids of the scenes to learn from, and of those with held-out truth."""
     ids: dict[str, set[str]] = {"train_wkt": set(), "truth": set()}
     for key, scenes in ids.items():
@@ -177,14 +179,7 @@ def _labelled(tables: Mapping[str, SourceFile], found: set[str], reference: str)
     return ids["train_wkt"], ids["truth"]
 
 
-def _predicted(
-    choice: Literal["scored", "all"] | Sequence[str],
-    root: Path,
-    tables: Mapping[str, SourceFile],
-    found: Mapping[str, Mapping[str, object]],
-    reference: str,
-    sensors: Mapping[str, Any],
-) -> tuple[set[str], list[str]]:
+def _predicted(choice: Any, root: Path, tables: Tables, found: Found, reference: str) -> tuple[set[str], list[str]]:
     """Ids of the scenes to predict, and what a user should be told about them."""
     there = {scene for scene, files in found.items() if reference in files}
     if choice == "scored":
@@ -200,30 +195,26 @@ def _predicted(
         notes = [f"{len(absent)} of the 32 scored images are not in {root}, first {absent[0]}"] if absent else []
         return predicted, notes
     if choice == "all":
-        wanted = sorted({scene for scene, _ in sample_rows(Path(tables["sample_submission"].path))})
+        wanted = sorted({scene for scene, _ in read_sample(Path(tables["sample_submission"].path)).rows})
         remedy = "get all of three_band, or set `predict: scored`"
-    elif isinstance(choice, str):
-        raise ConfigError(f"dataset.predict: {choice!r} given; {hint(choice, ['scored', 'all'])}, or a list of ids")
     else:
         wanted = [str(scene) for scene in choice]
         remedy = "correct the ids, or get the images"
     absent = [scene for scene in wanted if scene not in there]
     if absent:
         raise ConfigError(
-            f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference][0]} image in"
+            f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference].folder} image in"
             f" {root}, first {brief(absent[0])!r} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
             f" {remedy}"
         )
     return set(wanted), []
 
 
-def _check_complete(
-    root: Path, sensors: Mapping[str, Any], tables: Mapping[str, SourceFile], scenes: Mapping[str, Scene]
-) -> None:
+def _check_complete(root: Path, sensors: Iterable[str], tables: Tables, scenes: Mapping[str, Scene]) -> None:
     """Every scene that is trained on or predicted has all sensors and a row of grid sizes."""
     used = [scene for scene in scenes.values() if scene.role != "other"]
     missing = [
-        str(root / SENSORS[name][0] / f"{scene.id}{SENSORS[name][1]}.tif")
+        str(root / SENSORS[name].folder / f"{scene.id}{SENSORS[name].ending}.tif")
         for scene in used
         for name in sensors
         if name not in scene.sensors
@@ -234,11 +225,10 @@ def _check_complete(
         many = "1 image file" if len(missing) == 1 else f"{len(missing)} image files"
         raise MissingInputError(
             f"{many} of scenes that are used not found, neither unpacked nor in an archive:{shown}{more}\nGet the"
-            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `inputs`"
+            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `channels`"
         )
     path = Path(tables["grid_sizes"].path)
-    sizes = grid_sizes(path)
-    unknown = [scene.id for scene in used if scene.id not in sizes]
+    unknown = sorted({scene.id for scene in used} - grid_sizes(path).keys())
     if unknown:
         raise InputError(
             f"{path} has no row for scene {unknown[0]} ({len(unknown)} such scenes): its polygons cannot be"

@@ -1,9 +1,10 @@
-"""What the contest's ids say: which images are scored, which show one ground, and which were taken together."""
+"""What is known of the contest beforehand: classes, sensors, scored images, and what the ids of images say."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 CLASS_NAMES: dict[int, str] = {
     1: "buildings",
@@ -18,6 +19,39 @@ CLASS_NAMES: dict[int, str] = {
     10: "small_vehicle",
 }
 """Class ids of the contest and our names for them."""
+
+GSD = 0.31
+"""Metres a pixel of the reference, the RGB images."""
+
+
+@dataclass(frozen=True)
+class ContestSensor:
+    """A sensor of the contest.
+
+    Attributes
+    ----------
+    folder : str
+        Where its images are.
+    ending : str
+        What stands between the scene's id and ``.tif`` in their names.
+    bands : tuple of str
+        What each band shows.
+    """
+
+    folder: str
+    ending: str
+    bands: tuple[str, ...]
+
+
+SENSORS: Mapping[str, ContestSensor] = {
+    "rgb": ContestSensor("three_band", "", ("red", "green", "blue")),
+    "p": ContestSensor("sixteen_band", "_P", ("pan",)),
+    "m": ContestSensor(
+        "sixteen_band", "_M", ("coastal", "blue", "green", "yellow", "red", "red edge", "NIR 1", "NIR 2")
+    ),
+    "a": ContestSensor("sixteen_band", "_A", tuple(f"SWIR {number}" for number in range(1, 9))),
+}
+"""The contest's sensors; the first is the usual reference."""
 
 SCORED = (
     "6080_4_4 6080_4_1 6010_0_1 6150_3_4 6020_0_4 6020_4_3 6150_4_3 6070_3_4 6020_1_3 6060_1_4 6050_4_4"

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset.archive import member_folder, member_path
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.dataset.index import ID_LENGTH
 from rasterloom.dataset.source_files import Folders, SourceFile
 from rasterloom.errors import InputError
-
-SENSORS: Mapping[str, tuple[str, str]] = {
-    "rgb": ("three_band", ""),
-    "p": ("sixteen_band", "_P"),
-    "m": ("sixteen_band", "_M"),
-    "a": ("sixteen_band", "_A"),
-}
-"""Folder of each sensor, and what stands between the scene's id and `.tif` in the names of its files."""
-
-BANDS: Mapping[str, tuple[str, ...]] = {
-    "rgb": ("red", "green", "blue"),
-    "p": ("pan",),
-    "m": ("coastal", "blue", "green", "yellow", "red", "red edge", "NIR 1", "NIR 2"),
-    "a": tuple(f"SWIR {number}" for number in range(1, 9)),
-}
-"""What each sensor's bands show, in their order."""
 
 _ENDINGS = (".tif", ".tiff")
 
@@ -54,7 +38,7 @@ class Images:
 
 def image_form(folder: str) -> str:
     """How the names of the images of a folder are formed, for messages."""
-    names = [f"{{scene}}{ending}.tif" for place, ending in SENSORS.values() if place == folder]
+    names = [f"{{scene}}{sensor.ending}.tif" for sensor in SENSORS.values() if sensor.folder == folder]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
@@ -80,7 +64,7 @@ def find_images(root: Path, sensors: Mapping[str, Any]) -> Images:
     """
     images = Images()
     found: dict[tuple[str, str], SourceFile] = {}
-    for folder in dict.fromkeys(SENSORS[name][0] for name in sensors):
+    for folder in dict.fromkeys(SENSORS[name].folder for name in sensors):
         found.update(_of_folder(root, folder, images))
     for sensor in sensors:
         for (scene, name), file in found.items():
@@ -91,13 +75,12 @@ def find_images(root: Path, sensors: Mapping[str, Any]) -> Images:
 
 def _of_folder(root: Path, folder: str, images: Images) -> dict[tuple[str, str], SourceFile]:
     """Files of a folder and its archive by (scene, sensor); what is left out is added to the notes of `images`."""
-    folders = Folders()
-    odd: list[str] = []
+    folders, archive = Folders(), root / f"{folder}.zip"
     unpacked: dict[tuple[str, str], SourceFile] = {}
+    packed: dict[tuple[str, str], SourceFile] = {}
+    odd: list[str] = []
     for place in (root / folder, root / folder / folder):
         _take(_unpacked(place, folders, odd), folder, unpacked, images)
-    packed: dict[tuple[str, str], SourceFile] = {}
-    archive = root / f"{folder}.zip"
     if archive.exists():
         try:
             _take(_packed(archive, folders), folder, packed, images)
@@ -105,29 +88,40 @@ def _of_folder(root: Path, folder: str, images: Images) -> dict[tuple[str, str],
             if not unpacked:
                 raise
             images.notes.append(f"{error}; what is unpacked is used")
-    _note_odd(root / folder, folder, odd, images)
-    _note_other_size(unpacked, packed, images)
+    if odd:
+        images.notes.append(
+            f"{root / folder}: {odd[0]!r} is left out, as it is a folder, a pipe or a link to nothing, not a file"
+            f"{_more(odd, 'entries')}"
+        )
+    # An unzip that was broken off leaves a file that is too short.
+    other = [(file, packed[key]) for key, file in unpacked.items() if key in packed and packed[key].size != file.size]
+    for file, member in other[:1]:
+        images.notes.append(
+            f"{file.path} has {file.size} bytes and {member.path} {member.size}: the unpacked one is used; if it was"
+            f" cut off, unpack it again{_more(other)}"
+        )
     return {**packed, **unpacked}
+
+
+def _more(found: Sequence[object], what: str = "images") -> str:
+    """How many there are, for a note that names the first of several."""
+    return f" ({len(found)} such {what})" if len(found) > 1 else ""
 
 
 def _unpacked(place: Path, folders: Folders, odd: list[str]) -> Iterator[tuple[str, SourceFile]]:
     """Name and file of each TIFF of a folder; names of those that are no files go to `odd`."""
     try:
-        with os.scandir(place) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+        entries = sorted(place.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise InputError(f"{place} cannot be listed ({error.strerror}): change its permissions") from None
     for entry in entries:
-        if not entry.name.lower().endswith(_ENDINGS) or entry.name.startswith("."):
-            continue
-        if entry.is_file():
-            status = entry.stat()
-            beside = folders.sidecars(Path(entry.path))
-            yield entry.name, SourceFile(entry.path, status.st_size, status.st_mtime_ns, sidecars=beside)
-        else:
-            odd.append(entry.name)
+        if entry.name.lower().endswith(_ENDINGS) and not entry.name.startswith("."):
+            if entry.is_file():
+                yield entry.name, SourceFile.of(entry, None, folders)
+            else:
+                odd.append(entry.name)
 
 
 def _packed(archive: Path, folders: Folders) -> Iterator[tuple[str, SourceFile]]:
@@ -140,57 +134,28 @@ def _packed(archive: Path, folders: Folders) -> Iterator[tuple[str, SourceFile]]
 def _take(
     files: Iterator[tuple[str, SourceFile]], folder: str, found: dict[tuple[str, str], SourceFile], images: Images
 ) -> None:
-    """Add files to those found by (scene, sensor): a name of exactly the contest's form goes before others."""
-    misfits: list[str] = []
+    """Add files to those found by (scene, sensor): a name of exactly the contest's form takes precedence."""
+    matches = [(name, _match(folder, name), file) for name, file in files]
+    misfits = [name for name, match, _ in matches if match is None]
+    named = [(name, match, file) for name, match, file in matches if match is not None]
     twice: list[tuple[str, str]] = []
-    named: list[tuple[bool, str, str, SourceFile]] = []
-    for name, file in files:
-        match = _match(folder, name)
-        if match is None:
-            misfits.append(name)
-        else:
-            named.append((name != f"{match[0]}{SENSORS[match[1]][1]}.tif", *match, file))
-    for _, scene, sensor, file in sorted(named, key=lambda entry: entry[0]):
-        kept = found.setdefault((scene, sensor), file)
+    for _, key, file in sorted(named, key=lambda entry: entry[0] != f"{entry[1][0]}{SENSORS[entry[1][1]].ending}.tif"):
+        kept = found.setdefault(key, file)
         if kept is not file:
             twice.append((kept.path, file.path))
     if misfits:
         images.misfits.setdefault(folder, []).extend(misfits)
         many = f"{len(misfits)} images, first {misfits[0]!r}, are" if len(misfits) > 1 else f"{misfits[0]!r} is"
         images.notes.append(f"{folder}: {many} left out, as an image is called {image_form(folder)} there")
-    if twice:
-        more = f" ({len(twice)} such images)" if len(twice) > 1 else ""
-        images.notes.append(f"{twice[0][0]} is used and {twice[0][1]} left out: both are the same image{more}")
+    for kept_path, path in twice[:1]:
+        images.notes.append(f"{kept_path} is used and {path} left out: both are the same image{_more(twice)}")
 
 
 def _match(folder: str, name: str) -> tuple[str, str] | None:
     """Scene and sensor by the name of a file; None if it is of another form."""
-    for sensor, (place, ending) in SENSORS.items():
-        if place == folder:
-            form = rf"([A-Za-z0-9][A-Za-z0-9-]*(?:_[0-9]+)*){ending}\.tiff?"
-            match = re.fullmatch(form, name, re.IGNORECASE | re.ASCII)
-            if match and len(match[1]) <= ID_LENGTH:
-                return match[1], sensor
+    for name_of_sensor, sensor in SENSORS.items():
+        form = rf"([A-Za-z0-9][A-Za-z0-9-]*(?:_[0-9]+)*){sensor.ending}\.tiff?"
+        match = re.fullmatch(form, name, re.IGNORECASE | re.ASCII)
+        if match and sensor.folder == folder and len(match[1]) <= ID_LENGTH:
+            return match[1], name_of_sensor
     return None
-
-
-def _note_odd(place: Path, folder: str, odd: list[str], images: Images) -> None:
-    if odd:
-        more = f" ({len(odd)} such entries)" if len(odd) > 1 else ""
-        images.notes.append(
-            f"{place}: {odd[0]!r} is left out, as it is a folder, a pipe or a link to nothing, not a file{more}"
-        )
-
-
-def _note_other_size(
-    unpacked: Mapping[tuple[str, str], SourceFile], packed: Mapping[tuple[str, str], SourceFile], images: Images
-) -> None:
-    """An unzip that was broken off leaves a file that is too short."""
-    other = [(file, packed[key]) for key, file in unpacked.items() if key in packed and packed[key].size != file.size]
-    if other:
-        file, member = other[0]
-        more = f" ({len(other)} such images)" if len(other) > 1 else ""
-        images.notes.append(
-            f"{file.path} has {file.size} bytes and {member.path} {member.size}: the unpacked one is used; if it was"
-            f" cut off, unpack it again{more}"
-        )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from rasterloom.dataset.source_files import SourceFile
-from rasterloom.errors import ConfigError
 
 ID_LENGTH = 128
 """Characters at most of the name of a scene: file names, of which it becomes a part, may have 255."""
 
 ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_LENGTH - 1}}}")
-"""What a scene, group or fold may be called: it becomes part of file names."""
+"""What a scene, ground, acquisition or fold may be called: it becomes part of file names."""
 
 Role = Literal["train", "predict", "other"]
 """``train``: labelled, models may learn from it. ``predict``: nobody trains on it. ``other``: only part of the
@@ -103,27 +103,25 @@ class Dataset:
     tables: dict[str, SourceFile] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def training(self, classes: Iterable[str] | None = None) -> list[str]:
-        """Ids of the scenes to learn from: all, or those that were labelled for at least one of `classes`."""
-        wanted = None if classes is None else set(classes)
-        return [
-            scene.id
-            for scene in self.scenes.values()
-            if scene.role == "train" and (wanted is None or wanted & set(scene.labelled))
-        ]
+    def training(self) -> list[str]:
+        """Ids of the scenes to learn from."""
+        return [scene.id for scene in self.scenes.values() if scene.role == "train"]
 
     def predicted(self) -> list[str]:
         """Ids of the scenes that are predicted and that no model trains on."""
         return [scene.id for scene in self.scenes.values() if scene.role == "predict"]
 
-    def truths(self, classes: Iterable[str] | None = None) -> list[str]:
-        """Ids of the scenes with held-out truth, of at least one of `classes` if given."""
-        wanted = None if classes is None else set(classes)
-        return [
-            scene.id
-            for scene in self.scenes.values()
-            if scene.truth and (wanted is None or wanted & set(scene.labelled))
-        ]
+    def labelled(self, class_name: str) -> list[Scene]:
+        """The scenes that were labelled for a class and have a role in a run."""
+        return [s for s in self.scenes.values() if class_name in s.labelled and s.role != "other"]
+
+    def label_files(self, class_name: str) -> dict[str, str]:
+        """Name, without its folder, of the file that holds a class's labels, by scene that was labelled for it."""
+        if self.layout == "dstl":
+            files = {s.id: self.tables["truth" if s.truth else "train_wkt"] for s in self.labelled(class_name)}
+        else:
+            files = {s.id: s.labels[class_name].file for s in self.labelled(class_name)}
+        return {scene: Path(file.path).name for scene, file in files.items()}
 
 
 def without_seen_truth(scenes: Mapping[str, Scene]) -> tuple[dict[str, Scene], list[str]]:
@@ -160,18 +158,5 @@ def register_sources(scene: Scene) -> dict[str, Any]:
 
 
 def reference_sensor(sensors: Mapping[str, Mapping[str, Any]]) -> str:
-    """The sensor marked ``reference: true``, or the first one.
-
-    Raises
-    ------
-    ConfigError
-        If there is no sensor, or more than one is marked.
-    """
-    marked = [name for name, options in sensors.items() if (options or {}).get("reference")]
-    if len(marked) > 1:
-        raise ConfigError(
-            f"sensors: {', '.join(marked)} are all marked `reference: true`; mark the one whose pixel grid counts"
-        )
-    if not sensors:
-        raise ConfigError("sensors: none is given; name at least one, for example `sensors: {rgb: {reference: true}}`")
-    return marked[0] if marked else next(iter(sensors))
+    """The sensor marked ``reference: true``, or the first one; the configuration has refused several."""
+    return next((name for name, options in sensors.items() if options.get("reference")), next(iter(sensors)))

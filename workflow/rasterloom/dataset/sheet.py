@@ -23,7 +23,7 @@ from rasterloom.dataset.source_files import Bands, Folders, SourceFile, existing
 from rasterloom.errors import ConfigError, InputError
 from rasterloom.text import brief, hint
 
-COLUMNS = ("scene", "split", "group", "fold", "classes", "labels")
+COLUMNS = ("scene", "split", "ground", "acquisition", "fold", "classes", "labels")
 """Columns that are no sensors; besides them ``labels:<class>``."""
 
 CHOICE = re.compile(r"(?P<path>.*?)(?:\[(?P<bands>[^\[\]]*)\])?")
@@ -149,12 +149,17 @@ def _check_header(table: Path, header: Sequence[str], sensors: Sequence[str], cl
     if len(header) == 1 and re.search(r"[,;\s]", header[0]):
         raise InputError(f"{table}: the header {header[0][:60]!r} has no tab: save the sheet with tabs between columns")
     valid = [*COLUMNS, *sensors, *(f"labels:{name}" for name in classes)]
+    if "group" in header and "group" not in valid:
+        raise InputError(
+            f"{table}, row 1: the column 'group' is two columns now: 'ground' (scenes that show the same ground, which"
+            " no split separates) and 'acquisition' (scenes that were taken together, which help one another's"
+            " registration): rename it to the one that is meant, or give both"
+        )
     for index, column in enumerate(header, 1):
         if column not in valid:
             raise InputError(
                 f"{table}, row 1, column {brief(column) or f'number {index}'!r}: unknown; {hint(column, valid)}"
-                " (columns are scene, split, group, fold, classes, the sensors of the configuration, labels"
-                " and labels:<class>)"
+                f" (columns are {', '.join(COLUMNS[:-1])}, the sensors of the configuration, labels and labels:<class>)"
             )
         if header.count(column) > 1:
             raise InputError(
@@ -175,8 +180,7 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
         raise InputError(
             f"{row.at('split')}: {brief(split)!r} given; train (models learn from it) or predict is needed"
         )
-    ground = _name(row, "group") if row.get("group") else name
-    fold = _name(row, "fold") if row.get("fold") else None
+    ground, acquisition, fold = (_name(row, c) if row.get(c) else None for c in ("ground", "acquisition", "fold"))
     files = {sensor: _files(row, sensor) for sensor in sensors if row.get(sensor)}
     if reference not in files:
         raise InputError(
@@ -192,14 +196,14 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
     labelled = tuple(class_name for class_name in classes if class_name in labels)
     return Scene(
         id=name,
-        ground=ground,
+        ground=ground or name,
         role="train" if split == "train" else "predict",
         sensors=files,
         labelled=labelled,
         truth=split == "predict" and bool(labels),
         fold=fold if split == "train" else None,
         labels=labels,
-        acquisition=row.get("group") or None,
+        acquisition=acquisition,
     )
 
 
@@ -306,7 +310,7 @@ def _same_reference(scenes: Mapping[str, Scene], reference: str) -> list[str]:
     for names in found.values():
         if len(names) > 1:
             apart = len({scenes[name].ground for name in names}) > 1
-            hint = "; if that is meant, give them one `group`, so that no split separates them" if apart else ""
+            hint = "; if that is meant, give them one `ground`, so that no split separates them" if apart else ""
             shown = f"{names[0]} and {names[1]}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
             path = scenes[names[0]].sensors[reference][0].path
             notes.append(f"scenes {shown} name the same {reference} image, {path}{hint}")
@@ -317,20 +321,12 @@ def _limited(scenes: dict[str, Scene], choice: object, table: Path) -> dict[str,
     """The scenes, those to predict limited to a list of ids if one is given."""
     if choice is None or choice == "all":
         return scenes
-    if not isinstance(choice, list | tuple):
-        raise ConfigError(f"dataset.predict: {choice!r} given; a sheet takes `all` or a list of ids")
+    assert isinstance(choice, list | tuple)
     for name in choice:
         if name not in scenes:
             raise ConfigError(f"dataset.predict: {table} has no scene {name!r}; {hint(str(name), scenes)}")
-    wanted = set(choice)
-    return {
-        name: (
-            replace(scene, role="other", truth=False, labelled=(), labels={})
-            if scene.role == "predict" and name not in wanted
-            else scene
-        )
-        for name, scene in scenes.items()
-    }
+    left = [name for name, scene in scenes.items() if scene.role == "predict" and name not in choice]
+    return scenes | {name: replace(scenes[name], role="other", truth=False, labelled=(), labels={}) for name in left}
 
 
 def _check_folds(table: Path, scenes: Mapping[str, Scene], lines: Mapping[str, int]) -> None:

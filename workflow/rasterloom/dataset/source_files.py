@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset.archive import Members, list_members, member_folder, member_time, split_member
-from rasterloom.errors import InputError, MissingInputError, RasterloomError
+from rasterloom.errors import InputError, MissingInputError, RasterloomError, concerning
 
 Sidecars = tuple[tuple[str, int, int], ...]
 """Name, bytes and time of change (in nanoseconds; in an archive the checksum) of each file beside an image that has a
@@ -89,7 +91,7 @@ class Folders:
     """Listings of folders and archives, each read once, to find what lies beside many images."""
 
     def __init__(self) -> None:
-        self._names: dict[Path, dict[str, list[str]]] = {}
+        self._names: dict[str, dict[str, list[str]]] = {}
         self._archives: dict[Path, Members] = {}
 
     def members(self, archive: Path) -> Members:
@@ -101,48 +103,27 @@ class Folders:
     def sidecars(self, path: Path) -> Sidecars:
         """The files beside an image that change its georeference or mask; see `sidecars_of`."""
         named = split_member(path)
-        if named is not None:
-            return self._sidecars_in(*named)
-        names = self._listing(path.parent)
-        found = []
-        for name in _beside(path.name, names):
-            try:
-                status = (path.parent / name).stat()
-            except FileNotFoundError:
-                continue
-            found.append((name, status.st_size, status.st_mtime_ns))
-        return tuple(found)
+        if named is None:
+            folder, found = path.parent, []
+            for name in self._beside(path.name, str(folder), lambda: (entry.name for entry in folder.iterdir())):
+                with suppress(FileNotFoundError):
+                    status = (folder / name).stat()
+                    found.append((name, status.st_size, status.st_mtime_ns))
+            return tuple(found)
+        archive, (inside, name) = named[0], member_folder(named[1])
+        members = self.members(archive)
+        places = map(member_folder, members)
+        beside = self._beside(name, f"{archive}!{inside}", lambda: (base for place, base in places if place == inside))
+        return tuple((base, members[inside + base].file_size, members[inside + base].CRC) for base in beside)
 
-    def _sidecars_in(self, archive: Path, member: str) -> Sidecars:
-        folder, name = member_folder(member)
-        inside = Path(f"{archive}!{folder}")
-        if inside not in self._names:
-            self._names[inside] = _by_small_letters(
-                base for place, base in map(member_folder, self.members(archive)) if place == folder
-            )
-        infos = [(base, self.members(archive)[folder + base]) for base in _beside(name, self._names[inside])]
-        return tuple((base, info.file_size, info.CRC) for base, info in infos)
-
-    def _listing(self, folder: Path) -> dict[str, list[str]]:
-        """Names of the files of a folder, by the name in small letters."""
-        if folder not in self._names:
-            try:
-                self._names[folder] = _by_small_letters(entry.name for entry in folder.iterdir())
-            except OSError:  # no folder, or one that may be entered but not listed
-                self._names[folder] = {}
-        return self._names[folder]
-
-
-def _by_small_letters(names: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(name.lower(), []).append(name)
-    return found
-
-
-def _beside(name: str, names: Mapping[str, list[str]]) -> list[str]:
-    """The sidecars of a file among names, which are listed by their small letters."""
-    return sorted({found for wanted in _sidecar_names(name) for found in names.get(wanted, ())})
+    def _beside(self, name: str, place: str, entries: Callable[[], Iterable[str]]) -> list[str]:
+        """The sidecars of a file among the entries of its place, which are listed once, by their small letters."""
+        if place not in self._names:
+            names = self._names[place] = defaultdict(list)
+            with suppress(OSError):  # no folder, or one that may be entered but not listed
+                for entry in entries():
+                    names[entry.lower()].append(entry)
+        return sorted({found for wanted in _sidecar_names(name) for found in self._names[place].get(wanted, ())})
 
 
 def sidecars_of(path: Path) -> Sidecars:
@@ -176,38 +157,36 @@ def existing(
     MissingInputError, InputError
         If it is not a file that may be read; with `what` and the remedy.
     """
-    if split_member(path) is not None:
+    with concerning(what):
+        if split_member(path) is not None:
+            try:
+                return SourceFile.of(path, bands, folders)
+            except MissingInputError as error:
+                raise MissingInputError(f"{error}; {remedy}") from None
         try:
+            _check_file(path, remedy)
             return SourceFile.of(path, bands, folders)
-        except MissingInputError as error:
-            raise MissingInputError(f"{what}: {error}; {remedy}") from None
-        except InputError as error:
-            raise InputError(f"{what}: {error}") from None
-    try:
-        _check_file(path, what, remedy)
-        return SourceFile.of(path, bands, folders)
-    except RasterloomError:
-        raise
-    except FileNotFoundError:
-        broken = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "not there"
-        raise MissingInputError(f"{what}: {path} is {broken}: {remedy}") from None
-    except (OSError, ValueError) as error:
-        words = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{what}: {str(path)[-60:]!r} cannot be opened as a file ({words}): {remedy}") from None
+        except RasterloomError:
+            raise
+        except FileNotFoundError:
+            broken = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "not there"
+            raise MissingInputError(f"{path} is {broken}: {remedy}") from None
+        except (OSError, ValueError) as error:
+            words = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(f"{str(path)[-60:]!r} cannot be opened as a file ({words}): {remedy}") from None
 
 
-def refuse_braces(path: Path, what: str) -> None:
+def refuse_braces(path: Path) -> None:
     """InputError for a path with braces: Snakemake takes what stands between them for a wildcard, and has no escape."""
     if "{" in str(path) and "}" in str(path):
-        raise InputError(f"{what}: {path}: a path must not have braces, which are wildcards to Snakemake: rename it")
+        raise InputError(f"{path}: a path must not have braces, which are wildcards to Snakemake: rename it")
 
 
-def _check_file(path: Path, what: str, remedy: str) -> None:
-    refuse_braces(path, what)
+def _check_file(path: Path, remedy: str) -> None:
+    refuse_braces(path)
     mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise MissingInputError(f"{what}: {path} is a folder, a file is needed: {remedy}")
     if not stat.S_ISREG(mode):
-        raise MissingInputError(f"{what}: {path} is a pipe or a device, a file is needed: {remedy}")
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise MissingInputError(f"{path} is {kind}, a file is needed: {remedy}")
     if not os.access(path, os.R_OK):
-        raise MissingInputError(f"{what}: {path} may not be read: change its permissions (chmod u+r)")
+        raise MissingInputError(f"{path} may not be read: change its permissions (chmod u+r)")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rasterloom.dataset.contest_tables import WktRow, grid_sizes, table_bytes, wkt_rows
-from rasterloom.errors import InputError, LabelError
-from rasterloom.labels.files import transformed
-from rasterloom.labels.geometry import Counts, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
-from rasterloom.labels.record import Label
-from rasterloom.raster.contest_grid import dstl_matrix
-from rasterloom.raster.files import tiff_size
+from rasterloom.dataset.contest_tables import WktRow, table_bytes, wkt_rows
+from rasterloom.errors import LabelError
+from rasterloom.labels.geometry import Counts, Label, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
+from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.contest_grid import dstl_matrix, grid_extent
+from rasterloom.raster.files import raster_info
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job
 
 
 def dstl_labels(job: Job) -> Iterable[Label]:
     """The labels of every scene of a job, from the contest's tables."""
-    sizes = grid_sizes(Path(job.sources["grid"]["path"]))
     texts: dict[str, list[tuple[WktRow, Path, bytes]]] = {scene: [] for scene in job.spec["scenes"]}
     numbers: dict[str, set[int]] = {scene: set() for scene in job.spec["scenes"]}
     for table in job.sources["tables"]:
@@ -32,50 +31,41 @@ def dstl_labels(job: Job) -> Iterable[Label]:
                         texts[row.scene].append((row, path, bytes(data[row.start : row.end])))
     for scene in job.spec["scenes"]:
         rows = texts.pop(scene)
-        if scene not in sizes:
-            raise InputError(f"{job.sources['grid']['path']}: no row for scene {scene}; get the file again")
-        width, height = tiff_size(Path(job.sources["reference"][scene]["path"]))
-        grid = sizes[scene]
+        info = raster_info(job.sources["reference"][scene]["path"])
+        size, grid = (info.width, info.height), grid_extent(Path(job.sources["grid"]["path"]), scene)
         facts: dict[str, Any] = {"numbers": sorted(numbers[scene])}
         if len(rows) > 1:
             facts["duplicate-row"] = len(rows)
         decided = {
             "wkt": [digest(text.strip()) for _, _, text in rows],
-            "size": [width, height],
+            "size": list(size),
             "grid": list(grid),
             "facts": facts,
         }
-        yield Label(scene, decided, _dstl_reader(job.spec["class"], rows, grid, width, height), facts)
+        yield Label(scene, decided, partial(_read, job.spec["class"], rows, grid, size), facts)
 
 
-def _dstl_reader(
-    class_name: str,
-    rows: list[tuple[WktRow, Path, bytes]],
-    grid: tuple[float, float],
-    width: int,
-    height: int,
-) -> Callable[[], tuple[Polygons, Counts]]:
-    def read() -> tuple[Polygons, Counts]:
-        found: Polygons = []
-        counts = Counts()
-        matrix = dstl_matrix(*grid, width, height)
-        for row, path, text in rows:
-            where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
-            geometry = parse_wkt(_plain(text.decode("utf-8", "replace"), where), where)
-            counts["third-coordinate"] += heights([geometry])
-            polygons, made = polygon_parts(transformed([geometry], matrix), where)
-            clipped, cut = clip(polygons, width, height)
-            if polygons and not clipped:
-                raise LabelError(
-                    f"{where}: none of its {len(polygons)} polygons lies in the scene: x runs from 0 to Xmax "
-                    f"and y from 0 down to Ymin, here {grid[0]} and {grid[1]} (grid_sizes.csv); correct the "
-                    "coordinates"
-                )
-            found += clipped
-            counts += made + cut
-        return found, +counts
-
-    return read
+def _read(
+    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: tuple[float, float], size: tuple[int, int]
+) -> tuple[Polygons, Counts]:
+    """Polygons of a scene's rows, in reference pixels."""
+    found: Polygons = []
+    counts = Counts()
+    for row, path, text in rows:
+        where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
+        geometry = parse_wkt(_plain(text.decode("utf-8", "replace"), where), where)
+        counts["third-coordinate"] += heights([geometry])
+        polygons, made = polygon_parts(transformed([geometry], dstl_matrix(*grid, *size)), where)
+        clipped, cut = clip(polygons, *size)
+        if polygons and not clipped:
+            raise LabelError(
+                f"{where}: none of its {len(polygons)} polygons lies in the scene: x runs from 0 to Xmax "
+                f"and y from 0 down to Ymin, here {grid[0]} and {grid[1]} (grid_sizes.csv); correct the "
+                "coordinates"
+            )
+        found += clipped
+        counts += made + cut
+    return found, +counts
 
 
 def _plain(text: str, where: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.dataset.archive import gdal_name
 from rasterloom.errors import InputError, LabelError
 from rasterloom.labels.wkt_tables import TABLES, read_wkt_table
-from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert
+from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.files import RasterInfo, open_dataset
+from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert, rows_of
 from rasterloom.text import hint
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".bmp", ".gif", ".jp2", ".img", ".vrt"})
@@ -25,63 +25,6 @@ RASTERS = frozenset({".tif", ".tiff", ".png", ".bmp", ".gif", ".jp2", ".img", ".
 
 CURVATURE = 0.05
 """Reference pixels by which an edge that is carried to another coordinate system may lie beside its place."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference image of a scene, as far as labels need it.
-
-    Attributes
-    ----------
-    width, height : int
-    crs : str or None
-        WKT.
-    transform : 2 x 3 list of rows or None
-        Pixel edge coordinates to map coordinates; None without georeference.
-    """
-
-    width: int
-    height: int
-    crs: str | None = None
-    transform: Matrix | None = None
-
-
-def transformed(geometries: Sequence[Any], matrix: Matrix) -> list[Any]:
-    """Geometries with `matrix` (2 x 3, acting on (x, y, 1)) applied to every vertex; None stays None."""
-    import shapely
-
-    linear, offset = np.array([row[:2] for row in matrix]), np.array([row[2] for row in matrix])
-    array = np.array(geometries, dtype=object)
-    if not len(array):
-        return []
-    with np.errstate(all="ignore"):  # infinite coordinates are looked for later
-        return list(shapely.transform(array, lambda points: points @ linear.T + offset))
-
-
-def read_reference(path: Path) -> Reference:
-    """Size and georeference of an image, from its header; InputError if it cannot be opened."""
-    import rasterio
-
-    with _quiet():
-        try:
-            with rasterio.open(gdal_name(path)) as image:
-                transform = None if image.transform.is_identity else _rows(image.transform)
-                crs = image.crs.to_wkt() if image.crs else None
-                return Reference(image.width, image.height, crs, transform)
-        except rasterio.errors.RasterioError as error:
-            raise InputError(f"{path} cannot be opened as an image ({error}): check it") from None
-
-
-def _rows(transform: Any) -> Matrix:
-    return [[float(value) for value in transform[:3]], [float(value) for value in transform[3:6]]]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Images without georeference are nothing to warn of here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
-        yield
 
 
 @dataclass(frozen=True)
@@ -115,7 +58,7 @@ class Placement:
         import shapely
 
         if self.systems is None or not polygons:
-            return transformed(polygons, self.matrix)
+            return list(transformed(polygons, self.matrix))
         longest = self._longest_edge(shape, where)
         divided = shapely.segmentize(np.array(polygons, dtype=object), longest)
         return list(shapely.transform(divided, lambda points: self._points(points, where)))
@@ -159,7 +102,7 @@ class Mask:
     positive: NDArray[np.bool_]
     placement: Placement
 
-    def share(self, reference: Reference, where: str) -> float:
+    def share(self, reference: RasterInfo, where: str) -> float:
         """Share, 0..1, of the reference image that the mask shows."""
         import shapely
 
@@ -169,33 +112,47 @@ class Mask:
         return float(shapely.area(shapely.intersection(shapely.make_valid(extent), scene)) / scene.area)
 
 
-def read_mask(path: Path, bands: Sequence[int] | None, reference: Reference, where: str) -> Mask:
+def read_mask(path: Path, bands: Sequence[int] | None, reference: RasterInfo, where: str) -> Mask:
     """A raster mask.
 
     Positive is what is neither 0, nor the file's no-data value, nor NaN. With a georeference on both sides
     the mask may have another grid and coordinate system; without, it must have the reference's size.
+
+    Parameters
+    ----------
+    path : Path
+    bands : sequence of int or None
+        The one band, from 1, that is the mask; None: the file has one band only.
+    reference : RasterInfo
+        Of the scene.
+    where : str
+        Words for messages: file, scene, class.
+
+    Returns
+    -------
+    Mask
+        The positive pixels, (H, W) bool, and where they lie on the reference.
 
     Raises
     ------
     LabelError
         If it cannot be read; for several bands with none chosen, or another size without a georeference.
     """
-    import rasterio
+    from rasterio.errors import RasterioError
 
-    with _quiet():
-        try:
-            with rasterio.open(path) as image:
-                band = _one_band(image.count, bands, path, where)
-                values = image.read(band)
-                nodata = image.nodatavals[band - 1]
-                own = None if image.transform.is_identity else _rows(image.transform)
-                crs = image.crs
-        except rasterio.errors.RasterioError as error:
-            reason = " ".join(str(error.__cause__ or error).split())
-            reason = "no format of images has such a content" if "not recognized" in reason else reason[:160]
-            raise LabelError(
-                f"{where}: it cannot be read as a raster ({reason}): check the file, or get it again"
-            ) from None
+    try:
+        with open_dataset(path) as image:
+            band = _one_band(image.count, bands, path, where)
+            values = image.read(band)
+            nodata = image.nodatavals[band - 1]
+            own = None if image.transform.is_identity else rows_of(image.transform)
+            crs = image.crs
+    except (RasterioError, InputError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        reason = "no format of images has such a content" if "not recognized" in reason else reason[:160]
+        raise LabelError(
+            f"{where}: it cannot be read as a raster ({reason}): check the file, or get it again"
+        ) from None
     mask = values != 0
     if np.issubdtype(values.dtype, np.floating):
         mask &= ~np.isnan(values)
@@ -212,7 +169,7 @@ def _one_band(count: int, bands: Sequence[int] | None, path: Path, where: str) -
     return picked[0]
 
 
-def _placement(shape: tuple[int, ...], own: Matrix | None, crs: Any, reference: Reference, where: str) -> Placement:
+def _placement(shape: tuple[int, ...], own: Matrix | None, crs: Any, reference: RasterInfo, where: str) -> Placement:
     same_size = shape == (reference.height, reference.width)
     if own is None or reference.transform is None:
         if same_size:
@@ -257,7 +214,10 @@ def read_vector(path: Path) -> Any:
                 return geopandas.read_parquet(path)
             layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
             if len(layers) > 1:
-                raise _several_layers(path, layers)
+                raise LabelError(
+                    f"{path} has {len(layers)} layers ({', '.join(layers)}): put the one with the labels into a file "
+                    f"of its own, for example `ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
+                )
             frame = geopandas.read_file(path, layer=layers[0] if layers else 0, engine="pyogrio")
     except LabelError:
         raise
@@ -266,14 +226,6 @@ def read_vector(path: Path) -> Any:
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise LabelError(f"{path} has no geometry: give a vector file, or a .csv with a column WKT")
     return frame
-
-
-def _several_layers(path: Path, layers: Sequence[str]) -> LabelError:
-    shown = ", ".join(layers)
-    return LabelError(
-        f"{path} has {len(layers)} layers ({shown}): put the one with the labels into a file of its own, for example "
-        f"`ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
-    )
 
 
 def _unreadable(path: Path, error: Exception) -> LabelError:
@@ -384,7 +336,7 @@ class Placed:
     heights: int = 0
 
 
-def placed(frame: Any, reference: Reference, where: str, plain: bool = False) -> Placed:
+def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False) -> Placed:
     """Features as geometries in reference pixel coordinates.
 
     With a georeferenced scene they are brought to its CRS (a GeoJSON that names none is in longitude and
@@ -419,7 +371,7 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
     found = [g for g in geometries if g is not None and not g.is_empty]
     solid = np.array([g.has_z for g in found], dtype=bool)
     if reference.transform is not None:
-        found = transformed(found, invert(reference.transform))
+        found = list(transformed(found, invert(reference.transform)))
     if not found:
         return Placed([], empty)
     bounds = shapely.bounds(np.array(found, dtype=object))
@@ -432,7 +384,7 @@ def placed(frame: Any, reference: Reference, where: str, plain: bool = False) ->
     return Placed([found[i] for i in np.flatnonzero(keep)], empty, int((~keep).sum()), int(solid[keep].sum()))
 
 
-def _nowhere(bounds: NDArray[Any], reference: Reference, where: str) -> LabelError:
+def _nowhere(bounds: NDArray[Any], reference: RasterInfo, where: str) -> LabelError:
     low, high = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
     flipped = " QGIS draws such an image at negative y: change the sign of y." if high[1] <= 0 else ""
     return LabelError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.errors import ConfigError
 from rasterloom.store.digest import digest
-from rasterloom.store.job import Job
 
 EXHAUSTIVE = 100_000
 """Up to this many ways to choose the validation part, all are compared; above, the best is searched for."""
@@ -27,34 +24,52 @@ MISSING = 1000.0
 Folds = dict[str, dict[str, list[str]]]
 """By fold: ``train`` and ``validation``, sorted ids."""
 
+Members = Mapping[str, Sequence[str]]
+"""Scenes by ground."""
+
+Areas = Mapping[str, Mapping[str, float]]
+"""By scene: area of each target."""
+
+Table = NDArray[np.float64]
+"""(grounds, 1 + targets) shares: of the scenes, then of each target's area."""
+
+Kept = dict[str, list[tuple[str, str]]]
+"""By fold what would have been validated and trains instead: target and ground."""
+
 
 def checkpoints_of(
     scene: str,
     labelled: Sequence[str],
     folds: Mapping[str, Mapping[str, Sequence[str]]],
     names: Sequence[str],
-    final: str,
+    predict_with: str,
 ) -> list[str]:
     """Which checkpoints predict a scene.
 
     Parameters
     ----------
-    scene : its id.
-    labelled : scenes that were labelled for the member's group.
-    folds : per fold the lists ``train`` and ``validation`` of scene ids.
-    names : checkpoints that exist; ``all`` is the one trained on everything.
-    final : ``holdout`` or ``refit_all``.
+    scene : str
+    labelled : sequence of str
+        Scenes that were labelled for the member's group.
+    folds : mapping of str to mapping
+        By fold the lists ``train`` and ``validation`` of scenes.
+    names : sequence of str
+        Checkpoints that exist; ``all`` is the one trained on everything.
+    predict_with : str
+        ``folds`` or ``refit``.
 
     Returns
     -------
-    list of names, not empty. A scene in validation sets gets those folds' checkpoints, which have not seen
-    it; one that only trained gets all folds' (an in-sample prediction); any other scene gets ``all`` if
-    `final` is ``refit_all``, else all folds'.
+    list of str
+        Not empty. A scene in validation sets gets those folds' checkpoints, which have not seen it; one that only
+        trained gets all folds' (an in-sample prediction); any other scene gets ``all`` if `predict_with` is
+        ``refit``,
+        else all folds'.
     """
     trained = [name for name in names if name != "all"]
     if scene in labelled:
         return [name for name in trained if scene in folds[name]["validation"]] or trained
-    return ["all"] if final == "refit_all" else trained
+    return ["all"] if predict_with == "refit" else trained
 
 
 def fold_names(validation: Mapping[str, Any], folds: Iterable[str | None] = ()) -> list[str]:
@@ -77,7 +92,7 @@ def fold_names(validation: Mapping[str, Any], folds: Iterable[str | None] = ()) 
 
 
 def divide(
-    areas: Mapping[str, Mapping[str, float]],
+    areas: Areas,
     ground: Mapping[str, str],
     validation: Mapping[str, Any],
     seed: int,
@@ -98,7 +113,8 @@ def divide(
     seed : int
         Decides between divisions that are equally good; where one is best it has no effect.
     folds : mapping of scene to str, optional
-        The user's folds; if there are any, `validation` and `seed` have no effect.
+        The user's folds, one of every scene and the same for one ground; if there are any, `validation` and `seed`
+        have no effect.
     names : sequence of str, optional
         All folds that are to be there; only the user's folds, or a group without scenes, can lack one of them.
 
@@ -107,11 +123,6 @@ def divide(
     dict
         ``folds``: by name, ``train`` and ``validation``, sorted ids; ``validated``: by fold and target the share of
         its area that validates, None where a target has none at all; ``note``: a sentence, or None.
-
-    Raises
-    ------
-    ConfigError
-        If `folds` leaves out a scene or puts the same ground into two folds.
 
     Notes
     -----
@@ -137,9 +148,7 @@ def divide(
     return {"folds": result, "validated": _shares(areas, result), "note": _note(members, areas, result, kept)}
 
 
-def _chosen(
-    members: Mapping[str, Sequence[str]], areas: Any, validation: Mapping[str, Any], seed: int
-) -> dict[str, list[str]]:
+def _chosen(members: Members, areas: Areas, validation: Mapping[str, Any], seed: int) -> dict[str, list[str]]:
     """Validation scenes by fold, balanced by area."""
     order = sorted(members, key=lambda name: digest([seed, name]))
     always = {holding[0] for holding in _holders(members, areas).values() if len(holding) == 1}
@@ -155,22 +164,23 @@ def _chosen(
     return {f"fold-{i}": [s for g in part for s in members[free[g]]] for i, part in enumerate(chosen)}
 
 
-def _holders(members: Mapping[str, Sequence[str]], areas: Any) -> dict[str, list[str]]:
+def _holders(members: Members, areas: Areas) -> dict[str, list[str]]:
     """By target: the grounds that hold it, those with most of it first."""
-    targets = sorted({target for by_target in areas.values() for target in by_target})
     found = {}
-    for target in targets:
+    for target in _targets(areas):
         held = {name: sum(areas[s].get(target, 0.0) for s in scenes) for name, scenes in members.items()}
         found[target] = sorted((name for name in held if held[name] > 0), key=lambda name: (-held[name], name))
     return found
 
 
-def _learnable(
-    parts: Mapping[str, Sequence[str]], members: Mapping[str, Sequence[str]], areas: Any
-) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str]]]]:
+def _targets(areas: Areas) -> list[str]:
+    return sorted({target for by_target in areas.values() for target in by_target})
+
+
+def _learnable(parts: Members, members: Members, areas: Areas) -> tuple[dict[str, list[str]], Kept]:
     """Validation parts of which none holds all of a target, and by fold what was taken out: target and ground."""
     result = {name: list(part) for name, part in parts.items()}
-    kept: dict[str, list[tuple[str, str]]] = {}
+    kept: Kept = {}
     for target, holding in _holders(members, areas).items():
         for name, part in result.items():
             if holding and {s for ground in holding for s in members[ground]} <= set(part):
@@ -179,9 +189,9 @@ def _learnable(
     return result, kept
 
 
-def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: Any) -> NDArray[np.float64]:
+def _table(order: Sequence[str], members: Members, areas: Areas) -> Table:
     """Shares, (grounds, 1 + targets): of the scenes, then of each target's area; a target without area is left out."""
-    targets = sorted({target for by_target in areas.values() for target in by_target})
+    targets = _targets(areas)
     rows = [
         [float(len(members[name])), *(sum(areas[s].get(t, 0.0) for s in members[name]) for t in targets)]
         for name in order
@@ -191,26 +201,18 @@ def _table(order: Sequence[str], members: Mapping[str, Sequence[str]], areas: An
     return np.asarray(table / table.sum(axis=0))
 
 
-def _given(members: Mapping[str, Sequence[str]], folds: Mapping[str, str], names: Any) -> dict[str, list[str]]:
-    """The user's folds, checked."""
+def _given(members: Members, folds: Mapping[str, str], names: Any) -> dict[str, list[str]]:
+    """The user's folds, which the data set has checked."""
     parts: dict[str, list[str]] = {name: [] for name in sorted({*folds.values(), *(names or [])})}
-    for name, scenes in members.items():
-        for scene in scenes:
-            if scene not in folds:
-                raise ConfigError(f"scene {scene} has no fold while others have: give every training scene one")
-            if folds[scene] != folds[scenes[0]]:
-                raise ConfigError(
-                    f"scene {scene} is in fold {folds[scene]!r} and {scenes[0]} in {folds[scenes[0]]!r}, but both show "
-                    f"the same ground ({name}): put them in one fold"
-                )
-            parts[folds[scene]].append(scene)
+    for scenes in members.values():
+        parts[folds[scenes[0]]] += scenes
     return parts
 
 
 # Hold-out ---------------------------------------------------------------------------------------------------------
 
 
-def _holdout(table: NDArray[np.float64], share: float, free: int) -> list[list[int]]:
+def _holdout(table: Table, share: float, free: int) -> list[list[int]]:
     """Rows of `table` that validate: one fold, of its first `free` rows; the others always train."""
     grounds = len(table)
     if grounds < 2:
@@ -229,7 +231,7 @@ def _holdout(table: NDArray[np.float64], share: float, free: int) -> list[list[i
     return [best]
 
 
-def _subset(table: NDArray[np.float64], count: int, grounds: int) -> tuple[list[int], float]:
+def _subset(table: Table, count: int, grounds: int) -> tuple[list[int], float]:
     """The best `count` rows to validate with, of the first `grounds`, and what they cost."""
     if math.comb(grounds, count) <= EXHAUSTIVE:
         ways = np.array(list(itertools.combinations(range(grounds), count)), dtype=np.int64)
@@ -255,9 +257,7 @@ def _subset(table: NDArray[np.float64], count: int, grounds: int) -> tuple[list[
     return sorted(chosen), cost
 
 
-def _holdout_cost(
-    table: NDArray[np.float64], sums: NDArray[np.float64], size: int, final: int | None = None
-) -> NDArray[np.float64]:
+def _holdout_cost(table: Table, sums: Table, size: int, final: int | None = None) -> Table:
     """Cost of ways to validate, (n,), from the shares that validate, (n, columns).
 
     `size` rows of `final` have been chosen; shares are compared with what so many should hold.
@@ -276,7 +276,7 @@ def _holdout_cost(
 # Folds ------------------------------------------------------------------------------------------------------------
 
 
-def _folds(table: NDArray[np.float64], count: int, others: int) -> list[list[int]]:
+def _folds(table: Table, count: int, others: int) -> list[list[int]]:
     """Rows of `table` by the fold that they validate; empty folds where there are fewer rows than folds.
 
     Besides these rows there are `others` that always train.
@@ -290,7 +290,8 @@ def _folds(table: NDArray[np.float64], count: int, others: int) -> list[list[int
     sums = np.zeros((used, table.shape[1]))
     where = np.zeros(grounds, dtype=np.int64)
     for row in order:
-        costs = [_folds_cost(table, _moved(sums, table[row], fold)) for fold in range(used)]
+        # Each fold's sums with the row in it, in turn.
+        costs = [_folds_cost(table, sums + np.eye(used)[fold][:, None] * table[row]) for fold in range(used)]
         where[row] = int(np.argmin(costs))
         sums[where[row]] += table[row]
     if grounds <= LOCAL:
@@ -298,13 +299,7 @@ def _folds(table: NDArray[np.float64], count: int, others: int) -> list[list[int
     return [[int(row) for row in np.flatnonzero(where == fold)] for fold in range(count)]
 
 
-def _moved(sums: NDArray[np.float64], row: NDArray[np.float64], fold: int) -> NDArray[np.float64]:
-    moved = sums.copy()
-    moved[fold] += row
-    return moved
-
-
-def _folds_cost(table: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
+def _folds_cost(table: Table, sums: Table) -> float:
     """Cost of a division, from the shares that each fold validates, (folds, columns)."""
     count = len(sums)
     holding = np.minimum((table > 0).sum(axis=0), count)
@@ -312,7 +307,7 @@ def _folds_cost(table: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
     return float(round(((sums - 1 / count) ** 2).sum() + MISSING * short.sum(), 12))
 
 
-def _exchange(table: NDArray[np.float64], where: NDArray[np.int64], count: int) -> None:
+def _exchange(table: Table, where: NDArray[np.int64], count: int) -> None:
     """Improve a division in place: move a row, or exchange two, while that lowers the cost."""
     sums = np.stack([table[where == fold].sum(axis=0) for fold in range(count)])
     cost = _folds_cost(table, sums)
@@ -344,23 +339,17 @@ def _alternatives(row: int, where: NDArray[np.int64], count: int) -> list[tuple[
 # What is said about it --------------------------------------------------------------------------------------------
 
 
-def _shares(areas: Mapping[str, Mapping[str, float]], folds: Folds) -> dict[str, dict[str, float | None]]:
-    targets = sorted({target for by_target in areas.values() for target in by_target})
-    total = {target: sum(by_target.get(target, 0.0) for by_target in areas.values()) for target in targets}
+def _shares(areas: Areas, folds: Folds) -> dict[str, dict[str, float | None]]:
+    def share(target: str, scenes: Sequence[str]) -> float | None:
+        total = sum(by_target.get(target, 0.0) for by_target in areas.values())
+        return round(sum(areas[s].get(target, 0.0) for s in scenes) / total, 4) if total > 0 else None
+
     return {
-        name: {
-            target: round(sum(areas[s].get(target, 0.0) for s in part["validation"]) / total[target], 4)
-            if total[target] > 0
-            else None
-            for target in targets
-        }
-        for name, part in folds.items()
+        name: {target: share(target, part["validation"]) for target in _targets(areas)} for name, part in folds.items()
     }
 
 
-def _note(
-    members: Mapping[str, Sequence[str]], areas: Any, folds: Folds, kept: Mapping[str, Sequence[tuple[str, str]]]
-) -> str | None:
+def _note(members: Members, areas: Areas, folds: Folds, kept: Kept) -> str | None:
     """What a user should know about a division, if anything."""
     grounds = len(members)
     if grounds == 0:
@@ -382,12 +371,3 @@ def _note(
     if empty:
         said.append(f"{', '.join(empty)}: nothing is validated ({grounds} grounds are labelled); every scene trains")
     return "; ".join(said) or None
-
-
-def validation_scenes(job: Job, group: str) -> set[str]:
-    """Scenes in the validation part of some fold of a group: their predictions are out-of-fold."""
-    found: set[str] = set()
-    for item in job.manifest(f"folds/{group}").items.values():
-        folds = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
-        found.update(scene for fold in folds.values() for scene in fold["validation"])
-    return found

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,27 @@ KINDS = frozenset({"POINT", "LINESTRING", "LINEARRING", "POLYGON", "MULTIPOINT",
 _SRID = re.compile(r"\s*SRID\s*=\s*(\d{1,9})\s*;", re.IGNORECASE)
 
 _KIND = re.compile(r"\s*([A-Za-z]+)")
+
+
+@dataclass(frozen=True)
+class Label:
+    """The labels of a scene, not yet worked on.
+
+    Attributes
+    ----------
+    scene : str
+    inputs : dict
+        What decides the polygons and the facts: enters the key.
+    polygons : callable
+        Gives the polygons, in reference pixel coordinates, clipped to the scene, and what was done to them.
+    facts : dict
+        What was found when the file was read, for the quality table.
+    """
+
+    scene: str
+    inputs: dict[str, Any]
+    polygons: Callable[[], tuple[Polygons, Counts]]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def split_srid(text: str) -> tuple[int, str]:
@@ -127,7 +149,7 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
 
     Parameters
     ----------
-    geometries : iterable of shapely geometry or None
+    geometries : (N,) iterable of shapely geometry or None
         Polygons, multipolygons, or collections with these among their parts; None, empty ones, third coordinates,
         and the points and lines of collections are left out.
     where : str
@@ -135,7 +157,9 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
 
     Returns
     -------
-    (list of valid polygons, each with an area, counts)
+    polygons : (M,) list of valid polygons, each with an area
+    counts : Counter
+        What was done, by the names of the quality table.
 
     Raises
     ------
@@ -236,9 +260,16 @@ def _once(polygons: NDArray[Any]) -> NDArray[Any]:
 def clip(polygons: Sequence[Any], width: int, height: int) -> tuple[Polygons, Counts]:
     """Polygons, in reference pixel coordinates, cut at the edges of a scene of `width` x `height` pixels.
 
+    Parameters
+    ----------
+    polygons : (N,) sequence of valid shapely Polygons
+    width, height : int
+
     Returns
     -------
-    (list of valid polygons, each with an area, counts)
+    polygons : (M,) list of valid polygons, each with an area
+    counts : Counter
+        What was done, by the names of the quality table.
     """
     import shapely
 

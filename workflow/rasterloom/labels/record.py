@@ -1,37 +1,14 @@
-"""Labels of one scene, and reading them back from the artifacts of the stage label."""
+"""Reading labels and folds, the artifacts of the stages label and split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.geometry import Counts, Polygons
+from rasterloom.store.files import read_json
 from rasterloom.store.job import Job
 from rasterloom.store.store import Item
-
-
-@dataclass(frozen=True)
-class Label:
-    """The labels of a scene, not yet worked on.
-
-    Attributes
-    ----------
-    scene : str
-    inputs : dict
-        What decides the polygons and the facts: enters the key.
-    polygons : callable
-        Gives the polygons, in reference pixel coordinates, clipped to the scene, and what was done to them.
-    facts : dict
-        What was found when the file was read, for the quality table.
-    """
-
-    scene: str
-    inputs: dict[str, Any]
-    polygons: Callable[[], tuple[Polygons, Counts]]
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def read_labels(path: Path) -> Any:
@@ -50,3 +27,15 @@ def label_item(job: Job, name: str, scene: str) -> Item:
             "leave it out of the labelled scenes, or label it"
         )
     return item
+
+
+def read_folds(job: Job, group: str) -> dict[str, Any]:
+    """The division of a group's scenes, as `divide` gives it."""
+    item = job.manifest(f"folds/{group}").items[group]
+    found: dict[str, Any] = read_json(job.store.open_path(item))
+    return found
+
+
+def validation_scenes(job: Job, group: str) -> set[str]:
+    """Scenes in the validation part of some fold of a group: their predictions are out-of-fold."""
+    return {scene for fold in read_folds(job, group)["folds"].values() for scene in fold["validation"]}

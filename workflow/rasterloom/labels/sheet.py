@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import RASTERS, Mask, Reference, chosen, placed, read_mask, read_reference, read_vector
-from rasterloom.labels.geometry import Counts, Polygons, clip, mask_polygons, polygon_parts, polygons_digest
-from rasterloom.labels.record import Label
+from rasterloom.labels.files import RASTERS, Mask, chosen, placed, read_mask, read_vector
+from rasterloom.labels.geometry import Counts, Label, Polygons, clip, mask_polygons, polygon_parts, polygons_digest
 from rasterloom.labels.wkt_tables import TABLES
+from rasterloom.raster.files import RasterInfo, raster_info
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
 
@@ -30,7 +30,7 @@ def sheet_labels(job: Job, vector: Callable[[Path], Any] | None = None) -> Itera
     order = sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene))
     for scene in order:
         path, class_name = Path(job.sources["labels"][scene]["path"]), job.spec["class"]
-        reference = read_reference(Path(job.sources["reference"][scene]["path"]))
+        reference = raster_info(job.sources["reference"][scene]["path"])
         where = f"{path} (scene {scene}, class {class_name})"
         if path.suffix.lower() in RASTERS:
             yield _mask_label(job, scene, reference, where)
@@ -38,7 +38,7 @@ def sheet_labels(job: Job, vector: Callable[[Path], Any] | None = None) -> Itera
             yield _vector_label(job, scene, vector(path), reference, where)
 
 
-def _mask_label(job: Job, scene: str, reference: Reference, where: str) -> Label:
+def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str) -> Label:
     if scene not in job.spec["whole"]:
         column = f"labels:{job.spec['class']}"
         raise LabelError(
@@ -59,10 +59,10 @@ def _mask_label(job: Job, scene: str, reference: Reference, where: str) -> Label
         "size": [reference.width, reference.height],
         "facts": facts,
     }
-    return Label(scene, decided, _mask_reader(mask, reference, where), facts)
+    return Label(scene, decided, partial(_read_mask, mask, reference, where), facts)
 
 
-def _vector_label(job: Job, scene: str, frame: Any, reference: Reference, where: str) -> Label:
+def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where: str) -> Label:
     path = Path(job.sources["labels"][scene]["path"])
     picked = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
     features = placed(picked.frame, reference, where, plain=path.suffix.lower() in TABLES)
@@ -85,7 +85,7 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: Reference, where:
         "size": [reference.width, reference.height],
         "facts": facts,
     }
-    return Label(scene, decided, _vector_reader(features.geometries, reference, where), facts)
+    return Label(scene, decided, partial(_read_vector, features.geometries, reference, where), facts)
 
 
 def _shared(job: Job, scene: str) -> bool:
@@ -105,21 +105,15 @@ def _nothing_there(job: Job, scene: str, found: str) -> dict[str, Any]:
     return {"nowhere": True}
 
 
-def _mask_reader(mask: Mask, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
-    def read() -> tuple[Polygons, Counts]:
-        outlines = mask.placement.place(mask_polygons(mask.positive), mask.positive.shape, where)
-        # An outline that was bent may touch itself.
-        polygons = outlines if mask.placement.systems is None else polygon_parts(outlines, where)[0]
-        clipped, counts = clip(polygons, reference.width, reference.height)
-        return clipped, Counts({name: n for name, n in counts.items() if name == "clipped"})
-
-    return read
+def _read_mask(mask: Mask, reference: RasterInfo, where: str) -> tuple[Polygons, Counts]:
+    outlines = mask.placement.place(mask_polygons(mask.positive), mask.positive.shape, where)
+    # An outline that was bent may touch itself.
+    polygons = outlines if mask.placement.systems is None else polygon_parts(outlines, where)[0]
+    clipped, counts = clip(polygons, reference.width, reference.height)
+    return clipped, Counts({name: n for name, n in counts.items() if name == "clipped"})
 
 
-def _vector_reader(geometries: Polygons, reference: Reference, where: str) -> Callable[[], tuple[Polygons, Counts]]:
-    def read() -> tuple[Polygons, Counts]:
-        polygons, counts = polygon_parts(geometries, where)
-        clipped, cut = clip(polygons, reference.width, reference.height)
-        return clipped, counts + cut
-
-    return read
+def _read_vector(geometries: Polygons, reference: RasterInfo, where: str) -> tuple[Polygons, Counts]:
+    polygons, counts = polygon_parts(geometries, where)
+    clipped, cut = clip(polygons, reference.width, reference.height)
+    return clipped, counts + cut

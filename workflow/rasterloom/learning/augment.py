@@ -1,5 +1,4 @@
-"""Cut a patch out of a scene: flips, rotation and resize in one resampling, then normalisation and colour
-jitter.
+"""Cut a patch out of a scene: flips and rotation in one resampling, then normalisation and colour jitter.
 
 Data, coverage and validity always move together; what lies outside the scene is its mirror image with valid
 0.
@@ -15,10 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.learning.sampling import Patch, SceneIndex, generator
-
-Floats = NDArray[np.float32]
-
-Bytes = NDArray[np.uint8]
+from rasterloom.learning.windows import Bytes, Floats, reflected
 
 Window = tuple[NDArray[np.uint16] | Floats, Bytes, Bytes]
 """Data (C, h, w), valid (S, h, w) and coverage (h, w) of a window."""
@@ -45,7 +41,7 @@ def source_window(patch: Patch, shape: tuple[int, int]) -> tuple[int, int, int, 
 
 def is_exact(patch: Patch) -> bool:
     """Whether a patch's pixels are pixels of the scene, only reordered."""
-    return patch.zoom == 1.0 and patch.angle % 90.0 == 0.0
+    return patch.angle % 90.0 == 0.0
 
 
 def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes, Bytes]:
@@ -101,16 +97,7 @@ def _indices(
     columns = np.floor(along[0] * centres + matrix[0, 2]).astype(np.intp)
     rows = np.floor(along[1] * centres + matrix[1, 2]).astype(np.intp)
     inside = np.logical_and.outer((rows >= 0) & (rows < shape[0]), (columns >= 0) & (columns < shape[1]))
-    return _reflected(rows, shape[0]), _reflected(columns, shape[1]), inside
-
-
-def _reflected(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-    """Indices within 0..length-1 by reflection about the first and the last element."""
-    if length == 1:
-        return np.zeros_like(index)
-    period = 2 * (length - 1)
-    folded = np.mod(index, period)
-    return np.asarray(np.minimum(folded, period - folded))
+    return reflected(rows, shape[0]), reflected(columns, shape[1]), inside
 
 
 def _warp(
@@ -132,29 +119,6 @@ def _warp(
     for i, mask in enumerate(valid):
         seen[i] = remap((mask != 0).astype(np.float32), cv2.BORDER_CONSTANT) > 0.999
     return warped, seen, remap(coverage, cv2.BORDER_REFLECT_101).astype(np.uint8)
-
-
-def normalise(data: NDArray[Any], valid: Bytes, mean: Floats, sd: Floats, sensors: NDArray[np.intp]) -> Floats:
-    """Zero mean and unit variance, and 0 where a sensor is invalid.
-
-    Parameters
-    ----------
-    data : (C, H, W) digital numbers.
-    valid : (S, H, W), not 0 where a sensor is valid.
-    mean, sd : (C,) float32; an sd of 0 counts as 1.
-    sensors : (C,) number of each channel's sensor, 0..S-1.
-
-    Returns
-    -------
-    (C, H, W) float32.
-    """
-    scale = np.where(sd > 0, sd, np.float32(1)).astype(np.float32)
-    out = data.astype(np.float32)
-    out -= mean[:, None, None]
-    out /= scale[:, None, None]
-    for channel, sensor in enumerate(sensors):
-        out[channel][valid[sensor] == 0] = 0.0
-    return out
 
 
 def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], strength: float, patch: Patch) -> Floats:
@@ -180,10 +144,14 @@ def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], strength: floa
     common, gain, offset = np.split(normal * strength, [len(valid), len(valid) + len(data)])
     factor = np.exp(gain / 2).astype(np.float32)
     shift = (common[sensors] + offset / 2).astype(np.float32)
-    out: Floats = data * factor[:, None, None] + shift[:, None, None]
+    return _valid_only(data * factor[:, None, None] + shift[:, None, None], valid, sensors)
+
+
+def _valid_only(data: Floats, valid: Bytes, sensors: NDArray[np.intp]) -> Floats:
+    """The same (C, H, W) array, 0 where the (S, H, W) plane of a channel's sensor is."""
     for channel, sensor in enumerate(sensors):
-        out[channel][valid[sensor] == 0] = 0.0
-    return out
+        data[channel][valid[sensor] == 0] = 0.0
+    return data
 
 
 def sensor_of_channels(counts: Sequence[int]) -> NDArray[np.intp]:
@@ -206,8 +174,22 @@ class Normalisation:
     planes: NDArray[np.intp]
 
     def apply(self, data: NDArray[Any], valid: Bytes) -> Floats:
-        """Normalise (C, H, W) digital numbers; 0 where the (S, H, W) valid planes are 0. Returns float32."""
-        return normalise(data, valid, self.mean, self.sd, self.planes)
+        """Zero mean and unit variance, and 0 where a sensor is invalid.
+
+        Parameters
+        ----------
+        data : (C, H, W) digital numbers; not changed.
+        valid : (S, H, W), not 0 where a sensor is valid.
+
+        Returns
+        -------
+        (C, H, W) float32.
+        """
+        scale = np.where(self.sd > 0, self.sd, np.float32(1)).astype(np.float32)
+        out = data.astype(np.float32)
+        out -= self.mean[:, None, None]
+        out /= scale[:, None, None]
+        return _valid_only(out, valid, self.planes)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""What training and prediction of a member share: its stacks, its checkpoints, and work done ahead by threads."""
+"""Checkpoints: the tensors of a trained model, and the recipe that it was made with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,6 @@ from rasterloom.errors import StoreError
 from rasterloom.store.digest import array_digest, canonical
 
 Arrays = dict[str, NDArray[Any]]
-
-Result = TypeVar("Result")
 
 
 def save_checkpoint(path: Path, tensors: Arrays, recipe: Mapping[str, Any]) -> str:

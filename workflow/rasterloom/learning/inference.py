@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rasterloom.config.model import PredictionConfig
 from rasterloom.errors import StoreError
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
@@ -54,7 +56,7 @@ def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: Device) -
     """The network of a checkpoint, ready to predict on a device."""
     import torch
 
-    from rasterloom.learning.networks.unet import build
+    from rasterloom.learning.networks import build
 
     network = build(model, len(checkpoint["normalisation.mean"]))
     weights = {k.removeprefix("network."): v for k, v in checkpoint.items() if k.startswith("network.")}
@@ -62,13 +64,13 @@ def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: Device) -
     return network.to(device.name, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
-def mean_forward(networks: Sequence[Any], prediction: Mapping[str, Any], device: Device) -> Forward:
+def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: Device) -> Forward:
     """Probabilities averaged over networks and symmetries.
 
     Parameters
     ----------
     networks : of the same channels.
-    prediction : ``symmetries`` and ``precision``.
+    prediction : its ``symmetries`` and ``precision`` count.
     device : where they compute.
 
     Returns
@@ -78,8 +80,8 @@ def mean_forward(networks: Sequence[Any], prediction: Mapping[str, Any], device:
     """
     import torch
 
-    turns = symmetries(bool(prediction.get("symmetries", True)))
-    precise = prediction.get("precision", "bfloat16") == "float32"
+    turns = symmetries(prediction.symmetries)
+    precise = prediction.precision == "float32"
     kind = "cuda" if device.is_cuda else "cpu"
 
     def forward(images: Floats) -> Floats:
@@ -101,30 +103,25 @@ def network_rows(
     reader: StackReader,
     normalisation: Normalisation,
     forward: Forward,
-    prediction: Mapping[str, Any],
+    prediction: PredictionConfig,
     say: Callable[[str], None],
 ) -> Iterator[Floats]:
     """Blocks of rows of a network's probability in a scene; windows are prepared by a thread meanwhile."""
-    window, stride = int(prediction["window"]), int(prediction["stride"])
-    shape = reader.shape
-    batches = window_batches(reader.rows, normalisation.apply, shape, window, stride, int(prediction.get("batch", 4)))
+    window, stride, shape = prediction.window, prediction.stride, reader.shape
+    batches = window_batches(reader.rows, normalisation.apply, shape, window, stride, prediction.batch)
     last = time.monotonic()
 
     def ahead() -> Iterator[WindowBatch]:
         nonlocal last
-        for batch in prefetched(lambda _: next(batches, None), _endless()):
+        for batch in prefetched(lambda _: next(batches, None), count()):
             if batch is None:
                 return
-            if batch.ends_band and time.monotonic() - last > 10.0:
+            if batch.ends_strip and time.monotonic() - last > 10.0:
                 last = time.monotonic()
                 say(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
             yield batch
 
     return sliding_rows(ahead(), forward, shape, window, stride)
-
-
-def _endless() -> range:
-    return range(2**62)
 
 
 def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int) -> Iterator[Floats]:

@@ -7,18 +7,20 @@ forest is trained by scikit-learn and predicted by code of our own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.errors import ConfigError, StoreError
-from rasterloom.learning.augment import Floats, Normalisation, TrainingScene
+from rasterloom.config.model import ForestConfig, LinearConfig, TrainingConfig, model_table
+from rasterloom.errors import StoreError
+from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.sampling import PixelSet, generator, scene_weights
+from rasterloom.learning.windows import Floats
 
 BLOCK_PIXELS = 16_384
 """Pixels that the forest predicts at a time: their features stay in the processor's cache."""
@@ -27,36 +29,8 @@ SAMPLE_ROWS = 128
 """Rows of a scene that are read at a time."""
 
 
-@dataclass(frozen=True)
-class PixelRecipe:
-    """How a pixel model is trained.
-
-    Attributes
-    ----------
-    kind : forest or linear.
-    samples : pixels to train on, over all scenes, half of them positive.
-    seed : of the sample and of the forest.
-    threads : compute threads.
-    trees, depth : forest: number of trees, and their largest depth.
-    leaf : forest: samples in a leaf at least.
-    """
-
-    kind: Literal["forest", "linear"]
-    samples: int = 200_000
-    seed: int = 0
-    threads: int = 1
-    trees: int = 40
-    depth: int = 12
-    leaf: int = 5
-
-    @classmethod
-    def of(cls, model: Mapping[str, Any], training: Mapping[str, Any]) -> PixelRecipe:
-        """The recipe of a spec's ``model`` and ``training`` tables; missing keys take the values above."""
-        if model["kind"] not in ("forest", "linear"):
-            raise ConfigError(f"model kind {model['kind']!r} given; a pixel model is a forest or linear.")
-        numbers = {k: int(model[k]) for k in ("samples", "trees", "depth", "leaf") if k in model}
-        common = {k: int(training[k]) for k in ("seed", "threads") if k in training}
-        return cls(kind=model["kind"], **numbers, **common)
+SAMPLES_OF_LEAF = 5
+"""Sampled pixels that each leaf of a forest holds at least."""
 
 
 def allot(counts: Sequence[int], total: int) -> list[int]:
@@ -91,14 +65,15 @@ def draw_pixels(pixels: PixelSet, number: int, rng: np.random.Generator) -> NDAr
 
 
 def sample_pixels(
-    scenes: Sequence[TrainingScene], recipe: PixelRecipe, normalisation: Normalisation
+    scenes: Sequence[TrainingScene], samples: int, seed: int, normalisation: Normalisation
 ) -> tuple[Floats, Floats]:
     """Features and targets of a balanced sample.
 
     Parameters
     ----------
     scenes : labelled scenes; at least one has positive pixels.
-    recipe : how many pixels, and the seed.
+    samples : how many pixels.
+    seed : decides which.
     normalisation : of the channels.
 
     Returns
@@ -106,19 +81,19 @@ def sample_pixels(
     features : (n, C) float32, normalised channels.
     target : (n,) float32, coverage 0..1.
         Positive pixels are half of the wanted sample, or all there are; as many again are drawn from all
-        valid ground. So n is at most ``recipe.samples``.
+        valid ground. So n is at most `samples`.
 
     Notes
     -----
     Memory: the sample and 128 rows of a scene; every scene is read once.
     """
-    positive = allot([s.index.positive.count for s in scenes], recipe.samples // 2)
+    positive = allot([s.index.positive.count for s in scenes], samples // 2)
     ground = allot([s.index.ground.count for s in scenes], sum(positive))
     features: list[Floats] = []
     target: list[Floats] = []
     for i, scene in enumerate(scenes):
         ranks = [
-            draw_pixels(pixels, number, generator(recipe.seed, i, which))
+            draw_pixels(pixels, number, generator(seed, i, which))
             for which, (pixels, number) in enumerate(
                 ((scene.index.positive, positive[i]), (scene.index.ground, ground[i]))
             )
@@ -132,7 +107,7 @@ def sample_pixels(
 def _scene_pixels(
     scene: TrainingScene, ranks: Sequence[NDArray[np.int64]], normalisation: Normalisation
 ) -> list[tuple[Floats, Floats]]:
-    """Features and targets of the chosen pixels of one scene, in bands of rows."""
+    """Features and targets of the chosen pixels of one scene, in strips of rows."""
     height, width = scene.index.shape
     sets = (scene.index.positive, scene.index.ground)
     parts: list[tuple[Floats, Floats]] = []
@@ -160,26 +135,14 @@ def _places(pixels: PixelSet, ranks: NDArray[np.int64], top: int, bottom: int) -
     return np.asarray(flat[wanted], dtype=np.int64)
 
 
-def fit(features: Floats, target: Floats, recipe: PixelRecipe) -> Arrays:
-    """Train a pixel model.
+def fit_linear(features: Floats, target: Floats, model: LinearConfig, training: TrainingConfig) -> Arrays:
+    """Least squares with an intercept, in double precision.
 
     Parameters
     ----------
     features : (n, C) float32.
     target : (n,) float32, 0..1.
-    recipe : kind and size.
-
-    Returns
-    -------
-    dict of arrays, see `fit_linear` and `fit_forest`.
-    """
-    if recipe.kind == "linear":
-        return fit_linear(features, target, recipe.threads)
-    return fit_forest(features, target, recipe)
-
-
-def fit_linear(features: Floats, target: Floats, threads: int = 1) -> Arrays:
-    """Least squares with an intercept, in double precision.
+    model, training : ``threads`` counts alone.
 
     Returns
     -------
@@ -188,13 +151,20 @@ def fit_linear(features: Floats, target: Floats, threads: int = 1) -> Arrays:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     matrix = np.column_stack([features.astype(np.float64), np.ones(len(features))])
-    with threadpool_limits(threads):
+    with threadpool_limits(training.threads):
         solution = np.linalg.lstsq(matrix, target.astype(np.float64), rcond=None)[0].astype(np.float32)
     return {"linear.coefficients": solution[:-1], "linear.intercept": solution[-1:]}
 
 
-def fit_forest(features: Floats, target: Floats, recipe: PixelRecipe) -> Arrays:
+def fit_forest(features: Floats, target: Floats, model: ForestConfig, training: TrainingConfig) -> Arrays:
     """A random forest that regresses the coverage, as plain arrays.
+
+    Parameters
+    ----------
+    features : (n, C) float32.
+    target : (n,) float32, 0..1.
+    model : number and largest depth of the trees.
+    training : ``seed``, and ``threads``, which change nothing in the trees.
 
     Returns
     -------
@@ -206,12 +176,12 @@ def fit_forest(features: Floats, target: Floats, recipe: PixelRecipe) -> Arrays:
     from sklearn.ensemble import RandomForestRegressor
 
     forest = RandomForestRegressor(
-        n_estimators=recipe.trees,
-        max_depth=recipe.depth,
-        min_samples_leaf=recipe.leaf,
+        n_estimators=model.trees,
+        max_depth=model.max_depth,
+        min_samples_leaf=SAMPLES_OF_LEAF,
         max_features="sqrt",
-        n_jobs=recipe.threads,
-        random_state=recipe.seed % 2**32,
+        n_jobs=training.threads,
+        random_state=training.seed % 2**32,
     ).fit(features, target)
     trees = [tree.tree_ for tree in forest.estimators_]
     roots = np.cumsum([0] + [tree.node_count for tree in trees])[:-1]
@@ -238,12 +208,12 @@ def _rounded_down(numbers: NDArray[np.float64]) -> Floats:
     return np.where(near.astype(np.float64) > numbers, np.nextafter(near, np.float32(-np.inf)), near)
 
 
-def predict_pixels(model: Mapping[str, NDArray[Any]], features: Floats, threads: int = 1) -> Floats:
+def predict_pixels(model: Mapping[str, NDArray[Any]], features: Floats, threads: int) -> Floats:
     """Probability of every pixel.
 
     Parameters
     ----------
-    model : arrays of `fit`.
+    model : arrays of a kind's `fit`.
     features : (C, n) float32, normalised channels (channels first, unlike in `fit`).
     threads : results do not depend on it.
 
@@ -254,25 +224,23 @@ def predict_pixels(model: Mapping[str, NDArray[Any]], features: Floats, threads:
     Raises
     ------
     StoreError
-        If the arrays are those of neither model.
+        If the arrays are those of no kind of model.
 
     Notes
     -----
     Memory: a few arrays of 16,384 numbers a thread.
     """
-    if not {"linear.coefficients", "forest.roots"} & set(model):
+    predict = next((kind.predict for kind in PIXEL_MODELS.values() if kind.array in model), None)
+    if predict is None:
         raise StoreError(
-            f"a pixel model holds {', '.join(sorted(model)) or 'nothing'}; linear.* or forest.* is needed. "
+            f"a pixel model holds {', '.join(sorted(model)) or 'nothing'}; one of the arrays "
+            f"{', '.join(kind.array for kind in PIXEL_MODELS.values())} is needed. "
             "Remove it with `rasterloom verify --mend` and run again."
         )
     starts = range(0, features.shape[1], BLOCK_PIXELS)
     blocks = [features[:, i : i + BLOCK_PIXELS] for i in starts]
-    one = _linear if "linear.coefficients" in model else _forest
-    if threads == 1 or len(blocks) == 1:
-        parts = [one(model, block) for block in blocks]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(lambda block: one(model, block), blocks))
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(lambda block: predict(model, block), blocks))
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 
@@ -299,3 +267,51 @@ def _forest(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
             node = children.take(2 * node + right)
         total += value.take(node)
     return total / np.float32(len(model["forest.roots"]))
+
+
+@dataclass(frozen=True)
+class PixelModel:
+    """A kind of model per pixel.
+
+    Attributes
+    ----------
+    fit : trains it: features (n, C), target (n,), its table and the settings of training to arrays.
+    predict : probability (n,) of the features (C, n) of a block of pixels, from the arrays.
+    array : name of an array that only this kind has.
+    threads_matter : whether the number of threads changes what `fit` gives.
+    """
+
+    fit: Callable[[Floats, Floats, Any, TrainingConfig], Arrays]
+    predict: Callable[[Mapping[str, NDArray[Any]], Floats], Floats]
+    array: str
+    threads_matter: bool
+
+
+PIXEL_MODELS: Mapping[str, PixelModel] = {
+    "forest": PixelModel(fit_forest, _forest, "forest.roots", threads_matter=False),
+    "linear": PixelModel(fit_linear, _linear, "linear.coefficients", threads_matter=True),
+}
+"""The kinds of models per pixel, by the `kind` of a model in the configuration. A new one is an entry here, and the
+table of its keys in `rasterloom.config.model`."""
+
+
+def fit(features: Floats, target: Floats, model: Mapping[str, Any], training: Mapping[str, Any]) -> Arrays:
+    """Train a model per pixel.
+
+    Parameters
+    ----------
+    features : (n, C) float32.
+    target : (n,) float32, 0..1.
+    model, training : a spec's tables.
+
+    Returns
+    -------
+    dict of arrays, see `fit_linear` and `fit_forest`.
+    """
+    table = model_table(model)
+    return PIXEL_MODELS[table.kind].fit(features, target, table, TrainingConfig.model_validate(training))
+
+
+def threads_matter(model: Mapping[str, Any]) -> bool:
+    """Whether the number of threads changes what the training of a model gives; it always does for a network."""
+    return model["kind"] not in PIXEL_MODELS or PIXEL_MODELS[model["kind"]].threads_matter

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
-from rasterloom.learning.checkpoint import Result
+Result = TypeVar("Result")
 
 
-def prefetched(function: Callable[[int], Result], numbers: Sequence[int], workers: int = 1) -> Iterator[Result]:
+def prefetched(function: Callable[[int], Result], numbers: Iterable[int], workers: int = 1) -> Iterator[Result]:
     """Results of a function in the order of its arguments, computed ahead by threads.
 
     Parameters

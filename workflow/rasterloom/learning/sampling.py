@@ -6,12 +6,13 @@ uninterrupted one would have met.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rasterloom.config.model import AugmentConfig
 
 POSITIVE = 128
 """Coverage from which a pixel counts as positive."""
@@ -136,42 +137,8 @@ def _joined(blocks: Sequence[PixelSet]) -> PixelSet:
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How patches are varied.
-
-    Attributes
-    ----------
-    flips : mirror horizontally and vertically, each with probability 1/2.
-    rotation : degrees; the patch is turned by an angle uniform in -rotation..rotation (180: any angle).
-    zoom : least and largest factor of a random resize, log-uniform; (1, 1): none. 0.5 shows objects at half
-        size.
-    colour : strength of the colour jitter, in standard deviations of a channel; 0: none.
-    """
-
-    flips: bool = True
-    rotation: float = 0.0
-    zoom: tuple[float, float] = (1.0, 1.0)
-    colour: float = 0.0
-
-    @classmethod
-    def of(cls, recipe: Mapping[str, Any]) -> Augmentation:
-        """The augmentation of a recipe's ``augment`` table; missing keys take the values above.
-
-        ``rotation`` may also be true: any angle.
-        """
-        low, high = recipe.get("zoom") or (1.0, 1.0)
-        rotation = recipe.get("rotation") or 0.0
-        return cls(
-            bool(recipe.get("flips", True)),
-            180.0 if rotation is True else float(rotation),
-            (float(low), float(high)),
-            float(recipe.get("colour") or 0.0),
-        )
-
-
-@dataclass(frozen=True)
 class Patch:
-    """Where a patch lies: a square of `size` pixels, turned and resized, in a scene.
+    """Where a patch lies: a square of `size` pixels, turned, in a scene.
 
     Attributes
     ----------
@@ -179,7 +146,6 @@ class Patch:
     size : edge of the patch in output pixels.
     x, y : centre of the patch in pixel edge coordinates of the scene.
     angle : degrees by which the patch is turned.
-    zoom : output pixels a scene pixel.
     flip_x, flip_y : whether the patch is mirrored.
     item : (seed, step, item) that all further draws (colour) belong to.
     """
@@ -189,7 +155,6 @@ class Patch:
     x: float
     y: float
     angle: float
-    zoom: float
     flip_x: bool
     flip_y: bool
     item: tuple[int, int, int]
@@ -198,7 +163,7 @@ class Patch:
     def matrix(self) -> NDArray[np.float64]:
         """(2, 3) map from the patch's edge coordinates to the scene's edge coordinates."""
         cos, sin = _turn(self.angle)
-        linear = np.array([[cos, -sin], [sin, cos]]) / self.zoom
+        linear = np.array([[cos, -sin], [sin, cos]])
         linear = linear * np.array([-1.0 if self.flip_x else 1.0, -1.0 if self.flip_y else 1.0])
         centre = np.array([self.x, self.y])
         return np.column_stack([linear, centre - linear @ np.full(2, self.size / 2)])
@@ -249,7 +214,7 @@ def draw_batch(
     batch: int,
     size: int,
     fraction: float,
-    augmentation: Augmentation,
+    augment: AugmentConfig,
 ) -> list[Patch]:
     """The patches of one batch.
 
@@ -260,7 +225,7 @@ def draw_batch(
     batch : number of patches.
     size : edge of a patch in pixels.
     fraction : share of patches, 0..1, that must contain a positive pixel.
-    augmentation : flips, rotation and zoom; colour is drawn later, see `augment.jitter`.
+    augment : flips and rotation; colour is drawn later, see `augment.jitter`.
 
     Returns
     -------
@@ -280,22 +245,19 @@ def draw_batch(
         rng = generator(seed, step, item)
         pixels = scenes[scene].positive if item < wanted else scenes[scene].ground
         pixel = pixels.pixel(int(rng.integers(pixels.count)))
-        angle, zoom, flip_x, flip_y = _draw_shape(rng, augmentation)
-        x, y = _centre(rng, pixel, scenes[scene].shape, size, angle, zoom)
-        patches.append(Patch(scene, size, x, y, angle, zoom, flip_x, flip_y, (seed, step, item)))
+        angle, flip_x, flip_y = _draw_shape(rng, augment)
+        x, y = _centre(rng, pixel, scenes[scene].shape, size, angle)
+        patches.append(Patch(scene, size, x, y, angle, flip_x, flip_y, (seed, step, item)))
     return patches
 
 
-def _draw_shape(rng: np.random.Generator, augmentation: Augmentation) -> tuple[float, float, bool, bool]:
-    u = rng.random(4)
-    angle = (2 * u[0] - 1) * augmentation.rotation
-    low, high = (float(np.log(z)) for z in augmentation.zoom)
-    zoom = float(np.exp(low + u[1] * (high - low)))
+def _draw_shape(rng: np.random.Generator, augment: AugmentConfig) -> tuple[float, bool, bool]:
+    """Angle in degrees, and whether the patch is mirrored in x and in y."""
+    u = rng.random(4)  # the second is not used; without it all draws that follow would be others
     return (
-        float(angle),
-        zoom,
-        augmentation.flips and bool(u[2] < 0.5),
-        augmentation.flips and bool(u[3] < 0.5),
+        float((2 * u[0] - 1) * 180.0 * augment.rotation),
+        augment.flips and bool(u[2] < 0.5),
+        augment.flips and bool(u[3] < 0.5),
     )
 
 
@@ -309,17 +271,12 @@ def _turn(angle: float) -> tuple[float, float]:
 
 
 def _centre(
-    rng: np.random.Generator,
-    pixel: tuple[int, int],
-    shape: tuple[int, int],
-    size: int,
-    angle: float,
-    zoom: float,
+    rng: np.random.Generator, pixel: tuple[int, int], shape: tuple[int, int], size: int, angle: float
 ) -> tuple[float, float]:
     """Centre (x, y), in the scene's edge coordinates, of a patch that contains a pixel."""
-    if zoom == 1.0 and angle % 90.0 == 0.0:
+    if angle % 90.0 == 0.0:
         return _upright(rng, pixel[0], shape[1], size), _upright(rng, pixel[1], shape[0], size)
-    half = size / zoom / 2
+    half = size / 2
     cos, sin = _turn(angle)
     reach = half * (abs(cos) + abs(sin))
     target = np.array(pixel, dtype=np.float64) + 0.5

@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rasterloom.errors import StoreError
-from rasterloom.learning.augment import Bytes, TrainingScene, Window
+from rasterloom.learning.augment import TrainingScene, Window
 from rasterloom.learning.sampling import index_scene
 from rasterloom.learning.stack_reader import StackReader
-from rasterloom.raster.chunks import ChunkedArray, open_chunks
+from rasterloom.learning.windows import Bytes
+from rasterloom.raster.chunks import ChunkedArray
+from rasterloom.raster.planes import open_plane
 from rasterloom.store.job import Job
 from rasterloom.store.store import Item
 
@@ -62,8 +64,7 @@ def open_training_scenes(
     for name, item in stacks.items():
         reader = StackReader(job.store.open_path(item), job.spec["sensors"], job.spec["reference"])
         files = ExitStack()
-        arrays, _ = files.enter_context(open_chunks(job.store.open_path(masks[name])))
-        coverage = arrays["coverage"]
+        coverage = files.enter_context(open_plane(job.store.open_path(masks[name]), "coverage"))
         if coverage.shape != reader.shape:
             raise StoreError(
                 f"scene {name}: the mask of {job.spec['target']} has shape {coverage.shape}, the stack "

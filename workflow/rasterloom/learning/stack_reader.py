@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
-from rasterloom.learning.augment import Bytes, sensor_of_channels
+from rasterloom.learning.augment import sensor_of_channels
+from rasterloom.learning.windows import Bytes
 from rasterloom.store.store import Item
 
 

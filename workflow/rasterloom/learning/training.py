@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import cos, pi
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
-from rasterloom.learning.augment import Floats, Normalisation, TrainingScene, cut, jitter
+from rasterloom.learning.augment import Normalisation, TrainingScene, cut, jitter
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.prefetch import prefetched
-from rasterloom.learning.sampling import Augmentation, draw_batch
+from rasterloom.learning.sampling import draw_batch
+from rasterloom.learning.windows import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,52 +41,6 @@ REPORT_STEPS = 20
 
 HISTORY_BINS = 400
 """Points of the learning curve in a checkpoint."""
-
-
-@dataclass(frozen=True)
-class TrainingRecipe:
-    """How a network is trained; the keys of ``training``.
-
-    Attributes
-    ----------
-    steps : optimiser steps.
-    batch : patches a step.
-    patch : edge of a patch in pixels.
-    positive_fraction : share of the patches, 0..1, that contain positive pixels.
-    learning_rate : peak of the one-cycle schedule.
-    weight_decay : AdamW's decoupled decay.
-    augmentation : flips, rotation, colour.
-    precision : of the convolutions.
-    threads : compute threads.
-    seed : of the weights and every draw.
-    """
-
-    steps: int
-    batch: int
-    patch: int
-    positive_fraction: float
-    learning_rate: float
-    weight_decay: float
-    augmentation: Augmentation
-    precision: Literal["bfloat16", "float32"]
-    threads: int
-    seed: int
-
-    @classmethod
-    def of(cls, training: Mapping[str, Any]) -> TrainingRecipe:
-        """The recipe of a spec's ``training`` table; a missing key takes the configuration's default."""
-        return cls(
-            steps=int(training["steps"]),
-            batch=int(training.get("batch", 4)),
-            patch=int(training.get("patch", 256)),
-            positive_fraction=float(training.get("positive_fraction", 0.5)),
-            learning_rate=float(training.get("learning_rate", 1e-3)),
-            weight_decay=float(training.get("weight_decay", 1e-4)),
-            augmentation=Augmentation.of(training.get("augment") or {}),
-            precision=training.get("precision", "bfloat16"),
-            threads=int(training.get("threads", 2)),
-            seed=int(training.get("seed", 0)),
-        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +78,7 @@ def require_positive(scenes: Sequence[TrainingScene], target: str, scale: str) -
 
 
 def make_batch(
-    scenes: Sequence[TrainingScene], recipe: TrainingRecipe, normalisation: Normalisation, step: int
+    scenes: Sequence[TrainingScene], recipe: TrainingConfig, normalisation: Normalisation, step: int
 ) -> Batch:
     """The batch of one step, a function of the arguments alone.
 
@@ -137,7 +93,7 @@ def make_batch(
         recipe.batch,
         recipe.patch,
         recipe.positive_fraction,
-        recipe.augmentation,
+        recipe.augment,
     )
     shape = (recipe.batch, recipe.patch, recipe.patch)
     images = np.empty((recipe.batch, len(normalisation.mean), *shape[1:]), dtype=np.float32)
@@ -146,7 +102,7 @@ def make_batch(
         scene = scenes[patch.scene]
         data, valid, coverage = cut(patch, scene.read, scene.index.shape)
         image = normalisation.apply(data, valid)
-        images[i] = jitter(image, valid, normalisation.planes, recipe.augmentation.colour, patch)
+        images[i] = jitter(image, valid, normalisation.planes, recipe.augment.colour, patch)
         target[i] = coverage / np.float32(255)
         weight[i] = valid[0] != 0
     return Batch(images, target, weight)
@@ -208,15 +164,15 @@ class Trainer:
     Parameters
     ----------
     recipe : how it trains.
-    model : the network, see `unet.build`.
+    model : the network: a spec's table of a model.
     channels : input channels.
     device : torch's name of the device.
     """
 
-    def __init__(self, recipe: TrainingRecipe, model: Mapping[str, Any], channels: int, device: str) -> None:
+    def __init__(self, recipe: TrainingConfig, model: Mapping[str, Any], channels: int, device: str) -> None:
         import torch
 
-        from rasterloom.learning.networks.unet import build, initialise
+        from rasterloom.learning.networks import build, initialise
 
         self.recipe = recipe
         self.device = torch.device(device)

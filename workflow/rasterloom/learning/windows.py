@@ -1,4 +1,4 @@
-"""Sliding windows over scenes of any size: bands of rows in, finished rows out.
+"""Sliding windows over scenes of any size: strips of rows in, finished rows out.
 
 Every pixel is the plain mean of all windows that contain it, sums in float32. The memory does not grow with
 the number of windows nor with the height of the scene.
@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from rasterloom.errors import ConfigError
 
 Floats = NDArray[np.float32]
 
@@ -46,11 +44,6 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     ascending list: multiples of `stride`, and last the window that ends flush with the axis. [0] if the
     window is as long as the axis or longer.
 
-    Raises
-    ------
-    ConfigError
-        If the stride is not in 1..window: pixels between windows would never be predicted.
-
     Examples
     --------
     >>> window_starts(10, 4, 3)
@@ -58,11 +51,6 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     >>> window_starts(11, 4, 3)
     [0, 3, 6, 7]
     """
-    if not 1 <= stride <= window:
-        raise ConfigError(
-            f"prediction: stride {stride} given for a window of {window}; it must be from 1 to {window}, "
-            "otherwise pixels between windows are never predicted."
-        )
     last = max(0, length - window)
     starts = list(range(0, last + 1, stride))
     return starts if starts[-1] == last else [*starts, last]
@@ -76,6 +64,19 @@ def visit_counts(length: int, window: int, stride: int) -> NDArray[np.int32]:
     return counts
 
 
+def reflected(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Indices within 0..length-1, by reflection about the first and the last element, as often as needed.
+
+    Examples
+    --------
+    >>> reflected(np.arange(-2, 6), 3).tolist()
+    [2, 1, 0, 1, 2, 1, 0, 1]
+    """
+    period = max(1, 2 * (length - 1))  # a single element is repeated
+    folded = np.mod(index, period)
+    return np.asarray(np.minimum(folded, period - folded))
+
+
 def padded_index(length: int, window: int) -> NDArray[np.intp]:
     """Indices that extend an axis shorter than the window to its length, by reflection on both sides.
 
@@ -84,12 +85,7 @@ def padded_index(length: int, window: int) -> NDArray[np.intp]:
     (max(length, window),) indices in 0..length-1; the axis starts at ``(max(length, window) - length) // 2``.
     """
     total = max(length, window)
-    index = np.arange(total) - (total - length) // 2
-    if length == 1:
-        return np.zeros(total, dtype=np.intp)
-    period = 2 * (length - 1)
-    index = np.mod(index, period)
-    return np.minimum(index, period - index)
+    return reflected(np.arange(total) - (total - length) // 2, length)
 
 
 class RowBuffer:
@@ -148,26 +144,26 @@ class RowBuffer:
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Windows of one band that go through the network together.
+    """Windows of one strip that go through the network together.
 
     Attributes
     ----------
-    top : first row of the band, in the padded scene.
-    lefts : first column of each window; none for a band without valid ground.
+    top : first row of the strip, in the padded scene.
+    lefts : first column of each window; none for a strip without valid ground.
     images : (N, C, window, window) float32.
-    ends_band : whether it is the band's last batch.
+    ends_strip : whether it is the strip's last batch.
     """
 
     top: int
     lefts: tuple[int, ...]
     images: Floats | None
-    ends_band: bool
+    ends_strip: bool
 
 
 def window_batches(
     read: ReadRows, prepare: Prepare, shape: tuple[int, int], window: int, stride: int, batch: int
 ) -> Iterator[WindowBatch]:
-    """The windows of a scene in batches, band by band, left to right.
+    """The windows of a scene in batches, strip by strip, left to right.
 
     Parameters
     ----------
@@ -175,12 +171,12 @@ def window_batches(
     prepare : normalises a window.
     shape : (H, W) of the scene.
     window, stride : pixels, see `window_starts`.
-    batch : windows a batch; a band's last one may have fewer.
+    batch : windows a batch; a strip's last one may have fewer.
 
     Notes
     -----
     Windows without a valid pixel are left out. The composition of batches depends on the scene and the
-    arguments alone. Memory: one band of rows and one batch.
+    arguments alone. Memory: one strip of rows and one batch.
     """
     buffer = RowBuffer(read, shape, window)
     columns = window_starts(shape[1], window, stride)
@@ -215,7 +211,7 @@ def sliding_rows(
 
     Notes
     -----
-    Memory: one band of ``window`` rows of sums; counts are products of two vectors.
+    Memory: one strip of ``window`` rows of sums; counts are products of two vectors.
     """
     height, width = max(shape[0], window), max(shape[1], window)
     starts = window_starts(height, window, stride)
@@ -227,7 +223,7 @@ def sliding_rows(
         if batch.images is not None:
             for left, probability in zip(batch.lefts, forward(batch.images), strict=True):
                 sums[:, left : left + window] += probability
-        if not batch.ends_band:
+        if not batch.ends_strip:
             continue
         done = following[batch.top] - batch.top
         counts = np.outer(rows_seen[batch.top : batch.top + done], columns_seen)

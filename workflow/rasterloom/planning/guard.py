@@ -1,4 +1,4 @@
-"""Functions that Snakemake calls while it builds the graph, made unable to fail in silence."""
+"""Functions that Snakemake calls while it builds the graph must not fail in silence."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rasterloom.store.lock import PR_SET_PDEATHSIG
 def stop(error: BaseException) -> NoReturn:
     """End the process at once with a message and code 1.
 
-    Snakemake swallows errors of input functions whose output exists, so raising is not enough. A user's mistake
-    is one line; anything else is a bug and keeps its traceback.
+    Snakemake ignores errors of input functions whose output exists, so raising is not enough. A user's mistake is
+    printed as one line; anything else is a bug and keeps its traceback.
     """
     if isinstance(error, RasterloomError):
         print(f"rasterloom: {error}", file=sys.stderr, flush=True)
@@ -31,7 +31,7 @@ def stop(error: BaseException) -> NoReturn:
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, except that any error in it stops the run."""
+    """A function that calls `function`, and stops the run at any error in it."""
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
@@ -44,7 +44,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def end_with_parent() -> None:
-    """Ask the kernel (Linux only) to end this process when its parent dies, so that a killed run leaves no job."""
+    """Ask the kernel (Linux only) to end this process when its parent dies, so that no job survives a killed run."""
     if sys.platform != "linux":
         return
     parent = os.getppid()

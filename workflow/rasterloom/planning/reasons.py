@@ -1,4 +1,4 @@
-"""Why an artifact is stale: what differs from the one before, and which key of the configuration says so."""
+"""Why an artifact is stale: what differs from the earlier one, and which key of the configuration decides it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rasterloom.config.overlays import without_nulls
 from rasterloom.config.recipe import Recipe
 
 PENDING = "pending:"
-"""What the digest of an artifact begins with that a run would compute first."""
+"""Beginning of the digest of an artifact that a run has yet to compute."""
 
 NOTHING = "nothing"
-"""How a value is shown that one side does not have."""
+"""Stands for a value that one side lacks."""
 
 _SHOWN = 60
-"""Characters of a table or list that are shown; of a longer one, how many entries it has."""
+"""Characters of a table or list that are shown; of a longer one only the number of entries is."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Change:
     Attributes
     ----------
     path : str
-        Key of the configuration (``classes.trees.training.steps``), or ``inputs. ...`` for what it is made from.
+        Key of the configuration (``classes.trees.training.steps``), or ``inputs. ...`` for an input of the artifact.
     old, new : str
         The values, as text.
     """
@@ -41,7 +40,7 @@ class Change:
 
 
 def differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Path, old and new value of every leaf that differs between two nested tables; None for what is not there.
+    """Path, old and new value of every leaf that differs between two nested tables; None for a missing value.
 
     Examples
     --------
@@ -63,7 +62,7 @@ def _is_list(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as text: digests by their first digits, pending ones by what they wait for, long lists by length."""
+    """A value as text: a digest by its first digits, a pending one by its artifact, a long list by its length."""
     if value is None:
         return NOTHING
     if isinstance(value, str):
@@ -88,12 +87,12 @@ class KeyPaths:
     merged : mapping
         The configuration as YAML gave it, overlays merged.
     before : mapping
-        That of the latest run; empty if there was none.
+        The configuration of the latest run; empty if there was none.
     """
 
     def __init__(self, recipe: Recipe, merged: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         self._recipe = recipe
-        self._tables = [without_nulls(merged), without_nulls(before)]
+        self._tables = [merged, before]
 
     def of(self, spec: Mapping[str, Any], path: Sequence[str]) -> str:
         """The key for a path such as ``("training", "steps")`` in the recipe of a job's artifact."""
@@ -110,7 +109,7 @@ class KeyPaths:
             ("register", "sensors"): "sensors",
             ("register", "reference"): "sensors.*.reference",
             ("register", "layout"): "dataset.layout",
-            ("stack", "sensors"): "inputs",
+            ("stack", "sensors"): "channels",
             ("split", "validation"): "validation",
             ("split", "seed"): "validation.seed",
             ("split", "targets"): "targets",
@@ -129,7 +128,7 @@ class KeyPaths:
         if head == "model":
             return ".".join(["models", model, *rest])
         if head == "sensors":
-            return f"inputs.{chosen}"
+            return f"channels.{chosen}"
         if head == "reference":
             return "sensors.*.reference"
         layers: list[list[str | int]] = [["classes", name, "members", index] for name, index in places]
@@ -138,9 +137,9 @@ class KeyPaths:
         return self._deciding([[*layer, head, *rest] for layer in layers])
 
     def _names_of(self, class_name: str, index: int) -> tuple[str, str]:
-        """Names of the model and the input of a member."""
+        """Names of the model and the channels of a member."""
         entry = self._tables[0]["classes"][class_name]["members"][index]
-        return str(entry["model"]), str(entry["input"])
+        return str(entry["model"]), str(entry["channels"])
 
     def _of_polygons(self, class_name: str, path: list[str]) -> str:
         return self._deciding([["classes", class_name, "polygons", *path], ["defaults", "polygons", *path]])
@@ -164,4 +163,4 @@ def _written(table: Any, place: Sequence[str | int]) -> bool:
             table = table[part]
         else:
             return False
-    return True
+    return table is not None

@@ -19,14 +19,11 @@ from typing import Any
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.reasons import NOTHING, PENDING, Change, KeyPaths, differences, shown
-from rasterloom.stages import module_of
+from rasterloom.stages import artifact_stages, folder_of, module_of, output_of
 from rasterloom.store.digest import canonical
-from rasterloom.store.job import PLACEMENT, Job, Wanted, output_of
+from rasterloom.store.job import Job, Wanted
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, read_sidecar
-
-TABLES = ("wkt", "submission", "score", "export", "measure", "quality", "report")
-"""Stages without artifacts: their tables and pages are written again by each of their jobs."""
 
 _KEYED = re.compile(rf"([0-9a-f]{{{KEY_DIGITS}}})(\.[a-z.]+)")
 
@@ -87,8 +84,6 @@ class Stale:
         if self.certain:
             return "; ".join(map(str, self.changes)) or "there was none before"
         because = f" ({_few(map(str, self.roots), '; ')})" if self.roots else ""
-        if self.follows == (self.place.replace(f"{PLACEMENT}/", "registration/", 1),):
-            return f"if {_few(self.follows)} leaves a sensor without an estimate{because}"
         return f"if {_few(self.follows)} {'changes' if len(self.follows) == 1 else 'change'}{because}"
 
 
@@ -150,53 +145,47 @@ class Walk:
 
     def stale(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Stale]:
         """The artifacts that a run would compute, stage by stage; `progress` hears of each job that was looked at."""
-        jobs = [(stage, names) for stage, found in self.dag.jobs().items() if stage not in TABLES for names in found]
+        found = self.dag.jobs()
+        jobs = [(stage, names) for stage in artifact_stages() for names in found[stage]]
         for done, (stage, names) in enumerate(jobs, 1):
             yield from self._job(stage, names)
             progress(done, len(jobs))
 
     def _job(self, stage: str, names: Mapping[str, str]) -> Iterator[Stale]:
         spec, sources = self.dag.spec(stage, **names), self.dag.sources(stage, **names)
-        job = _PlannedJob(spec, sources, self.dag.results, self.store, planned=self.planned)
+        output = self.dag.results / output_of(spec)
+        folder = folder_of(stage, output)
+        job = _PlannedJob(spec, sources, self.dag.results, self.store, output, folder, planned=self.planned)
         items: dict[str, Item] = {}
         for name, want in self._wanted(job):
             place = str(job.folder.relative_to(self.dag.results) / name)
-            taken = None if isinstance(want, _Pending) else want.taken
-            self.items += taken is None
-            item = taken if isinstance(want, _Pending) or taken else self.store.lookup(stage, want.key)
+            self.items += 1
+            item = None if isinstance(want, _Pending) else self.store.lookup(stage, want.key)
             if item is None:
                 item = Item("", f"{PENDING}{place}", "", _Parts(place))
                 yield self._reason(job, name, place, want)
             items[name] = item
         self.planned[output_of(spec)] = Manifest(stage, items)
 
-    def _wanted(self, job: Job) -> Iterator[tuple[str, Wanted | _Pending]]:
+    def _wanted(self, job: _PlannedJob) -> Iterable[tuple[str, Wanted | _Pending]]:
         """What a job wants, by name; where that cannot be known yet, what it waits for.
 
-        A batch, or an acquisition, is asked scene by scene, so that one scene that is not known yet hides no other.
+        Scenes are then asked one by one, so that one that is not known yet hides no other.
         """
-        wanted = module_of(job.stage).wanted
-        names = names_of(job.spec)
-        single = "batch" in job.spec or job.stage == "place"
-        parts = [[name] for name in names] if single else [names]
-        for part in parts:
-            own = _PlannedJob(
-                {**job.spec, "scenes": part} if single else job.spec,
-                job.sources,
-                job.results,
-                self.store,
-                planned=self.planned,
-            )
-            try:
-                # without what is needed to make them: labels of many scenes are not held at once
-                yield from [(want.name, replace(want, work=None)) for want in wanted(own)]
-            except _Pending as waiting:
-                yield from [(name, waiting) for name in part]
+        module = module_of(job.stage)
+        names = module.names(job.spec)
+        try:
+            # without what is needed to make them: labels of many scenes are not held at once
+            return [(want.name, replace(want, work=None)) for want in module.wanted(job)]
+        except _Pending as waiting:
+            if len(names) == 1 or names != job.spec.get("scenes"):
+                return [(name, waiting) for name in names]
+        return [entry for name in names for entry in self._wanted(replace(job, spec={**job.spec, "scenes": [name]}))]
 
     def _reason(self, job: Job, name: str, place: str, want: Wanted | _Pending) -> Stale:
         """Why an artifact that the store does not have would be computed; its reasons are those of what follows it."""
         if isinstance(want, _Pending):
-            certain = job.stage != "place" and self._record(job, name) is None
+            certain = self._record(job, name) is None
             found = Stale(job.stage, place, certain, follows=(want.place,))
         else:
             follows = tuple(sorted(set(re.findall(rf'"{PENDING}([^"]+)"', canonical(want.inputs)))))
@@ -243,23 +232,6 @@ class Walk:
         record = read_sidecar(self.store.sidecar(job.stage, key)) or {}
         stage_version = {"stage version": record["version"]} if record.get("version") is not None else {}
         return key, {**record, **stage_version}
-
-
-def names_of(spec: Mapping[str, Any]) -> list[str]:
-    """The names of the artifacts in the manifest of a job, by its spec."""
-    by_stage = {
-        "place": "scenes",
-        "statistics": "sensors",
-        "label": "scenes",
-        "predict": "scenes",
-        "ensemble": "scenes",
-        "vectorise": "scenes",
-        "split": "group",
-        "train": "fold",
-        "tune": "class",
-    }
-    found = spec[by_stage.get(spec["stage"], "scene")]
-    return [found] if isinstance(found, str) else list(found)
 
 
 def _links(folder: Path) -> Iterator[tuple[str, str]]:

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import LabelError
+from rasterloom.polygons.geometry import polygonal, transformed
+from rasterloom.raster.grid import Matrix, invert
 
 STRIP_BYTES = 32 * 2**20
 """Samples rasterised at a time."""
 
 
-def coverage(polygons: Any, shape: tuple[int, int], transform: Any, supersample: int = 4) -> NDArray[np.uint8]:
+def coverage(polygons: Any, shape: tuple[int, int], transform: Matrix, supersample: int = 4) -> NDArray[np.uint8]:
     """Fraction of each pixel covered by the union of polygons.
 
     Parameters
@@ -22,7 +24,7 @@ def coverage(polygons: Any, shape: tuple[int, int], transform: Any, supersample:
     polygons : shapely geometry, or sequence or array of them
         Polygons and multipolygons; empty ones and None are passed over. Overlaps count once.
     shape : (H, W)
-    transform : 2 x 3 rows or rasterio.Affine
+    transform : 2 x 3 list of rows
         From the grid's edge coordinates (x right, y down, pixel edges on integers) to the polygons' coordinates.
     supersample : int
         Samples along each side of a pixel; a sample is covered if its centre is.
@@ -48,34 +50,46 @@ def coverage(polygons: Any, shape: tuple[int, int], transform: Any, supersample:
     >>> coverage([box(0, 0, 1.5, 1)], (1, 3), [[1, 0, 0], [0, 1, 0]])
     array([[255, 128,   0]], dtype=uint8)
     """
-    bands = list(coverage_bands(polygons, shape, transform, supersample))
-    return np.concatenate(bands) if bands else np.zeros(shape, np.uint8)
+    strips = list(coverage_strips(polygons, shape, transform, supersample))
+    return np.concatenate(strips) if strips else np.zeros(shape, np.uint8)
 
 
-def coverage_bands(
-    polygons: Any, shape: tuple[int, int], transform: Any, supersample: int = 4, rows: int | None = None
+def coverage_strips(
+    polygons: Any, shape: tuple[int, int], transform: Matrix, supersample: int = 4, rows: int | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """The bands of rows of `coverage`, from top to bottom; `rows` each (None: by memory), the last one shorter."""
+    """`coverage` in strips of rows, from top to bottom.
+
+    Parameters
+    ----------
+    polygons, shape, transform, supersample
+        As for `coverage`.
+    rows : int or None
+        Of each strip but the last; None: as many as fit in `STRIP_BYTES`.
+
+    Yields
+    ------
+    (rows, W) uint8 array
+    """
     import shapely
 
     if supersample < 1:
         raise LabelError(f"coverage needs at least one sample a pixel: supersample is {supersample}")
     height, width = shape
-    in_grid = _to_grid(_polygonal(polygons), transform)
+    in_grid = transformed(polygonal(polygons), invert(transform))
     bounds = shapely.bounds(in_grid).reshape(-1, 4)
-    strip = max(1, STRIP_BYTES // max(1, width * supersample**2))
-    for start in range(0, height, rows or strip):
-        stop = min(start + (rows or strip), height)
-        band = np.zeros((stop - start, width), np.uint8)
-        for top in range(start, stop, strip):
-            bottom = min(top + strip, stop)
+    most = max(1, STRIP_BYTES // max(1, width * supersample**2))
+    for start in range(0, height, rows or most):
+        stop = min(start + (rows or most), height)
+        strip = np.zeros((stop - start, width), np.uint8)
+        for top in range(start, stop, most):
+            bottom = min(top + most, stop)
             touching = in_grid[(bounds[:, 3] >= top) & (bounds[:, 1] <= bottom)]
             if touching.size:
-                band[top - start : bottom - start] = _strip(touching, top, bottom, width, supersample)
-        yield band
+                strip[top - start : bottom - start] = _sampled(touching, top, bottom, width, supersample)
+        yield strip
 
 
-def _strip(polygons: Any, top: int, bottom: int, width: int, supersample: int) -> NDArray[np.uint8]:
+def _sampled(polygons: Any, top: int, bottom: int, width: int, supersample: int) -> NDArray[np.uint8]:
     """Coverage of rows top..bottom by polygons in grid coordinates."""
     from rasterio import Affine
     from rasterio.features import rasterize
@@ -92,32 +106,3 @@ def _strip(polygons: Any, top: int, bottom: int, width: int, supersample: int) -
     counts = samples.reshape(rows, supersample, -1).sum(axis=1, dtype=np.uint32)
     counts = counts.reshape(rows, width, supersample).sum(axis=2, dtype=np.uint32)
     return np.asarray((counts * np.uint32(255) + np.uint32(total // 2)) // np.uint32(total)).astype(np.uint8)
-
-
-def _polygonal(polygons: Any) -> NDArray[np.object_]:
-    """Non-empty polygons and multipolygons as an array; LabelError for anything else."""
-    import shapely
-
-    found = np.array([polygons] if isinstance(polygons, shapely.Geometry) else list(polygons), dtype=object)
-    found = found[~(shapely.is_missing(found) | shapely.is_empty(found))] if found.size else found
-    wrong = ~np.isin(shapely.get_type_id(found), (3, 6)) if found.size else np.zeros(0, np.bool_)
-    if wrong.any():
-        raise LabelError(
-            f"a label is a {found[wrong][0].geom_type}: only Polygon and MultiPolygon cover an area; "
-            "buffer lines and points, or leave them out"
-        )
-    return found
-
-
-def _to_grid(polygons: NDArray[np.object_], transform: Any) -> NDArray[np.object_]:
-    """Polygons in the edge coordinates of the grid that `transform` maps from."""
-    import shapely
-
-    a, b, c, d, e, f = np.asarray(tuple(transform)[:6] if len(tuple(transform)) > 2 else transform, float).ravel()
-    determinant = a * e - b * d
-    if not polygons.size or (a, b, c, d, e, f) == (1, 0, 0, 0, 1, 0):
-        return polygons
-    if determinant == 0:
-        raise LabelError("the transform of the grid is singular: it maps the image onto a line")
-    inverse = np.array([[e, -b], [-d, a]]) / determinant
-    return np.asarray(shapely.transform(polygons, lambda points: (points - (c, f)) @ inverse.T))

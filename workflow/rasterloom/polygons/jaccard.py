@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from rasterloom.errors import LabelError
+from rasterloom.polygons.geometry import polygonal
 
 
 @dataclass(frozen=True)
@@ -75,17 +73,10 @@ def areas(truth: Any, predicted: Any) -> Areas:
 
 
 def united(polygons: Any) -> Any:
-    """The union of polygons, valid or not, as one valid geometry without lines and points."""
+    """The union of polygons, (N,) sequence or array, valid or not, as one valid geometry without lines and points."""
     import shapely
 
-    found = np.array(list(polygons), dtype=object)
-    if not found.size:
-        return shapely.Polygon()
-    found = found[~(shapely.is_missing(found) | shapely.is_empty(found))]
-    wrong = ~np.isin(shapely.get_type_id(found), (3, 6))
-    if wrong.any():
-        raise LabelError(f"a {found[wrong][0].geom_type} has no area: only Polygon and MultiPolygon can be compared")
-    return shapely.union_all(shapely.make_valid(found))
+    return shapely.union_all(shapely.make_valid(polygonal(polygons)))
 
 
 def pooled(found: Iterable[Areas]) -> Areas:

@@ -64,22 +64,21 @@ def outlines(
     Parameters
     ----------
     probability : (H, W) uint8 array
-    level : float
-        Between two integers of 0..255, such as 127.5.
+    level : float, between two integers of 0..255, such as 127.5
     matrix : 2 x 3 list of rows
         From the edge coordinates of the array's grid to those of the reference image.
     min_area, min_hole : float
-        Smaller objects are removed and smaller holes filled (with what is in them), in square reference pixels.
+        In square reference pixels: smaller objects are removed, smaller holes filled with what is in them.
     simplify : float
         Tolerance in reference pixels; 0 keeps every vertex.
     block_rows : int or None
-        Rows traced at a time; None: by memory. It does not change the result.
+        Rows traced at a time (None: by memory); changes no result.
 
     Returns
     -------
     (N,) object array of shapely Polygons
-        In reference pixel coordinates, vertices on multiples of `GRID`, holes kept; together they pass
-        `strictly_valid`, have a clearance of `CLEARANCE`, and come in a fixed order (from the top).
+        In reference pixels, vertices on multiples of `GRID`, holes kept, from the top; together they pass
+        `strictly_valid` and have a clearance of `CLEARANCE`.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def outlines(
     Notes
     -----
     Memory: about 300 MB for a block, whatever the size of the array, and some 200 bytes a vertex of the result.
-    Cost: half a minute a hundred million pixels of dense noise; next to nothing where the probability is low.
+    Cost: half a minute per hundred million pixels of dense noise; nearly none where the probability is low.
 
     Examples
     --------
@@ -107,15 +106,9 @@ def outlines(
     polygons = np.concatenate([np.empty(0, object), *large])
     if min_hole > 0:
         polygons = _without_absorbed(polygons, min_hole / determinant)
-    polygons = _settled_on_reference(polygons, matrix, simplify)
+    polygons = shapely.normalize(transformed(polygons, matrix))
+    polygons = settled(simplified(polygons, simplify) if simplify > 0 else polygons)
     return np.asarray(polygons[shapely.area(polygons) >= min_area], dtype=object)
-
-
-def _settled_on_reference(polygons: Polygons, matrix: Matrix, simplify: float) -> Polygons:
-    import shapely
-
-    moved = shapely.normalize(transformed(polygons, matrix))
-    return settled(simplified(moved, simplify) if simplify > 0 else moved)
 
 
 def _check(probability: NDArray[np.uint8], level: float) -> None:
@@ -180,7 +173,7 @@ def _joined(blocks: Iterable[tuple[float, float, Polygons]], min_hole: float) ->
 
 
 def filled(polygons: Polygons, min_hole: float) -> Polygons:
-    """Polygons without their holes smaller than `min_hole`."""
+    """Polygons, (N,) object array, without their holes smaller than `min_hole`."""
     import shapely
 
     if min_hole <= 0 or not polygons.size:
@@ -362,7 +355,10 @@ def _offenders(polygons: Polygons) -> NDArray[np.bool_]:
 
 
 def ordered(polygons: Polygons) -> Polygons:
-    """Polygons in a canonical form (start and direction of rings) and order: by top, left, and the rest."""
+    """Polygons, (N,) object array, in a canonical form and order.
+
+    The start and the direction of rings are fixed; polygons come by their top, their left, and the rest.
+    """
     import shapely
 
     if not polygons.size:

@@ -69,7 +69,19 @@ def polygons_of(
 
 
 def write_polygons(path: Path, scene: str, name: str, pixel: Polygons, mapped: Polygons, crs: str | None) -> str:
-    """Write a polygons artifact (GeoParquet: scene, class, geometry on the map, pixel) and give its digest."""
+    """Write a polygons artifact and give its digest.
+
+    Parameters
+    ----------
+    path : Path
+        A GeoParquet file to create: scene, class, geometry (on the map), pixel.
+    scene, name : str
+        The scene and the class.
+    pixel, mapped : (N,) object arrays of shapely Polygons
+        The same polygons in reference pixel and in map coordinates.
+    crs : str or None
+        WKT of the map's coordinate system.
+    """
     import geopandas
 
     count = len(pixel)

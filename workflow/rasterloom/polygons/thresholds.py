@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.store.files import read_json
 from rasterloom.store.job import Job
 
 FALLBACK = 127.5
@@ -31,14 +31,14 @@ def joint_histogram(probability: NDArray[np.uint8], fraction: NDArray[np.uint8])
 
     Notes
     -----
-    Memory: 10 bytes a pixel, so large images go through it in bands of rows, whose counts add up.
+    Memory: 10 bytes a pixel, so large images go through it in strips of rows, whose counts add up.
     """
     joint = fraction.astype(np.uint16) << 8 | probability
     return np.bincount(joint.ravel(), minlength=65536).reshape(256, 256).astype(np.int64, copy=False)
 
 
 def split_counts(joint: NDArray[np.int64]) -> Counts:
-    """Counts of each probability outside and inside the truth, from a whole scene's `joint_histogram`.
+    """Counts, (2, 256), of each probability outside and inside the truth, from a scene's (256, 256) `joint_histogram`.
 
     The truth are the pixels of coverage 128 or more; if none reaches it, those of the largest coverage above 0.
     """
@@ -91,8 +91,8 @@ def tuning(counts: Mapping[str, Counts], ground: Mapping[str, str]) -> dict[str,
 
     Parameters
     ----------
-    counts : mapping of scene to `split_counts`
-        Out-of-fold scenes only.
+    counts : mapping of scene to (2, 256) int64 array
+        `split_counts` of out-of-fold scenes.
     ground : mapping of scene to ground
         Scenes of one ground show the same place.
 
@@ -131,5 +131,5 @@ def threshold_of(tuned: Mapping[str, Any], scene: str) -> float:
 def read_tuning(job: Job, name: str) -> dict[str, Any]:
     """The tuning of a class."""
     item = job.manifest(f"tuning/{name}").items[name]
-    value: dict[str, Any] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))
+    value: dict[str, Any] = read_json(job.store.open_path(item))
     return value

@@ -19,7 +19,7 @@ MOST_DECIMALS = 12
 
 
 def decimals_of(values: NDArray[np.float64]) -> int:
-    """The fewest decimals, at most 12, that write numbers exactly as they are (to a 1e-12 of their size).
+    """The fewest decimals, at most 12, that write (N, 2) float64 numbers exactly as they are (to 1e-12 of their size).
 
     Coordinates of a polygons artifact have been rounded, so few are needed: 8 for the contest's grid units.
     """

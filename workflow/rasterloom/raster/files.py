@@ -2,28 +2,25 @@
 
 Values are digital numbers: uint8 becomes uint16, float64 becomes float32, other integers are read as they are.
 Files go through rasterio, but for uncompressed TIFFs of which nothing but pixels is known: tifffile maps the contest's
-files (planar, RGB by their own account though they have eight bands) into memory as they were written. A member of a
-zip archive is unpacked into memory and read in the same way.
+files (planar, RGB by their own account though they have eight bands) into memory as they were written. GDAL reads a
+member of a zip archive in place, by its ``/vsizip/`` name.
 """
 
 from __future__ import annotations
 
-import io
-import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.dataset.archive import member_folder, open_stream, read_member, split_member
-from rasterloom.dataset.source_files import Folders
-from rasterloom.errors import InputError, MissingInputError
-from rasterloom.raster.grid import Matrix
+from rasterloom.dataset.archive import gdal_name, open_stream, split_member
+from rasterloom.errors import InputError, MissingInputError, RasterloomError
+from rasterloom.raster.grid import Matrix, rows_of
 
 CACHE_BYTES = 256 * 2**20
 """GDAL's cache of decoded blocks; its own default, a twentieth of the machine's memory, is no bound."""
@@ -65,11 +62,11 @@ class RasterInfo:
 
     width: int
     height: int
-    bands: int
-    dtype: str
-    crs: str | None
-    transform: Matrix | None
-    nodata: float | None
+    bands: int = 1
+    dtype: str = "uint16"
+    crs: str | None = None
+    transform: Matrix | None = None
+    nodata: float | None = None
     alpha: int | None = None
     names: tuple[str | None, ...] = ()
     band_nodata: tuple[float | None, ...] = ()
@@ -84,26 +81,49 @@ class RasterInfo:
         return [band for band in range(self.bands) if band != self.alpha]
 
 
-class Raster(Protocol):
-    """An open image; a context manager."""
+class Raster:
+    """An open image, read in blocks of rows."""
 
-    path: Path
-    info: RasterInfo
+    def __init__(self, path: Path, info: RasterInfo) -> None:
+        self.path, self.info = path, info
 
     def read(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[Any]:
-        """Rows start..stop of bands (from 0; None: `info.data_bands`) as a (b, rows, w) array of `info.dtype`."""
-        ...
+        """Rows start..stop of bands.
+
+        Parameters
+        ----------
+        start, stop : int
+        bands : sequence of int or None
+            Numbers from 0; None: `RasterInfo.data_bands`.
+
+        Returns
+        -------
+        (B, stop - start, W) array of `RasterInfo.dtype`
+
+        Raises
+        ------
+        InputError
+            If the file is truncated or damaged there.
+        """
+        if not 0 <= start < stop <= self.info.height:
+            raise ValueError(f"rows {start}..{stop} are not within 0..{self.info.height}")
+        picked = self.info.data_bands if bands is None else list(bands)
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, so missing
+            return np.ascontiguousarray(self._rows(start, stop, picked), dtype=self.info.dtype)
 
     def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
-        """Validity of rows start..stop by the file's own mask and alpha band, (rows, w), or None if it has none.
+        """Validity of rows start..stop by the file's own mask and alpha band.
 
-        An alpha band that is among `bands` is data there and masks nothing.
+        Returns
+        -------
+        (stop - start, W) bool array or None
+            None if the file has neither. An alpha band that is among `bands` is data there and masks nothing.
         """
-        ...
+        return None
 
-    def close(self) -> None:
-        """Close the file."""
-        ...
+    def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
+        """Rows of bands, from 0, in the type that the file has them in."""
+        raise NotImplementedError
 
 
 @contextmanager
@@ -128,365 +148,273 @@ def open_raster(path: str | Path) -> Iterator[Raster]:
 
     Notes
     -----
-    Memory: the rows that are read, and `CACHE_BYTES`; the whole image for a TIFF of several compressed pages and for a
-    member of an archive.
+    Memory: the rows that are read, and `CACHE_BYTES`; the whole image for a TIFF of several compressed pages, and for
+    one in an archive if GDAL does not read it.
     """
-    raster = _open(Path(path))
+    with ExitStack() as opened:
+        yield _opened(Path(path), opened)
+
+
+def raster_info(path: str | Path) -> RasterInfo:
+    """What a file says about its image, from its header; see `open_raster`."""
+    with open_raster(path) as raster:
+        return raster.info
+
+
+@contextmanager
+def open_dataset(path: Path) -> Iterator[Any]:
+    """Open a file, or a member of an archive, with rasterio.
+
+    Raises
+    ------
+    InputError
+        If GDAL knows no such format, or the header is damaged.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    # By its absolute path: GDAL takes `http:x.tif` or `s3:x.tif` for something else than a file.
+    name = gdal_name(path)
     try:
-        yield raster
-    finally:
-        raster.close()
+        with warnings.catch_warnings():
+            # An image without georeference is a normal input here: `transform` None says so.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path.absolute() if split_member(path) is None else name)
+    except (RasterioError, UnicodeDecodeError) as error:
+        reason = str(error).replace(f"'{name}' ", "").replace(name, path.name).rstrip(".")
+        raise _not_an_image(path, reason) from None
+    with dataset:
+        yield dataset
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """A member of an archive and what lies beside it, unpacked."""
-
-    data: bytes
-    beside: dict[str, bytes]
+def _not_an_image(path: Path, reason: str) -> InputError:
+    return InputError(f"{path} cannot be opened as an image ({reason}): check what it is, or fetch it again")
 
 
-def _unpacked(path: Path) -> _Packed | None:
-    """A member of an archive; None for a plain file."""
-    named = split_member(path)
-    if named is None:
-        return None
-    archive, member = named
-    folder, _ = member_folder(member)
-    sidecars = Folders().sidecars(path)
-    return _Packed(read_member(archive, member), {name: read_member(archive, folder + name) for name, *_ in sidecars})
-
-
-def _open(path: Path) -> Raster:
-    packed = _unpacked(path)
-    first = _first_bytes(path) if packed is None else packed.data[:4]
+def _opened(path: Path, stack: ExitStack) -> Raster:
+    first = _first_bytes(path)
     if not first:
         raise InputError(f"{path} is empty: fetch it again")
     tiff = first in _TIFF_MAGIC
     try:
-        dataset: _GdalRaster | None = _GdalRaster(path, packed)
-    except _NotOpened as error:
-        if not tiff:
-            raise InputError(str(error)) from None
-        dataset = None
-    if dataset is not None and not (tiff and dataset.plain):
-        return dataset
-    try:
-        planar = _PlanarRaster(path, packed, None if dataset is None else dataset.info)
-    except _GdalReadsIt:
-        assert dataset is not None
-        return dataset
+        dataset = stack.enter_context(open_dataset(path))
     except InputError:
-        if dataset is not None:
-            dataset.close()
-        raise
-    if dataset is not None:
-        dataset.close()
-    return planar
+        if not tiff:
+            raise
+        return _PlanarRaster(path, *_mapped(path, None))
+    raster = _GdalRaster(path, dataset)
+    if not (tiff and raster.plain):
+        return raster
+    array, axes = _mapped(path, raster.info)
+    return raster if array is None else _PlanarRaster(path, array, axes, raster.info)
 
 
 def _first_bytes(path: Path) -> bytes:
-    """The first four bytes of a plain file, which must be one: a pipe would be waited for without end."""
-    if not path.is_file():
+    """The first four bytes of a file or member; a plain file must be one: a pipe would be waited for without end."""
+    if split_member(path) is None and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "not there"
         raise MissingInputError(f"{path} is {what}: check the data set's folder or table")
     try:
-        with path.open("rb") as file:
+        with open_stream(path) as file:
             return file.read(4)
+    except RasterloomError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check its permissions and the disk") from None
 
 
-def _read_dtype(dtype: Any, path: Path) -> np.dtype[Any]:
+def _read_dtype(dtype: Any, path: Path) -> str:
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind.kind == "b" or kind == np.uint8:
-        return np.dtype(np.uint16)
+        return "uint16"
     if kind.kind == "f":
-        return np.dtype(np.float32)
+        return "float32"
     if kind.kind in "iu":
-        return np.dtype(kind.name)
+        return kind.name
     raise InputError(
         f"{path} holds values of type {kind}: integers or real numbers are needed; convert it, or take a part of it"
     )
 
 
-def _checked_rows(info: RasterInfo, start: int, stop: int) -> None:
-    if not 0 <= start < stop <= info.height:
-        raise ValueError(f"rows {start}..{stop} are not within 0..{info.height}")
-
-
-class _NotOpened(Exception):
-    """GDAL does not open the file; the message says so."""
-
-
-class _GdalRaster:
+class _GdalRaster(Raster):
     """An image that rasterio reads."""
 
-    def __init__(self, path: Path, packed: _Packed | None) -> None:
+    def __init__(self, path: Path, dataset: Any) -> None:
         from rasterio._err import CPLE_BaseError
-        from rasterio.enums import MaskFlags
 
-        self.path = path
-        self._stack = ExitStack()
-        with self._stack:
-            try:
-                data = self._dataset = self._opened(packed)
-                self._native = self._type_of_bands()
-                flags = data.mask_flag_enums[0]
-                self._masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-                self.info = self._described()
-            except CPLE_BaseError as error:  # rasterio raises it as it is where it asks for colours of bands
-                raise self._not_opened(str(error)) from None
-            self._stack = self._stack.pop_all()
-
-    def _type_of_bands(self) -> np.dtype[Any]:
-        kinds = list(self._dataset.dtypes)
-        if len(set(kinds)) != 1:
-            raise InputError(
-                f"{self.path} has bands of types {kinds}: at least one band, all of one type, are needed; "
-                "convert them to one (gdal_translate -ot)"
-            )
-        kind: np.dtype[Any] = np.dtype(kinds[0])
-        return kind
-
-    def _not_opened(self, reason: str) -> _NotOpened:
-        return _NotOpened(f"{self.path} cannot be opened as an image ({reason}): check what it is, or fetch it again")
-
-    def _opened(self, packed: _Packed | None) -> Any:
-        import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
-        from rasterio.io import MemoryFile
-
-        # By its absolute path: GDAL takes `http:x.tif` or `s3:x.tif` for something else than a file.
-        name = str(self.path.absolute())
-        if packed is not None:
-            folder = secrets.token_hex(8)
-            for beside, data in packed.beside.items():
-                self._stack.enter_context(MemoryFile(data, dirname=folder, filename=beside))
-            own = self.path.name.rpartition("!")[2]
-            name = self._stack.enter_context(MemoryFile(packed.data, dirname=folder, filename=own)).name
+        self._dataset = dataset
         try:
-            with warnings.catch_warnings():
-                # An image without georeference is a normal input here: `transform` None says so.
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                return self._stack.enter_context(rasterio.open(Path(name) if packed is None else name))
-        except (RasterioError, UnicodeDecodeError) as error:
-            reason = str(error).replace(f"'{name}' ", "").replace(name, self.path.name).rstrip(".")
-            raise self._not_opened(reason) from None
-
-    def _described(self) -> RasterInfo:
-        from rasterio.enums import ColorInterp
-
-        data = self._dataset
-        alpha = [band for band, kind in enumerate(data.colorinterp) if kind == ColorInterp.alpha]
-        self._refuse_palette()
-        nodata = [None if n is None or np.isnan(n) else float(n) for n in data.nodatavals]
-        return RasterInfo(
-            width=data.width,
-            height=data.height,
-            bands=data.count,
-            dtype=_read_dtype(self._native, self.path).name,
-            crs=data.crs.to_wkt() if data.crs else None,
-            transform=self._transform(),
-            nodata=nodata[0],
-            alpha=alpha[-1] if alpha and data.count > 1 else None,
-            names=tuple(data.descriptions) if any(data.descriptions) else (),
-            band_nodata=tuple(nodata) if len(set(nodata)) > 1 else (),
-            stored=self._native.name,
-            driver=data.driver,
-            masked=self._masked,
-            colours=tuple(kind.name for kind in data.colorinterp) if data.count <= 4 else (),
-        )
-
-    def _transform(self) -> Matrix | None:
-        """The geotransform; None without one."""
-        data = self._dataset
-        rows = [list(data.transform[:3]), list(data.transform[3:6])]
-        if data.transform.is_identity:
-            points, _ = data.gcps
-            if points:
-                raise InputError(
-                    f"{self.path} is placed by {len(points)} ground control points alone: rectify it first "
-                    "(gdalwarp image.tif rectified.tif), or drop them to work in its pixels (gdal_translate -nogcp)"
-                )
-            return None
-        (a, b, _), (d, e, _) = rows
-        if not np.isfinite(rows).all() or a * e - b * d == 0:
-            raise InputError(
-                f"{self.path} has the geotransform {rows}, which maps the image onto a line or nowhere: mend it "
-                "(gdal_edit -a_ullr), or its world file"
-            )
-        return rows
-
-    def _refuse_palette(self) -> None:
-        """Numbers of colours are no brightness, but those of a ramp of greys, as bilevel images have it, are."""
-        from rasterio.enums import ColorInterp
-
-        if self._dataset.count > 1 or self._dataset.colorinterp[0] != ColorInterp.palette:
-            return
-        colours = np.array([colour[:3] for _, colour in sorted(self._dataset.colormap(1).items())])
-        steps = np.diff(colours[:, 0])
-        grey = bool((colours == colours[:, :1]).all())
-        if not (grey and ((steps >= 0).all() or (steps <= 0).all())):
-            raise InputError(
-                f"{self.path} holds numbers of colours in a palette, not brightness: expand it "
-                "(gdal_translate -expand rgb)"
-            )
+            super().__init__(path, _described(path, dataset))
+        except CPLE_BaseError as error:  # rasterio raises it as it is where it asks for colours of bands
+            raise _not_an_image(path, str(error)) from None
 
     @property
     def plain(self) -> bool:
         """Whether nothing but pixels is known of the image."""
         info = self.info
         known = (info.transform, info.crs, info.alpha, info.nodata)
-        return all(value is None for value in known) and not info.band_nodata and not self._masked
+        return all(value is None for value in known) and not info.band_nodata and not info.masked
 
-    def _window(self, start: int, stop: int) -> Any:
-        from rasterio.windows import Window
-
-        _checked_rows(self.info, start, stop)
-        return Window(0, start, self.info.width, stop - start)
-
-    def read(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[Any]:
-        indexes = [band + 1 for band in (self.info.data_bands if bands is None else bands)]
-        block = self._block(start, stop, indexes)
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, so missing
-            return block.astype(self.info.dtype, copy=False)
-
-    def _block(self, start: int, stop: int, indexes: list[int]) -> NDArray[Any]:
-        """Rows start..stop of bands, from 1, or of the mask if none is given, as the file has them."""
+    def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
+        """Rows of bands or, if none is given, of the file's mask."""
         import rasterio
         from rasterio.errors import RasterioError
+        from rasterio.windows import Window
 
-        window = self._window(start, stop)
+        data, window = self._dataset, Window(0, start, self.info.width, stop - start)
         try:
             with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-                data = self._dataset
-                return np.asarray(data.read(indexes, window=window) if indexes else data.dataset_mask(window=window))
+                indexes = [band + 1 for band in bands]
+                return np.asarray(data.read(indexes, window=window) if bands else data.dataset_mask(window=window))
         except (RasterioError, MemoryError) as error:  # a header that lies may ask for rows of terabytes
-            raise _damaged(self.path, start, stop, error) from None
+            raise InputError(
+                f"{self.path} cannot be read at rows {start}..{stop} ({error.__cause__ or error}): "
+                "it is truncated or damaged; fetch it again"
+            ) from None
 
     def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
-        good = np.asarray(self._block(start, stop, []) > 0) if self._masked else None
+        good = np.asarray(self._rows(start, stop, []) > 0) if self.info.masked else None
         alpha = self.info.alpha
         if alpha is None or (bands is not None and alpha in bands):
             return good
-        opaque = np.asarray(self._block(start, stop, [alpha + 1])[0] > 0)
+        opaque = np.asarray(self._rows(start, stop, [alpha])[0] > 0)
         return opaque if good is None else good & opaque
 
-    def close(self) -> None:
-        self._stack.close()
 
+def _described(path: Path, data: Any) -> RasterInfo:
+    """What rasterio says of an image; InputError if it is none that can be worked with."""
+    from rasterio.enums import ColorInterp, MaskFlags
 
-def _damaged(path: Path, start: int, stop: int, error: Exception) -> InputError:
-    return InputError(
-        f"{path} cannot be read at rows {start}..{stop} ({error.__cause__ or error}): "
-        "it is truncated or damaged; fetch it again"
+    kinds = list(data.dtypes)
+    if len(set(kinds)) != 1:
+        raise InputError(
+            f"{path} has bands of types {kinds}: at least one band, all of one type, are needed; "
+            "convert them to one (gdal_translate -ot)"
+        )
+    alpha = [band for band, kind in enumerate(data.colorinterp) if kind == ColorInterp.alpha]
+    _refuse_palette(path, data)
+    nodata = [None if n is None or np.isnan(n) else float(n) for n in data.nodatavals]
+    flags = data.mask_flag_enums[0]
+    return RasterInfo(
+        width=data.width,
+        height=data.height,
+        bands=data.count,
+        dtype=_read_dtype(kinds[0], path),
+        crs=data.crs.to_wkt() if data.crs else None,
+        transform=_transform(path, data),
+        nodata=nodata[0],
+        alpha=alpha[-1] if alpha and data.count > 1 else None,
+        names=tuple(data.descriptions) if any(data.descriptions) else (),
+        band_nodata=tuple(nodata) if len(set(nodata)) > 1 else (),
+        stored=str(kinds[0]),
+        driver=data.driver,
+        masked=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        colours=tuple(kind.name for kind in data.colorinterp) if data.count <= 4 else (),
     )
 
 
-class _GdalReadsIt(Exception):
-    """A compressed TIFF that GDAL sees whole: it decodes more codecs, and in windows."""
+def _transform(path: Path, data: Any) -> Matrix | None:
+    """The geotransform; None without one."""
+    if data.transform.is_identity:
+        points, _ = data.gcps
+        if points:
+            raise InputError(
+                f"{path} is placed by {len(points)} ground control points alone: rectify it first "
+                "(gdalwarp image.tif rectified.tif), or drop them to work in its pixels (gdal_translate -nogcp)"
+            )
+        return None
+    matrix = rows_of(data.transform)
+    if not np.isfinite(matrix).all() or data.transform.is_degenerate:
+        raise InputError(
+            f"{path} has the geotransform {matrix}, which maps the image onto a line or nowhere: mend it "
+            "(gdal_edit -a_ullr), or its world file"
+        )
+    return matrix
 
 
-class _PlanarRaster:
+def _refuse_palette(path: Path, data: Any) -> None:
+    """Numbers of colours are no brightness, but those of a ramp of greys, as bilevel images have it, are."""
+    from rasterio.enums import ColorInterp
+
+    if data.count > 1 or data.colorinterp[0] != ColorInterp.palette:
+        return
+    colours = np.array([colour[:3] for _, colour in sorted(data.colormap(1).items())])
+    steps = np.diff(colours[:, 0])
+    grey = bool((colours == colours[:, :1]).all())
+    if not (grey and ((steps >= 0).all() or (steps <= 0).all())):
+        raise InputError(
+            f"{path} holds numbers of colours in a palette, not brightness: expand it (gdal_translate -expand rgb)"
+        )
+
+
+class _PlanarRaster(Raster):
     """A TIFF without georeference, through tifffile."""
 
-    def __init__(self, path: Path, packed: _Packed | None, other: RasterInfo | None) -> None:
-        self.path = path
-        array, axes = self._mapped(packed, other)
-        self._array = self._bands_first(array, axes)
+    def __init__(self, path: Path, array: NDArray[Any], axes: str, other: RasterInfo | None = None) -> None:
+        self._array = _bands_first(path, array, axes)
         bands, height, width = self._array.shape
         if not self._array.size:
             raise InputError(f"{path} holds an image of {width} x {height} pixels: it is damaged; fetch it again")
-        dtype, stored = _read_dtype(self._array.dtype, path).name, self._array.dtype.name
-        info = RasterInfo(width, height, bands, dtype, None, None, None, stored=stored)
+        dtype, stored = _read_dtype(self._array.dtype, path), self._array.dtype.name
+        info = RasterInfo(width, height, bands, dtype, stored=stored)
         if other is not None and other.bands == bands:
             info = replace(info, names=other.names, driver=other.driver, colours=other.colours)
-        self.info = info
+        super().__init__(path, info)
 
-    def _mapped(self, packed: _Packed | None, other: RasterInfo | None) -> tuple[NDArray[Any], str]:
-        """The array of the first series, mapped or decoded, and its axes."""
-        import struct
-        import zlib
-
-        import tifffile
-
-        try:
-            with tifffile.TiffFile(self.path if packed is None else io.BytesIO(packed.data)) as file:
-                series = file.series[0]
-                offset = series.dataoffset
-                if offset is None and other is not None and series.size == other.bands * other.height * other.width:
-                    raise _GdalReadsIt
-                if offset is None:
-                    array = series.asarray()
-                elif packed is None:
-                    array = tifffile.memmap(self.path, mode="r")
-                else:
-                    kind = np.dtype(series.dtype).newbyteorder(file.byteorder)
-                    array = np.frombuffer(packed.data, kind, series.size, offset).reshape(series.shape)
-                return np.asarray(array), series.axes
-        except (
-            tifffile.TiffFileError,
-            ValueError,
-            LookupError,
-            TypeError,
-            ArithmeticError,
-            OSError,
-            RuntimeError,
-            MemoryError,
-            struct.error,
-            zlib.error,
-        ) as error:
-            raise InputError(
-                f"{self.path} cannot be read as a TIFF ({error}): it is truncated or damaged; fetch it again"
-            ) from None
-
-    def _bands_first(self, array: NDArray[Any], axes: str) -> NDArray[Any]:
-        if len(axes) != array.ndim:
-            raise InputError(f"{self.path} holds an array of shape {array.shape} with axes {axes}: store it planar")
-        keep = [i for i, axis in enumerate(axes) if axis in "YX" or array.shape[i] > 1]
-        names = "".join(axes[i] for i in keep)
-        array = array.reshape([array.shape[i] for i in keep])
-        if names == "YX":
-            return array[None]
-        if len(names) == 3 and names.endswith("YX"):
-            return array
-        if len(names) == 3 and names.startswith("YX"):
-            return np.moveaxis(array, 2, 0)
-        raise InputError(
-            f"{self.path} holds an array of shape {array.shape} with axes {names}: "
-            "one image of bands x rows x columns is needed"
-        )
-
-    def read(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[Any]:
-        _checked_rows(self.info, start, stop)
-        rows = self._array[:, start:stop] if bands is None else self._array[list(bands), start:stop]
-        return np.ascontiguousarray(rows, dtype=self.info.dtype)
-
-    def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
-        return None
-
-    def close(self) -> None:
-        del self._array
+    def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
+        picked = self._array if bands == self.info.data_bands else self._array[bands]
+        return picked[:, start:stop]
 
 
-def tiff_size(path: Path) -> tuple[int, int]:
-    """Width and height of a TIFF, from its header alone.
+def _mapped(path: Path, known: RasterInfo | None) -> tuple[Any, str]:
+    """The array of a TIFF's first series, mapped or decoded, and its axes.
 
-    Raises
-    ------
-    MissingInputError
-        If the file is not there.
-    InputError
-        If it is not a TIFF.
+    The array is None where GDAL, which knows the image as `known`, sees it whole and reads it better: in windows of a
+    compressed file or of a member of an archive.
     """
+    import struct
+    import zlib
+
     import tifffile
 
     try:
         with open_stream(path) as stream, tifffile.TiffFile(stream) as file:
-            page = file.pages[0]
-            return int(page.shape[page.axes.index("X")]), int(page.shape[page.axes.index("Y")])
-    except FileNotFoundError:
-        raise MissingInputError(f"{path} is not there any more: put it back and run again") from None
-    except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a TIFF ({error}): unpack it again") from None
+            series = file.series[0]
+            mappable = series.dataoffset is not None and split_member(path) is None
+            if not mappable and known is not None and series.size == known.bands * known.height * known.width:
+                return None, ""
+            return np.asarray(tifffile.memmap(path, mode="r") if mappable else series.asarray()), series.axes
+    except RasterloomError:
+        raise
+    except (
+        tifffile.TiffFileError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        OSError,
+        RuntimeError,
+        MemoryError,
+        struct.error,
+        zlib.error,
+    ) as error:
+        raise InputError(
+            f"{path} cannot be read as a TIFF ({error}): it is truncated or damaged; fetch it again"
+        ) from None
+
+
+def _bands_first(path: Path, array: NDArray[Any], axes: str) -> NDArray[Any]:
+    if len(axes) != array.ndim:
+        raise InputError(f"{path} holds an array of shape {array.shape} with axes {axes}: store it planar")
+    keep = [i for i, axis in enumerate(axes) if axis in "YX" or array.shape[i] > 1]
+    names = "".join(axes[i] for i in keep)
+    array = array.reshape([array.shape[i] for i in keep])
+    if names == "YX":
+        return array[None]
+    if len(names) == 3 and names.endswith("YX"):
+        return array
+    if len(names) == 3 and names.startswith("YX"):
+        return np.moveaxis(array, 2, 0)
+    raise InputError(
+        f"{path} holds an array of shape {array.shape} with axes {names}: one image of bands x rows x columns is needed"
+    )

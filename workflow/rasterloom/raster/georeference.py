@@ -53,7 +53,7 @@ def nominal_matrix(reference: RasterInfo, sensor: RasterInfo, label: str) -> Mat
             f"{label}: only one of this sensor and the reference names its coordinate system: "
             "assign it to the other file (gdal_edit -a_srs)"
         )
-    if reference.crs == sensor.crs or same_crs(reference.crs, sensor.crs):
+    if same_crs(reference.crs, sensor.crs):
         matrix = compose(invert(sensor.transform), reference.transform)
     else:
         matrix = _through_systems(reference, sensor, label)

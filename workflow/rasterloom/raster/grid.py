@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from affine import Affine
+
 from rasterloom.errors import ConfigError
 
 IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
@@ -39,8 +41,8 @@ def scale_grid(scale: Mapping[str, Any], width: int, height: int, gsd: float | N
     scale : mapping
         ``{"size": N}``: N x N pixels exactly, whatever the aspect; ``{"gsd": g}``: pixels of about g metres;
         ``{"factor": f}``: f times as many pixels a side (0.5 halves them); none of these: the reference's own
-        pixels. ``gsd`` and ``factor`` keep the aspect, round to whole pixels and give at least one. A key
-        ``name`` is ignored.
+        pixels. ``gsd`` and ``factor`` keep the aspect, round to whole pixels and give at least one. The configuration
+        refuses two of them; a key ``name`` is ignored.
     width, height : int
         Size of the reference image in pixels.
     gsd : float or None
@@ -53,47 +55,34 @@ def scale_grid(scale: Mapping[str, Any], width: int, height: int, gsd: float | N
     Raises
     ------
     ConfigError
-        For two of the keys at once, a value that is not positive, or a ground sampling distance where the
-        reference has none.
+        For a ground sampling distance where the reference has none.
 
     Examples
     --------
     >>> scale_grid({"factor": 0.5}, 5, 4)
     Grid(height=2, width=2, matrix=[[2.5, 0.0, 0.0], [0.0, 2.0, 0.0]])
     """
-    given = {key: scale[key] for key in ("size", "gsd", "factor") if scale.get(key) is not None}
-    name = scale.get("name", "?")
-    if len(given) > 1:
-        raise ConfigError(f"scale {name} gives {' and '.join(given)}: give one of size, gsd and factor, or none")
-    for key, value in given.items():
-        if not value > 0:
-            raise ConfigError(f"scale {name} gives {key} {value}: a positive number is needed")
-    if "size" in given:
-        columns = rows = int(given["size"])
-    elif "gsd" in given:
+    size, wanted, factor = scale.get("size"), scale.get("gsd"), scale.get("factor")
+    if wanted is not None:
         if gsd is None:
             raise ConfigError(
-                f"scale {name} gives gsd {given['gsd']} but the reference has no known ground sampling distance: "
-                "give the scale `size` or `factor`, or the reference image a coordinate system"
+                f"scale {scale.get('name', '?')} gives gsd {wanted} but the reference has no known ground sampling "
+                "distance: give the scale `size` or `factor`, or the reference image a coordinate system"
             )
-        columns, rows = _scaled(width, height, gsd / float(given["gsd"]))
-    else:
-        columns, rows = _scaled(width, height, float(given.get("factor", 1.0)))
+        factor = gsd / float(wanted)
+    factor = 1.0 if factor is None else float(factor)
+    columns, rows = (int(size or max(1, round(side * factor))) for side in (width, height))
     return Grid(rows, columns, [[width / columns, 0.0, 0.0], [0.0, height / rows, 0.0]])
 
 
-def _scaled(width: int, height: int, factor: float) -> tuple[int, int]:
-    return max(1, round(width * factor)), max(1, round(height * factor))
+def rows_of(transform: Affine) -> Matrix:
+    """The 2 x 3 list of rows of an affine transform."""
+    return [[float(value) for value in transform[:3]], [float(value) for value in transform[3:6]]]
 
 
 def compose(outer: Matrix, inner: Matrix) -> Matrix:
-    """The matrix that applies `inner` first and `outer` to its result."""
-    (a, b, c), (d, e, f) = outer
-    (g, h, i), (j, k, m) = inner
-    return [
-        [a * g + b * j, a * h + b * k, a * i + b * m + c],
-        [d * g + e * j, d * h + e * k, d * i + e * m + f],
-    ]
+    """The matrix, 2 x 3, that applies `inner` first and `outer` to its result."""
+    return rows_of(Affine(*outer[0], *outer[1]) @ Affine(*inner[0], *inner[1]))
 
 
 def invert(matrix: Matrix) -> Matrix:

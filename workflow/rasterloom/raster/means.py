@@ -17,10 +17,10 @@ def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(shapes, key=lambda shape: shape[0] * shape[1])
 
 
-def mean_bands(
+def mean_strips(
     members: Sequence[Any], shape: tuple[int, int], valid: Sequence[Any] | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """Mean of probabilities on one grid, in bands of rows.
+    """Mean of probabilities on one grid, in strips of rows.
 
     Parameters
     ----------
@@ -35,26 +35,26 @@ def mean_bands(
     Yields
     ------
     (rows, W) uint8 array
-        256 rows, the last band fewer; means in float32, rounded half up, over the members that are valid in at least
+        256 rows, the last strip fewer; means in float32, rounded half up, over the members that are valid in at least
         half of a pixel, of which valid pixels alone count. 0 where there is none, and where the first member that has
         the result's own grid is invalid.
 
     Notes
     -----
-    Memory: a band per member and a block of rows of each.
+    Memory: a strip per member and a block of rows of each.
     """
     planes = [None] * len(members) if valid is None else list(valid)
     own = next((i for i, member in enumerate(members) if plane_shape(member) == shape), None)
-    streams = [_bands(member, plane, shape) for member, plane in zip(members, planes, strict=True)]
-    for bands in zip(*streams, strict=True):
-        total = np.zeros(bands[0][0].shape, np.float32)
+    streams = [_strips(member, plane, shape) for member, plane in zip(members, planes, strict=True)]
+    for strips in zip(*streams, strict=True):
+        total = np.zeros(strips[0][0].shape, np.float32)
         count = np.zeros_like(total)
-        for band, good in bands:
-            total += band
+        for strip, good in strips:
+            total += strip
             count += good
         mean = np.floor(total / np.maximum(count, np.float32(1)) + np.float32(0.5))
         if own is not None:
-            mean *= bands[own][1]
+            mean *= strips[own][1]
         yield np.clip(mean, 0, 255).astype(np.uint8)
 
 
@@ -63,7 +63,7 @@ def plane_shape(array: Any) -> tuple[int, int]:
     return int(array.shape[0]), int(array.shape[1])
 
 
-def _bands(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def _strips(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Bands of one member on a grid: values, float32, 0 where it does not count, and where it counts."""
 
     def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -77,11 +77,11 @@ def _bands(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[tuple[ND
             good = np.ones(values.shape[1:], np.bool_) if good is None else good
             yield values[0].astype(np.float32) * good, good
         return
-    from rasterloom.raster.resample import resample_bands
+    from rasterloom.raster.resample import resample_strips
 
     matrix = [[width / shape[1], 0.0, 0.0], [0.0, height / shape[0], 0.0]]
-    for _, band, reached in resample_bands(read, (1, height, width), matrix, shape):
-        yield band[0], reached != 0
+    for _, strip, reached in resample_strips(read, (1, height, width), matrix, shape):
+        yield strip[0], reached != 0
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.raster.chunks import ChunkedArray, open_chunks
 from rasterloom.store.digest import ArrayDigest
 
 CHUNK = 256
-"""Side of a mask's chunks; bands of rows are a multiple of it, so that a chunk is written once."""
+"""Side of a mask's chunks; strips of rows are a multiple of it, so that a chunk is written once."""
 
 
-def write_plane(path: Path, name: str, shape: tuple[int, int], bands: Iterable[NDArray[np.uint8]]) -> str:
+def write_plane(path: Path, name: str, shape: tuple[int, int], strips: Iterable[NDArray[np.uint8]]) -> str:
     """Write one (H, W) uint8 array to a Zarr v3 ZipStore and give its content digest.
 
     Parameters
@@ -24,7 +25,7 @@ def write_plane(path: Path, name: str, shape: tuple[int, int], bands: Iterable[N
         A ``.zarr.zip`` file to create.
     name : str
     shape : (H, W)
-    bands : iterable of (rows, W) uint8 arrays
+    strips : iterable of (rows, W) uint8 arrays
         From top to bottom, each of 256 rows but the last.
 
     Returns
@@ -40,17 +41,21 @@ def write_plane(path: Path, name: str, shape: tuple[int, int], bands: Iterable[N
             name, shape=shape, dtype="uint8", chunks=(min(CHUNK, shape[0]), min(CHUNK, shape[1])), fill_value=0
         )
         row = 0
-        for band in bands:
-            array[row : row + band.shape[0]] = band
-            total.update(band)
-            row += band.shape[0]
+        for strip in strips:
+            array[row : row + strip.shape[0]] = strip
+            total.update(strip)
+            row += strip.shape[0]
     return total.hexdigest()
+
+
+@contextmanager
+def open_plane(path: Path, name: str) -> Iterator[ChunkedArray]:
+    """Open the (H, W) uint8 array `name` of a ``.zarr.zip`` file for reading by windows."""
+    with open_chunks(path) as (arrays, _):
+        yield arrays[name]
 
 
 def read_plane(path: Path, name: str) -> NDArray[np.uint8]:
     """The (H, W) uint8 array `name` of a ``.zarr.zip`` file, whole."""
-    import zarr
-
-    with zarr.storage.ZipStore(path, mode="r") as store:
-        array: Any = zarr.open_group(store, mode="r")[name]
-        return np.asarray(array[:], dtype=np.uint8)
+    with open_plane(path, name) as array:
+        return array[:]

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from rasterloom.raster.grid import Matrix
 from rasterloom.store.digest import BLOCK_ROWS
 
-BAND_ROWS = BLOCK_ROWS
+STRIP_ROWS = BLOCK_ROWS
 """Output rows computed at a time: the blocks of a digest."""
 
 CHUNK_ROWS = 512
@@ -47,7 +47,17 @@ Floats = NDArray[np.float32]
 
 Bytes = NDArray[np.uint8]
 
-ReadRows = Callable[[int, int], tuple[NDArray[Any], NDArray[np.bool_] | None]]
+Mask = NDArray[np.bool_]
+
+Shape = tuple[int, ...]
+
+Strips = Iterator[tuple[int, Floats, Bytes]]
+"""First row, values (C, rows, W) and validity (rows, W) of one strip after the other, from the top."""
+
+Window = tuple[int, int, int, int]
+"""Top, bottom, left, right."""
+
+ReadRows = Callable[[int, int], tuple[NDArray[Any], Mask | None]]
 """read(start, stop) -> rows (C, stop - start, w) of the sensor, and their validity (rows, w) or None if all are."""
 
 
@@ -151,14 +161,12 @@ def _slopes(inputs: int) -> Any:
     return diags_array([lower, main, upper], offsets=[-1, 0, 1]).tocsr()
 
 
-def is_separable(matrix: Matrix, out_shape: tuple[int, int]) -> bool:
+def is_separable(matrix: Matrix, out_shape: Shape) -> bool:
     """Whether a matrix is a scale and a translation, up to a thousandth of a sensor pixel over the whole grid."""
     return abs(matrix[0][1]) * out_shape[0] < 1e-3 and abs(matrix[1][0]) * out_shape[1] < 1e-3
 
 
-def resample(
-    data: NDArray[Any], matrix: Matrix, out_shape: tuple[int, int], valid: NDArray[np.bool_] | None = None
-) -> tuple[Floats, Bytes]:
+def resample(data: NDArray[Any], matrix: Matrix, out_shape: Shape, valid: Mask | None = None) -> tuple[Floats, Bytes]:
     """Resample an image through an affine matrix.
 
     Parameters
@@ -179,24 +187,22 @@ def resample(
 
     Notes
     -----
-    For images that fit in memory; `resample_bands` does the same in bands of rows.
+    For images that fit in memory; `resample_strips` does the same in strips of rows.
     """
 
-    def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def read(start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
         return data[:, start:stop], None if valid is None else valid[start:stop]
 
     out = np.empty((data.shape[0], *out_shape), np.float32)
     mask = np.empty(out_shape, np.uint8)
-    for row, band, good in resample_bands(read, data.shape, matrix, out_shape):
-        out[:, row : row + band.shape[1]] = band
-        mask[row : row + band.shape[1]] = good
+    for row, strip, good in resample_strips(read, data.shape, matrix, out_shape):
+        out[:, row : row + strip.shape[1]] = strip
+        mask[row : row + strip.shape[1]] = good
     return out, mask
 
 
-def resample_bands(
-    read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, out_shape: tuple[int, int]
-) -> Iterator[tuple[int, Floats, Bytes]]:
-    """Resample an image in bands of `BAND_ROWS` output rows; see `resample`.
+def resample_strips(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape: Shape) -> Strips:
+    """Resample an image in strips of `STRIP_ROWS` output rows; see `resample`.
 
     Parameters
     ----------
@@ -210,38 +216,34 @@ def resample_bands(
     Yields
     ------
     int, (C, rows, W) float32 array, (rows, W) uint8 array
-        First row, values and validity of the next band, from top to bottom.
+        First row, values and validity of the next strip, from top to bottom.
 
     Notes
     -----
-    Memory: one band of output rows, as wide as the wider of sensor and output, and `CHUNK_ROWS` rows of the
+    Memory: one strip of output rows, as wide as the wider of sensor and output, and `CHUNK_ROWS` rows of the
     sensor; it grows neither with the height nor with the scale.
     """
-    if is_separable(matrix, out_shape):
-        yield from _separable_bands(read, in_shape, matrix, out_shape)
-    else:
-        yield from _affine_bands(read, in_shape, matrix, out_shape)
+    strips = _separable_strips if is_separable(matrix, out_shape) else _affine_strips
+    return strips(read, in_shape, matrix, out_shape)
 
 
-def _separable_bands(
-    read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, out_shape: tuple[int, int]
-) -> Iterator[tuple[int, Floats, Bytes]]:
+def _separable_strips(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape: Shape) -> Strips:
     (_, height, width), (rows, columns) = in_shape, out_shape
     vertical = axis_weights(height, rows, matrix[1][1], matrix[1][2])
     across = axis_weights(width, columns, matrix[0][0], matrix[0][2])
-    for row in range(0, rows, BAND_ROWS):
-        stop = min(row + BAND_ROWS, rows)
+    for row in range(0, rows, STRIP_ROWS):
+        stop = min(row + STRIP_ROWS, rows)
         values, weight, area = _down(read, in_shape, vertical, row, stop)
-        band = _across(values, across.data)
+        strip = _across(values, across.data)
         if weight is None or area is None:
             fraction = np.outer(_sums(vertical.area)[row:stop], _sums(across.area))
         else:
             total = _across(weight[None], across.data)[0]
             fraction = _across(area[None], across.area)[0]
-            band /= np.where(total > 1e-3, total, 1.0)
+            strip /= np.where(total > 1e-3, total, 1.0)
         good = fraction >= 0.5 - 1e-4
-        band[:, ~good] = 0.0
-        yield row, band, good.astype(np.uint8) * np.uint8(255)
+        strip[:, ~good] = 0.0
+        yield row, strip, good.astype(np.uint8) * np.uint8(255)
 
 
 def _sums(weights: Any) -> Floats:
@@ -249,7 +251,7 @@ def _sums(weights: Any) -> Floats:
 
 
 def _down(
-    read: ReadRows, in_shape: tuple[int, ...], axis: Axis, row: int, stop: int
+    read: ReadRows, in_shape: Shape, axis: Axis, row: int, stop: int
 ) -> tuple[Floats, Floats | None, Floats | None]:
     """Output rows row..stop of every channel at the sensor's columns, and the two weights of valid pixels.
 
@@ -294,33 +296,24 @@ def _transpose(plane: Floats, out: Floats) -> None:
         out[:, start : start + TRANSPOSED] = plane[start : start + TRANSPOSED].T
 
 
-def _affine_bands(
-    read: ReadRows, in_shape: tuple[int, ...], matrix: Matrix, out_shape: tuple[int, int]
-) -> Iterator[tuple[int, Floats, Bytes]]:
-    """Any affine matrix, in tiles that need about `CHUNK_ROWS` sensor rows: of a small turn, whole bands."""
+def _affine_strips(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape: Shape) -> Strips:
+    """Any affine matrix, in tiles that need about `CHUNK_ROWS` sensor rows: of a small turn, whole strips."""
     rows, columns = out_shape
     across, down = abs(matrix[1][0]), abs(matrix[1][1])
     high, wide = (max(1, floor(CHUNK_ROWS / 2 / max(rate, 1e-9))) for rate in (down, across))
-    for row in range(0, rows, BAND_ROWS):
-        stop = min(row + BAND_ROWS, rows)
-        band = np.zeros((in_shape[0], stop - row, columns), np.float32)
+    for row in range(0, rows, STRIP_ROWS):
+        stop = min(row + STRIP_ROWS, rows)
+        strip = np.zeros((in_shape[0], stop - row, columns), np.float32)
         good = np.zeros((stop - row, columns), np.uint8)
         for top in range(row, stop, high):
             for left in range(0, columns, wide):
                 window = (top, min(top + high, stop), left, min(left + wide, columns))
-                _affine_tile(read, in_shape, matrix, window, band[:, top - row :], good[top - row :])
-        yield row, band, good
+                _affine_tile(read, in_shape, matrix, window, strip[:, top - row :], good[top - row :])
+        yield row, strip, good
 
 
-def _affine_tile(
-    read: ReadRows,
-    in_shape: tuple[int, ...],
-    matrix: Matrix,
-    window: tuple[int, int, int, int],
-    band: Floats,
-    good: Bytes,
-) -> None:
-    """One tile (top, bottom, left, right) of output pixels, written to rows from 0 of a band and its validity."""
+def _affine_tile(read: ReadRows, in_shape: Shape, matrix: Matrix, window: Window, strip: Floats, good: Bytes) -> None:
+    """One tile (top, bottom, left, right) of output pixels, written to rows from 0 of a strip and its validity."""
     _, height, width = in_shape
     top, bottom, left, right = window
     (first, last), (start, end) = _reach(matrix, window, (height, width))
@@ -332,12 +325,10 @@ def _affine_tile(
     for column in range(left, right, step):
         part = (top, bottom, column, min(column + step, right))
         where = (slice(0, bottom - top), slice(column, part[3]))
-        band[:, *where], good[where] = _sampled(rows, mask, (first, height), matrix, part, samples)
+        strip[:, *where], good[where] = _sampled(rows, mask, (first, height), matrix, part, samples)
 
 
-def _reach(
-    matrix: Matrix, window: tuple[int, int, int, int], shape: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
+def _reach(matrix: Matrix, window: Window, shape: Shape) -> tuple[Shape, Shape]:
     """Rows and columns, first and last, of a sensor of a shape that output pixels (top, bottom, left, right) need."""
     top, bottom, left, right = window
     corners = np.array([(x, y, 1.0) for x in (left, right) for y in (top, bottom)]) @ np.array(matrix).T
@@ -346,7 +337,7 @@ def _reach(
     return rows, columns
 
 
-def _samples(matrix: Matrix) -> tuple[int, int]:
+def _samples(matrix: Matrix) -> Shape:
     """Points an output pixel, down and across: one where that axis enlarges, else two to three a sensor pixel.
 
     So many that the sum of a single bright pixel wavers least, by 2 % an axis at most.
@@ -370,12 +361,7 @@ def wavering(step: float) -> float:
 
 
 def _sampled(
-    rows: NDArray[Any],
-    mask: NDArray[np.bool_] | None,
-    extent: tuple[int, int],
-    matrix: Matrix,
-    window: tuple[int, int, int, int],
-    samples: tuple[int, int],
+    rows: NDArray[Any], mask: Mask | None, extent: Shape, matrix: Matrix, window: Window, samples: Shape
 ) -> tuple[Floats, Bytes]:
     """Values and validity of output pixels, by linear interpolation at points within each.
 
@@ -423,7 +409,7 @@ def _sampled(
     return values, good.astype(np.uint8) * np.uint8(255)
 
 
-def _block_mean(values: Floats, size: tuple[int, int]) -> Floats:
+def _block_mean(values: Floats, size: Shape) -> Floats:
     """Means of blocks of so many rows and columns."""
     for axis, count in enumerate(size):
         if count > 1:
@@ -435,6 +421,6 @@ def _block_mean(values: Floats, size: tuple[int, int]) -> Floats:
     return values
 
 
-def _within(position: NDArray[Any], length: int) -> NDArray[np.bool_]:
+def _within(position: NDArray[Any], length: int) -> Mask:
     """Whether positions lie on an axis of so many pixels or within `MARGIN` of it."""
     return np.asarray((position >= -MARGIN) & (position <= length + MARGIN))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.dataset.archive import check_member
 from rasterloom.dataset.source_files import Folders, SourceFile
 from rasterloom.errors import InputError, MissingInputError, concerning
 from rasterloom.raster.files import Raster, open_raster
@@ -44,7 +45,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Moments:
-        """The moments of an array of finite numbers, of any shape; computed in float64."""
+        """The moments of finite numbers, an array of any shape (N, ...), computed in float64."""
         if not values.size:
             return cls()
         numbers = values.astype(np.float64).ravel()
@@ -70,10 +71,7 @@ class Moments:
 
 def merge_moments(parts: Iterable[Moments]) -> Moments:
     """The moments of all parts together."""
-    total = Moments()
-    for part in parts:
-        total = total + part
-    return total
+    return sum(parts, Moments())
 
 
 @dataclass(frozen=True)
@@ -92,57 +90,35 @@ class BandFacts:
         Pixels with data at `high`, if that is 2^k - 1 and so may be the end of the sensor's range; else 0.
     """
 
-    low: float | None
-    high: float | None
-    missing: int
-    not_finite: int
-    full: int
+    low: float | None = None
+    high: float | None = None
+    missing: int = 0
+    not_finite: int = 0
+    full: int = 0
 
-
-class BandTally:
-    """The facts of a band in the making; with a `step` also some of its values, for a person to read.
-
-    Attributes
-    ----------
-    low, high, missing, not_finite, full
-        As in `BandFacts`.
-    count : int
-        Pixels with data.
-    zeros : int
-        Those of them that are 0, if a `step` is given.
-    sample : list of (n,) float32 arrays
-        About each `step`-th value with data; empty without a `step`.
-    """
-
-    def __init__(self, step: int | None = None) -> None:
-        self.low: float | None = None
-        self.high: float | None = None
-        self.missing = self.not_finite = self.full = self.count = self.zeros = 0
-        self.sample: list[NDArray[np.float32]] = []
-        self._step = step
-
-    def add(self, plane: NDArray[Any], good: NDArray[Any]) -> None:
-        """Add rows of the band, and those of its values that are data."""
-        self.count += good.size
-        self.missing += plane.size - good.size
-        if plane.dtype.kind == "f" and good.size < plane.size:
-            self.not_finite += int(plane.size - np.isfinite(plane).sum())
+    @classmethod
+    def of(cls, plane: NDArray[Any], good: NDArray[Any]) -> BandFacts:
+        """The facts of (rows, W) numbers of a band, and of the (N,) among them that are data."""
+        missing = plane.size - good.size
+        not_finite = int(np.count_nonzero(~np.isfinite(plane))) if missing and plane.dtype.kind == "f" else 0
         if not good.size:
-            return
+            return cls(missing=missing, not_finite=not_finite)
         low, high = good.min().item(), good.max().item()
-        self.low = low if self.low is None else min(low, self.low)
-        if self.high is None or high > self.high:
-            self.high, self.full = high, 0
-        if high == self.high and _ends_range(high):
-            self.full += int(np.count_nonzero(good == good.dtype.type(high)))
-        if self._step is not None:
-            self.zeros += good.size - int(np.count_nonzero(good))
-            # an odd way through the rows: a step that divides their width would keep to some columns
-            self.sample.append(good.ravel()[self._step // 2 :: self._step | 1].astype(np.float32))
+        full = int(np.count_nonzero(good == good.dtype.type(high))) if _ends_range(high) else 0
+        return cls(low, high, missing, not_finite, full)
 
-    def done(self) -> BandFacts:
-        """The facts of all rows."""
-        return BandFacts(self.low, self.high, self.missing, self.not_finite, self.full)
+    def __add__(self, other: BandFacts) -> BandFacts:
+        """The facts of both parts of a band."""
+        lows = [part.low for part in (self, other) if part.low is not None]
+        highs = [part.high for part in (self, other) if part.high is not None]
+        high = max(highs, default=None)
+        return BandFacts(
+            min(lows, default=None),
+            high,
+            self.missing + other.missing,
+            self.not_finite + other.not_finite,
+            sum(part.full for part in (self, other) if part.high == high),
+        )
 
 
 def _ends_range(value: float) -> bool:
@@ -220,9 +196,9 @@ def check_unchanged(file: Mapping[str, Any], label: str) -> SourceFile:
     try:
         with concerning(label):
             now = SourceFile.of(Path(file["path"]), None, Folders())
-    except FileNotFoundError as error:
-        if isinstance(error, MissingInputError):
-            raise
+    except MissingInputError:
+        raise
+    except FileNotFoundError:
         raise MissingInputError(f"{label}: {file['path']} is not there: check the data set's folder or table") from None
     planned = (file.get("size", now.size), file.get("mtime_ns", now.mtime_ns), file.get("crc", now.crc))
     beside = [list(entry) for entry in now.sidecars]
@@ -246,8 +222,11 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
         with contextlib.suppress(PermissionError, FileNotFoundError):
             os.utime(remembered)  # `gc` forgets what nobody has asked for in a month
         return known
-    with concerning(label), open_raster(path) as raster:
-        found = scan_raster(raster, picked_bands(raster, bands), nodata)
+    with concerning(label):
+        if now.crc is not None:
+            check_member(Path(path))
+        with open_raster(path) as raster:
+            found = scan_raster(raster, picked_bands(raster, bands), nodata)
     check_unchanged({"size": now.size, "mtime_ns": now.mtime_ns, "crc": now.crc, **file}, label)
     if remembered is not None and stable:
         write_json(remembered, asdict(found))
@@ -279,7 +258,7 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
     values = ArrayDigest("data", info.dtype, (len(picks), info.height, info.width))
     masks: ArrayDigest | None = None
     moments = [Moments() for _ in picks]
-    facts = [BandTally() for _ in picks]
+    facts = [BandFacts() for _ in picks]
     for start in range(0, info.height, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, info.height)
         block = raster.read(start, stop, picks)
@@ -289,12 +268,11 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
             masks = masks or ArrayDigest("mask", np.uint8, (info.height, info.width))
             masks.update(own.astype(np.uint8))
         missing = missing_pixels(block, number)
-        chosen = _valid(own, missing)
+        excluded = missing if own is None else ~own if missing is None else missing | ~own
         for band, plane in enumerate(block):
-            good = plane if chosen is None else plane[chosen]
+            good = plane if excluded is None else plane[~excluded]
             moments[band] = moments[band] + Moments.of(good)
-            facts[band].add(plane, good)
-    found = tuple(band.done() for band in facts)
+            facts[band] = facts[band] + BandFacts.of(plane, good)
     content = {
         "scan": SCAN_VERSION,
         "data": values.hexdigest(),
@@ -303,12 +281,5 @@ def scan_raster(raster: Raster, bands: Sequence[int] | None = None, nodata: floa
         "crs": info.crs,
         "nodata": number if info.band_nodata else info.nodata,
     }
-    fits = np.dtype(info.dtype).kind in "iu" and all((f.low or 0) >= 0 and (f.high or 0) <= 65535 for f in found)
-    return Scan(digest(content), "uint16" if fits else "float32", tuple(moments), found)
-
-
-def _valid(own: NDArray[np.bool_] | None, missing: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Pixels with data by a file's mask and by its values; None: all."""
-    if own is None or missing is None:
-        return own if missing is None else ~missing
-    return own & ~missing
+    fits = np.dtype(info.dtype).kind in "iu" and all((f.low or 0) >= 0 and (f.high or 0) <= 65535 for f in facts)
+    return Scan(digest(content), "uint16" if fits else "float32", tuple(moments), tuple(facts))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -99,13 +98,7 @@ class SensorReader:
     def __enter__(self) -> SensorReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the files."""
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     @property
@@ -153,32 +146,28 @@ def picked_bands(raster: Raster, bands: Sequence[int | str] | None) -> list[int]
     InputError
         If there is no such band, or several have that name.
     """
-    if bands is None:
-        return raster.info.data_bands
-    return [_band_named(raster, band) if isinstance(band, str) else _band_numbered(raster, band) for band in bands]
+    return raster.info.data_bands if bands is None else [_picked(raster, band) for band in bands]
 
 
-def _band_numbered(raster: Raster, band: int) -> int:
-    if not 1 <= band <= raster.info.bands:
+def _picked(raster: Raster, band: int | str) -> int:
+    names = [(known or "").strip() for known in raster.info.names]
+    if isinstance(band, int):
+        if 1 <= band <= raster.info.bands:
+            return band - 1
         raise InputError(
             f"{raster.path} has no band {band}: it has {raster.info.bands}, counted from 1; mend the table"
         )
-    return band - 1
-
-
-def _band_named(raster: Raster, name: str) -> int:
-    names = [(known or "").strip() for known in raster.info.names]
-    found = [band for band, known in enumerate(names) if known.lower() == name.lower()]
+    found = [number for number, known in enumerate(names) if known.lower() == band.lower()]
     if len(found) == 1:
         return found[0]
     if found:
-        numbers = ", ".join(str(band + 1) for band in found)
-        raise InputError(f"{raster.path} calls several bands {name!r} ({numbers}): choose one by its number")
+        numbers = ", ".join(str(number + 1) for number in found)
+        raise InputError(f"{raster.path} calls several bands {band!r} ({numbers}): choose one by its number")
     if not any(names):
         raise InputError(
-            f"{raster.path} has no band {name!r}: it names none of its {raster.info.bands} bands; choose by number"
+            f"{raster.path} has no band {band!r}: it names none of its {raster.info.bands} bands; choose by number"
         )
-    raise InputError(f"{raster.path} has no band {name!r}; {hint(name, filter(None, names))}")
+    raise InputError(f"{raster.path} has no band {band!r}; {hint(band, filter(None, names))}")
 
 
 def nodata_of(info: RasterInfo, bands: Sequence[int], given: float | None) -> Nodata:
@@ -191,28 +180,23 @@ def nodata_of(info: RasterInfo, bands: Sequence[int], given: float | None) -> No
 
 def _check_same_grid(label: str, one: Raster, other: Raster) -> None:
     a, b = one.info, other.info
+    shared = "share their grid"
     if (a.width, a.height) != (b.width, b.height):
-        raise InputError(
-            f"{label}: {one.path} measures {a.width} x {a.height}, {other.path} {b.width} x {b.height}: "
-            "files of one sensor must agree in size; make them sensors of their own"
-        )
-    if a.transform is not None and b.transform is not None and not np.allclose(a.transform, b.transform, rtol=1e-9):
-        raise InputError(
-            f"{label}: {one.path} and {other.path} have different geotransforms: "
-            "files of one sensor must share their grid; make them sensors of their own"
-        )
-    if a.crs != b.crs and a.crs is not None and b.crs is not None and not same_crs(a.crs, b.crs):
-        raise InputError(
-            f"{label}: {one.path} and {other.path} name different coordinate systems: "
-            "files of one sensor must share their grid; make them sensors of their own"
-        )
+        differ, shared = f"measures {a.width} x {a.height}, {other.path} {b.width} x {b.height}", "agree in size"
+    elif a.transform is not None and b.transform is not None and not np.allclose(a.transform, b.transform, rtol=1e-9):
+        differ = f"and {other.path} have different geotransforms"
+    elif a.crs is not None and b.crs is not None and not same_crs(a.crs, b.crs):
+        differ = f"and {other.path} name different coordinate systems"
+    else:
+        return
+    raise InputError(f"{label}: {one.path} {differ}: files of one sensor must {shared}; make them sensors of their own")
 
 
 def same_crs(one: str | None, other: str | None) -> bool:
     """Whether two texts in WKT name the same coordinate system."""
     from rasterio.crs import CRS
 
-    return bool(CRS.from_wkt(one) == CRS.from_wkt(other))
+    return one == other or bool(CRS.from_wkt(one) == CRS.from_wkt(other))
 
 
 def missing_pixels(block: NDArray[Any], nodata: Nodata) -> NDArray[np.bool_] | None:
@@ -231,15 +215,18 @@ def missing_pixels(block: NDArray[Any], nodata: Nodata) -> NDArray[np.bool_] | N
         has its own: a single band at 0 is a dark pixel.
     """
     missing = ~np.isfinite(block).all(axis=0) if block.dtype.kind == "f" else None
-    numbers = list(nodata) if isinstance(nodata, Sequence) else [nodata] * len(block)
-    if any(number != numbers[0] for number in numbers):
-        empty: NDArray[np.bool_] | None = _missing_by_band(block, numbers)
-    elif (number := _as_stored(numbers[0], block.dtype)) is None:
+    given = list(nodata) if isinstance(nodata, Sequence) else [nodata] * len(block)
+    numbers = [_as_stored(number, block.dtype) for number in given]
+    if all(number is None for number in numbers):
         return missing
-    else:
-        equal = block == number
-        empty = np.asarray(equal.all(axis=0) if number == 0 else equal.any(axis=0))
-    return empty if missing is None else empty | missing
+    some = np.zeros(block.shape[1:], np.bool_) if missing is None else missing
+    every = np.ones(block.shape[1:], np.bool_)
+    for plane, number in zip(block, numbers, strict=True):
+        equal = np.zeros(plane.shape, np.bool_) if number is None else plane == number
+        every &= equal
+        if number != 0:
+            some |= equal
+    return some | every
 
 
 def _as_stored(nodata: float | None, dtype: np.dtype[Any]) -> Any:
@@ -249,14 +236,3 @@ def _as_stored(nodata: float | None, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "f":
         return dtype.type(nodata) if abs(nodata) <= float(np.finfo(dtype).max) else None
     return int(nodata) if nodata == int(nodata) else None
-
-
-def _missing_by_band(block: NDArray[Any], numbers: Sequence[float | None]) -> NDArray[np.bool_]:
-    empty, every = np.zeros(block.shape[1:], np.bool_), np.ones(block.shape[1:], np.bool_)
-    for plane, nodata in zip(block, numbers, strict=True):
-        number = _as_stored(nodata, block.dtype)
-        hit = np.zeros(plane.shape, np.bool_) if number is None else np.asarray(plane == number)
-        every &= hit
-        if number != 0:
-            empty |= hit
-    return empty | every

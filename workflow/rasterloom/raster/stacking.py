@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.raster.grid import Grid, Matrix, compose
-from rasterloom.raster.resample import BAND_ROWS, resample_bands
+from rasterloom.raster.resample import STRIP_ROWS, resample_strips
 from rasterloom.raster.sensor import SensorReader
 from rasterloom.store.digest import ArrayDigest, digest
 
@@ -42,14 +42,14 @@ class StackSensor:
     matrix: Matrix = field(default_factory=list)
 
     def on_grid(self, grid: Grid) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
-        """Numbers (bands, rows, W) in the sensor's own dtype and validity (rows, W), in bands of 256 rows."""
+        """Numbers (bands, rows, W) in the sensor's own dtype and validity (rows, W), in strips of 256 rows."""
         if self.reader is None:
-            for row in range(0, grid.height, BAND_ROWS):
-                shape = (min(BAND_ROWS, grid.height - row), grid.width)
+            for row in range(0, grid.height, STRIP_ROWS):
+                shape = (min(STRIP_ROWS, grid.height - row), grid.width)
                 yield np.zeros((self.bands, *shape), self.dtype), np.zeros(shape, np.uint8)
             return
         matrix, shape = compose(self.matrix, grid.matrix), (grid.height, grid.width)
-        for _, values, good in resample_bands(self.reader.read, self.reader.shape, matrix, shape):
+        for _, values, good in resample_strips(self.reader.read, self.reader.shape, matrix, shape):
             yield as_numbers(values, self.dtype), good
 
 
@@ -111,7 +111,7 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid) -> dict[
 
 
 def as_numbers(values: NDArray[np.float32], dtype: type[np.generic]) -> NDArray[Any]:
-    """Resampled values as a stack holds them: float32, or rounded and clipped to uint16."""
+    """Resampled values, (C, rows, W) float32, as a stack holds them: float32, or rounded and clipped to uint16."""
     if dtype is np.float32:
         return values
     return np.clip(np.rint(values), 0, 65535).astype(dtype)

@@ -28,37 +28,28 @@ _IN_USE = re.compile(r"[:;,] the [^:;]* is used$")
 Registration = Mapping[str, Any]
 
 
-def settle(registrations: Mapping[str, Registration], acquisition: str = "") -> dict[str, Registration]:
-    """Settle the registrations of the scenes of an acquisition.
+def settled(own: Registration, others: Sequence[Registration], acquisition: str) -> Registration:
+    """Settle the registration of one scene.
 
     Parameters
     ----------
-    registrations : mapping of scene to registration
-        As the stage `register` writes them.
+    own : registration
+        As the stage `register` writes it.
+    others : sequence of registrations
+        Of the other scenes of its acquisition.
     acquisition : str
         Its name, for what is said.
 
     Returns
     -------
-    dict of scene to registration
+    registration
         The same object where nothing changes. Where every estimate of a sensor was refused: a copy with ``matrix``,
         ``shift`` and ``method: group`` by the median of the other scenes, or with a ``fallback`` that says why these
         do not help. ``accepted`` and ``confidence`` stay those of the scene's own estimate.
     """
-    return {
-        scene: settled(own, [other for name, other in registrations.items() if name != scene], acquisition)
-        for scene, own in registrations.items()
-    }
-
-
-def settled(own: Registration, others: Sequence[Registration], acquisition: str) -> Registration:
-    """The registration of one scene, given those of the others of its acquisition; see `settle`."""
-    lacking = unplaced(own)
-    if not lacking or not others:
-        return own
-    group = f"of {acquisition}" if acquisition else "of the acquisition"
-    changed = {name: _by_group(name, own, others, group) for name in lacking}
-    return {**own, "sensors": {**own["sensors"], **changed}}
+    lacking = unplaced(own) if others else []
+    changed = {name: _by_group(name, own, others, f"of {acquisition}") for name in lacking}
+    return {**own, "sensors": {**own["sensors"], **changed}} if changed else own
 
 
 def unplaced(registration: Registration) -> list[str]:

@@ -12,7 +12,6 @@ Fourier transforms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,14 @@ from numpy.typing import NDArray
 
 from rasterloom.registration.comparison import Floats, Mask, View
 from rasterloom.registration.edges import (
+    Peak,
     correlations,
     eroded,
     lags,
     local_mean,
     normalised,
-    rivals,
-    sharp_top,
+    peak_of,
     spectra,
-    top,
 )
 
 DETAIL = 3.0
@@ -48,25 +46,6 @@ ALONE = 1.1
 
 RIDGE = 1e-3
 """Added to the diagonal of the Gram matrix, as a share of its mean: bands may be copies of one another."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The shift at which one image explains another best.
-
-    Attributes
-    ----------
-    shift : (dx, dy)
-        In pixels; the ground seen at x of the regressors is seen at x + dx of the targets.
-    share : float
-        Share of the targets' variance that is explained there, 0..1.
-    second : float
-        The largest share outside the peak's surroundings, over the shifts of `lags`.
-    """
-
-    shift: tuple[float, float]
-    share: float
-    second: float
 
 
 def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
@@ -99,7 +78,7 @@ def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
 
 
 def spread(numbers: Floats) -> Floats:
-    """`SAMPLES` of some numbers at least, or all, evenly spread over rows and columns."""
+    """`SAMPLES` of some numbers, (N,) or (H, W), at least, or all; evenly spread over rows and columns."""
     step = max(1, int((numbers.size / SAMPLES) ** (1 / numbers.ndim)))
     return numbers[(slice(None, None, step),) * numbers.ndim]
 
@@ -120,7 +99,7 @@ def principal(signals: Floats) -> Floats:
 
 
 def components(signals: Floats) -> float:
-    """The effective number of different signals: 1 for copies of one, B for B that have nothing in common.
+    """The effective number of different signals, (B, H, W): 1 for copies of one, B for B that have nothing in common.
 
     The squared trace of the Gram matrix over the trace of its square; 0 if all are flat.
     """
@@ -130,7 +109,7 @@ def components(signals: Floats) -> float:
     return float(np.trace(gram)) ** 2 / square if square else 0.0
 
 
-def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> tuple[Fit, Fit]:
+def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> tuple[Peak, Peak]:
     """The shift at which the signals of one image explain those of another best, and the reverse.
 
     Parameters
@@ -145,9 +124,9 @@ def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> t
 
     Returns
     -------
-    there : Fit
+    there : Peak
         `ones` explain `others`.
-    back : Fit
+    back : Peak
         `others` explain `ones`; its shift is about the negative of the first. To a twentieth of a pixel; share 0 if
         either side is flat.
 
@@ -158,13 +137,13 @@ def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> t
     """
     one, other = spectra(ones, max_shift), spectra(others, max_shift)
     if not one.energy.any() or not other.energy.any():
-        return Fit((0.0, 0.0), 0.0, 0.0), Fit((0.0, 0.0), 0.0, 0.0)
+        return Peak((0.0, 0.0), 0.0, 0.0), Peak((0.0, 0.0), 0.0, 0.0)
     far = lags(one.reach)
     pairs = np.stack([correlations(one, i, other, far) for i in range(len(ones))])  # (B, T, lags, lags)
     first, second = inverse_gram(ones), inverse_gram(others)
     there = sum(explained(pairs[:, j], first) for j in range(len(others))) / other.energy.sum()
     back = sum(explained(pairs[i], second) for i in range(len(ones))) / one.energy.sum()
-    return fit_of(there, one.reach, width), fit_of(back[::-1, ::-1], one.reach, width)
+    return peak_of(there, one.reach, width), peak_of(back[::-1, ::-1], one.reach, width)
 
 
 def inverse_gram(signals: Floats) -> NDArray[np.float64]:
@@ -177,12 +156,3 @@ def inverse_gram(signals: Floats) -> NDArray[np.float64]:
 def explained(pairs: Floats, inverse: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of squares of a signal that regressors explain at each shift, by its correlations with them, (B, L, L)."""
     return np.asarray((np.tensordot(inverse, pairs, 1) * pairs).sum(axis=0))
-
-
-def fit_of(surface: NDArray[np.float64], reach: int, width: float) -> Fit:
-    """The best shift of a surface of shares at the shifts of `lags`."""
-    column, row = top(surface, reach)
-    far = lags(reach)
-    second = surface[rivals(far, row, column, width)]
-    share = float(surface[row + len(far) // 2, column + len(far) // 2])
-    return Fit(sharp_top(surface, (column, row)), share, float(second.max()) if second.size else 0.0)

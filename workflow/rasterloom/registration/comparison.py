@@ -50,7 +50,7 @@ class ArraySource:
         return channels, height, width
 
     def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        """Rows start..stop; see `Source`."""
+        """Rows start..stop of every band, (C, n, w), and their validity, (n, w) or None; see `Source`."""
         return self.bands[:, start:stop], None if self.valid is None else self.valid[start:stop]
 
 
@@ -117,9 +117,9 @@ def view(source: Source, matrix: Matrix, grid: Comparison, bands: Sequence[int] 
 
     Notes
     -----
-    Memory: 4 bytes a pixel of the grid and band; the sensor is read in bands of rows.
+    Memory: 4 bytes a pixel of the grid and band; the sensor is read in strips of rows.
     """
-    from rasterloom.raster.resample import resample_bands
+    from rasterloom.raster.resample import resample_strips
 
     chosen = list(range(source.shape[0])) if bands is None else list(bands)
 
@@ -130,7 +130,7 @@ def view(source: Source, matrix: Matrix, grid: Comparison, bands: Sequence[int] 
     values = np.empty((len(chosen), *grid.shape), np.float32)
     usable = np.empty(grid.shape, np.bool_)
     shape = (len(chosen), *source.shape[1:])
-    for row, part, good in resample_bands(read, shape, compose(matrix, grid.matrix), grid.shape):
+    for row, part, good in resample_strips(read, shape, compose(matrix, grid.matrix), grid.shape):
         values[:, row : row + part.shape[1]] = part
         usable[row : row + part.shape[1]] = good > 0
     return View(values, usable)

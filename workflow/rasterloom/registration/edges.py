@@ -31,16 +31,16 @@ PATCH = 6
 
 @dataclass(frozen=True)
 class Peak:
-    """The best shift of a cross-correlation.
+    """The best shift between two images, by a surface of likeness over shifts.
 
     Attributes
     ----------
     shift : (dx, dy)
         In pixels; the ground seen at x of the first image is seen at x + dx of the second.
     height : float
-        Correlation of the signals there, -1..1.
+        Likeness there: a correlation, -1..1, or a share of variance that is explained, 0..1.
     second : float
-        The highest correlation outside the peak's surroundings, over the shifts of `lags`.
+        The highest likeness outside the peak's surroundings, over the shifts of `lags`.
     """
 
     shift: tuple[float, float]
@@ -77,7 +77,7 @@ def gradient_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
 
 
 def local_mean(signal: Floats, usable: Mask, deviation: float) -> Floats:
-    """The Gaussian mean of a signal, 0 where it is not usable, over usable pixels around each."""
+    """The Gaussian mean of an (H, W) float32 signal, 0 where it is not usable, over the usable pixels around each."""
     total = wide_blur(signal, deviation)
     if usable.all():
         return total
@@ -86,7 +86,10 @@ def local_mean(signal: Floats, usable: Mask, deviation: float) -> Floats:
 
 
 def wide_blur(image: Floats, deviation: float) -> Floats:
-    """A Gaussian blur; of 3 pixels or more on an image averaged to half its size, which is three times as fast."""
+    """A Gaussian blur of an (H, W) float32 image.
+
+    One of 3 pixels or more works on an image averaged to half its size, which is three times as fast.
+    """
     import cv2
 
     rows, columns = image.shape
@@ -97,7 +100,10 @@ def wide_blur(image: Floats, deviation: float) -> Floats:
 
 
 def eroded(valid: Mask, blur: float) -> Mask:
-    """Valid pixels that a blur and a gradient do not mix with others; the border of the image is not one of them."""
+    """Valid pixels, (H, W) bool, that a blur and a gradient do not mix with others.
+
+    The border of the image is not one of the others.
+    """
     import cv2
 
     if bool(valid.all()):
@@ -108,7 +114,13 @@ def eroded(valid: Mask, blur: float) -> Mask:
 
 
 def normalised(signal: NDArray[Any], usable: Mask) -> Floats:
-    """A signal with mean 0 and standard deviation 1 over usable pixels and 0 elsewhere; all 0 if it is flat."""
+    """A signal, (H, W), with mean 0 and standard deviation 1 over usable pixels and 0 elsewhere.
+
+    Returns
+    -------
+    (H, W) float32 array
+        All 0 if the signal is flat.
+    """
     import cv2
 
     if not usable.any():
@@ -122,15 +134,14 @@ def normalised(signal: NDArray[Any], usable: Mask) -> Floats:
 
 
 def gradient_signals(shown: View, blur: float) -> list[Floats]:
-    """The gradient signal of every band and, with more than one, of all together."""
+    """The gradient signal, (H, W) float32, of every band and, with more than one, of all together."""
     single = [gradient_signal(band, shown.valid, blur) for band in shown.bands]
-    if len(single) == 1:
-        return single
-    return [*single, normalised(np.sum(single, axis=0), eroded(shown.valid, blur))]
+    together = [normalised(np.sum(single, axis=0), eroded(shown.valid, blur))] if len(single) > 1 else []
+    return [*single, *together]
 
 
 def combined_signal(shown: View, blur: float) -> Floats:
-    """The gradient signal of all bands together; of one band, its own."""
+    """The gradient signal, (H, W) float32, of all bands together; of one band, its own."""
     total = np.zeros(shown.valid.shape, np.float32)
     for band in shown.bands:
         total += gradient_signal(band, shown.valid, blur)
@@ -159,7 +170,14 @@ class Spectra:
 
 
 def spectra(group: Sequence[Floats] | Floats, max_shift: float) -> Spectra:
-    """Transforms of signals of one size, padded so that nothing wraps around."""
+    """Transforms of signals of one size, padded so that nothing wraps around.
+
+    Parameters
+    ----------
+    group : (n, H, W) float32 array, or a sequence of (H, W) arrays
+    max_shift : float
+        Largest shift that is looked for, pixels.
+    """
     from scipy import fft
 
     reach = max(1, int(np.ceil(max_shift)))
@@ -189,7 +207,10 @@ def padded(shape: tuple[int, ...], reach: int) -> tuple[int, int]:
 
 
 def lags(reach: int) -> NDArray[np.int64]:
-    """Whole shifts at which a peak is compared with its rivals: twice as far as it may lie, and well beyond itself."""
+    """Whole shifts, (L,) int64, at which a peak is compared with its rivals.
+
+    Twice as far as the peak may lie, and well beyond itself.
+    """
     span = max(2 * reach, reach + BEYOND)
     return np.arange(-span, span + 1)
 
@@ -216,12 +237,18 @@ def correlation_peak(one: Spectra, other: Spectra, pair: tuple[int, int], width:
     norm = float(np.sqrt(one.energy[pair[0]] * other.energy[pair[1]]))
     if norm == 0:
         return Peak((0.0, 0.0), 0.0, 0.0)
-    far, used = lags(reach), replace(other, items=other.items[pair[1] : pair[1] + 1])
-    window = correlations(one, pair[0], used, far)[0] / norm
-    column, row = top(window, reach)
-    others = window[rivals(far, row, column, width)]
-    shift = sharp_top(window, (column, row)) if exact else (float(column), float(row))
-    height = float(window[row + len(far) // 2, column + len(far) // 2])
+    used = replace(other, items=other.items[pair[1] : pair[1] + 1])
+    window = correlations(one, pair[0], used, lags(reach))[0] / norm
+    return peak_of(window, reach, width, exact)
+
+
+def peak_of(surface: NDArray[Any], reach: int, width: float, exact: bool = True) -> Peak:
+    """The best shift of a surface, (L, L), of likeness at the shifts of `lags`; see `correlation_peak`."""
+    far = lags(reach)
+    column, row = top(surface, reach)
+    others = surface[rivals(far, row, column, width)]
+    shift = sharp_top(surface, (column, row)) if exact else (float(column), float(row))
+    height = float(surface[row + len(far) // 2, column + len(far) // 2])
     return Peak(shift, height, float(others.max()) if others.size else 0.0)
 
 
@@ -247,7 +274,19 @@ def sharp_top(surface: NDArray[Any], near: tuple[int, int]) -> tuple[float, floa
 
 
 def best_pair(ones: Sequence[Floats], others: Sequence[Floats], max_shift: float) -> tuple[int, int]:
-    """Which signals of two images correlate highest within a range of shifts."""
+    """Which signals of two images correlate highest within a range of shifts.
+
+    Parameters
+    ----------
+    ones, others : sequences of (H, W) float32 arrays
+    max_shift : float
+        Pixels, on either axis.
+
+    Returns
+    -------
+    i, j : int
+        Their indices.
+    """
     if len(ones) == len(others) == 1:
         return 0, 0
     one, other = spectra(ones, max_shift), spectra(others, max_shift)

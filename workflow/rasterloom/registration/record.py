@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import StoreError
 from rasterloom.raster.grid import Grid, scale_grid
+from rasterloom.store.files import read_json
 from rasterloom.store.job import Job
-from rasterloom.store.store import Item
 
 
 def scene_grid(job: Job, scene: str, scale: dict[str, Any]) -> Grid:
     """The grid of a scale on a registered scene."""
-    registration = job.store.open_path(job.items("registration", [scene])[scene])
-    reference = json.loads(registration.read_text(encoding="utf-8"))["reference"]
+    reference = references(job, [scene])[scene]
     return scale_grid(scale, reference["width"], reference["height"], reference.get("gsd"))
+
+
+def references(job: Job, scenes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the registration of each scene says of its reference image: ``width``, ``height``, ``crs`` and so on."""
+    items = job.items("registration", list(scenes))
+    return {scene: read_registration(job.store.open_path(item))["reference"] for scene, item in items.items()}
 
 
 def read_registration(path: Path) -> dict[str, Any]:
     """The registration of a scene; StoreError if the file is not one."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = read_json(path)
+    except ValueError as error:
         raise StoreError(f"{path} is not a registration ({error}): run `rasterloom verify --mend`") from None
     if not isinstance(value, dict) or not {"reference", "sensors"} <= value.keys():
         raise StoreError(f"{path} is not a registration: run `rasterloom verify --mend`")
-    return value
-
-
-def reference_size(job: Job, item: Item) -> tuple[int, int]:
-    """Width and height of the reference image, from a registration item."""
-    reference = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["reference"]
-    return int(reference["width"]), int(reference["height"])
-
-
-def read_reference(registration: Path) -> dict[str, Any]:
-    """What decides polygons in a registration: the reference's size, transform and CRS."""
-    reference = json.loads(registration.read_text(encoding="utf-8"))["reference"]
-    return {key: reference.get(key) for key in ("width", "height", "transform", "crs")}
+    found: dict[str, Any] = value
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from rasterloom.raster.georeference import ground_distance, nominal_matrix
 from rasterloom.raster.grid import IDENTITY, Matrix
 from rasterloom.raster.scan import Scan
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.registration.search import Attempt, Placed, locate, pixel_ratio
+from rasterloom.registration.search import Placed, locate, pixel_ratio
 
 
 def ordered(spec: Mapping[str, Any]) -> list[str]:
@@ -68,22 +69,17 @@ def register_scene(
     Memory: see `rasterloom.registration.search.locate`; it does not grow with the scene.
     """
     readers: dict[str, SensorReader] = {}
-    names = ordered(spec)
-    try:
-        for name in names:
-            options = spec["sensors"][name]
-            label = f"scene {spec['scene']}, sensor {name}"
-            readers[name] = SensorReader(files[name], options["bands"], options["nodata"], label)
+    with ExitStack() as opened:
+        for name in ordered(spec):
+            options, label = spec["sensors"][name], f"scene {spec['scene']}, sensor {name}"
+            reader = SensorReader(files[name], options["bands"], options["nodata"], label)
+            readers[name] = opened.enter_context(reader)
             if options["bands"] is None:
-                readers[name].refuse_unclear_alpha()
+                reader.refuse_unclear_alpha()
         placed = _place_all(spec, readers)
-    finally:
-        for reader in readers.values():
-            reader.close()
-    infos = {name: reader.info for name, reader in readers.items()}
     return {
-        "reference": _reference(spec, infos[names[0]], extent),
-        "sensors": {name: _entry(infos[name], scans[name], placed[name]) for name in names},
+        "reference": _reference(spec, readers[spec["reference"]].info, extent),
+        "sensors": {name: _entry(reader.info, scans[name], placed[name]) for name, reader in readers.items()},
     }
 
 
@@ -100,7 +96,10 @@ def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, f
 
 
 def _entry(info: RasterInfo, scan: Scan, found: Registered) -> dict[str, Any]:
-    placed = found.placed
+    placed = asdict(found.placed)
+    for record in (placed, *placed["attempts"]):
+        record["shift"] = list(record["shift"])
+    attempts = [{key: value for key, value in attempt.items() if key != "matrix"} for attempt in placed["attempts"]]
     return {
         "width": info.width,
         "height": info.height,
@@ -108,26 +107,15 @@ def _entry(info: RasterInfo, scan: Scan, found: Registered) -> dict[str, Any]:
         "dtype": scan.dtype,
         "source": scan.digest,
         "nodata": info.nodata,
-        "matrix": placed.matrix,
         "nominal": found.nominal,
         "origin": found.origin,
         "pixel": round(pixel_ratio(found.nominal), 4),
         "motion": found.motion,
-        "shift": list(placed.shift),
-        "confidence": placed.confidence,
-        "accepted": placed.accepted,
-        "method": placed.method,
-        "against": placed.against,
-        "consistency": placed.consistency,
-        "fallback": placed.fallback,
-        "attempts": [_attempt(attempt) for attempt in placed.attempts],
+        **placed,
+        "attempts": attempts,
         "moments": [asdict(band) for band in scan.moments],
         "facts": [asdict(band) for band in scan.facts],
     }
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {**{key: value for key, value in asdict(attempt).items() if key != "matrix"}, "shift": list(attempt.shift)}
 
 
 @dataclass(frozen=True)
@@ -162,8 +150,7 @@ def _fallen_back(place: Placed, origin: str) -> Placed:
     """A place that was not found with confidence, named after what it rests on instead."""
     if place.accepted:
         return place
-    method, words = {
-        "georeference": ("georeference", "the georeference of the files is used"),
-        "size": ("identity", "the image is laid over the reference's as it is"),
-    }[origin]
-    return replace(place, method=method, fallback=f"{place.fallback}: {words}")
+    if origin == "georeference":
+        return replace(place, method=origin, fallback=f"{place.fallback}: the georeference of the files is used")
+    fallback = f"{place.fallback}: the image is laid over the reference's as it is"
+    return replace(place, method="identity", fallback=fallback)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -188,24 +189,22 @@ def given(method: Any, nominal: Matrix, size: tuple[int, int]) -> Placed:
 
 def chosen_of(nominal: Matrix, attempts: Sequence[Attempt]) -> Placed:
     """The place by the first attempt that is believed; the nominal one, with the reasons, if none is."""
-    for attempt in attempts:
-        if attempt.refused is None:
-            before = attempts[: attempts.index(attempt)]
-            reason = "; ".join(f"{other.method}: {other.refused}" for other in before)
-            return Placed(
-                attempt.matrix,
-                attempt.shift,
-                attempt.confidence,
-                attempt.method,
-                f"{reason}: {attempt.method} is used" if before else None,
-                True,
-                attempt.against,
-                attempt.consistency,
-                tuple(attempts),
-            )
-    reasons = "; ".join(f"{attempt.method}: {attempt.refused}" for attempt in attempts)
-    sure = max(attempt.confidence for attempt in attempts)
-    return Placed(nominal, (0.0, 0.0), sure, "nominal", reasons, False, attempts=tuple(attempts))
+    refused = list(takewhile(lambda attempt: attempt.refused, attempts))
+    reasons = "; ".join(f"{attempt.method}: {attempt.refused}" for attempt in refused)
+    if len(refused) == len(attempts):
+        sure = max(attempt.confidence for attempt in attempts)
+        return Placed(nominal, (0.0, 0.0), sure, "nominal", reasons, False, attempts=tuple(attempts))
+    found = attempts[len(refused)]
+    return Placed(
+        found.matrix,
+        found.shift,
+        found.confidence,
+        found.method,
+        f"{reasons}: {found.method} is used" if refused else None,
+        against=found.against,
+        consistency=found.consistency,
+        attempts=tuple(attempts),
+    )
 
 
 class _Search:
@@ -249,7 +248,7 @@ class _Search:
             self.seen[key] = _Shown(view(self.sources[other], self.placed[other].matrix, self.coarse))
         return self.seen[key]
 
-    def _judged(self, base: Matrix, edges: Sequence[Finding], bands: Finding) -> list[Attempt]:
+    def _judged(self, base: Matrix, edges: Sequence[Candidate], bands: Candidate) -> list[Attempt]:
         """What both methods found, with the confidence that their agreement gives."""
         unit = max(self.pixel, *self.coarse.pixel)
         one, other = (np.array(middle_shift(found.motion, self.size)) for found in (edges[-1], bands))
@@ -291,7 +290,7 @@ class _Search:
             heights.append(correlation_peak(fixed, spectra([turned], self.reach), (0, 0), WIDTH, exact=False).height)
         return compose(self.nominal, rotation(float(TURNS[int(np.argmax(heights))]), self.size))
 
-    def _edges(self, views: Mapping[str, _Shown], own: _Shown, base: Matrix) -> list[Finding]:
+    def _edges(self, views: Mapping[str, _Shown], own: _Shown, base: Matrix) -> list[Candidate]:
         """By correlating edges, refined by ECC both ways; by the correlation's peak if ECC fails."""
         one, other = self._pair(views, own)
         peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
@@ -301,9 +300,9 @@ class _Search:
         try:
             motion, apart = self._refined((one, other), base, start)
         except NotRefined as error:
-            failed = Finding("ecc", against, start, evidence, str(error))
-            return [failed, Finding("phase", against, start, evidence)]
-        return [Finding("ecc", against, motion, self._evidence(peak.height, peak.second, apart))]
+            failed = Candidate("ecc", against, start, evidence, str(error))
+            return [failed, Candidate("phase", against, start, evidence)]
+        return [Candidate("ecc", against, motion, self._evidence(peak.height, peak.second, apart))]
 
     def _evidence(self, height: float, second: float, apart: float | None) -> Evidence:
         """Evidence of one method alone; `apart`: reference pixels between forward and backward."""
@@ -355,7 +354,7 @@ class _Search:
         shown = view(self.sources[signal.name], matrix, grid, None if signal.index == bands else [signal.index])
         return replace(signal, values=combined_signal(shown, BLUR), valid=shown.valid)
 
-    def _bands(self, views: Mapping[str, _Shown], own: _Shown) -> Finding:
+    def _bands(self, views: Mapping[str, _Shown], own: _Shown) -> Candidate:
         """By fitting bands of the references to those of the sensor, and the other way round."""
         there = principal(np.concatenate([shown.details for shown in views.values()]))
         back = principal(own.details)
@@ -364,7 +363,7 @@ class _Search:
         backward = invert(on_reference(translation(returned.shift), self.coarse))
         alone = max(components(there), components(back)) < ALONE
         apart = None if alone else farthest(motion, backward, self.size) + self._turn() / 2
-        return Finding("regression", "+".join(views), motion, self._evidence(fit.share, fit.second, apart))
+        return Candidate("regression", "+".join(views), motion, self._evidence(fit.height, fit.second, apart))
 
 
 @dataclass(frozen=True)
@@ -395,7 +394,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Candidate:
     """What one method found: a motion of the reference's pixels, what speaks for it, and what failed."""
 
     method: str

@@ -7,33 +7,15 @@ rest of its acquisition places, estimates by rising confidence, and at last what
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from rasterloom.errors import StoreError
 from rasterloom.raster.grid import compose, invert
 from rasterloom.registration.motions import turn_of
 from rasterloom.store.tables import read_tsv, tsv_text
-
-COLUMNS = (
-    "scene",
-    "sensor",
-    "pixel",
-    "shift_x",
-    "shift_y",
-    "shift_sensor_pixels",
-    "turn",
-    "confidence",
-    "accepted",
-    "method",
-    "against",
-    "consistency",
-    "attempts",
-    "fallback",
-)
-"""``pixel``: side of the sensor's pixel; it, shift and consistency are in reference pixels, ``turn`` in degrees."""
 
 UNPLACED = frozenset({"georeference", "identity"})
 """Methods of a sensor of which every estimate was refused: it lies where the files say."""
@@ -107,43 +89,42 @@ class ShiftRow:
         kind = 0 if self.method in UNPLACED else 1 if not self.accepted else 2 if self.estimated else 3
         return kind, self.confidence, -self.length, self.scene, self.sensor
 
-    @property
-    def cells(self) -> list[str]:
-        """The row, as in `COLUMNS`."""
-        return [
-            self.scene,
-            self.sensor,
-            f"{self.pixel:.4g}",
-            f"{self.shift[0]:.3f}",
-            f"{self.shift[1]:.3f}",
-            f"{self.length:.3f}",
-            f"{self.turn:.4f}",
-            f"{self.confidence:.3f}",
-            "yes" if self.accepted else "no",
-            self.method,
-            self.against,
-            "" if self.consistency is None else f"{self.consistency:.3f}",
-            self.attempts,
-            self.fallback,
-        ]
-
     @classmethod
     def of_cells(cls, row: Mapping[str, str]) -> ShiftRow:
-        """The row that `cells` gave; ValueError if a number is none."""
+        """The row that `CELLS` wrote; ValueError if a number is none."""
+        texts: dict[str, Any] = {name: row[name] for name in _TEXTS}
+        numbers: dict[str, Any] = {name: float(row[name]) for name in ("pixel", "confidence", "turn")}
         return cls(
-            scene=row["scene"],
-            sensor=row["sensor"],
-            pixel=float(row["pixel"]),
+            **texts,
+            **numbers,
             shift=(float(row["shift_x"]), float(row["shift_y"])),
-            confidence=float(row["confidence"]),
             accepted=row["accepted"] == "yes",
-            method=row["method"],
-            against=row["against"],
             consistency=float(row["consistency"]) if row["consistency"] else None,
-            attempts=row["attempts"],
-            fallback=row["fallback"],
-            turn=float(row["turn"]),
         )
+
+
+_TEXTS = ("scene", "sensor", "method", "against", "attempts", "fallback")
+
+CELLS: Mapping[str, Callable[[ShiftRow], str]] = {
+    "scene": lambda row: row.scene,
+    "sensor": lambda row: row.sensor,
+    "pixel": lambda row: f"{row.pixel:.4g}",
+    "shift_x": lambda row: f"{row.shift[0]:.3f}",
+    "shift_y": lambda row: f"{row.shift[1]:.3f}",
+    "shift_sensor_pixels": lambda row: f"{row.length:.3f}",
+    "turn": lambda row: f"{row.turn:.4f}",
+    "confidence": lambda row: f"{row.confidence:.3f}",
+    "accepted": lambda row: "yes" if row.accepted else "no",
+    "method": lambda row: row.method,
+    "against": lambda row: row.against,
+    "consistency": lambda row: "" if row.consistency is None else f"{row.consistency:.3f}",
+    "attempts": lambda row: row.attempts,
+    "fallback": lambda row: row.fallback,
+}
+"""Columns of the table. ``pixel``: side of the sensor's pixel; it, shift and consistency are in reference pixels,
+``turn`` is in degrees."""
+
+COLUMNS = tuple(CELLS)
 
 
 def shift_rows(scene: str, registration: Mapping[str, Any]) -> list[ShiftRow]:
@@ -191,7 +172,7 @@ def worst_first(rows: Iterable[ShiftRow]) -> list[ShiftRow]:
 
 def table(rows: Iterable[ShiftRow]) -> str:
     """Tab-separated text: the header, and a row a scene and sensor, the worst first."""
-    return tsv_text(COLUMNS, (row.cells for row in worst_first(rows)))
+    return tsv_text(COLUMNS, ([cell(row) for cell in CELLS.values()] for row in worst_first(rows)))
 
 
 def read_table(path: Path) -> list[ShiftRow]:
@@ -202,12 +183,7 @@ def read_table(path: Path) -> list[ShiftRow]:
     MissingInputError, StoreError
         If it is not there, or is not the table that the stage `quality` writes.
     """
-    try:
-        return [ShiftRow.of_cells(row) for row in read_tsv(path, COLUMNS, "quality", "registrations")]
-    except ValueError as error:
-        raise StoreError(
-            f"{path} is not a table of registrations ({error}): delete it and run the workflow again"
-        ) from None
+    return read_tsv(path, COLUMNS, "quality", "registrations", ShiftRow.of_cells)
 
 
 @dataclass(frozen=True)
@@ -232,13 +208,12 @@ def summarise_shifts(rows: Sequence[ShiftRow]) -> list[SensorSummary]:
 
 
 def _summary(sensor: str, rows: Sequence[ShiftRow]) -> SensorSummary:
-    lengths = sorted(math.hypot(*row.shift) for row in rows)
-    middle = (lengths[(len(lengths) - 1) // 2] + lengths[len(lengths) // 2]) / 2
+    lengths = [math.hypot(*row.shift) for row in rows]
     return SensorSummary(
         sensor,
         len(rows),
-        middle,
-        lengths[-1],
+        median(lengths),
+        max(lengths),
         low=sum(row.low and row.accepted for row in rows),
         group=sum(row.method == GROUP for row in rows),
         unplaced=sum(row.method in UNPLACED for row in rows),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,9 @@ OVERVIEW_PIXELS = 1024
 
 def fineness(scale: Mapping[str, Any]) -> float:
     """About how many pixels a side a scale gives, for comparing scales without knowing the scenes."""
-    if scale.get("size") is not None:
-        return float(scale["size"])
-    factor = float(scale.get("factor") or 1.0) if scale.get("gsd") is None else min(1.0, 0.3 / float(scale["gsd"]))
-    return 3400.0 * factor
+    if scale.get("gsd"):
+        return 3400.0 * min(1.0, 0.3 / float(scale["gsd"]))
+    return float(scale.get("size") or 3400.0 * (scale.get("factor") or 1.0))
 
 
 def finest(scales: Sequence[Mapping[str, Any]]) -> str:
@@ -37,10 +35,10 @@ def finest(scales: Sequence[Mapping[str, Any]]) -> str:
 
 def overview(tables: Mapping[str, Mapping[str, Any]], pixels: int = OVERVIEW_PIXELS) -> str:
     """Name of the coarsest scale of so many pixels a side, which fill a picture of a whole scene; else the finest."""
-    scales = list(tables.values())
-    enough = [scale for scale in scales if fineness(scale) >= pixels]
-    chosen = min(enough, key=lambda scale: (fineness(scale), scale["name"])) if enough else None
-    return str(chosen["name"]) if chosen else finest(scales)
+    enough = [scale for scale in tables.values() if fineness(scale) >= pixels]
+    if not enough:
+        return finest(list(tables.values()))
+    return str(min(enough, key=lambda scale: (fineness(scale), scale["name"]))["name"])
 
 
 def read_window(
@@ -68,9 +66,9 @@ def read_window(
 
     Notes
     -----
-    Memory: the picture, and bands of rows of the stack; nothing that grows with the height of the scene.
+    Memory: the picture, and strips of the stack; nothing that grows with the height of the scene.
     """
-    from rasterloom.raster.resample import resample_bands
+    from rasterloom.raster.resample import resample_strips
     from rasterloom.raster.stacks import open_stack
 
     with open_stack(path) as stack:
@@ -90,7 +88,7 @@ def read_window(
         matrix = [[across[0], 0.0, across[1]], [0.0, down[0], down[1]]]
         image = np.zeros((shape[0], frame.rows, frame.columns), np.float32)
         mask = np.zeros((frame.rows, frame.columns), np.bool_)
-        for row, values, good in resample_bands(read, shape, matrix, (frame.rows, frame.columns)):
+        for row, values, good in resample_strips(read, shape, matrix, (frame.rows, frame.columns)):
             image[:, row : row + values.shape[1]] = values
             mask[row : row + values.shape[1]] = good != 0
     return image, mask
@@ -104,23 +102,32 @@ def _span(start: float, length: float, pixels: int, extent: int, cells: int) -> 
     return first, last, (length * factor / pixels, start * factor - first)
 
 
-@dataclass
 class Images:
-    """Images behind the pictures: of whole scenes, the latest kept in memory; of windows, read when asked for.
+    """The folder of pictures, and the images behind them: of whole scenes, the latest kept in memory; of windows, read.
+
+    Parameters
+    ----------
+    job : Job
+        Of the report, beside whose output the pictures lie.
+    sizes : mapping of scene to (width, height)
+        Of the reference images.
 
     Attributes
     ----------
-    job : Job
-    sizes : mapping of scene to (width, height)
-        Of the reference images.
-    overview : str
-        Name of the scale that whole scenes are read from.
+    folder : Path
+        Where the pictures lie.
+    written : set of Path
+        The pictures of this report.
     """
 
-    job: Job
-    sizes: Mapping[str, tuple[int, int]]
-    overview: str
-    _kept: OrderedDict[str, tuple[NDArray[np.uint8], NDArray[np.float32]]] = field(default_factory=OrderedDict)
+    def __init__(self, job: Job, sizes: Mapping[str, tuple[int, int]]) -> None:
+        self.job, self.sizes, self.folder = job, sizes, job.output.parent / "pictures"
+        self.written: set[Path] = set()
+        self._whole = lru_cache(KEPT)(self._stretched)
+
+    def stack(self, scale: str, scene: str) -> Path:
+        """The stack of a scene."""
+        return self.job.store.open_path(self.job.items(f"stacks/{scale}", [scene])[scene])
 
     def frame(self, scene: str) -> Frame:
         """The frame of a whole scene."""
@@ -128,46 +135,25 @@ class Images:
 
     def whole(self, scene: str) -> NDArray[np.uint8]:
         """A scene, stretched by its own limits, (rows, columns, 3) uint8."""
-        return self._image(scene)[0]
+        return self._whole(scene)[0]
 
     def window(self, scene: str, scale: str, frame: Frame) -> NDArray[np.uint8]:
-        """A window of a scene from a scale, stretched as the whole scene is."""
-        return stretched(*self._read(scene, scale, frame), self._image(scene)[1])
-
-    def _image(self, scene: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        if scene not in self._kept:
-            image, valid = self._read(scene, self.overview, self.frame(scene))
-            limits = stretch_limits(image, valid)
-            self._kept[scene] = stretched(image, valid, limits), limits
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(scene)
-        return self._kept[scene]
-
-    def _read(self, scene: str, scale: str, frame: Frame) -> tuple[NDArray[Any], NDArray[Any]]:
-        item = self.job.items(f"stacks/{scale}", [scene])[scene]
-        path = self.job.store.open_path(item)
-        return read_window(path, self.job.spec["reference"], frame, self.sizes[scene])
-
-
-@dataclass
-class Gallery:
-    """The folder of pictures, and which of them belong to this report."""
-
-    folder: Path
-    written: set[str] = field(default_factory=set)
+        """A window of a scene from a scale, (rows, columns, 3) uint8, stretched as the whole scene is."""
+        return stretched(*self._read(scene, scale, frame), self._whole(scene)[1])
 
     def put(self, name: str, image: NDArray[np.uint8], text: str) -> Picture:
-        """Write a picture under a temporary name, then rename it."""
+        """Write a picture, (rows, columns, 3) uint8, under a temporary name, then rename it."""
         file = f"{name}.jpg"
         with atomic_path(self.folder / file) as temporary:
             temporary.write_bytes(jpeg(image))
-        self.written.add(file)
+        self.written.add(self.folder / file)
         return Picture(f"{self.folder.name}/{file}", text, image.shape[1], image.shape[0])
 
-    def remove_stale(self) -> None:
-        """Remove the pictures of earlier reports that this one does not have."""
-        if self.folder.is_dir():
-            for path in self.folder.iterdir():
-                if path.name not in self.written and path.is_file():
-                    path.unlink()
+    def _stretched(self, scene: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """A whole scene and the limits it was stretched by."""
+        image, valid = self._read(scene, overview(self.job.spec["scales"]), self.frame(scene))
+        limits = stretch_limits(image, valid)
+        return stretched(image, valid, limits), limits
+
+    def _read(self, scene: str, scale: str, frame: Frame) -> tuple[NDArray[Any], NDArray[Any]]:
+        return read_window(self.stack(scale, scene), self.job.spec["reference"], frame, self.sizes[scene])

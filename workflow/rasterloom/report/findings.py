@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from rasterloom.raster.grid import scale_grid
 from rasterloom.raster.scan import SATURATED_SHARE
 from rasterloom.store.tables import read_tsv, tsv_text
+from rasterloom.text import plural
 
 INPUTS, REGISTRATION = TABLES = ("inputs", "registration")
 """The tables, each a job."""
@@ -52,7 +54,7 @@ REMEDIES: Mapping[str, str] = {
     "partly-covered": "the rest of the reference is without this sensor; check the file if there should be more",
     "other-aspect": "without georeference it is stretched over the reference; check that both show the same ground",
     "same-pixels": "remove the copy, or name the right file",
-    "same-ground": "give these scenes one value in the column `group`, so that no split separates them",
+    "same-ground": "give these scenes one value in the column `ground`, so that no split separates them",
     "several-numbers": "all but 0 and no-data count as the class; check that the mask shows one class",
     "all-positive": "the mask covers the whole image; check that 0 and 1 are not swapped",
     "alpha": "the file calls the band alpha, but it is taken as data; choose the other bands if it is validity",
@@ -81,11 +83,6 @@ class Finding:
     finding: str
     detail: str
 
-    @property
-    def cells(self) -> list[str]:
-        """The row, as in `COLUMNS`."""
-        return [self.scene, self.source, self.file, self.finding, self.detail, REMEDIES[self.finding]]
-
 
 # Images ------------------------------------------------------------------------------------------------
 
@@ -101,27 +98,24 @@ def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mappin
     entry : mapping
         Its part of the registration: ``width``, ``height``, ``facts`` of each band, ``accepted``, ``fallback``.
     """
-    file, pixels, bands = "; ".join(files), entry["width"] * entry["height"], list(enumerate(entry["facts"], 1))
-    missing = max(band["missing"] for _, band in bands)
-    found = {
-        "all-no-data": [f"all {pixels} pixels"] if missing == pixels else [],
-        "no-data": [_share(missing, pixels)] if 0 < missing < pixels else [],
-        "not-finite": [f"band {n}: {band['not_finite']} pixels" for n, band in bands if band["not_finite"]],
-        "constant-band": [
-            f"band {n}: {band['low']:g} everywhere"
-            for n, band in bands
-            if band["low"] is not None and band["low"] == band["high"]
-        ],
-        "saturated": [
-            f"band {n}: {_share(band['full'], pixels - band['missing'])} at {band['high']:g}"
-            for n, band in bands
-            if band["full"] > SATURATED_SHARE * (pixels - band["missing"]) and band["low"] != band["high"]
-        ],
-        "shift": [] if entry["accepted"] else [entry["fallback"]],
-    }
+    pixels, missing = entry["width"] * entry["height"], max(band["missing"] for band in entry["facts"])
+    found: dict[str, list[str]] = defaultdict(list)
+    if missing == pixels:
+        found["all-no-data"] = [f"all {pixels} pixels"]
+    elif missing:
+        found["no-data"] = [_share(missing, pixels)]
+    for number, band in enumerate(entry["facts"], 1):
+        full, seen = band["full"], pixels - band["missing"]
+        if band["not_finite"]:
+            found["not-finite"].append(f"band {number}: {band['not_finite']} pixels")
+        if band["low"] is not None and band["low"] == band["high"]:
+            found["constant-band"].append(f"band {number}: {band['low']:g} everywhere")
+        elif full > SATURATED_SHARE * seen:
+            found["saturated"].append(f"band {number}: {_share(full, seen)} at {band['high']:g}")
+    if not entry["accepted"]:
+        found["shift"] = [entry["fallback"]]
     for finding, details in found.items():
-        if details:
-            yield Finding(scene, sensor, file, finding, "; ".join(details))
+        yield Finding(scene, sensor, "; ".join(files), finding, "; ".join(details))
 
 
 def _share(part: int, whole: int) -> str:
@@ -143,45 +137,43 @@ def size_findings(
 # Labels ------------------------------------------------------------------------------------------------
 
 
+_COUNTED: Mapping[str, tuple[str, str]] = {
+    "mended": ("polygon crosses itself", "polygons cross themselves"),
+    "no-area": ("polygon without an area", "polygons without an area"),
+    "duplicate": ("polygon equals another", "polygons equal others"),
+    "duplicate-row": ("row", "rows of this scene and class"),
+    "collection": ("GEOMETRYCOLLECTION", "GEOMETRYCOLLECTIONs"),
+    "third-coordinate": ("geometry with heights", "geometries with heights"),
+    "tiny": ("polygon below a pixel", "polygons below a pixel"),
+    "clipped": ("polygon reaches beyond the image", "polygons reach beyond the image"),
+    "outside": ("feature lies outside the image", "features lie outside the image"),
+    "empty": ("feature without a geometry", "features without a geometry"),
+}
+"""Findings that are a number of things, and what those are called."""
+
+
 def label_findings(scene: str, name: str, file: str, facts: Mapping[str, Any]) -> Iterator[Finding]:
     """What is odd about the labels of a class in a scene, by the facts that the stage `label` keeps beside them.
 
     Where many scenes share a file, what concerns the file alone is in rows without a scene.
     """
-    outside = facts.get("elsewhere", 0) + (0 if facts.get("shared") else facts.get("outside", 0))
-    found = {
-        "mended": _count(facts.get("mended"), "polygon crosses itself", "polygons cross themselves"),
-        "no-area": _count(facts.get("no-area"), "polygon without an area", "polygons without an area"),
-        "duplicate": _count(facts.get("duplicate"), "polygon equals another", "polygons equal others"),
-        "duplicate-row": _count(facts.get("duplicate-row"), "row", "rows of this scene and class"),
-        "collection": _collections(facts),
-        "third-coordinate": _count(facts.get("third-coordinate"), "geometry with heights", "geometries with heights"),
-        "tiny": _count(facts.get("tiny"), "polygon below a pixel", "polygons below a pixel"),
-        "clipped": _count(facts.get("clipped"), "polygon reaches beyond the image", "polygons reach beyond the image"),
-        "outside": _count(outside, "feature lies outside the image", "features lie outside the image"),
-        "none-inside": "nothing of the file lies in the image" if facts.get("nowhere") else "",
-        "part": f"the mask shows {facts['part']:g} % of the image" if "part" in facts else "",
-    }
+    shared = facts.get("shared")
+    outside = facts.get("elsewhere", 0) + (0 if shared else facts.get("outside", 0))
+    counts = {finding: {**facts, "outside": outside}.get(finding) for finding in _COUNTED}
+    found = {finding: f"{n} {plural(n, *_COUNTED[finding])}" for finding, n in counts.items() if n}
+    if left := facts.get("left-out"):
+        left_out = plural(left, "point or line in it left out", "points and lines in them left out")
+        found["collection"] += f", {left} {left_out}"
+    if facts.get("nowhere"):
+        found["none-inside"] = "nothing of the file lies in the image"
+    if "part" in facts:
+        found["part"] = f"the mask shows {facts['part']:g} % of the image"
     for finding, detail in found.items():
-        if detail:
-            yield Finding(scene, name, file, finding, detail)
-    if facts.get("empty"):
-        detail = _count(facts["empty"], "feature without a geometry", "features without a geometry")
-        yield Finding("" if facts.get("shared") else scene, name, file, "empty", detail)
-
-
-def _count(number: int | None, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}" if number else ""
-
-
-def _collections(facts: Mapping[str, Any]) -> str:
-    given = _count(facts.get("collection"), "GEOMETRYCOLLECTION", "GEOMETRYCOLLECTIONs")
-    left = _count(facts.get("left-out"), "point or line in it left out", "points and lines in them left out")
-    return f"{given}, {left}" if left else given
+        yield Finding("" if shared and finding == "empty" else scene, name, file, finding, detail)
 
 
 def class_findings(files: Mapping[str, Iterable[Mapping[str, Any]]], classes: Mapping[str, int]) -> Iterator[Finding]:
-    """Classes in files of labels that the configuration does not have: a row a file.
+    """Classes in files of labels that the configuration does not have: one row per file.
 
     Parameters
     ----------
@@ -191,10 +183,9 @@ def class_findings(files: Mapping[str, Iterable[Mapping[str, Any]]], classes: Ma
         Number of each class.
     """
     for file, facts in files.items():
-        numbers, values = set(), set()
-        for found in facts:
-            numbers |= set(found.get("numbers", [])) - set(classes.values())
-            values |= set(found.get("unknown", []))
+        seen = list(facts)
+        numbers = {number for found in seen for number in found.get("numbers", [])} - set(classes.values())
+        values = {value for found in seen for value in found.get("unknown", [])}
         if numbers:
             yield Finding("", "", file, "unknown-class", f"class numbers {', '.join(map(str, sorted(numbers)))}")
         if values:
@@ -205,8 +196,8 @@ def class_findings(files: Mapping[str, Iterable[Mapping[str, Any]]], classes: Ma
 
 
 def table(found: Iterable[Finding]) -> str:
-    """Tab-separated text: the header, and a row a finding, sorted, each once."""
-    return tsv_text(COLUMNS, (finding.cells for finding in sorted(set(found))))
+    """Tab-separated text: the header, and one row per finding, sorted, each once."""
+    return tsv_text(COLUMNS, ([*astuple(finding), REMEDIES[finding.finding]] for finding in sorted(set(found))))
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -217,4 +208,4 @@ def read_table(path: Path) -> list[dict[str, str]]:
     MissingInputError, StoreError
         If it is not there, or is not the table that this stage writes.
     """
-    return read_tsv(path, COLUMNS, "quality", "findings")
+    return read_tsv(path, COLUMNS, "quality", "findings", dict)

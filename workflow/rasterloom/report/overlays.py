@@ -6,20 +6,21 @@ likewise where a turn was found as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from math import ceil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.raster.grid import Matrix, compose, invert
+from rasterloom.raster.stacks import open_stack
 from rasterloom.registration.motions import moved_by, translation
 from rasterloom.registration.table import ShiftRow
-from rasterloom.report.backdrops import Gallery, overview, read_window
-from rasterloom.report.pages import Overlay
+from rasterloom.report.backdrops import Images, overview, read_window
+from rasterloom.report.pages import Picture
 from rasterloom.report.pictures import (
     Bytes,
     Colour,
@@ -30,11 +31,8 @@ from rasterloom.report.pictures import (
     muted,
     stretch_limits,
     stretched,
+    tinted,
 )
-from rasterloom.store.job import Job
-
-if TYPE_CHECKING:
-    from rasterloom.report.pages import Picture
 
 MOST = 6
 """Registrations that are shown, the worst ones."""
@@ -74,6 +72,12 @@ BOTH: Colour = (255, 255, 255)
 
 Mask = NDArray[np.bool_]
 
+Slopes = tuple[NDArray[Any], NDArray[Any], Mask]
+"""Across and down, (H, W), and where they are of the image alone, not of the border of what is valid."""
+
+Shown = tuple[Floats, Mask]
+"""Bands, (C, H, W), and where they are valid, (H, W)."""
+
 
 def overlay_scales(spec: Mapping[str, Any]) -> list[str]:
     """Scales from which overlays may be drawn, of all scenes, as it is not known beforehand which are the worst."""
@@ -93,115 +97,82 @@ def overlay_legend(reference: str) -> list[tuple[str, str]]:
     return [(hexadecimal(colour), text) for colour, text in entries]
 
 
-def draw_overlays(
-    job: Job, rows: Sequence[ShiftRow], sizes: Mapping[str, tuple[int, int]], gallery: Gallery
-) -> list[Overlay]:
-    """The worst of the registrations that were, or should have been, estimated.
+def draw_overlays(images: Images, rows: Sequence[ShiftRow]) -> list[tuple[ShiftRow, list[Picture]]]:
+    """The worst of the registrations that were, or should have been, estimated, and pictures of them before and after.
 
     Parameters
     ----------
-    job : Job
-        Of the report.
+    images : Images
     rows : sequence of ShiftRow
         The worst first.
-    sizes : mapping of scene to (width, height)
-        Of the reference images.
-    gallery : Gallery
 
     Notes
     -----
-    Memory: some pictures, and bands of rows of a stack; nothing that grows with the scenes or their size.
+    Memory: some pictures, and strips of a stack; nothing that grows with the scenes or their size.
     """
-    stacked = {name for names in job.spec["scale_sensors"].values() for name in names}
-    shown = [row for row in rows if row.estimated and row.scene in sizes and row.sensor in stacked]
-    return [Overlay(row, _draw(job, row, sizes[row.scene], gallery)) for row in shown[:MOST]]
+    stacked = {name for names in images.job.spec["scale_sensors"].values() for name in names}
+    shown = [row for row in rows if row.estimated and row.scene in images.sizes and row.sensor in stacked]
+    return [(row, _draw(images, row)) for row in shown[:MOST]]
 
 
-@dataclass(frozen=True)
-class _Planes:
-    """The planes of reference and sensor in the stack of a scene."""
-
-    path: Path
-    reference: str
-    sensor: str
-    size: tuple[int, int]
-
-    @property
-    def cell(self) -> float:
-        """Side of a pixel of the stack, in reference pixels."""
-        from rasterloom.raster.stacks import open_stack
-
-        with open_stack(self.path) as stack:
-            return max(self.size[0] / stack.shape[1], self.size[1] / stack.shape[0])
-
-    def read(self, frame: Frame) -> tuple[NDArray[Any], Mask, NDArray[Any], Mask]:
-        """Bands and validity of the reference, and of the sensor."""
-        return (
-            *read_window(self.path, self.reference, frame, self.size),
-            *read_window(self.path, self.sensor, frame, self.size, every=True),
-        )
-
-
-def _planes(job: Job, row: ShiftRow, size: tuple[int, int]) -> _Planes:
-    item = job.items(f"stacks/{scale_of(job.spec, row.sensor)}", [row.scene])[row.scene]
-    return _Planes(job.store.open_path(item), job.spec["reference"], row.sensor, size)
-
-
-def _draw(job: Job, row: ShiftRow, size: tuple[int, int], gallery: Gallery) -> list[Picture]:
+def _draw(images: Images, row: ShiftRow) -> list[Picture]:
     """Before and after, or the one picture of a sensor that was not moved."""
-    planes, frame = _planes(job, row, size), fitted(0.0, 0.0, *size, LONGEST)
-    side = window_side(row.pixel, planes.cell, size)
+    path, size = images.stack(scale_of(images.job.spec, row.sensor), row.scene), images.sizes[row.scene]
+    with open_stack(path) as stack:
+        cell = max(size[0] / stack.shape[1], size[1] / stack.shape[0])
+    side, frame = window_side(row.pixel, cell, size), fitted(0.0, 0.0, *size, LONGEST)
+    read_reference = partial(read_window, path, images.job.spec["reference"], size=size)
+    read_sensor = partial(read_window, path, row.sensor, size=size, every=True)
     if side is not None:
-        frame = busiest(planes, frame, side, row.pixel)
-    reference, good, after, valid = planes.read(frame)
+        frame = busiest(read_reference(frame), read_sensor(frame), frame, side, row.pixel)
+    under, after = read_reference(frame), read_sensor(frame)
     blur, wider = blurs(row.pixel, frame)
-    limits = stretch_limits(after, valid)
-    base = muted(stretched(reference, good, stretch_limits(reference, good)), 0.0, 0.5)
-    red = edges(reference, good, wider)
-    level = edge_level(after, valid, blur, limits)
+    limits = stretch_limits(*after)
+    base = muted(stretched(*under, stretch_limits(*under)), 0.0, 0.5)
+    red, slopes = edges(gradients(*under, wider)), gradients(*after, blur, limits)
+    level = edge_level(slopes)
     stem = f"registration.{row.scene}.{row.sensor}"
     extent = "The whole scene" if side is None else f"A window of {side:.0f} x {side:.0f} pixels of the image"
-    picture = overlaid(base, red, edges(after, valid, blur, limits, level))
+    picture = overlaid(base, red, edges(slopes, level))
     if row.shift == (0.0, 0.0) and row.turn == 0:
-        return [gallery.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
-    before, seen = unmoved(planes, row, frame)
-    first = overlaid(base, red, edges(before, seen, blur, limits, level))
+        return [images.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
+    before = overlaid(base, red, edges(gradients(*unmoved(read_sensor, row, frame, size), blur, limits), level))
     return [
-        gallery.put(f"{stem}.before", first, f"{extent}: where the files put it."),
-        gallery.put(f"{stem}.after", picture, "As it was stacked."),
+        images.put(f"{stem}.before", before, f"{extent}: where the files put it."),
+        images.put(f"{stem}.after", picture, "As it was stacked."),
     ]
 
 
-def unmoved(planes: _Planes, row: ShiftRow, frame: Frame) -> tuple[NDArray[Any], Mask]:
-    """What a frame would show of a sensor if it lay where its files put it: bands, and where they are valid.
+def unmoved(read: Callable[[Frame], Shown], row: ShiftRow, frame: Frame, size: tuple[int, int]) -> Shown:
+    """What a frame would show of a sensor if it lay where its files put it: bands (C, H, W), and where they are valid.
 
     A stack shows at x what it would show at motion(x), which is turned and shifted: the reverse brings it back.
     """
     if row.turn == 0:
-        shifted = replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1])
-        return read_window(planes.path, row.sensor, shifted, planes.size, every=True)
+        return read(replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1]))
     import cv2
 
-    back = invert(moved_by(row.shift, row.turn, planes.size))
+    back = invert(moved_by(row.shift, row.turn, size))
     wide = around(frame, back)
-    bands, valid = read_window(planes.path, row.sensor, wide, planes.size, every=True)
+    bands, valid = read(wide)
     inner = compose(invert(wide.matrix), compose(back, frame.matrix))
     centres = compose(translation((-0.5, -0.5)), compose(inner, translation((0.5, 0.5))))
-    place, size = np.array(centres), (frame.columns, frame.rows)
+    place, shape = np.array(centres), (frame.columns, frame.rows)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    turned = [cv2.warpAffine(np.ascontiguousarray(band), place, size, flags=flags) for band in bands]
-    share = cv2.warpAffine(valid.astype(np.float32), place, size, flags=flags)
+    turned = [cv2.warpAffine(np.ascontiguousarray(band), place, shape, flags=flags) for band in bands]
+    share = cv2.warpAffine(valid.astype(np.float32), place, shape, flags=flags)
     return np.stack(turned), np.asarray(share > 0.99)
 
 
 def around(frame: Frame, motion: Matrix) -> Frame:
     """The frame of the same scale around what a motion of the reference's pixels makes of a frame."""
-    corners = np.array([[0, 1, 0, 1], [0, 0, 1, 1]]) * [[frame.width], [frame.height]] + [[frame.x], [frame.y]]
-    moved = np.array(motion) @ np.vstack([corners, np.ones(4)])
-    (left, upper), (right, lower) = moved.min(axis=1).tolist(), moved.max(axis=1).tolist()
-    columns, rows = (
-        ceil(extent * scale) for extent, scale in zip((right - left, lower - upper), frame.scale, strict=True)
-    )
+    from shapely import box
+    from shapely.affinity import affine_transform
+
+    (a, b, x), (d, e, y) = motion
+    window = box(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height)
+    left, upper, right, lower = affine_transform(window, [a, b, d, e, x, y]).bounds
+    columns, rows = ceil((right - left) * frame.scale[0]), ceil((lower - upper) * frame.scale[1])
     return Frame(left, upper, columns / frame.scale[0], rows / frame.scale[1], columns, rows)
 
 
@@ -224,25 +195,18 @@ def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | Non
     return side if side * MUCH_MORE < min(size) else None
 
 
-def busiest(planes: _Planes, whole: Frame, side: float, pixel: float) -> Frame:
-    """The frame of the square window, a side long, in which both reference and sensor have most edges."""
+def busiest(reference: Shown, sensor: Shown, whole: Frame, side: float, pixel: float) -> Frame:
+    """The square window, a side long, in which both reference and sensor, (C, H, W) and valid, have most edges."""
     import cv2
 
-    reference, good, sensor, valid = planes.read(whole)
     blur, wider = blurs(pixel, whole)
     span = [max(1, round(side / 2 * scale)) for scale in whole.scale]
-    means = [strength(reference, good, wider), strength(sensor, valid, blur)]
+    means: list[NDArray[Any]] = [strength(gradients(*reference, wider)), strength(gradients(*sensor, blur))]
     for _ in range(2):  # twice over half a side: what is in the middle counts most
-        means = [
-            np.asarray(cv2.boxFilter(mean, -1, (span[0], span[1]), borderType=cv2.BORDER_CONSTANT), np.float32)
-            for mean in means
-        ]
+        means = [cv2.boxFilter(mean, -1, span, borderType=cv2.BORDER_CONSTANT) for mean in means]
     row, column = np.unravel_index(int(np.minimum(*means).argmax()), means[0].shape)
-    centre = ((column + 0.5) / whole.scale[0], (row + 0.5) / whole.scale[1])
-    x, y = (
-        float(np.clip(middle - side / 2, 0.0, extent - side))
-        for middle, extent in zip(centre, planes.size, strict=True)
-    )
+    centre = np.array([column + 0.5, row + 0.5]) / whole.scale
+    x, y = np.clip(centre - side / 2, 0.0, np.array([whole.width, whole.height]) - side).tolist()
     return fitted(round(x), round(y), side, side, LONGEST)
 
 
@@ -262,25 +226,17 @@ def blurs(pixel: float, frame: Frame) -> tuple[float, float]:
 # Edges ----------------------------------------------------------------------------------------------------------
 
 
-def gradients(
-    bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None
-) -> tuple[Floats, Floats, Mask]:
-    """Horizontal and vertical slope of the sum of bands, each stretched by its limits.
+def gradients(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None) -> Slopes:
+    """Slopes of the sum of bands, each stretched by its limits.
 
     Parameters
     ----------
     bands : (C, H, W) float32 array
     valid : (H, W) bool array
     blur : float
-        Deviation of a Gaussian, in pixels, that is applied first; at least 0.7.
+        Deviation of a Gaussian, in pixels, that is applied first; at least 0.7. It means over what is valid.
     limits : (C, 2) float32 array
         As `rasterloom.report.pictures.stretch_limits` gives them, by default those of the bands.
-
-    Returns
-    -------
-    Two (H, W) float32 arrays, and a (H, W) bool array
-        The last: where a slope is of the image alone, not of the border of what is valid. The Gaussian means over what
-        is valid.
     """
     import cv2
 
@@ -299,45 +255,28 @@ def gradients(
     return np.where(inside, across, 0.0), np.where(inside, down, 0.0), inside
 
 
-def strength(bands: NDArray[Any], valid: Mask, blur: float) -> Floats:
+def edge_level(slopes: Slopes) -> float:
+    """The slope from which an edge is a strong one, of slopes (H, W); 0 where there is none."""
+    length = np.hypot(*slopes[:2])[slopes[2]]
+    usual, top = np.quantile(length, [1.0 - EDGES, 1.0 - TOP]).tolist() if length.size else (0.0, 0.0)
+    return max(usual, FAINT * top)
+
+
+def strength(slopes: Slopes) -> Floats:
     """Length of the slope, (H, W) float32, 0..1: what is among the strongest `EDGES` is 1."""
-    across, down, inside = gradients(bands, valid, blur)
-    length = np.hypot(across, down)
-    level = _strong(length, inside)
-    return np.clip(length / level, 0.0, 1.0).astype(np.float32) if level > 0 else np.zeros(valid.shape, np.float32)
+    return np.asarray(np.clip(np.hypot(*slopes[:2]) / (edge_level(slopes) or np.inf), 0.0, 1.0), np.float32)
 
 
-def edge_level(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None) -> float:
-    """The slope from which an edge is a strong one."""
-    across, down, inside = gradients(bands, valid, blur, limits)
-    return _strong(np.hypot(across, down), inside)
-
-
-def _strong(length: NDArray[Any], inside: Mask) -> float:
-    if not inside.any():
-        return 0.0
-    usual, top = np.quantile(length[inside], [1.0 - EDGES, 1.0 - TOP])
-    return max(float(usual), FAINT * float(top))
-
-
-def edges(
-    bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None, level: float | None = None
-) -> Floats:
+def edges(slopes: Slopes, level: float | None = None) -> Floats:
     """Edges as thin smooth lines, (H, W) float32, 0..1.
 
-    Parameters
-    ----------
-    bands, valid, blur, limits : see `gradients`
-    level : float
-        As `edge_level` gives it, by default that of the bands: two pictures with one level compare.
+    `level` is what `edge_level` gives, by default that of the slopes: two pictures with one level compare.
     """
     import cv2
 
-    across, down, inside = gradients(bands, valid, blur, limits)
-    strong = _strong(np.hypot(across, down), inside) if level is None else level
-    if not strong > 0:
-        return np.zeros(valid.shape, np.float32)
-    unit = 1000.0 / strong  # as integers, in which OpenCV wants slopes
+    across, down, inside = slopes
+    strong = edge_level(slopes) if level is None else level
+    unit = 1000.0 / (strong or np.inf)  # to integers, in which OpenCV wants slopes
     steps = [np.clip(np.rint(slope * unit), -16000, 16000).astype(np.int16) for slope in (across, down)]
     lines = cv2.Canny(steps[0], steps[1], 500, 1000, L2gradient=True)
     lines[cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) == 0] = 0  # where slopes end
@@ -355,8 +294,4 @@ def overlaid(base: Bytes, reference: Floats, sensor: Floats) -> Bytes:
         Opacity of the edges, 0..1.
     """
     both = np.minimum(reference, sensor)
-    parts = ((reference - both, REFERENCE), (sensor - both, SENSOR), (both, BOTH))
-    out = base.astype(np.float32) * (1.0 - np.maximum(reference, sensor))[..., None]
-    for part, colour in parts:
-        out += part[..., None] * np.array(colour, np.float32)
-    return np.asarray(np.rint(np.clip(out, 0, 255)), dtype=np.uint8)
+    return tinted(base, np.stack([reference - both, sensor - both, both]), (REFERENCE, SENSOR, BOTH), alpha=1.0)

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.registration.table import LOW_CONFIDENCE, SensorSummary, ShiftRow, worst_first
+from rasterloom import text
+from rasterloom.registration.table import LOW_CONFIDENCE, summarise_shifts, worst_first
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,47 +28,6 @@ FINDING_ROWS = 60
 
 CURVE_ROWS = 150
 """With more checkpoints than this the table shows no curves, so that the page stays light."""
-
-NOTHING = "–"
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """A class in the table of scores.
-
-    Attributes
-    ----------
-    name : str
-    id : int
-    colour : str
-        As CSS writes it.
-    held_out, out_of_fold : float or None
-        Pooled Jaccard, 0..1.
-    held_out_scenes, out_of_fold_scenes : int
-        Scenes with truth behind them.
-    threshold : float or None
-        Probability, 0..1, from which a pixel counts.
-    having, labelled : int
-        Training scenes that have the class, and all that were labelled for it.
-    notes : list of str
-    """
-
-    name: str
-    id: int
-    colour: str
-    held_out: float | None
-    out_of_fold: float | None
-    held_out_scenes: int
-    out_of_fold_scenes: int
-    threshold: float | None
-    having: int
-    labelled: int
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def page(self) -> str:
-        """File name of the class's page."""
-        return class_page_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -116,11 +76,44 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Overlay:
-    """A registration, and pictures of it before and after."""
+class ClassRow:
+    """A class in the table of scores, and on its own page.
 
-    row: ShiftRow
-    pictures: list[Picture]
+    Attributes
+    ----------
+    name : str
+    id : int
+    colour : str
+        As CSS writes it.
+    held_out, out_of_fold : float or None
+        Pooled Jaccard, 0..1.
+    held_out_scenes, out_of_fold_scenes : int
+        Scenes with truth behind them.
+    threshold : float or None
+        Probability, 0..1, from which a pixel counts.
+    having, labelled : int
+        Training scenes that have the class, and all that were labelled for it.
+    notes : list of str
+        Sentences for the table.
+    figures : list of Figure
+        In the order in which they are shown.
+    choice : list of str
+        Sentences about which figures are shown and which are not.
+    """
+
+    name: str
+    id: int
+    colour: str
+    held_out: float | None
+    out_of_fold: float | None
+    held_out_scenes: int
+    out_of_fold_scenes: int
+    threshold: float | None
+    having: int
+    labelled: int
+    notes: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    choice: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -138,44 +131,11 @@ class MemberRow:
     peak_memory_mb: float | None = None
     steps: int | None = None
     samples: int | None = None
-    device: str | None = None
     loss: list[float] = field(default_factory=list)
     iou: float | None = None
 
-    @property
-    def curve(self) -> str:
-        """Points of the polyline of the training loss; empty with fewer than two values."""
-        return curve_points(self.loss)
 
-
-@dataclass(frozen=True)
-class Summary:
-    """Everything on the first page."""
-
-    scenes: int
-    training: int
-    held_out: int
-    members: int
-    checkpoints: int
-    seconds: float
-    mean_held_out: float | None
-    mean_out_of_fold: float | None
-    scores: list[ScoreRow]
-    covers: dict[str, Figure]
-    scenery: list[Figure]
-    scenery_note: str
-    sensors: list[SensorSummary]
-    shifts: list[ShiftRow]
-    checkpoints_table: list[MemberRow]
-    folds: list[tuple[str, str]]
-    findings: list[dict[str, str]]
-    versions: list[tuple[str, str]]
-    recipe: str
-    overlays: list[Overlay] = field(default_factory=list)
-    overlay_legend: list[tuple[str, str]] = field(default_factory=list)
-
-
-def class_page_name(name: str) -> str:
+def class_page(name: str) -> str:
     """File name of a class's page."""
     return f"class-{name}.html"
 
@@ -208,116 +168,69 @@ def curve_points(values: Sequence[float], size: tuple[int, int] = CURVE_SIZE, mo
     cuts = [len(finite) * i // count for i in range(count + 1)]
     means = [sum(finite[a:b]) / (b - a) for a, b in itertools.pairwise(cuts)]
     top, bottom = max(means), min(0.0, *means)
-    span = top - bottom or 1.0
     width, height = size
-    points = ((width * i / (count - 1), height * (top - value) / span) for i, value in enumerate(means))
+    points = ((width * i / (count - 1), height * (top - mean) / (top - bottom or 1.0)) for i, mean in enumerate(means))
     return " ".join(f"{round(x, 1):g},{round(y, 1):g}" for x, y in points)
 
 
-# Numbers as text ------------------------------------------------------------------------------------------------
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number with a fixed count of decimals; a dash for None and what is not finite.
-
-    Examples
-    --------
-    >>> number(0.12345), number(None)
-    ('0.123', '–')
-    """
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
-def duration(seconds: float | None) -> str:
-    """A time in the two largest units that matter.
-
-    Examples
-    --------
-    >>> duration(3.21), duration(75), duration(7260), duration(None)
-    ('3.2 s', '1 min 15 s', '2 h 01 min', '–')
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return NOTHING
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24:02d} h"
-
-
-def memory(megabytes: float | None) -> str:
-    """Memory in MiB or GiB.
-
-    Examples
-    --------
-    >>> memory(512.4), memory(2048), memory(None)
-    ('512 MiB', '2.0 GiB', '–')
-    """
-    if megabytes is None:
-        return NOTHING
-    return f"{megabytes:.0f} MiB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GiB"
-
-
-def count(value: int, one: str, many: str | None = None) -> str:
-    """A number with its noun.
-
-    Examples
-    --------
-    >>> count(1, "scene"), count(0, "scene"), count(2, "class", "classes")
-    ('1 scene', '0 scenes', '2 classes')
-    """
-    return f"{value} {one if value == 1 else many or one + 's'}"
-
-
-# Pages ----------------------------------------------------------------------------------------------------------
-
-
-def index_html(summary: Summary) -> str:
+def index_html(**values: Any) -> str:
     """The first page.
+
+    Parameters
+    ----------
+    classes : list of ClassRow
+    scenery : list of Figure
+        Scenes with all classes; `scenery_note`: a sentence about their choice.
+    shifts : list of ShiftRow
+    overlays : list of (ShiftRow, list of Picture)
+        Registrations before and after; `overlay_legend`: list of (colour, text).
+    checkpoints : list of MemberRow
+    folds : list of (group, note)
+    findings : list of dict
+        Rows of ``quality/inputs.tsv``.
+    scenes, training, held_out : int
+        How many are predicted, labelled, and have truth that no model trained on.
+    mean_held_out, mean_out_of_fold : float or None
+        Mean Jaccard over classes.
+    versions : list of (name, version)
+    recipe : str
+        Digest.
 
     Returns
     -------
     str
         HTML that stands alone but for the pictures and the pages of the classes; well below 200 KB.
     """
-    shifts = worst_first(summary.shifts)
-    checkpoints = summary.checkpoints_table
+    shifts, checkpoints = worst_first(values["shifts"]), values["checkpoints"]
     return _render(
         "index.html",
-        summary=summary,
-        shifts=shifts[:SHIFT_ROWS],
-        more_shifts=max(0, len(shifts) - SHIFT_ROWS),
-        low_confidence=LOW_CONFIDENCE,
-        finding_rows=FINDING_ROWS,
-        has_curves=len(checkpoints) <= CURVE_ROWS and any(row.curve for row in checkpoints),
-        curve_size=CURVE_SIZE,
+        **values
+        | {
+            "shifts": shifts[:SHIFT_ROWS],
+            "more_shifts": max(0, len(shifts) - SHIFT_ROWS),
+            "sensors": summarise_shifts(shifts),
+            "low_confidence": LOW_CONFIDENCE,
+            "finding_rows": FINDING_ROWS,
+            "members": len({row.member for row in checkpoints}),
+            "seconds": sum(row.seconds or 0.0 for row in checkpoints),
+            "has_curves": len(checkpoints) <= CURVE_ROWS and any(curve_points(row.loss) for row in checkpoints),
+            "curve_size": CURVE_SIZE,
+        },
     )
 
 
-def class_html(
-    row: ScoreRow,
-    figures: Sequence[Figure],
-    notes: Sequence[str],
-    others: Sequence[str],
-    legend: Sequence[tuple[str, str]] = (),
-) -> str:
+def class_html(row: ClassRow, others: Sequence[str], legend: Sequence[tuple[str, str]]) -> str:
     """The page of a class.
 
     Parameters
     ----------
-    row : ScoreRow
-    figures : sequence of Figure
-        In the order in which they are shown.
-    notes : sequence of str
-        Sentences about what is shown and what is not.
+    row : ClassRow
     others : sequence of str
         Names of all classes, for links.
     legend : sequence of (colour, text)
         Of all figures; what begins with ``outline`` is shown as a line.
     """
-    return _render("class.html", row=row, figures=figures, notes=notes, others=others, legend=legend)
+    return _render("class.html", row=row, others=others, legend=legend)
 
 
 def _render(template: str, **values: Any) -> str:
@@ -332,6 +245,12 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "duration": duration, "memory": memory, "count": count}
-    environment.globals |= {"class_page": class_page_name}
+    environment.filters |= {
+        "number": lambda value, digits=3: text.number(value, digits),
+        "duration": text.duration,
+        "memory": text.memory,
+        "count": lambda value, *nouns: f"{value} {text.plural(value, *nouns)}",
+        "curve": curve_points,
+    }
+    environment.globals |= {"class_page": class_page}
     return environment

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.errors import InputError
 from rasterloom.raster.grid import Matrix
 
 Floats = NDArray[np.float32]
@@ -55,19 +54,8 @@ TRUE: Colour = (0, 225, 255)
 INVALID: Colour = (140, 140, 140)
 """Pixels without data: grey."""
 
-CLASS_COLOURS: tuple[Colour, ...] = (
-    (236, 76, 50),
-    (255, 176, 0),
-    (245, 235, 90),
-    (190, 120, 60),
-    (35, 165, 85),
-    (170, 225, 95),
-    (50, 110, 230),
-    (60, 205, 235),
-    (205, 70, 250),
-    (255, 145, 220),
-)
-"""Colours of the first classes, in the order of the configuration."""
+CLASS_COLOURS = ("ec4c32", "ffb000", "f5eb5a", "be783c", "23a555", "aae15f", "326ee6", "3ccdeb", "cd46fa", "ff91dc")
+"""Colours of the first classes, in the order of the configuration, hexadecimal."""
 
 _FRACTION_BITS = 4
 
@@ -114,17 +102,8 @@ def fitted(x: float, y: float, width: float, height: float, longest: int = LONGE
     >>> fitted(0, 0, 2048, 1024)
     Frame(x=0, y=0, width=2048, height=1024, columns=1024, rows=512)
     """
-    if not (width > 0 and height > 0):
-        raise InputError(f"a window of {width} x {height} pixels cannot be shown: both must be positive")
     factor = min(longest / max(width, height), ENLARGE)
     return Frame(x, y, width, height, max(1, round(width * factor)), max(1, round(height * factor)))
-
-
-def object_size(geometries: Geometries) -> float:
-    """Median over polygons of the square root of the area, in reference pixels; 0 without polygons."""
-    import shapely
-
-    return float(np.median(np.sqrt(shapely.area(geometries)))) if len(geometries) else 0.0
 
 
 def detail_frame(geometries: Geometries, whole: Frame, smallest: float = 12.0, longest: int = 640) -> Frame | None:
@@ -136,7 +115,7 @@ def detail_frame(geometries: Geometries, whole: Frame, smallest: float = 12.0, l
     whole : Frame
         The frame of the scene.
     smallest : float
-        Picture pixels; objects whose `object_size` is at least this need no closer look.
+        Picture pixels; objects whose width, the root of their area, is at least this need no closer look.
     longest : int
         Pixels of the closer picture's sides.
 
@@ -147,29 +126,26 @@ def detail_frame(geometries: Geometries, whole: Frame, smallest: float = 12.0, l
     """
     import shapely
 
-    size = object_size(geometries)
-    if size == 0.0 or size * whole.scale[0] >= smallest:
-        return None
+    size = float(np.median(np.sqrt(shapely.area(geometries)))) if len(geometries) else 0.0
     side = min(max(32.0 * size, 64.0), whole.width, whole.height)
-    if side > 0.7 * min(whole.width, whole.height):
+    if size == 0.0 or size * whole.scale[0] >= smallest or side > 0.7 * min(whole.width, whole.height):
         return None
-    low, high = shapely.bounds(geometries)[:, :2], shapely.bounds(geometries)[:, 2:]
-    centre = _densest((low + high) / 2 - [whole.x, whole.y], side, (whole.width, whole.height))
-    corner = np.clip(centre - side / 2, 0.0, np.array([whole.width, whole.height]) - side)
-    return fitted(whole.x + float(corner[0]), whole.y + float(corner[1]), side, side, longest)
+    extent, bounds = np.array([whole.width, whole.height]), shapely.bounds(geometries)
+    centre = _densest((bounds[:, :2] + bounds[:, 2:]) / 2 - [whole.x, whole.y], side, extent)
+    x, y = np.clip(centre - side / 2, 0.0, extent - side).tolist()
+    return fitted(whole.x + x, whole.y + y, side, side, longest)
 
 
-def _densest(points: NDArray[np.float64], side: float, extent: tuple[float, float]) -> NDArray[np.float64]:
-    """Median of the points in the square of a given side, on a grid of half sides, that holds most of them."""
+def _densest(points: NDArray[np.float64], side: float, extent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of the points (N, 2) in the square of a given side, on a grid of half sides, that holds most of them."""
     step = side / 2
-    shape = tuple(int(np.ceil(length / step)) + 1 for length in extent)
-    cells = np.clip((points // step).astype(int), 0, np.array(shape) - 2)
+    shape = np.ceil(extent / step).astype(int) + 1
+    cells = np.clip((points // step).astype(int), 0, shape - 2)
     counts = np.zeros(shape, np.int64)
-    np.add.at(counts, (cells[:, 0], cells[:, 1]), 1)
+    np.add.at(counts, tuple(cells.T), 1)
     sums = counts[:-1, :-1] + counts[1:, :-1] + counts[:-1, 1:] + counts[1:, 1:]
     best = np.array(np.unravel_index(int(sums.argmax()), sums.shape))
-    inside = ((cells >= best) & (cells <= best + 1)).all(axis=1)
-    return np.asarray(np.median(points[inside], axis=0), dtype=np.float64)
+    return np.asarray(np.median(points[((cells >= best) & (cells <= best + 1)).all(axis=1)], axis=0))
 
 
 # The image ------------------------------------------------------------------------------------------------------
@@ -227,7 +203,7 @@ def stretched(image: Floats, valid: NDArray[np.bool_], limits: Floats) -> Bytes:
 
 
 def seen(geometries: Geometries, frame: Frame) -> Geometries:
-    """The polygons whose bounds meet a frame, in the frame's picture coordinates."""
+    """The polygons, (n,) array, whose bounds meet a frame, in the frame's picture coordinates."""
     import shapely
 
     if len(geometries) == 0:
@@ -284,22 +260,16 @@ def error_fractions(predicted: Geometries, true: Geometries, frame: Frame, super
     Memory: five bytes for each of ``rows * columns * supersample ** 2`` cells.
     """
     one, other = burnt(predicted, frame, supersample), burnt(true, frame, supersample)
-    parts = (one & other, one & ~other, ~one & other)
-    return np.stack([_mean_cells(part, supersample) for part in parts])
+    return np.stack([_mean_cells(part, supersample) for part in (one & other, one & ~other, ~one & other)])
 
 
 def _mean_cells(cells: Bytes, factor: int) -> Floats:
-    rows, columns = cells.shape[0] // factor, cells.shape[1] // factor
-    total = np.zeros((rows, columns), np.float32)
-    for i in range(factor):
-        for j in range(factor):
-            total += cells[i::factor, j::factor]
-    total /= factor * factor
-    return total
+    rows, columns = (side // factor for side in cells.shape)
+    return np.asarray(cells.reshape(rows, factor, columns, factor).mean(axis=(1, 3), dtype=np.float32))
 
 
 def jaccard(fractions: Floats) -> float | None:
-    """TP / (TP + FP + FN) of areas; None where there is neither truth nor prediction."""
+    """TP / (TP + FP + FN) of fractions (3, H, W); None where there is neither truth nor prediction."""
     hit, extra, missed = fractions.sum(axis=(1, 2), dtype=np.float64)
     total = hit + extra + missed
     return float(hit / total) if total > 0 else None
@@ -328,7 +298,7 @@ def tinted(image: Bytes, fractions: Floats, colours: Sequence[Colour], alpha: fl
 
 
 def outlined(image: Bytes, geometries: Geometries, frame: Frame, colour: Colour, thickness: int = 1) -> Bytes:
-    """A copy of an image with the rings of polygons (reference pixels) drawn as thin smooth lines."""
+    """A copy of an image (H, W, 3) with the rings of polygons (reference pixels) drawn as thin smooth lines."""
     import cv2
     import shapely
 
@@ -345,7 +315,7 @@ def outlined(image: Bytes, geometries: Geometries, frame: Frame, colour: Colour,
 
 
 def with_window(image: Bytes, frame: Frame, window: Frame) -> Bytes:
-    """A copy of an image with a white rectangle, dark at its outside, where another frame lies."""
+    """A copy of an image (H, W, 3) with a white rectangle, dark at its outside, where another frame lies."""
     import cv2
 
     out = image.copy()
@@ -367,12 +337,12 @@ def muted(image: Bytes, saturation: float = 0.4, brightness: float = 0.85) -> By
 
 
 def errors_picture(image: Bytes, fractions: Floats) -> Bytes:
-    """A muted image with true positives in green, false positives in red and false negatives in blue."""
+    """A muted image (H, W, 3) with what is right in green, too much in red and missed in blue: fractions (3, H, W)."""
     return tinted(muted(image), fractions, (HIT, EXTRA, MISSED))
 
 
 def outlines_picture(image: Bytes, predicted: Geometries, true: Geometries, frame: Frame, thickness: int = 1) -> Bytes:
-    """An image with the outlines of the truth in cyan and, over them, thinner, of the prediction in yellow."""
+    """An image (H, W, 3) with outlines of the truth in cyan and, over them, thinner, of the prediction in yellow."""
     under = outlined(image, true, frame, TRUE, thickness + 1)
     return outlined(under, predicted, frame, PREDICTED, thickness)
 
@@ -405,11 +375,11 @@ def classes_picture(
 
 def class_colours(names: Sequence[str]) -> dict[str, Colour]:
     """A colour for each class, in order; beyond ten, hues that are far apart."""
-    found: dict[str, Colour] = dict(zip(names, CLASS_COLOURS, strict=False))
-    for index, name in enumerate(names[len(CLASS_COLOURS) :]):
-        red, green, blue = colorsys.hsv_to_rgb((0.05 + index * 0.618034) % 1.0, 0.75, 0.95)
-        found[name] = round(red * 255), round(green * 255), round(blue * 255)
-    return found
+    colours = [bytes.fromhex(colour) for colour in CLASS_COLOURS]
+    for index in range(len(names) - len(colours)):
+        hue = colorsys.hsv_to_rgb((0.05 + index * 0.618034) % 1.0, 0.75, 0.95)
+        colours.append(bytes(round(255 * value) for value in hue))
+    return {name: (colour[0], colour[1], colour[2]) for name, colour in zip(names, colours, strict=False)}
 
 
 def hexadecimal(colour: Colour) -> str:
@@ -427,13 +397,6 @@ def jpeg(image: Bytes, quality: int = 82) -> bytes:
     """An (H, W, 3) RGB uint8 picture as a JPEG file without chroma subsampling, which would smear the fills."""
     import cv2
 
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        quality,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ]
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise InputError(f"a picture of shape {image.shape} and dtype {image.dtype} cannot be written as JPEG")
-    return bytes(data.tobytes())
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from rasterloom.errors import ConfigError
+from rasterloom.store.job import Job, wildcards
+from rasterloom.store.store import Store
 
 STAGES = (
     "register",
@@ -32,7 +37,15 @@ STAGES = (
 
 
 def module_of(stage: str) -> ModuleType:
-    """The module of a stage: ``VERSION``, ``inputs(spec)``, ``run(job)``; with artifacts also ``wanted(job)``."""
+    """The module of a stage, which says all there is to say of it.
+
+    - ``OUTPUT``: what a job writes, relative to the results folder, with the names of wildcards in braces; ``HELP``;
+      ``VERSION``; ``OWN_FOLDER``, if its artifacts are linked in a folder of their own;
+    - ``jobs(project)``: the wildcards of every job; ``spec(project, **names)``: a job's slice of the recipe;
+      ``sources(project, **names)``: the source files that it reads, if it reads any;
+    - ``inputs(spec)``: the manifests that it reads; ``run(job)``: do it;
+    - ``names(spec)`` and ``wanted(job)``: its artifacts, by name alone and with their keys, if it makes any.
+    """
     return importlib.import_module(f"rasterloom.stages.{stage}")
 
 
@@ -48,3 +61,24 @@ def recomputed() -> frozenset[str]:
 def version_of(stage: str) -> int:
     """The version of a stage, raised whenever its output changes."""
     return int(module_of(stage).VERSION)
+
+
+def output_of(spec: Mapping[str, Any]) -> str:
+    """The path, relative to the results folder, of what the job of a spec writes."""
+    return str(module_of(spec["stage"]).OUTPUT.format(**wildcards(spec)))
+
+
+def job_of(spec: dict[str, Any], sources: dict[str, Any], results: Path, store: Store) -> Job:
+    """The job of a spec."""
+    output = results / output_of(spec)
+    return Job(spec, sources, results, store, output, folder_of(spec["stage"], output))
+
+
+def folder_of(stage: str, output: Path) -> Path:
+    """The folder in which a job of a stage links its artifacts, by the manifest that it writes."""
+    return output.with_suffix("") if hasattr(module_of(stage), "OWN_FOLDER") else output.parent
+
+
+def artifact_stages() -> list[str]:
+    """Stages with artifacts; the others write a table or pages, again in each of their jobs."""
+    return [stage for stage in STAGES if hasattr(module_of(stage), "wanted")]

@@ -8,12 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import StoreError
-from rasterloom.raster.means import Plane, finest, mean_bands, plane_shape
-from rasterloom.raster.planes import write_plane
+from rasterloom.project.project import Project
+from rasterloom.raster.means import Plane, finest, mean_strips, plane_shape
+from rasterloom.raster.planes import open_plane, write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
+OUTPUT = "ensembles/{class}/{batch}.json"
+HELP = "average the predictions of a class's members"
 VERSION = 2
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per class and batch of scenes."""
+    return ({"class": name, "batch": batch} for name in project.recipe.classes for batch in project.batches)
+
+
+def spec(project: Project, **names: str) -> dict[str, Any]:
+    """The members of the class, and the scenes of the batch."""
+    members = [project.recipe.members[name] for name in project.recipe.classes[names["class"]].members]
+    return {
+        "class": names["class"],
+        "members": [{"name": member.name, "scale": member.scale} for member in members],
+        "reference": project.reference,
+        "batch": names["batch"],
+        "scenes": project.batches[names["batch"]],
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per scene."""
+    return list(spec["scenes"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
@@ -49,15 +74,12 @@ def wanted(job: Job) -> Iterator[Wanted]:
 
 def _write(path: Path, members: Sequence[tuple[Path, Path]], reference: str) -> str:
     """Write the mean of members, each a prediction and its stack, and give its digest."""
-    import zarr
-
     from rasterloom.raster.stacks import open_stack
 
     with ExitStack() as opened:
         files = {stack: opened.enter_context(open_stack(stack)) for _, stack in members}
         valid = [Plane(files[stack].valid, files[stack].sensors.index(reference)) for _, stack in members]
-        stores = [opened.enter_context(zarr.storage.ZipStore(member, mode="r")) for member, _ in members]
-        arrays: list[Any] = [zarr.open_group(store, mode="r")["probability"] for store in stores]
+        arrays = [opened.enter_context(open_plane(member, "probability")) for member, _ in members]
         for (member, stack), array, plane in zip(members, arrays, valid, strict=True):
             if plane_shape(array) != plane.shape:
                 raise StoreError(
@@ -65,4 +87,4 @@ def _write(path: Path, members: Sequence[tuple[Path, Path]], reference: str) -> 
                     "belong to different runs; run the workflow again"
                 )
         shape = finest([plane_shape(array) for array in arrays])
-        return write_plane(path, "probability", shape, mean_bands(arrays, shape, valid))
+        return write_plane(path, "probability", shape, mean_strips(arrays, shape, valid))

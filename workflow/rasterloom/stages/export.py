@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import numpy as np
 
 from rasterloom.polygons.areas import areas_m2
 from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.store.files import atomic_path, write_text
 from rasterloom.store.job import Job, scene_manifests
+from rasterloom.store.tables import tsv_text
 
+OUTPUT = "vectors/{batch}.tsv"
+HELP = "write one GeoPackage per scene"
 VERSION = 1
 
 COLUMNS = ("scene", "file", "layer", "objects")
@@ -67,6 +72,16 @@ def write_layer(path: Path, name: str, table: Any) -> None:
         pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon")
 
 
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per batch of scenes."""
+    return ({"batch": batch} for batch in project.batches)
+
+
+def spec(project: Project, batch: str) -> dict[str, Any]:
+    """The polygons of all classes on the scenes of the batch."""
+    return {**project.polygon_tables(project.recipe.classes, project.batches[batch]), "batch": batch}
+
+
 def inputs(spec: dict[str, Any]) -> list[str]:
     """Manifests read: the polygons of every class, and the registration."""
     return [*polygon_manifests(spec), *scene_manifests("registration", spec["scenes"])]
@@ -75,13 +90,13 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 def run(job: Job) -> None:
     """Write a GeoPackage a scene, then the list of them, which ends the job."""
     scenes = job.spec["scenes"]
-    lines = ["\t".join(COLUMNS)]
+    rows: list[tuple[str, str, str, int]] = []
     for done, scene in enumerate(scenes, start=1):
         name = f"{scene}.gpkg"
         with atomic_path(job.output.parent / name) as path:
-            lines += [f"{scene}\t{name}\t{layer_name}\t{count}" for layer_name, count in _write(job, scene, path)]
+            rows += [(scene, name, layer_name, count) for layer_name, count in _write(job, scene, path)]
         job.progress(done, len(scenes), scene)
-    write_text(job.output, "\n".join(lines) + "\n")
+    write_text(job.output, tsv_text(COLUMNS, rows))
 
 
 def _write(job: Job, scene: str, path: Path) -> list[tuple[str, int]]:

@@ -1,6 +1,6 @@
 """Labels as they were given (WKT tables, vector files, raster masks) become polygons in reference pixels.
 
-One job a class, one artifact a scene. Spec (besides ``stage`` and ``version``), as `label_job` makes it:
+One job a class, one artifact a scene. Spec (besides ``stage`` and ``version``), by its functions `spec` and `sources`:
 
 - ``class``, ``id``: name and number of the class; ``scenes``: ids of the scenes in which it was labelled;
 - ``layout``: ``dstl`` or ``sheet``; for ``sheet`` also ``whole``: the scenes whose file holds this class
@@ -16,65 +16,60 @@ Sources, files as `SourceFile.to_json` gives them:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from rasterloom.dataset.index import Dataset, Scene
 from rasterloom.labels.contest import dstl_labels
 from rasterloom.labels.geometry import write_polygons
 from rasterloom.labels.sheet import sheet_labels
+from rasterloom.project.project import Project
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
+OUTPUT = "labels/{class}.json"
+HELP = "read the labels of a class into reference pixels"
 VERSION = 2
 
+OWN_FOLDER = True
+"""The artifacts are linked in a folder that is named after the manifest, not beside it."""
 
-def label_job(dataset: Dataset, config: Mapping[str, Any], class_name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Spec and sources of the job that reads the labels of a class.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    config : mapping
-        The section ``dataset`` of the configuration; nothing of it is needed now.
-    class_name : str
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per class."""
+    return ({"class": name} for name in project.recipe.classes)
 
-    Returns
-    -------
-    (spec, sources)
-        As the docstring of this module lays them out; `spec` lacks ``stage`` and ``version``.
-    """
-    scenes = _labelled(dataset, class_name)
-    spec: dict[str, Any] = {
-        "class": class_name,
-        "id": dataset.classes[class_name],
+
+def spec(project: Project, **names: str) -> dict[str, Any]:
+    """See the docstring of this module."""
+    dataset, scenes = project.dataset, project.dataset.labelled(names["class"])
+    found: dict[str, Any] = {
+        "class": names["class"],
+        "id": dataset.classes[names["class"]],
         "scenes": [scene.id for scene in scenes],
         "layout": dataset.layout,
     }
-    sources: dict[str, Any] = {"reference": {s.id: s.sensors[dataset.reference][0].to_json() for s in scenes}}
+    if dataset.layout == "sheet":
+        found["whole"] = [scene.id for scene in scenes if scene.labels[names["class"]].whole]
+        found["classes"] = {} if len(found["whole"]) == len(scenes) else dataset.classes
+    return found
+
+
+def sources(project: Project, **names: str) -> dict[str, Any]:
+    """See the docstring of this module."""
+    dataset, scenes = project.dataset, project.dataset.labelled(names["class"])
+    found: dict[str, Any] = {"reference": {s.id: s.sensors[dataset.reference][0].to_json() for s in scenes}}
     if dataset.layout == "dstl":
         held_out = any(scene.truth for scene in scenes)
-        names = ["train_wkt", *(["truth"] if held_out else [])]
-        sources["tables"] = [dataset.tables[name].to_json() for name in names]
-        sources["grid"] = dataset.tables["grid_sizes"].to_json()
+        tables = ["train_wkt", *(["truth"] if held_out else [])]
+        found["tables"] = [dataset.tables[name].to_json() for name in tables]
+        found["grid"] = dataset.tables["grid_sizes"].to_json()
     else:
-        spec["whole"] = [scene.id for scene in scenes if scene.labels[class_name].whole]
-        spec["classes"] = {} if len(spec["whole"]) == len(scenes) else dataset.classes
-        sources["labels"] = {scene.id: scene.labels[class_name].file.to_json() for scene in scenes}
-    return spec, sources
+        found["labels"] = {scene.id: scene.labels[names["class"]].file.to_json() for scene in scenes}
+    return found
 
 
-def _labelled(dataset: Dataset, class_name: str) -> list[Scene]:
-    return [s for s in dataset.scenes.values() if class_name in s.labelled and s.role != "other"]
-
-
-def label_file_names(dataset: Dataset, class_name: str) -> dict[str, str]:
-    """Name, without its folder, of the file that holds a class's labels, by scene that was labelled for it."""
-    if dataset.layout == "dstl":
-        files = {s.id: dataset.tables["truth" if s.truth else "train_wkt"] for s in _labelled(dataset, class_name)}
-    else:
-        files = {s.id: s.labels[class_name].file for s in _labelled(dataset, class_name)}
-    return {scene: Path(file.path).name for scene, file in files.items()}
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per scene."""
+    return list(spec["scenes"])
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rasterloom.labels.record import label_item, read_labels
-from rasterloom.polygons.coverage import coverage_bands
+from rasterloom.polygons.coverage import coverage_strips
+from rasterloom.project.project import Project
 from rasterloom.raster.grid import Matrix
 from rasterloom.raster.planes import write_plane
 from rasterloom.registration.record import scene_grid
@@ -15,7 +16,30 @@ from rasterloom.store.digest import BLOCK_ROWS
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
+OUTPUT = "masks/{scale}/{target}/{scene}.json"
+HELP = "rasterise a target's labels: the covered fraction of each pixel"
 VERSION = 1
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per scale, target and labelled scene that a member trains with."""
+    found = {
+        (member.scale["name"], member.target, scene)
+        for member in project.recipe.members.values()
+        for scene in project.labelled(project.recipe.group_of(member.name))
+    }
+    return ({"scale": scale, "target": target, "scene": scene} for scale, target, scene in sorted(found))
+
+
+def spec(project: Project, scale: str, target: str, scene: str) -> dict[str, Any]:
+    """The scale, and the classes of the target."""
+    classes = sorted(project.config.targets.get(target, [target]))
+    return {"scene": scene, "scale": project.scale(scale), "target": target, "classes": classes}
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the scene."""
+    return [spec["scene"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -47,4 +71,4 @@ def wanted(job: Job) -> Iterator[Wanted]:
 
 
 def _write(path: Path, polygons: Sequence[Any], matrix: Matrix, shape: tuple[int, int]) -> str:
-    return write_plane(path, "coverage", shape, coverage_bands(polygons, shape, matrix, rows=BLOCK_ROWS))
+    return write_plane(path, "coverage", shape, coverage_strips(polygons, shape, matrix, rows=BLOCK_ROWS))

@@ -5,15 +5,19 @@ A row a scene and class. The place of every single object is in the GeoPackages 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rasterloom.polygons.areas import Locate, areas_m2, centre, locator, valid_pixels
 from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
+from rasterloom.store.files import write_text
 from rasterloom.store.job import Job, scene_manifests
+from rasterloom.store.tables import tsv_text
 
+OUTPUT = "summary.tsv"
+HELP = "count objects and measure areas"
 VERSION = 2
 
 COLUMNS = ("scene", "class", "count", "area_px", "area_m2", "percent", "x", "y", "longitude", "latitude")
@@ -41,9 +45,14 @@ def row(scene: str, name: str, polygons: Any, registration: Mapping[str, Any], l
     return [scene, name, str(len(pixel)), f"{area:.2f}", metres, percent, *cells]
 
 
-def table(found: Iterable[list[str]]) -> str:
-    """Tab-separated text with the header."""
-    return "".join("\t".join(cells) + "\n" for cells in [list(COLUMNS), *found])
+def jobs(project: Project) -> list[dict[str, str]]:
+    """One job."""
+    return [{}]
+
+
+def spec(project: Project) -> dict[str, Any]:
+    """The polygons of all classes."""
+    return project.polygon_tables(project.recipe.classes)
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -65,8 +74,4 @@ def run(job: Job) -> None:
             polygons = read_polygons(job.store.open_path(items[name][scene]))
             found.append(row(scene, name, polygons, registration, locate))
         job.progress(number, len(scenes), scene)
-    job.write_output(lambda path: _write(path, table(found)))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")
+    write_text(job.output, tsv_text(COLUMNS, found))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rasterloom.project.project import Project
 from rasterloom.registration.acquisition import estimates, settled, unplaced
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.table import GROUP
@@ -20,7 +21,25 @@ from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
+OUTPUT = "placement/{acquisition}.json"
+HELP = "fill in failed registrations from scenes of the same acquisition"
 VERSION = 2
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per acquisition."""
+    return ({"acquisition": name} for name in project.acquisitions)
+
+
+def spec(project: Project, acquisition: str) -> dict[str, Any]:
+    """The scenes of the acquisition, twice: those whose estimates count, and those that are settled."""
+    scenes = project.acquisitions[acquisition]
+    return {"acquisition": {"name": acquisition, "scenes": scenes}, "scenes": scenes}
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per scene."""
+    return list(spec["scenes"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
@@ -43,7 +62,7 @@ def run(job: Job) -> None:
 
 
 def wanted(job: Job) -> Iterator[Wanted]:
-    """The settled registration of each scene: its own, as it is, unless a sensor of it was left without an estimate."""
+    """The settled registration of each scene: its own, unless a sensor of it was left without an estimate."""
     name, scenes = job.spec["acquisition"]["name"], job.spec["acquisition"]["scenes"]
     items = job.items("registration", scenes)
     known: dict[str, dict[str, Any]] = {}
@@ -54,12 +73,12 @@ def wanted(job: Job) -> Iterator[Wanted]:
         return known[scene]
 
     for scene in job.spec["scenes"]:
-        lacking = unplaced(read(scene))
-        if not lacking:
-            yield Wanted(scene, items[scene].key, None, None, taken=items[scene])
-            continue
-        others = [read(other) for other in scenes if other != scene]
-        shifts = {sensor: estimates(sensor, read(scene), others) for sensor in lacking}
-        recipe = {"acquisition": name}
-        origin = {"registration": items[scene].digest, "others": len(others), "shifts": shifts}
-        yield Wanted(scene, job.key(recipe, origin), recipe, origin, settled(read(scene), others, name))
+        own: Mapping[str, Any] = read(scene)
+        recipe: dict[str, Any] = {}
+        origin: dict[str, Any] = {"registration": items[scene].digest}
+        if lacking := unplaced(own):
+            others = [read(other) for other in scenes if other != scene]
+            recipe["acquisition"] = name
+            origin |= {"others": len(others), "shifts": {sensor: estimates(sensor, own, others) for sensor in lacking}}
+            own = settled(own, others, name)
+        yield Wanted(scene, job.key(recipe, origin), recipe, origin, own)

@@ -6,7 +6,6 @@ if a scene is missing from the store.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rasterloom.config.model import PredictionConfig, is_network
 from rasterloom.labels.folds import checkpoints_of
+from rasterloom.labels.record import read_folds
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.inference import (
     Predictor,
@@ -28,11 +29,44 @@ from rasterloom.learning.inference import (
 )
 from rasterloom.learning.stack_reader import StackReader, reference_place, sensor_parts
 from rasterloom.learning.windows import Floats
+from rasterloom.project.project import Project
 from rasterloom.raster.planes import write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
+OUTPUT = "predictions/{member}/{batch}.json"
+HELP = "predict scenes with a member's checkpoints"
 VERSION = 2
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per member and batch of scenes."""
+    return ({"member": member, "batch": batch} for member in project.recipe.members for batch in project.batches)
+
+
+def spec(project: Project, member: str, batch: str) -> dict[str, Any]:
+    """The member's model, channels, scale and settings of prediction, and the scenes of the batch."""
+    found, group = project.recipe.members[member], project.recipe.group_of(member)
+    scenes = project.batches[batch]
+    return {
+        "member": member,
+        "batch": batch,
+        "scenes": scenes,
+        "labelled": [scene for scene in project.labelled(group) if scene in scenes],
+        "model": found.model,
+        "sensors": list(found.sensors),
+        "reference": project.reference,
+        "scale": found.scale,
+        "group": group,
+        "folds": project.folds,
+        "predict_with": project.config.validation.predict_with,
+        "prediction": found.prediction,
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per scene."""
+    return list(spec["scenes"])
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -71,22 +105,16 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The prediction of each scene of the batch."""
     spec = job.spec
     models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
-    folds = _folds(job) if spec["labelled"] else {}
+    folds = read_folds(job, spec["group"])["folds"] if spec["labelled"] else {}
     stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
     # a pixel model's result does not depend on how it is computed
-    prediction = spec["prediction"] if spec["model"]["kind"] == "unet" else {}
+    prediction = spec["prediction"] if is_network(spec["model"]) else {}
     recipe = {"sensors": spec["sensors"], "reference": spec["reference"], "prediction": prediction}
     for scene, stack in stacks.items():
-        chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["final"])
+        chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
         yield Wanted(scene, key, recipe, inputs, _Given(stack, {fold: models[fold] for fold in chosen}))
-
-
-def _folds(job: Job) -> dict[str, dict[str, list[str]]]:
-    item = job.manifest(f"folds/{job.spec['group']}").items[job.spec["group"]]
-    folds: dict[str, dict[str, list[str]]] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
-    return folds
 
 
 def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
@@ -139,20 +167,20 @@ def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> tuple[P
     """
     spec = job.spec
     checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
-    if spec["model"]["kind"] != "unet":
-        threads = int(spec["prediction"].get("threads", 1))
-        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], threads), None
+    prediction = PredictionConfig.model_validate(spec["prediction"])
+    if not is_network(spec["model"]):
+        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], prediction.threads), None
     from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 
     keep_memory()
     device = stack.enter_context(pick_device())
-    stack.enter_context(computing(int(spec["prediction"]["threads"])))
+    stack.enter_context(computing(prediction.threads))
     networks = {fold: load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
 
     def predict(reader: StackReader, chosen: Sequence[str], say: Callable[[str], None]) -> Iterator[Floats]:
-        forward = mean_forward([networks[fold] for fold in chosen], spec["prediction"], device)
+        forward = mean_forward([networks[fold] for fold in chosen], prediction, device)
         # checkpoints of one member share their statistics: one normalised window serves all of them
         normalisation = normalisation_of(checkpoints[chosen[0]], reader)
-        return network_rows(reader, normalisation, forward, spec["prediction"], say)
+        return network_rows(reader, normalisation, forward, prediction, say)
 
-    return predict, hardware_name(device.name, int(spec["prediction"]["threads"]))
+    return predict, hardware_name(device.name, prediction.threads)

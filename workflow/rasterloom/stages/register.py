@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rasterloom.dataset import register_sources
+from rasterloom.project.project import Project
 from rasterloom.raster.contest_grid import grid_extent
 from rasterloom.raster.scan import Scan, scan_sensor
 from rasterloom.registration.scene import ordered, register_scene
@@ -14,7 +16,37 @@ from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
+OUTPUT = "registration/{scene}.json"
+HELP = "estimate where each sensor of a scene lies on its reference"
 VERSION = 5
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per scene."""
+    return ({"scene": scene} for scene in project.registered)
+
+
+def spec(project: Project, scene: str) -> dict[str, Any]:
+    """The settings of the scene's sensors."""
+    config, present = project.config, project.dataset.scenes[scene].sensors
+    settings = {"registration", "motion", "bands", "nodata", "max_shift"}
+    return {
+        "scene": scene,
+        "reference": project.reference,
+        "sensors": {name: own.model_dump(include=settings) for name, own in config.sensors.items() if name in present},
+        "layout": config.dataset.layout,
+        "gsd": 0.31 if config.dataset.layout == "dstl" else None,
+    }
+
+
+def sources(project: Project, scene: str) -> dict[str, Any]:
+    """The scene's images, and the table of grid sizes where there is one."""
+    return register_sources(project.dataset.scenes[scene])
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the scene."""
+    return [spec["scene"]]
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

@@ -7,15 +7,28 @@ over the pooled scenes. So a scene of larger pixels counts for more, and pooled 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from typing import Any
 
 from rasterloom.polygons.jaccard import Areas, areas
 from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows, table
+from rasterloom.project.project import Project
+from rasterloom.registration.record import references
+from rasterloom.store.files import write_text
 from rasterloom.store.job import Job, batch_manifests, scene_manifests
 
+OUTPUT = "score.tsv"
+HELP = "score the polygons against labels"
 VERSION = 2
+
+
+def jobs(project: Project) -> list[dict[str, str]]:
+    """One job."""
+    return [{}]
+
+
+def spec(project: Project) -> dict[str, Any]:
+    """By class its number, its group, the scenes with held-out truth and those that were labelled for its group."""
+    return project.scored()
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -39,16 +52,11 @@ def run(job: Job) -> None:
         held_out.append(_class_score(job, name, set(job.spec["truth"][name])))
         out_of_fold.append(_class_score(job, name, _out_of_fold(job, name)))
         job.progress(number, len(names), name)
-    text = table([*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)])
-    job.write_output(lambda path: _write(path, text))
-
-
-def _write(path: Any, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")
+    write_text(job.output, table([*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)]))
 
 
 def _out_of_fold(job: Job, name: str) -> set[str]:
-    from rasterloom.labels.folds import validation_scenes
+    from rasterloom.labels.record import validation_scenes
 
     labelled = set(job.spec["labelled"][name])
     return validation_scenes(job, job.spec["groups"][name]) & labelled if labelled else set()
@@ -67,11 +75,4 @@ def _class_score(job: Job, name: str, scenes: set[str]) -> ClassScore:
         truth = read_labels(job.store.open_path(label_item(job, name, scene)))
         found[scene] = areas(truth, read_polygons(job.store.open_path(item))["pixel"])
     thresholds = {scene: threshold_of(tuned, scene) for scene in found}
-    return ClassScore(name, found, thresholds, float(tuned["threshold"]), pixel_areas(_references(job, found)))
-
-
-def _references(job: Job, scenes: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The reference image of each scene, from its registration."""
-    items = job.items("registration", sorted(scenes))
-    texts = {scene: job.store.open_path(item).read_text(encoding="utf-8") for scene, item in items.items()}
-    return {scene: json.loads(text)["reference"] for scene, text in texts.items()}
+    return ClassScore(name, found, thresholds, float(tuned["threshold"]), pixel_areas(references(job, sorted(found))))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rasterloom.labels.folds import divide
+from rasterloom.project.project import Project
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted
@@ -21,7 +22,35 @@ from rasterloom.store.store import Writing
 if TYPE_CHECKING:
     from pathlib import Path
 
+OUTPUT = "folds/{group}.json"
+HELP = "divide the labelled scenes into training and validation"
 VERSION = 2
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per group of targets."""
+    return ({"group": name} for name in project.recipe.groups)
+
+
+def spec(project: Project, group: str) -> dict[str, Any]:
+    """See the docstring of this module."""
+    project.check_learning(group)
+    scenes = project.labelled(group)
+    return {
+        "group": group,
+        "targets": {target: list(classes) for target, classes in project.recipe.groups[group].items()},
+        "scenes": scenes,
+        "ground": project.ground(scenes),
+        "folds": {s: fold for s in scenes if (fold := project.dataset.scenes[s].fold) is not None},
+        "names": project.fold_names,
+        "validation": project.validation,
+        "seed": project.config.validation.seed,
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the group."""
+    return [spec["group"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from rasterloom.dataset import register_sources
 from rasterloom.errors import ConfigError
+from rasterloom.project.project import Project
 from rasterloom.raster.grid import Grid, scale_grid
 from rasterloom.raster.scan import check_unchanged
 from rasterloom.raster.sensor import SensorReader
@@ -19,12 +21,42 @@ from rasterloom.store.digest import digest
 from rasterloom.store.job import Job, Wanted, placement_manifests
 from rasterloom.store.store import Writing
 
+OUTPUT = "stacks/{scale}/{scene}.json"
+HELP = "resample all sensors of a scene to one grid"
 VERSION = 4
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per scale and scene."""
+    return ({"scale": scale, "scene": scene} for scale in project.scale_sensors for scene in project.predicted)
+
+
+def spec(project: Project, scale: str, scene: str) -> dict[str, Any]:
+    """The scale, and the sensors that a member uses on it."""
+    sensors, settings = project.scale_sensors[scale], project.config.sensors
+    return {
+        "scene": scene,
+        "acquisitions": project.acquisitions_with([scene]),
+        "scale": project.scale(scale),
+        "sensors": sensors,
+        "bands": {name: settings[name].bands for name in sensors},
+        "nodata": {name: settings[name].nodata for name in sensors},
+    }
+
+
+def sources(project: Project, scale: str, scene: str) -> dict[str, Any]:
+    """The scene's images."""
+    return register_sources(project.dataset.scenes[scene])
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the scene."""
+    return [spec["scene"]]
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
     """Manifests that the stage reads, relative to the results folder."""
-    return placement_manifests(spec, [spec["scene"]])
+    return placement_manifests(spec)
 
 
 def run(job: Job) -> None:
@@ -41,7 +73,7 @@ def run(job: Job) -> None:
 def wanted(job: Job) -> Iterator[Wanted]:
     """The stack of the job's scene and scale."""
     spec, scene = job.spec, job.spec["scene"]
-    registration = read_registration(job.store.open_path(job.placements([scene])[scene]))
+    registration = read_registration(job.store.open_path(job.items("placement", [scene])[scene]))
     reference, places = registration["reference"], registration["sensors"]
     names = list(spec["sensors"])
     counts = {name: _band_count(spec, places, name) for name in names}

@@ -7,6 +7,7 @@ from dataclasses import asdict, astuple
 from typing import Any
 
 from rasterloom.errors import InputError
+from rasterloom.project.project import Project
 from rasterloom.raster.scan import Moments, merge_moments
 from rasterloom.registration.record import read_registration
 from rasterloom.store.digest import digest
@@ -14,7 +15,24 @@ from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
+OUTPUT = "statistics/statistics.json"
+HELP = "mean and standard deviation of each channel"
 VERSION = 2
+
+
+def jobs(project: Project) -> list[dict[str, str]]:
+    """One job."""
+    return [{}]
+
+
+def spec(project: Project) -> dict[str, Any]:
+    """All sensors, and the scenes whose digital numbers count."""
+    return {"sensors": list(project.config.sensors), "scenes": project.statistics_scenes}
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per sensor."""
+    return list(spec["sensors"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,11 @@ from typing import Any
 from rasterloom.dataset.contest_tables import Sample, read_sample
 from rasterloom.polygons.record import polygon_items, polygon_manifests
 from rasterloom.polygons.wkt import EMPTY, HEADER, checked_wkt
+from rasterloom.project.project import Project
 from rasterloom.store.job import Job
 
+OUTPUT = "submission.csv"
+HELP = "write and check the contest's submission"
 VERSION = 1
 
 LARGE = 500_000_000
@@ -25,6 +28,21 @@ def write_submission(path: Path, sample: Sample, texts: Iterable[str]) -> None:
         writer.writerow(HEADER)
         for (scene, number), text in zip(sample.rows, texts, strict=True):
             writer.writerow([scene, number, text])
+
+
+def jobs(project: Project) -> list[dict[str, str]]:
+    """One job, where the data set has a sample submission."""
+    return [{}] if "sample_submission" in project.dataset.tables else []
+
+
+def spec(project: Project) -> dict[str, Any]:
+    """The polygons of all classes."""
+    return project.polygon_tables(project.recipe.classes)
+
+
+def sources(project: Project) -> dict[str, Any]:
+    """The sample submission."""
+    return {"sample": project.dataset.tables["sample_submission"].to_json()}
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

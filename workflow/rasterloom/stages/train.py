@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.errors import StoreError
+from rasterloom.labels.record import read_folds
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.checkpoint import Arrays, save_checkpoint
+from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import StackReader, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
@@ -27,19 +30,53 @@ from rasterloom.learning.training import (
     Progress,
     Trained,
     Trainer,
-    TrainingRecipe,
     learning_curve,
     make_batch,
     require_positive,
     train,
 )
+from rasterloom.project.project import Project
+from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
+OUTPUT = "models/{member}/{fold}.json"
+HELP = "train a member on a fold"
 VERSION = 2
+
+KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions", "max_depth": "depth"}
+"""Settings of models that had another name once. Keys keep it, so that a new name trains no model again."""
 
 GPU_WORKERS = 8
 """Most threads that prepare batches for a GPU; on cores one suffices. Changes no result."""
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per member and fold."""
+    return ({"member": member, "fold": fold} for member in project.recipe.members for fold in project.folds)
+
+
+def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
+    """The member's model, channels, scale and settings of training."""
+    found, group = project.recipe.members[member], project.recipe.group_of(member)
+    project.check_learning(group)
+    return {
+        "member": member,
+        "fold": fold,
+        "target": found.target,
+        "model": found.model,
+        "sensors": list(found.sensors),
+        "reference": project.reference,
+        "scale": found.scale,
+        "group": group,
+        "training": found.training,
+        "scenes": project.labelled(group),
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the fold."""
+    return [spec["fold"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -73,10 +110,11 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The checkpoint of the job's member and fold; its key holds no name of a scene, a sensor or a member."""
     spec, data = job.spec, _training_data(job)
     training = dict(spec["training"])
-    if spec["model"]["kind"] == "forest":  # the same trees on any number of threads
+    if not threads_matter(spec["model"]):
         training.pop("threads", None)
+    model = {KEYED_AS.get(name, name): value for name, value in spec["model"].items()}
     key = job.key(
-        {"model": spec["model"], "reference": reference_place(spec), "training": training},
+        {"model": model, "reference": reference_place(spec), "training": training},
         {
             "stacks": [sensor_parts(item, spec) for item in data.stacks.values()],
             "masks": [item.digest for item in data.masks.values()],
@@ -118,21 +156,17 @@ def _training_data(job: Job) -> _TrainingData:
 
 def _training_scenes(job: Job) -> list[str]:
     """Ids of the scenes that this checkpoint trains on."""
-    import json
-
     spec = job.spec
     if spec["fold"] == "all":
         return list(spec["scenes"])
-    item = job.manifest(f"folds/{spec['group']}").items[spec["group"]]
-    folds: dict[str, dict[str, list[str]]] = json.loads(job.store.open_path(item).read_text(encoding="utf-8"))["folds"]
-    return folds[spec["fold"]]["train"]
+    return list(read_folds(job, spec["group"])["folds"][spec["fold"]]["train"])
 
 
 def _trained(job: Job, want: Wanted, state: Path) -> Item:
     """Train and commit a checkpoint; the state of its training goes only when the checkpoint is in the store."""
     spec, data = job.spec, want.work
     with ExitStack() as held:
-        folder = held.enter_context(claimed_state(state)) if spec["model"]["kind"] == "unet" else None
+        folder = held.enter_context(claimed_state(state)) if is_network(spec["model"]) else None
 
         def make(want: Wanted, work: Writing) -> None:
             opened = open_training_scenes(job, data.stacks, data.masks)
@@ -145,9 +179,7 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
 
 
 def _normalisation(job: Job, statistics: Mapping[str, Item], stacks: Mapping[str, Item]) -> Normalisation:
-    import json
-
-    tables = [json.loads(job.store.open_path(statistics[s]).read_text(encoding="utf-8")) for s in statistics]
+    tables = [read_json(job.store.open_path(item)) for item in statistics.values()]
     mean, sd = (np.array([n for t in tables for n in t[k]], dtype=np.float32) for k in ("mean", "sd"))
     first = next(iter(stacks.values()))
     with StackReader(job.store.open_path(first), job.spec["sensors"], job.spec["reference"]) as reader:
@@ -172,12 +204,10 @@ def _compute(
         tensors = {**weights, **constants, **learning_curve(trained.history)}
         work.cost.update(device=device, network_share=round(trained.busy, 3), network=speed)
     else:
-        from rasterloom.learning.pixel_models import PixelRecipe, fit, sample_pixels
-
-        pixels = PixelRecipe.of(spec["model"], spec["training"])
-        features, target = sample_pixels(scenes, pixels, normalisation)
+        samples, seed = spec["model"]["samples"], spec["training"]["seed"]
+        features, target = sample_pixels(scenes, samples, seed, normalisation)
         job.log(f"train: {spec['member']}: {len(target)} pixels of {len(scenes)} scenes")
-        tensors = {**fit(features, target, pixels), **constants}
+        tensors = {**fit(features, target, spec["model"], spec["training"]), **constants}
         work.cost.update(device="cpu", samples=len(target))
     return tensors
 
@@ -191,7 +221,7 @@ def _train_network(
 
     keep_memory()
     model, channels = job.spec["model"], len(normalisation.mean)
-    recipe = TrainingRecipe.of(job.spec["training"])
+    recipe = TrainingConfig.model_validate(job.spec["training"])
 
     def report(progress: Progress) -> None:
         job.progress(progress.step, progress.steps, f"{job.spec['member']} {job.spec['fold']}: {progress}")

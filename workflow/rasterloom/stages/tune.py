@@ -12,23 +12,49 @@ from typing import Any
 import numpy as np
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.folds import validation_scenes
-from rasterloom.labels.record import label_item, read_labels
-from rasterloom.polygons.coverage import coverage_bands
+from rasterloom.labels.record import label_item, read_labels, validation_scenes
+from rasterloom.polygons.coverage import coverage_strips
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histogram, split_counts, tuning, tuning_entry
+from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
-from rasterloom.registration.record import reference_size
+from rasterloom.registration.record import references
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
 from rasterloom.store.store import Item, Writing
 
+OUTPUT = "tuning/{class}.json"
+HELP = "choose a class's threshold on out-of-fold predictions"
 VERSION = 1
 
 
 def _is_fixed(spec: Mapping[str, Any]) -> bool:
     return bool(spec["polygons"]["threshold"] != "auto")
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per class."""
+    return ({"class": name} for name in project.recipe.classes)
+
+
+def spec(project: Project, **names: str) -> dict[str, Any]:
+    """The settings that a threshold depends on, and the labelled scenes."""
+    found = project.recipe.classes[names["class"]]
+    scenes = project.labelled(found.group)
+    return {
+        "class": names["class"],
+        "group": found.group,
+        "polygons": {key: found.polygons[key] for key in ("threshold", "dilate", "erode")},
+        "scenes": scenes,
+        "ground": project.ground(scenes),
+        "batches": project.batches_with(scenes),
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact, named after the class."""
+    return [spec["class"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -63,9 +89,9 @@ def wanted(job: Job) -> Iterator[Wanted]:
     given: list[Any] = []
     if not _is_fixed(job.spec):
         chosen = sorted(validation_scenes(job, job.spec["group"]) & set(job.spec["scenes"]))
-        ensembles, registrations = job.items(f"ensembles/{name}", chosen), job.items("registration", chosen)
+        ensembles, placed = job.items(f"ensembles/{name}", chosen), references(job, chosen)
         for scene in chosen:
-            label, size = label_item(job, name, scene), reference_size(job, registrations[scene])
+            label, size = label_item(job, name, scene), (placed[scene]["width"], placed[scene]["height"])
             scenes[scene] = (ensembles[scene], label, size)
             given.append([scene, job.spec["ground"][scene], ensembles[scene].digest, label.digest, list(size)])
     yield Wanted(name, job.key(recipe, given), recipe, given, scenes)
@@ -88,7 +114,7 @@ def _search(job: Job, scenes: Mapping[str, tuple[Item, Item, tuple[int, int]]]) 
 def _scene_histogram(
     ensemble: Path, label: Path, size: tuple[int, int], settings: Mapping[str, Any], name: str, scene: str
 ) -> Counts:
-    """Counts of a scene; memory: two bytes a pixel of the ensemble (one without morphology), and a band of rows."""
+    """Counts of a scene; memory: two bytes a pixel of the ensemble (one without morphology), and a strip of rows."""
     probability = read_plane(ensemble, "probability")
     # In two steps, so that what was read is gone before the second one.
     probability = morphology(probability, settings["dilate"], 0)
@@ -97,9 +123,9 @@ def _scene_histogram(
     matrix = [[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]]
     joint, row = np.zeros((256, 256), np.int64), 0
     try:
-        for band in coverage_bands(read_labels(label), (height, width), matrix):
-            joint += joint_histogram(probability[row : row + len(band)], band)
-            row += len(band)
+        for strip in coverage_strips(read_labels(label), (height, width), matrix):
+            joint += joint_histogram(probability[row : row + len(strip)], strip)
+            row += len(strip)
     except LabelError as error:
         raise LabelError(f"class {name} on scene {scene}: {error}") from None
     return split_counts(joint)

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rasterloom.polygons.record import polygons_of, write_polygons
+from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
-from rasterloom.registration.record import read_reference
+from rasterloom.registration.record import references
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
+OUTPUT = "polygons/{class}/{batch}.json"
+HELP = "turn probabilities into sub-pixel outlines"
 VERSION = 1
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job per class and batch of scenes."""
+    return ({"class": name, "batch": batch} for name in project.recipe.classes for batch in project.batches)
+
+
+def spec(project: Project, **names: str) -> dict[str, Any]:
+    """The settings of the polygons but their threshold, and the scenes of the batch."""
+    settings = project.recipe.classes[names["class"]].polygons
+    return {
+        "class": names["class"],
+        "batch": names["batch"],
+        "scenes": project.batches[names["batch"]],
+        "polygons": {key: value for key, value in settings.items() if key != "threshold"},
+    }
+
+
+def names(spec: Mapping[str, Any]) -> list[str]:
+    """One artifact per scene."""
+    return list(spec["scenes"])
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
@@ -41,10 +65,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
     from rasterloom.polygons.thresholds import read_tuning, threshold_of
 
     name, scenes, settings = job.spec["class"], list(job.spec["scenes"]), job.spec["polygons"]
-    ensembles, registrations = job.items(f"ensembles/{name}", scenes), job.items("registration", scenes)
+    ensembles, placed = job.items(f"ensembles/{name}", scenes), references(job, scenes)
     tuned = read_tuning(job, name)
     for scene in scenes:
-        reference = read_reference(job.store.open_path(registrations[scene]))
+        reference = {key: placed[scene].get(key) for key in ("width", "height", "transform", "crs")}
         recipe = {"class": name, "scene": scene, "polygons": settings, "threshold": threshold_of(tuned, scene)}
         given = {"ensemble": ensembles[scene].digest, "reference": reference}
         yield Wanted(scene, job.key(recipe, given), recipe, given, ensembles[scene])

@@ -9,9 +9,23 @@ from typing import Any
 
 from rasterloom.polygons.record import polygon_items, polygon_manifests
 from rasterloom.polygons.wkt import HEADER, checked_wkt
+from rasterloom.project.project import Project
 from rasterloom.store.job import Job
 
+OUTPUT = "{file}"
+HELP = "write tables of WKT"
 VERSION = 1
+
+
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job for the table of all classes, and one per class."""
+    return ({"file": file} for file in ["wkt.csv", *(f"wkt/{name}.csv" for name in project.recipe.classes)])
+
+
+def spec(project: Project, file: str) -> dict[str, Any]:
+    """The file, and the polygons of its classes."""
+    name = file.removeprefix("wkt/").removesuffix(".csv")
+    return {"file": file, **project.polygon_tables(project.recipe.classes if file == "wkt.csv" else [name])}
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -63,6 +63,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """The value that `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def link(target: Path, name: Path) -> None:
     """Make `name` a relative symbolic link to `target`, atomically replacing an earlier link."""
     name.parent.mkdir(parents=True, exist_ok=True)

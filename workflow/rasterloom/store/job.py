@@ -15,48 +15,22 @@ from rasterloom.store.files import atomic_path, link, write_text
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, Writing
 
-OUTPUTS: Mapping[str, str] = {
-    "register": "registration/{scene}.json",
-    "place": "placement/{acquisition}.json",
-    "stack": "stacks/{scale}/{scene}.json",
-    "statistics": "statistics/statistics.json",
-    "label": "labels/{class}.json",
-    "mask": "masks/{scale}/{target}/{scene}.json",
-    "split": "folds/{group}.json",
-    "train": "models/{member}/{fold}.json",
-    "predict": "predictions/{member}/{batch}.json",
-    "ensemble": "ensembles/{class}/{batch}.json",
-    "tune": "tuning/{class}.json",
-    "vectorise": "polygons/{class}/{batch}.json",
-    "wkt": "{file}",
-    "submission": "submission.csv",
-    "score": "score.tsv",
-    "export": "vectors/{batch}.tsv",
-    "measure": "summary.tsv",
-    "quality": "quality/{table}.tsv",
-    "report": "report/index.html",
-}
-"""What each stage writes, relative to the results folder; the fields are keys of the stage's spec."""
-
 ASKED = ".asked"
 """Folder, in the results, of what each output was asked with."""
 
-PLACEMENT = "placement"
-"""Folder of the manifests of acquisitions, each of many scenes; of a scene in none, the registration stands for it."""
-
-BATCHED = frozenset({"predictions", "ensembles", "polygons"})
-"""Folders whose manifests hold a batch of scenes; elsewhere a manifest holds one scene."""
+GROUPED: Mapping[str, str] = {
+    "placement": "acquisitions",
+    "predictions": "batches",
+    "ensembles": "batches",
+    "polygons": "batches",
+}
+"""Folders whose manifests hold several scenes, and the key of a spec that says which; elsewhere one holds one."""
 
 
 def wildcards(spec: Mapping[str, Any]) -> dict[str, str]:
     """The names in a spec by which its output is found: strings, and the ``name`` of named tables."""
     named = {key: value.get("name") if isinstance(value, dict) else value for key, value in spec.items()}
     return {key: value for key, value in named.items() if isinstance(value, str)}
-
-
-def output_of(spec: Mapping[str, Any]) -> str:
-    """The path, relative to the results folder, of what the job of a spec writes."""
-    return OUTPUTS[spec["stage"]].format(**wildcards(spec))
 
 
 def asked_path(results: Path, output: str) -> Path:
@@ -79,19 +53,9 @@ def batch_manifests(folder: str, spec: Mapping[str, Any]) -> list[str]:
     return [f"{folder}/{batch}.json" for batch in batches_of(spec)]
 
 
-def placement_manifests(spec: Mapping[str, Any], scenes: Iterable[str]) -> list[str]:
-    """Paths, relative to the results folder, of the manifests that say where the sensors of scenes lie.
-
-    They are those of the acquisitions that the spec names under ``acquisitions``, each with its scenes; a scene in none
-    of them lies where its own registration says.
-    """
-    owner = _acquisition_of(spec)
-    names = [f"{PLACEMENT}/{owner[scene]}" if scene in owner else f"registration/{scene}" for scene in scenes]
-    return [f"{name}.json" for name in dict.fromkeys(names)]
-
-
-def _acquisition_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    return {scene: name for name, scenes in spec.get("acquisitions", {}).items() for scene in scenes}
+def placement_manifests(spec: Mapping[str, Any]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests of a spec's acquisitions: where their sensors lie."""
+    return [f"placement/{name}.json" for name in spec["acquisitions"]]
 
 
 def batches_of(spec: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -113,8 +77,6 @@ class Wanted:
         What it is made of, as its record says: the settings that decide it, and the digests of what it is made from.
     work
         Whatever else the stage needs to make it; nothing of it decides the content.
-    taken : Item or None
-        An artifact of another stage that stands for it as it is: nothing is made.
     """
 
     name: str
@@ -122,7 +84,6 @@ class Wanted:
     recipe: Any
     inputs: Any
     work: Any = None
-    taken: Item | None = None
 
 
 @dataclass
@@ -138,6 +99,10 @@ class Job:
     results : Path
         The results folder.
     store : Store
+    output : Path
+        The file that this job writes last: its manifest, or a final table.
+    folder : Path
+        The folder of the results tree in which this job's artifacts are linked.
     started : float
         Monotonic seconds.
     """
@@ -146,6 +111,8 @@ class Job:
     sources: dict[str, Any]
     results: Path
     store: Store
+    output: Path
+    folder: Path
     started: float = field(default_factory=time.monotonic)
     _last: float = 0.0
 
@@ -153,16 +120,6 @@ class Job:
     def stage(self) -> str:
         """Name of the stage."""
         return str(self.spec["stage"])
-
-    @property
-    def output(self) -> Path:
-        """The file that this job writes last: its manifest, or a final table."""
-        return self.results / output_of(self.spec)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the results tree in which this job's artifacts are linked."""
-        return self.output.with_suffix("") if self.stage == "label" else self.output.parent
 
     def manifest(self, name: str) -> Manifest:
         """The manifest ``<results>/<name>.json``."""
@@ -177,33 +134,17 @@ class Job:
             If a manifest lacks a scene: it was written for another configuration.
         """
         wanted = list(scenes)
-        if folder.split("/")[0] in BATCHED:
-            batches = {b: [s for s in ids if s in set(wanted)] for b, ids in batches_of(self.spec).items()}
+        grouped = GROUPED.get(folder.split("/")[0])
+        if grouped is None:
+            groups = {scene: [scene] for scene in wanted}
         else:
-            batches = {scene: [scene] for scene in wanted}
+            held = batches_of(self.spec) if grouped == "batches" else self.spec[grouped]
+            groups = {name: [s for s in ids if s in set(wanted)] for name, ids in held.items()}
         found: dict[str, Item] = {}
-        for batch, ids in batches.items():
+        for name, ids in groups.items():
             if ids:
-                manifest = self.manifest(f"{folder}/{batch}")
+                manifest = self.manifest(f"{folder}/{name}")
                 found.update({scene: manifest.items[scene] for scene in ids if scene in manifest.items})
-        return self._all_of(wanted, found, folder)
-
-    def placements(self, scenes: Iterable[str]) -> dict[str, Item]:
-        """The settled registrations of scenes: those of their acquisitions, else their own; see `placement_manifests`.
-
-        Raises
-        ------
-        StoreError
-            If a manifest lacks a scene: it was written for another configuration.
-        """
-        wanted, owner = list(scenes), _acquisition_of(self.spec)
-        manifests = {name: self.manifest(f"{PLACEMENT}/{name}") for name in dict.fromkeys(owner.values())}
-        placed = {s: manifests[owner[s]].items[s] for s in wanted if s in owner and s in manifests[owner[s]].items}
-        self._all_of([scene for scene in wanted if scene in owner], placed, PLACEMENT)
-        return {**self.items("registration", [scene for scene in wanted if scene not in owner]), **placed}
-
-    def _all_of(self, wanted: Iterable[str], found: Mapping[str, Item], folder: str) -> dict[str, Item]:
-        """The items of all that is wanted, in that order; StoreError if one is missing."""
         missing = [scene for scene in wanted if scene not in found]
         if missing:
             raise StoreError(
@@ -233,7 +174,7 @@ class Job:
         """
         items: dict[str, Item] = {}
         for done, want in enumerate(wanted, 1):
-            item = want.taken or self.store.find(self.stage, want.key)
+            item = self.store.find(self.stage, want.key)
             items[want.name] = self.made(want, suffix, make) if item is None else item
             self.progress(done, total, want.name)
         return items
@@ -276,4 +217,7 @@ class Job:
         Snakemake's own records stay where they are when results are copied, restored from a backup, or made by hand.
         """
         if self.output.exists():
-            write_text(asked_path(self.results, output_of(self.spec)), asked_digest(self.spec, self.sources))
+            write_text(
+                asked_path(self.results, self.output.relative_to(self.results).as_posix()),
+                asked_digest(self.spec, self.sources),
+            )

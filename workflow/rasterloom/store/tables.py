@@ -1,21 +1,26 @@
-"""Tab-separated tables with a fixed header: one line a row, no quotes."""
+"""Tab-separated tables with a fixed header: one line per row, no quotes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rasterloom.errors import MissingInputError, StoreError
 
+Row = TypeVar("Row")
 
-def tsv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+
+def tsv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Header and rows as text; blanks of any kind within a cell become single spaces."""
-    lines = [list(columns), *([" ".join(cell.split()) for cell in row] for row in rows)]
-    return "".join("\t".join(line) + "\n" for line in lines)
+    cells = ([" ".join(str(cell).split()) for cell in row] for row in (columns, *rows))
+    return "".join("\t".join(line) + "\n" for line in cells)
 
 
-def read_tsv(path: Path, columns: Sequence[str], stage: str, what: str) -> list[dict[str, str]]:
-    """Rows of a table that a stage has written, by column.
+def read_tsv(
+    path: Path, columns: Sequence[str], stage: str, what: str, parse: Callable[[dict[str, str]], Row]
+) -> list[Row]:
+    """Rows of a table that a stage has written.
 
     Parameters
     ----------
@@ -24,6 +29,8 @@ def read_tsv(path: Path, columns: Sequence[str], stage: str, what: str) -> list[
         Its header.
     stage, what : str
         Who writes it, and what it is a table of, for messages.
+    parse : callable
+        Makes a row of its cells by column; ValueError if they are no such row. ``dict`` leaves them as they are.
 
     Raises
     ------
@@ -31,10 +38,12 @@ def read_tsv(path: Path, columns: Sequence[str], stage: str, what: str) -> list[
         If it is not there, or is not that table.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line]
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there: run the stage `{stage}` first") from None
-    rows = [line.split("\t") for line in lines if line]
-    if rows[:1] != [list(columns)] or any(len(row) != len(columns) for row in rows):
-        raise StoreError(f"{path} is not a table of {what}: delete it and run the workflow again")
-    return [dict(zip(columns, row, strict=True)) for row in rows[1:]]
+    try:
+        if lines[:1] != [list(columns)]:
+            raise ValueError(f"its columns are {', '.join(lines[0]) if lines else 'none'}")
+        return [parse(dict(zip(columns, line, strict=True))) for line in lines[1:]]
+    except ValueError as error:
+        raise StoreError(f"{path} is not a table of {what} ({error}): delete it and run the workflow again") from None

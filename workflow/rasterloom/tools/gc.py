@@ -1,7 +1,7 @@
-"""Remove artifacts that no manifest names, in any results folder that uses the store.
+"""Remove artifacts that no results folder uses.
 
-Spared: anything used within a day, what any registered results folder names, and everything of a stage that the
-latest run of any of them has not finished, or that a run which is under way may want.
+Kept: what was used within a day, what any registered results folder names, and everything of a stage that the
+latest run of any of them has not finished, or that an active run may want.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rasterloom.store.store import Store
 DAY = 86_400.0
 
 REMEMBERED = 30 * DAY
-"""Scans of source files that were not used for so long are forgotten: such a file is read once more."""
+"""Scans of source files that were not used for so long are forgotten; such a file is read once more."""
 
 _NO_ARTIFACTS = {"results", "sources", "rates"}
-"""Folders of a store that hold something else."""
+"""Folders of a store that hold no artifacts."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +41,9 @@ def main(args: argparse.Namespace) -> None:
     Raises
     ------
     StoreError
-        If anything is in doubt: a folder that uses the store cannot be read, a manifest is damaged. Nothing is
-        removed then.
+        If in doubt, before anything is removed: a folder that uses the store cannot be read, a manifest is damaged.
     RasterloomError
-        If a run is under way in this folder.
+        If a run is active in this folder.
     """
     results, store = args.results, Store.of(args.results)
     if not results.is_dir():
@@ -63,28 +62,23 @@ def _collect(results: Path, store: Store, dry_run: bool) -> None:
     found, gone = claims(store, claim(results, dropped=stale))
     garbage = list(removable(store, found, now - DAY))
     files = [*leftovers(results, now - DAY), *forgotten(store, now - REMEMBERED)]
-    for path in [*stale, *(path for group in garbage for path in group), *files]:
-        if dry_run:
-            print(path)
+    size, count = sum(map(_size, files)), len(files)
+    verb, remove = ("would remove", print) if dry_run else ("removed", _remove)
     for user in gone:
         why = "the store was moved or copied since" if user.moved else "it is gone"
         print(f"{'would forget' if dry_run else 'forgot'} that {user.results} uses this store: {why}")
-    size, count = sum(map(_size, files)), len(files)
-    if dry_run:
-        size, count = size + sum(_size(p) for group in garbage for p in group), count + sum(map(len, garbage))
-    else:
-        for path in [*(user.note for user in gone), *stale, *files]:
-            _remove(path)
-        for group in garbage:
-            with store.committing():
-                if _newest_of(group) < now - DAY:  # else somebody has begun to use it
-                    size, count = size + sum(map(_size, group)), count + len(group)
-                    for path in group:
-                        _remove(path)
+    for path in [*(user.note for user in gone), *stale, *files]:
+        remove(path)
+    for group in garbage:
+        with store.committing():
+            if _newest_of(group) < now - DAY:  # else somebody has begun to use it
+                size, count = size + sum(map(_size, group)), count + len(group)
+                for path in group:
+                    remove(path)
+    if not dry_run:
         _remove_dangling_links(results)
     for line in kept_lines({stage: why for stage, why in spared(found).items() if (store.root / stage).is_dir()}):
         print(line)
-    verb = "would remove" if dry_run else "removed"
     print(f"{verb} {len(stale)} manifests and {count} files or folders, {size / 1e6:.1f} MB")
 
 
@@ -98,26 +92,26 @@ def stale_manifests(results: Path) -> list[Path]:
 
 
 def spared(found: Iterable[Claim]) -> dict[str, str]:
-    """Stages of which nothing is removed, each with the reason."""
+    """Stages of which everything is kept, each with the reason."""
     return {stage: entry.why for entry in found for stage in (STAGES if entry.wanted is None else sorted(entry.wanted))}
 
 
 def kept_lines(stages: Mapping[str, str]) -> Iterator[str]:
-    """What was spared, a line a reason."""
+    """What was kept, one line per reason."""
     for why in dict.fromkeys(stages.values()):
         names = [stage for stage in STAGES if stages.get(stage) == why]
         yield f"kept everything of stage{'s' * (len(names) > 1)} {', '.join(names)}: {why}"
 
 
 def removable(store: Store, found: Collection[Claim], before: float) -> Iterator[list[Path]]:
-    """Files and folders of the store that nobody has a claim to, together those of one key.
+    """Files and folders of the store that nobody has a claim to, grouped by key.
 
     Parameters
     ----------
     store : Store
     found : claims of all results folders that use it
     before : float
-        Seconds since 1970: of a key whose files were all used last before it, everything goes.
+        Seconds since 1970: a key's files go if all of them were last used before it.
     """
     named = frozenset[str]().union(*(entry.named for entry in found))
     skipped = {*_NO_ARTIFACTS, *spared(found)}
@@ -141,7 +135,7 @@ def leftovers(results: Path, before: float) -> Iterator[Path]:
 
 
 def forgotten(store: Store, before: float) -> Iterator[Path]:
-    """Scans of source files that were used last before a time, in seconds since 1970."""
+    """Scans of source files that were last used before a time, in seconds since 1970."""
     for path in sorted((store.root / "sources").glob("*.json")):
         if _newest(path) < before:
             yield path
@@ -154,7 +148,7 @@ def _newest_of(group: Iterable[Path]) -> float:
 def _newest(path: Path) -> float:
     """Time of the latest change of a file, or of anything in a folder; 0 if it is gone."""
     times = [0.0]
-    for found in [path, *(path.rglob("*") if path.is_dir() else [])]:
+    for found in _within(path):
         try:
             times.append(found.lstat().st_mtime)
         except FileNotFoundError:  # a training renames its state when it takes it over
@@ -163,8 +157,14 @@ def _newest(path: Path) -> float:
 
 
 def _size(path: Path) -> int:
-    found = [p for p in [path, *(path.rglob("*") if path.is_dir() else [])] if not p.is_dir() and os.path.lexists(p)]
-    return sum(p.lstat().st_size for p in found)
+    return sum(found.lstat().st_size for found in _within(path) if not found.is_dir() and os.path.lexists(found))
+
+
+def _within(path: Path) -> Iterator[Path]:
+    """A file; a folder and all that is in it."""
+    yield path
+    if path.is_dir():
+        yield from path.rglob("*")
 
 
 def _remove(path: Path) -> None:

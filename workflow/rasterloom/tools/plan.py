@@ -1,7 +1,7 @@
-"""Say in words and numbers what the configuration amounts to: data, models, jobs, disk and hours.
+"""Estimate models, jobs, disk and hours of the configuration, or list what is out of date.
 
-Opens no pixels and computes nothing. Hours follow from rates that the store has recorded, from those of an earlier
---measure on this machine, or else from a built-in rate of two CPU cores.
+Opens no pixels and computes nothing. Hours follow from rates that the store has recorded, or from those of an earlier
+--benchmark on this machine; where there is neither, they are unknown.
 """
 
 from __future__ import annotations
@@ -9,41 +9,32 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rasterloom.config import read_configuration
 from rasterloom.config.recipe import MemberRecipe
-from rasterloom.errors import ConfigError
-from rasterloom.learning.cost import forward_passes, multiply_adds, network_parameters
-from rasterloom.planning.disk import Disk, room, space
-from rasterloom.planning.estimates import PIXEL_SECONDS
+from rasterloom.learning.cost import Work, forward_passes
+from rasterloom.learning.networks import parameters
+from rasterloom.planning.disk import Space, room, space
 from rasterloom.planning.graph import Dag
-from rasterloom.planning.rates import Rates, known_rates, measure
+from rasterloom.planning.rates import Kind, benchmark, known_rates
 from rasterloom.stages import recomputed
 from rasterloom.store.store import Store
+from rasterloom.text import counted, duration, gigabytes, table
 
 if TYPE_CHECKING:
     from rasterloom.planning.sizes import Sizes
 
-GIGA = 1e9
-
-NEW_SCENE = ("register", "stack", "predict", "ensemble", "vectorise")
-"""Stages that have an artifact more for each scene more."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
-    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml, in order")
     parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="first time the largest network on this machine's GPU or cores (a minute at most), and keep the rate "
-        "in the store",
+        "--configfile", nargs="+", type=Path, default=[], help="merged over config.yaml; later ones win"
     )
+    parser.add_argument("--benchmark", action="store_true", help="first time each network here, and keep the rates")
     parser.add_argument(
         "--stale", action="store_true", help="instead list the artifacts that a run would compute, and why"
     )
@@ -62,64 +53,28 @@ def main(args: argparse.Namespace) -> None:
         main_stale(dag, store, merged)
         return
     sizes = read_sizes(dag)
-    if args.measure:
-        member = largest(dag, sizes)
-        measure(store, member, sizes.channels(member.sensors), lambda text: print(text, file=sys.stderr, flush=True))
-    disk = space(dag, sizes, store)
-    rates = known_rates(store)
+    if args.benchmark:
+        benchmark(store, networks(dag, sizes), lambda text: print(text, file=sys.stderr, flush=True))
+    stages = space(dag, sizes, store)
     sections = (
         data_lines(dag, sizes),
         model_lines(dag, sizes),
-        job_lines(dag, disk),
-        disk_lines(disk, store),
-        time_lines(dag, sizes, rates),
-        scene_lines(dag, sizes, disk, rates),
+        job_lines(dag, stages),
+        disk_lines(stages["all"], store),
+        time_lines(dag, sizes, known_rates(store)),
+        retrained(dag),
     )
     print("\n\n".join("\n".join(section) for section in sections))
 
 
-def largest(dag: Dag, sizes: Sizes) -> MemberRecipe:
-    """The member whose network does most multiply-adds a pixel; ConfigError if no member is a network."""
-    networks = [member for member in dag.recipe.members.values() if member.model["kind"] == "unet"]
-    if not networks:
-        raise ConfigError("the configuration has no member that is a network: there is nothing to measure")
-    return max(networks, key=lambda member: intensity(member, sizes))
-
-
-def intensity(member: MemberRecipe, sizes: Sizes) -> float:
-    """Multiply-adds a pixel of a member's network in training."""
-    patch = int(member.training["patch"])
-    return multiply_adds(member.model, sizes.channels(member.sensors), patch, patch) / patch**2
-
-
-# Words ------------------------------------------------------------------------------------------------------
-
-
-def counted(number: int, noun: str, many: str | None = None) -> str:
-    """``1 scene``, ``1,200 scenes``."""
-    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
-
-
-def gigabytes(number: float) -> str:
-    """Bytes as GB, with as many decimals as small numbers need."""
-    value = number / GIGA
-    return f"{value:,.0f} GB" if value >= 100 else f"{value:.1f} GB" if value >= 0.95 else f"{number / 1e6:,.1f} MB"
-
-
-def duration(seconds: float) -> str:
-    """A time in hours, or in minutes or seconds where it is short."""
-    hours = seconds / 3600
-    if hours >= 1:
-        return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h"
-    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
-
-
-def table(rows: Sequence[Sequence[str]], left: int = 1) -> Iterator[str]:
-    """Rows of cells in aligned columns: the first `left` to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        yield ("  " + "  ".join(cells)).rstrip()
+def networks(dag: Dag, sizes: Sizes) -> list[tuple[MemberRecipe, int]]:
+    """A member, with its channels, for each kind of network."""
+    found = {}
+    for member in dag.recipe.members.values():
+        channels = sizes.channels(member.sensors)
+        if size := parameters(member.model, channels):
+            found[size, member.training["precision"], member.prediction["precision"]] = member, channels
+    return list(found.values())
 
 
 # Sections ---------------------------------------------------------------------------------------------------
@@ -130,179 +85,97 @@ def data_lines(dag: Dag, sizes: Sizes) -> list[str]:
     dataset, scenes = dag.config.dataset, dag.dataset.scenes
     roles = Counter(scene.role for scene in scenes.values())
     truth = sum(scene.truth for scene in scenes.values())
-    said = [
-        f"{roles['train']:,} labelled",
-        f"{roles['predict']:,} to predict" + (f" ({truth:,} with held-out truth)" * bool(truth)),
-    ]
-    if roles["other"] and dag.config.statistics == "all":
-        said.append(f"{roles['other']:,} in the statistics alone")
-    shapes = list(sizes.reference.values())
-    rows, columns = (round(sum(shape[axis] for shape in shapes) / len(shapes)) for axis in (0, 1))
-    whole = sizes.read == len(shapes)
-    sensors = ", ".join(f"{name} {sensor.bands}" for name, sensor in sizes.sensors.items())
-    seen = "" if whole else f" ({sizes.read} headers read, the others by their bytes)"
+    held = f" ({truth:,} with held-out truth)" if truth else ""
+    other = f", {roles['other']:,} in the statistics alone" if roles["other"] and dag.config.statistics == "all" else ""
+    rows, columns = (sum(sizes.reference[s][axis] for s in dag.predicted) // len(dag.predicted) for axis in (0, 1))
     return [
         f"Data: {dataset.root or dataset.table}, layout {dataset.layout}",
-        f"  {', '.join(said)}",
-        f"  channels: {sensors}: {sizes.channels(tuple(sizes.sensors))} in all",
-        f"  {columns:,} x {rows:,} pixels of {dag.reference} a scene on average{seen}",
+        f"  {roles['train']:,} labelled, {roles['predict']:,} to predict{held}{other}",
+        f"  channels: {', '.join(f'{s} {n}' for s, n in sizes.bands.items())}: {sum(sizes.bands.values())} in all",
+        f"  {columns:,} x {rows:,} pixels of {dag.reference} per scene on average, by one header and bytes of files",
     ]
 
 
 def model_lines(dag: Dag, sizes: Sizes) -> list[str]:
     """Members by model, input and scale, with their checkpoints."""
-    members = list(dag.recipe.members.values())
+    members = dag.recipe.members.values()
     groups: dict[tuple[str, ...], list[MemberRecipe]] = {}
     for member in members:
-        _, model, input_, scale = member.name.rsplit("-", 3)
-        groups.setdefault((model, input_, scale), []).append(member)
+        groups.setdefault(tuple(member.name.rsplit("-", 3)[1:]), []).append(member)
     rows = [("model", "input", "scale", "members", "channels", "parameters", "steps", "batch", "patch")]
-    for (model, input_, scale), found in sorted(groups.items()):
+    for names, found in sorted(groups.items()):
         channels = sizes.channels(found[0].sensors)
-        rows.append((model, input_, scale, f"{len(found):,}", f"{channels}", *_model_cells(found, channels)))
+        size = parameters(found[0].model, channels)
+        spans = (_span(m.training[key] for m in found) if size else "-" for key in ("steps", "batch", "patch"))
+        rows.append((*names, f"{len(found):,}", f"{channels}", f"{size:,}" if size else "-", *spans))  # type: ignore[arg-type]
     folds = [fold for fold in dag.folds if fold != "all"]
     refit = " and one trained once more on everything" if "all" in dag.folds else ""
     head = (
         f"Models: {counted(len(members), 'member')} of {counted(len(dag.recipe.classes), 'class', 'classes')}, "
         f"{counted(len(members) * len(dag.folds), 'checkpoint')}: {counted(len(folds), 'fold')} each{refit}"
     )
-    return [head, *table(rows, left=3)]
+    return [head, *table(rows, right=range(3, 9))]
 
 
-def _model_cells(members: Iterable[MemberRecipe], channels: int) -> tuple[str, str, str, str]:
-    def span(values: Iterable[int]) -> str:
-        found = sorted(set(values))
-        return f"{found[0]:,}" + (f"-{found[-1]:,}" if len(found) > 1 else "")
-
-    found = list(members)
-    model = found[0].model
-    if model["kind"] != "unet":
-        return "-", "-", "-", "-"
-    steps, batch, patch = (span(int(m.training[key]) for m in found) for key in ("steps", "batch", "patch"))
-    return f"{network_parameters(model, channels):,}", steps, batch, patch
+def _span(values: Iterable[int]) -> str:
+    """The least and the greatest of some numbers, or the one number that all are."""
+    found = sorted(set(values))
+    return f"{found[0]:,}" + (f"-{found[-1]:,}" if len(found) > 1 else "")
 
 
-def job_lines(dag: Dag, disk: Disk) -> list[str]:
-    """Jobs and artifacts by stage, and how much of them is there."""
+def job_lines(dag: Dag, stages: Mapping[str, Space]) -> list[str]:
+    """Jobs and artifacts by stage, and how many of them are there."""
+    paths = {stage: [dag.results / path for path in found] for stage, found in dag.outputs().items() if found}
+    counts = {stage: (len(own), sum(path.exists() for path in own)) for stage, own in paths.items()}
+    total = sum(jobs for jobs, _ in counts.values())
     rows = [("stage", "jobs", "done", "artifacts", "there", "disk", "there")]
-    jobs = done = 0
-    for stage, paths in dag.outputs().items():
-        if not paths:
-            continue
-        ended = sum((dag.results / path).exists() for path in paths)
-        jobs, done = jobs + len(paths), done + ended
-        own = disk.stages.get(stage)
-        cells = (
-            ("-",) * 4
-            if own is None
-            else (f"{own.items:,}", f"{own.found:,}", gigabytes(own.total), gigabytes(own.there))
-        )
-        rows.append((stage, f"{len(paths):,}", f"{ended:,}", *cells))
-    items, found = (sum(getattr(own, key) for own in disk.stages.values()) for key in ("items", "found"))
-    rows.append(
-        ("all", f"{jobs:,}", f"{done:,}", f"{items:,}", f"{found:,}", gigabytes(disk.total), gigabytes(disk.there))
-    )
-    return [f"Jobs: {jobs:,} of {counted(len(rows) - 2, 'stage')}", *table(rows)]
+    for stage, (jobs, done) in {**counts, "all": (total, sum(done for _, done in counts.values()))}.items():
+        own = stages.get(stage)
+        cells = (f"{own.items:,}", f"{own.found:,}", gigabytes(own.total), gigabytes(own.there)) if own else ("-",) * 4
+        rows.append((stage, f"{jobs:,}", f"{done:,}", *cells))
+    return [f"Jobs: {total:,} of {counted(len(counts), 'stage')}", *table(rows, right=range(1, 7))]
 
 
-def disk_lines(disk: Disk, store: Store) -> list[str]:
-    """Space that is needed and free."""
-    needed, free = max(0.0, disk.total - disk.there), room(store.root)
-    how = f"by {counted(disk.learnt, 'artifact')} that are there" if disk.learnt else "by built-in constants"
+def disk_lines(own: Space, store: Store) -> list[str]:
+    """Space that all stages need, and that is free."""
+    left, free = own.total - own.there, room(store.root)
+    how = f"by {counted(own.found, 'artifact')} that are there" if own.found else "by built-in constants"
     lines = [
-        f"Disk: {gigabytes(disk.total)}, {how}; the report's pictures come on top",
-        f"  {gigabytes(disk.there)} are there, {gigabytes(needed)} to come, {gigabytes(free)} free in {store.root}",
+        f"Disk: {gigabytes(own.total)}, {how}; tables, GeoPackages and pictures come on top",
+        f"  {gigabytes(own.there)} are there, {gigabytes(left)} to come, {gigabytes(free)} free in {store.root}",
     ]
-    if needed > free:
-        lines.append(
-            f"  WARNING: {gigabytes(needed - free)} are lacking: name a folder on a larger disk with the key `results` "
-            "or RASTERLOOM_STORE"
-        )
+    if left > free:
+        remedy = "name a folder on a larger disk with the key `results` or RASTERLOOM_STORE"
+        lines.append(f"  WARNING: {gigabytes(left - free)} too little disk space: {remedy}")
     return lines
-
-
-# Time -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Hours:
-    """Seconds of a device for some work, in all and of what is not done; None: no rate is known."""
+class Task:
+    """Work of a network that one output stands for: a checkpoint, or the prediction of a scene."""
 
-    total: float | None
-    left: float | None
-
-    def words(self) -> str:
-        """Both in words."""
-        if self.total is None or self.left is None:
-            return "not known"
-        left = "all to do" if self.left == self.total else f"{duration(self.left)} to do" if self.left else "all done"
-        return f"{duration(self.total)} ({left})"
+    member: str
+    kind: Kind
+    pixels: int
+    done: bool
 
 
-def time_lines(dag: Dag, sizes: Sizes, rates: Sequence[Rates]) -> list[str]:
-    """Device-hours of training and prediction."""
-    lines = ["Time of one device:"]
-    for own in rates:
-        training, prediction = training_hours(dag, sizes, own), prediction_hours(dag, sizes, own)
-        lines += [
-            f"  {own.hardware}: {own.origin}",
-            f"    training {training.words()}, prediction {prediction.words()}",
-        ]
-    pixel = pixel_seconds(dag, sizes)
-    if pixel:
-        lines.append(f"  models per pixel: {duration(pixel)} of a core in all")
-    if networks(dag) and not any(own.gpu for own in rates):
-        lines.append("  GPU-hours are not known: no GPU has worked for this store. On a machine with one, run")
-        lines.append("  `rasterloom plan --measure`")
-    return lines
-
-
-def networks(dag: Dag) -> list[MemberRecipe]:
-    """The members that are networks."""
-    return [member for member in dag.recipe.members.values() if member.model["kind"] == "unet"]
-
-
-def training_hours(dag: Dag, sizes: Sizes, rates: Rates) -> Hours:
-    """Device time of all checkpoints of networks."""
-    total = left = 0.0
-    for member in networks(dag):
-        seconds = training_seconds(member, sizes, rates)
-        if seconds is None:
-            return Hours(None, None)
-        missing = sum(not (dag.results / f"models/{member.name}/{fold}.json").exists() for fold in dag.folds)
-        total, left = total + seconds * len(dag.folds), left + seconds * missing
-    return Hours(total, left)
-
-
-def training_seconds(member: MemberRecipe, sizes: Sizes, rates: Rates) -> float | None:
-    """Device time of one checkpoint of a network."""
-    training = member.training
-    pixels = int(training["steps"]) * int(training["batch"]) * int(training["patch"]) ** 2
-    each = intensity(member, sizes)
-    return rates.seconds("training", str(training["precision"]), each, each * pixels)
-
-
-def prediction_hours(dag: Dag, sizes: Sizes, rates: Rates) -> Hours:
-    """Device time of the predictions of networks."""
-    total = left = 0.0
-    for member in networks(dag):
+def tasks(dag: Dag, sizes: Sizes) -> Iterator[Task]:
+    """All that networks have to do."""
+    for member in dag.recipe.members.values():
+        size = parameters(member.model, sizes.channels(member.sensors))
+        if size is None:
+            continue
+        training, prediction, window = member.training, member.prediction, int(member.prediction["window"])
+        pixels = int(training["steps"]) * int(training["batch"]) * int(training["patch"]) ** 2
+        for fold in dag.folds:
+            done = (dag.results / f"models/{member.name}/{fold}.json").exists()
+            yield Task(member.name, ("training", training["precision"], size), pixels, done)
         for batch, scenes in dag.batches.items():
             done = (dag.results / f"predictions/{member.name}/{batch}.json").exists()
             for scene in scenes:
-                seconds = prediction_seconds(dag, member, scene, sizes, rates)
-                if seconds is None:
-                    return Hours(None, None)
-                total, left = total + seconds, left + seconds * (not done)
-    return Hours(total, left)
-
-
-def prediction_seconds(dag: Dag, member: MemberRecipe, scene: str, sizes: Sizes, rates: Rates) -> float | None:
-    """Device time of the prediction of one scene by a network."""
-    prediction, channels = member.prediction, sizes.channels(member.sensors)
-    window = int(prediction["window"])
-    one = multiply_adds(member.model, channels, window, window)
-    passes = forward_passes(prediction, *sizes.shape(member.scale, scene)) * checkpoints(dag, member, scene)
-    return rates.seconds("prediction", str(prediction["precision"]), one / window**2, one * passes)
+                passes = forward_passes(prediction, *sizes.shape(member.scale, scene)) * checkpoints(dag, member, scene)
+                yield Task(member.name, ("prediction", prediction["precision"], size), passes * window**2, done)
 
 
 def checkpoints(dag: Dag, member: MemberRecipe, scene: str) -> int:
@@ -312,55 +185,47 @@ def checkpoints(dag: Dag, member: MemberRecipe, scene: str) -> int:
     return len(dag.folds)
 
 
-def pixel_seconds(dag: Dag, sizes: Sizes) -> float:
-    """Seconds of a core for forests and linear regressions, training and prediction."""
-    total = 0.0
-    for member in dag.recipe.members.values():
-        kind = member.model["kind"]
-        if kind == "unet":
-            continue
-        train, predict = PIXEL_SECONDS[kind]
-        size = int(member.model["trees"]) * int(member.model["depth"]) if kind == "forest" else 1
-        pixels = sum(prod(sizes.shape(member.scale, s)) * checkpoints(dag, member, s) for s in dag.predicted)
-        total += size * (train * int(member.model["samples"]) * len(dag.folds) + predict * pixels)
-    return total
+def time_lines(dag: Dag, sizes: Sizes, rates: Mapping[str, Mapping[Kind, float]]) -> list[str]:
+    """Device-hours of training and prediction, of what is to be done and in all."""
+    found = list(tasks(dag, sizes))
+    if not found:
+        return ["Time: no member is a network, which would take nearly all of it"]
+    lines = ["Time of networks on one device:"]
+    for hardware, known in rates.items():
+        lines.append(f"  {hardware}: training {hours(found, 'training', known)}")
+        lines.append(f"  {' ' * len(hardware)}  prediction {hours(found, 'prediction', known)}")
+    lacking = {task.member for task in found if not any(task.kind in known for known in rates.values())}
+    if lacking:
+        lines += [
+            f"  unknown for {counted(len(lacking), 'member')}: the store has no record of such a network;",
+            "  `rasterloom plan --benchmark` times it on this machine",
+        ]
+    return lines
 
 
-# One scene more ---------------------------------------------------------------------------------------------
-
-
-def scene_lines(dag: Dag, sizes: Sizes, disk: Disk, rates: Sequence[Rates]) -> list[str]:
-    """What one scene more would cost and retrain."""
-    members, classes = len(dag.recipe.members), len(dag.recipe.classes)
-    size = sum(disk.stages[stage].total for stage in NEW_SCENE if stage in disk.stages) / max(1, len(dag.predicted))
-    times = [
-        f"  {duration(hours.total / len(dag.predicted))} of prediction on {own.hardware}"
-        for own in rates
-        if (hours := prediction_hours(dag, sizes, own)).total is not None
-    ]
-    parts = [
-        counted(len(dag.scale_sensors), "stack"),
-        counted(members, "prediction"),
-        counted(classes, "set") + " of polygons",
-        gigabytes(size),
-    ]
-    return ["One scene more to predict: " + ", ".join(parts), *times, *retrained(dag)]
+def hours(found: Iterable[Task], work: Work, known: Mapping[Kind, float]) -> str:
+    """Time of some work in words, to do and in all, by the seconds per pixel of a device."""
+    own = [task for task in found if task.kind[0] == work]
+    sure = [task for task in own if task.kind in known]
+    if not sure:
+        return "unknown"
+    total, left = (sum(t.pixels * known[t.kind] for t in sure if not (t.done and rest)) for rest in (False, True))
+    unknown = {task.member for task in own} - {task.member for task in sure}
+    more = f", unknown for {counted(len(unknown), 'member')}" if unknown else ""
+    return f"{duration(left) if left else 'nothing'} to do of {duration(total)}{more}"
 
 
 def retrained(dag: Dag) -> list[str]:
     """What new scenes would train again, by the configuration's `statistics`."""
     count = counted(len(dag.recipe.members) * len(dag.folds), "checkpoint")
-    choice = dag.config.statistics
-    if choice == "all":
-        return [
-            "  WARNING: `statistics: all`: any new image in the data set changes the normalisation. It trains",
-            f"  all {count} and predicts all scenes again. With `statistics: train` a new scene to predict",
-            "  retrains nothing.",
-        ]
-    why = "`statistics: train`" if choice == "train" else "`statistics` names the scenes that it is made of"
-    labelled = (
-        f"all {count} again: it changes the normalisation and the split"
-        if choice == "train"
-        else "the members of every class that it is labelled for again: it changes their split"
-    )
-    return [f"  It retrains nothing ({why}).", f"One labelled scene more trains {labelled}."]
+    nothing = "One more scene to predict retrains nothing"
+    if dag.config.statistics == "train":
+        labelled = f"One more labelled scene trains all {count} again: it changes the normalisation and the split."
+        return [f"{nothing} (`statistics: train`).", labelled]
+    if dag.config.statistics != "all":
+        labelled = "One more labelled scene retrains every class that it is labelled for: it changes their split."
+        return [f"{nothing} (`statistics` names the scenes that it is made of).", labelled]
+    return [
+        "WARNING: `statistics: all`: any new image in the data set changes the normalisation. It trains",
+        f"all {count} and predicts all scenes again. `statistics: train` avoids this.",
+    ]

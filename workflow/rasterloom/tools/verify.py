@@ -1,7 +1,7 @@
-"""Check every artifact that a manifest names: it must be in the store with the bytes that were written.
+"""Check that every artifact that a manifest names is in the store, with the bytes that were written.
 
-With --mend the manifests that name a missing or damaged artifact are removed together with the artifact, and the
-next run of the workflow computes just that; links of the results tree are made again.
+--mend removes a damaged artifact and the manifests that name a missing or damaged one, so that the next run of the
+workflow computes just that; it makes links of the results tree again.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from pathlib import Path
 from typing import IO, Literal
 
 from rasterloom.errors import MissingInputError, StoreError
+from rasterloom.stages import folder_of
 from rasterloom.store.files import link
 from rasterloom.store.folders import manifests_of, require_own_store
 from rasterloom.store.lock import hold
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store, file_sha256, read_sidecar
+from rasterloom.text import counted, plural
 
 REMADE = "was made again with another content"
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes have been read, of how many."""
+"""Called with how many bytes have been read, of how many."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something in a results folder that is not as it was written.
+    """Something in a results folder that differs from what was written.
 
     Attributes
     ----------
     kind : ``artifact``: it is missing or damaged; ``manifest``: the manifest is damaged, or names an artifact that was
-        made again with another content; ``link``: the artifact is well, but the results tree does not lead to it.
+        made again with another content; ``link``: the artifact is sound, but the results tree does not lead to it.
     manifest : the manifest.
     name : whose artifact it is: a scene, a fold; empty if the manifest is damaged.
     item : the artifact, or None if the manifest is damaged.
@@ -68,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     StoreError
         If something is wrong and was not mended (code 1), or the store is not the folder's.
     RasterloomError
-        If it is to be mended while a run is under way in the folder.
+        If a run is active in the folder that is to be mended.
     """
     if not args.results.is_dir():
         raise StoreError(f"{args.results} is not a folder: name the results folder with --results")
@@ -104,16 +106,16 @@ def _verify(results: Path, store: Store, lock: IO[str] | None) -> None:
     gone = {fault.manifest for fault in faults if fault.kind != "link"}
     links = sum(fault.kind == "link" for fault in faults)
     if links:
-        print(f"made {links} link{'s' * (links != 1)} again")
+        print(f"made {counted(links, 'link')} again")
     if gone:
-        print(f"removed {len(gone)} manifest{'s' * (len(gone) != 1)} and what was damaged; run the workflow again")
+        print(f"removed {counted(len(gone), 'manifest')} and what was damaged; run the workflow again")
 
 
 def _many(faults: list[Fault]) -> str:
     """``1 artifact is``, ``2 artifacts and 1 link are``."""
     nouns = Counter("manifest" if f.item is None else "link" if f.kind == "link" else "artifact" for f in faults)
-    words = [f"{count} {noun}{'s' * (count != 1)}" for noun, count in sorted(nouns.items())]
-    return " and ".join(words) + (" is" if len(faults) == 1 else " are")
+    words = " and ".join(counted(count, noun) for noun, count in sorted(nouns.items()))
+    return f"{words} {plural(len(faults), 'is', 'are')}"
 
 
 def _said_now_and_then() -> Progress:
@@ -139,7 +141,7 @@ def find_faults(store: Store, manifests: list[Path], progress: Progress | None =
 
     Notes
     -----
-    Reads every artifact once, however many name it: time is that of reading the store from disk.
+    Reads every artifact once, however many manifests name it: it takes as long as reading the store from disk.
     """
     known: dict[Path, Manifest] = {}
     for path in manifests:
@@ -170,7 +172,7 @@ def _size(store: Store, item: Item) -> int:
 
 
 def _damage(store: Store, item: Item) -> str | None:
-    """What is wrong with an artifact, whatever any manifest says of its content."""
+    """What is wrong with an artifact, judged by its own record alone; None if nothing is."""
     path = store.root / item.path
     record = read_sidecar(path.parent / f"{item.key}.json")
     if not path.is_file():
@@ -197,14 +199,13 @@ def _fault(store: Store, manifest: Path, stage: str, name: str, item: Item, dama
 
 def link_place(manifest: Path, stage: str, name: str, item: Item) -> Path:
     """Where a job links an artifact that its manifest names, as `Job.finish` does."""
-    folder = manifest.with_suffix("") if stage == "label" else manifest.parent
-    return folder / f"{name}{Path(item.path).name.removeprefix(item.key)}"
+    return folder_of(stage, manifest) / f"{name}{Path(item.path).name.removeprefix(item.key)}"
 
 
 def mend(store: Store, fault: Fault) -> None:
-    """Take away what is damaged with the manifest that names it, or make a link again.
+    """Remove a damaged artifact and the manifest that names it, or make a link again.
 
-    A sound artifact stays, also if it is another than the manifest says: another results folder may name it.
+    A sound artifact stays even if the manifest says another content: another results folder may name it.
     """
     if fault.item is not None and fault.link is not None:
         link(store.root / fault.item.path, fault.link)

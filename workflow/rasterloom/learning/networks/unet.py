@@ -8,81 +8,55 @@ This module imports torch; import it only where a network has to run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rasterloom.errors import ConfigError
-
-DEFAULTS: Mapping[str, int] = {"maps": 64, "levels": 6, "convolutions": 3}
-
-
-def reflect_index(length: int, target: int) -> list[int]:
-    """Indices that extend an axis to a longer one by reflection about its last element.
-
-    Parameters
-    ----------
-    length : number of elements of the axis, at least 1.
-    target : wanted number of elements, at least `length`.
-
-    Returns
-    -------
-    list of `target` integers in 0..length-1. The reflection repeats as often as needed; one element is
-    replicated.
-
-    Examples
-    --------
-    >>> reflect_index(3, 8)
-    [0, 1, 2, 1, 0, 1, 2, 1]
-    """
-    if length == 1:
-        return [0] * target
-    period = 2 * (length - 1)
-    return [min(i % period, period - i % period) for i in range(target)]
+from rasterloom.learning.windows import reflected
 
 
 class Block(nn.Sequential):
-    """3 x 3 convolution, batch normalisation, ReLU, `convolutions` times; keeps height and width."""
+    """3 x 3 convolution, batch normalisation, ReLU, `convs` times; keeps height and width."""
 
-    def __init__(self, incoming: int, maps: int, convolutions: int) -> None:
+    def __init__(self, incoming: int, width: int, convs: int) -> None:
         layers: list[nn.Module] = []
-        for i in range(convolutions):
-            first = incoming if i == 0 else maps
+        for i in range(convs):
+            first = incoming if i == 0 else width
             # batch normalisation subtracts the mean: a bias would be without effect
             layers += [
-                nn.Conv2d(first, maps, 3, padding=1, bias=False),
-                nn.BatchNorm2d(maps),
+                nn.Conv2d(first, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             ]
         super().__init__(*layers)
 
 
 class UNet(nn.Module):
-    """Fully convolutional network from image channels to one logit a pixel.
+    """Fully convolutional network from image channels to one logit for each pixel.
 
     Parameters
     ----------
     channels : number of input channels.
-    maps : feature maps at every level.
-    levels : number of 2 x 2 poolings.
-    convolutions : 3 x 3 convolutions in each block.
+    width : feature maps at every level.
+    depth : number of 2 x 2 poolings.
+    convs_per_block : 3 x 3 convolutions in each block.
 
     Notes
     -----
     Any height and width: the input is padded at the lower and right edge by reflection to a multiple of
-    ``2**levels`` and the output is cropped again.
+    ``2**depth`` and the output is cropped again.
     """
 
-    def __init__(self, channels: int, maps: int = 64, levels: int = 6, convolutions: int = 3) -> None:
+    def __init__(self, channels: int, width: int, depth: int, convs_per_block: int) -> None:
         super().__init__()
-        self.levels = levels
-        self.down = nn.ModuleList(Block(channels if i == 0 else maps, maps, convolutions) for i in range(levels))
-        self.bottom = Block(channels if levels == 0 else maps, maps, convolutions)
-        self.up = nn.ModuleList(Block(2 * maps, maps, convolutions) for _ in range(levels))
-        self.head = nn.Conv2d(maps, 1, 1)
+        self.depth = depth
+        self.down = nn.ModuleList(Block(width if i else channels, width, convs_per_block) for i in range(depth))
+        self.bottom = Block(width if depth else channels, width, convs_per_block)
+        self.up = nn.ModuleList(Block(2 * width, width, convs_per_block) for _ in range(depth))
+        self.head = nn.Conv2d(width, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of a batch.
@@ -109,61 +83,11 @@ class UNet(nn.Module):
         return cast(Tensor, self.head(features))[..., :height, :width]
 
     def _pad(self, images: Tensor) -> Tensor:
-        multiple = 2**self.levels
+        multiple = 2**self.depth
         for axis in (-2, -1):
             length = images.shape[axis]
             target = -(-length // multiple) * multiple
             if target != length:
-                index = torch.tensor(reflect_index(length, target), device=images.device)
+                index = torch.from_numpy(reflected(np.arange(target), length)).to(images.device)
                 images = images.index_select(images.dim() + axis, index)
         return images
-
-
-def build(model: Mapping[str, Any], channels: int) -> UNet:
-    """The network that a recipe describes.
-
-    Parameters
-    ----------
-    model : ``{"kind": "unet", "maps": 64, "levels": 6, "convolutions": 3}``; missing keys take these values.
-    channels : number of input channels, at least 1.
-
-    Returns
-    -------
-    UNet with torch's default weights; `initialise` draws them from a seed.
-
-    Raises
-    ------
-    ConfigError
-        If a number is no positive integer or a key is unknown.
-
-    Notes
-    -----
-    A 3 x 3 convolution of 64 maps has 36,864 weights; the default network on 20 channels 1.64 million in all.
-    """
-    unknown = sorted(set(model) - set(DEFAULTS) - {"kind"})
-    if unknown:
-        known = ", ".join(DEFAULTS)
-        raise ConfigError(f"a unet model has no key {unknown[0]!r}; known are {known}. Remove the key.")
-    numbers = {name: model.get(name, default) for name, default in DEFAULTS.items()}
-    for name, value in {**numbers, "channels": channels}.items():
-        least = 0 if name == "levels" else 1
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"unet: {name} = {value!r} given, an integer of at least {least} is needed.")
-    return UNet(channels, **numbers)
-
-
-def initialise(network: nn.Module, seed: int) -> None:
-    """Draw all convolution weights (He, normal) from `seed` alone, not from torch's global generator."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -15,7 +15,7 @@ from typing import Any
 from rasterloom.config import read_config_files
 from rasterloom.dataset import SourceFile
 from rasterloom.errors import InputError, RasterloomError
-from rasterloom.planning.graph import Dag
+from rasterloom.project.project import Project
 from rasterloom.store.files import write_text
 from rasterloom.text import counted
 from rasterloom.tools.inspection.folder import OBJECTS
@@ -86,7 +86,7 @@ def write_first(found: Found, seen: Survey, sheet: Path) -> list[str]:
     if not train:
         lines.append("no scene has labels yet: name files in a column labels:<class> and set split to train; then")
     try:
-        Dag.load(read_config_files([*bases, config]))
+        Project.load(read_config_files([*bases, config]))
     except RasterloomError as error:
         lines.append(f"before it runs: {error}")
     command = shlex.join(["snakemake", "--cores", "all", "--configfile", str(table.with_suffix(".yaml"))])
@@ -109,7 +109,7 @@ def sheet_rows(found: Found, seen: Survey, good: Mapping[str, Sequence[str]], fo
         row = {
             "scene": name,
             "split": "train" if labels else "predict",
-            "group": scene.ground if grounds[scene.ground] > 1 else "",
+            "ground": scene.ground if grounds[scene.ground] > 1 else "",
             **{sensor: ";".join(_cell(file, folder) for file in files.get(sensor, ())) for sensor in found.sensors},
             "labels": _cell(shared[0].file, folder) if shared else "",
             "classes": ", ".join(labels) if shared and len(labels) < sum(map(bool, seen.areas.values())) else "",
@@ -171,13 +171,13 @@ def overlay(found: Found, seen: Survey, rows: Sequence[Row], table: Path, base: 
     classes = {name: number for name, number in dataset.classes.items() if seen.areas[name]} or {OBJECTS: 1}
     grounds = len({dataset.scenes[row["scene"]].ground for row in rows if row["split"] == "train"})
     few = 2 <= grounds < 6
-    member = {"model": MODEL, "input": "all", "scale": "native"}
+    member = {"model": MODEL, "channels": "all", "scale": "native"}
     sections: dict[str, dict[str, Any]] = {
         "sensors": {name: _sensor(found, seen, name) for name in names},
-        "inputs": {"all": names},
+        "channels": {"all": names},
         "scales": {"native": {}},
         "targets": {},
-        "models": {MODEL: {"kind": "unet", "maps": 32, "levels": 4 if patch >= 64 else 2, "convolutions": 2}},
+        "models": {MODEL: {"kind": "unet", "width": 32, "depth": 4 if patch >= 64 else 2, "convs_per_block": 2}},
         "classes": {name: {"id": number, "members": [member]} for name, number in classes.items()},
     }
     return {

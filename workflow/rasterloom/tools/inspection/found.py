@@ -12,8 +12,7 @@ from typing import Any
 
 from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.dataset.contest import TABLES
-from rasterloom.dataset.contest_ids import CLASS_NAMES
-from rasterloom.dataset.contest_images import BANDS, SENSORS
+from rasterloom.dataset.contest_ids import CLASS_NAMES, SENSORS
 from rasterloom.dataset.sheet import COLUMNS, read_cells
 from rasterloom.errors import InputError, RasterloomError
 from rasterloom.labels.files import class_text, read_vector
@@ -22,7 +21,7 @@ from rasterloom.report.findings import Finding
 DSTL_SIGNS = tuple(
     f"{name}{ending}"
     for ending in ("", ".zip")
-    for name in (*dict.fromkeys(folder for folder, _ in SENSORS.values()), TABLES["train_wkt"])
+    for name in (*dict.fromkeys(sensor.folder for sensor in SENSORS.values()), TABLES["train_wkt"])
 )
 """What the folder of the contest's files holds; one of these is enough."""
 
@@ -69,20 +68,20 @@ def refusing(findings: list[Finding], source: str, finding: str = "refused") -> 
 def from_configuration(files: list[Path]) -> Found:
     """The data set of config.yaml with `files` laid over it."""
     from rasterloom.config import read_configuration
-    from rasterloom.planning.graph import Dag
+    from rasterloom.project.project import Project
 
-    dag = Dag.load(read_configuration(files))
-    options = dag.config.dataset
+    project = Project.load(read_configuration(files))
+    options = project.config.dataset
     place = options.root if options.layout == "dstl" else options.table
     how = f"the configuration's data set, layout {options.layout}, {place}"
-    sensors = {name: sensor.model_dump() for name, sensor in dag.config.sensors.items()}
+    sensors = {name: sensor.model_dump() for name, sensor in project.config.sensors.items()}
     over = shlex.join(["--configfile", *map(str, files)]) if files else ""
-    return Found(None, [how], dag.dataset, sensors, [f"snakemake --cores all {over}".rstrip()])
+    return Found(None, [how], project.dataset, sensors, [f"snakemake --cores all {over}".rstrip()])
 
 
 def from_dstl(root: Path) -> Found | str:
     """The contest's files in a folder; else why a run would not take them."""
-    sensors: dict[str, dict[str, Any]] = {name: {"bands": len(bands)} for name, bands in BANDS.items()}
+    sensors: dict[str, dict[str, Any]] = {name: {"bands": len(sensor.bands)} for name, sensor in SENSORS.items()}
     sensors["rgb"]["reference"] = True
     classes = {name: number for number, name in CLASS_NAMES.items()}
     truth = next((str(path) for path in sorted(root.glob("truth*.csv"))), None)

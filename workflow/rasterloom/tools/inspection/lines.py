@@ -10,14 +10,13 @@ from pathlib import PurePath
 import numpy as np
 
 from rasterloom.dataset import Dataset, Scene
-from rasterloom.dataset.contest_images import BANDS
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.raster.georeference import crs_name, ground_distance, orientation
-from rasterloom.raster.scan import BandTally
 from rasterloom.report.findings import REMEDIES, STOPS, Finding
 from rasterloom.text import counted, few, number, share, table
 from rasterloom.tools.inspection.found import Found
 from rasterloom.tools.inspection.names import parse
-from rasterloom.tools.inspection.survey import Look, Survey
+from rasterloom.tools.inspection.survey import Band, Look, Survey
 
 WIDTH = 100
 """Columns of a terminal."""
@@ -108,7 +107,7 @@ def scene_lines(dataset: Dataset, looks: Mapping[str, Look], all_: bool) -> list
         seen = [looks[scene.id] for scene in group if scene.id in looks]
         ids = group[0].id if len(group) == 1 else f"{group[0].id} ... {group[-1].id}"
         # how much of a scene is without data, or 0 in every band
-        empty = sum(look.bands[0].missing + look.black for look in seen) / max(1, sum(look.pixels for look in seen))
+        empty = sum(look.missing + look.black for look in seen) / max(1, sum(look.pixels for look in seen))
         size = _size(seen) if seen else "unreadable"
         rows.append([str(len(group)), role, sensors, size, classes, ids, share(empty) if seen else "-"])
     shown = table([row[1:] for row in rows], right=[5]) if all_ else table([row[:-1] for row in rows], right=[0])
@@ -173,7 +172,7 @@ def _no_data(looks: Sequence[Look]) -> str:
     pixels = sum(look.pixels for look in looks)
     black = sum(look.black for look in looks) / pixels
     more = f"; {share(black)} more are 0 in every band" if black else ""
-    return f"{marks}: {share(sum(look.bands[0].missing for look in looks) / pixels)} of the pixels without data{more}"
+    return f"{marks}: {share(sum(look.missing for look in looks) / pixels)} of the pixels without data{more}"
 
 
 def _value_lines(found: Found, name: str, looks: Mapping[str, Look]) -> list[str]:
@@ -186,9 +185,9 @@ def _value_lines(found: Found, name: str, looks: Mapping[str, Look]) -> list[str
     return [*lines, *wrapped(" " * 12 + _depth(list(looks.values())), 12)]
 
 
-def values(bands: Sequence[BandTally]) -> list[str]:
+def values(bands: Sequence[Band]) -> list[str]:
     """Range, percentiles and share of zeros of a band in several images."""
-    filled = [(band.low, band.high) for band in bands if band.low is not None and band.high is not None]
+    filled = [(b.facts.low, b.facts.high) for b in bands if b.facts.low is not None and b.facts.high is not None]
     if not filled:
         return [number(None)] * 5 + [share(0)]
     samples = np.concatenate([part for band in bands for part in band.sample])
@@ -200,7 +199,7 @@ def values(bands: Sequence[BandTally]) -> list[str]:
 
 def _depth(looks: Sequence[Look]) -> str:
     """What the values tell about their depth."""
-    filled = [band for look in looks for band in look.bands if band.low is not None]
+    filled = [band.facts for look in looks for band in look.bands if band.facts.low is not None]
     if not filled:
         return "no values at all"
     top, lowest = max(band.high or 0 for band in filled), min(band.low or 0 for band in filled)
@@ -228,7 +227,7 @@ def bits(high: float) -> int | None:
 def band_names(found: Found, name: str, looks: Mapping[str, Look]) -> list[str]:
     """What the bands of a sensor are called: by the files, by their names (``B04``), or '' where neither says."""
     if found.dataset.layout == "dstl":
-        return list(BANDS[name])
+        return list(SENSORS[name].bands)
     scene, seen = next(iter(looks.items()))
     names: list[str] = []
     for file, info in zip(found.dataset.scenes[scene].sensors[name], seen.files, strict=True):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median, mode
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,13 @@ from rasterloom.dataset import Dataset
 from rasterloom.labels.contest import dstl_labels
 from rasterloom.labels.files import RASTERS, read_vector
 from rasterloom.labels.sheet import sheet_labels
+from rasterloom.project.project import Project
 from rasterloom.raster.files import RasterInfo, open_raster
 from rasterloom.raster.georeference import crs_name, footprint, nominal_matrix, orientation, outline
-from rasterloom.raster.scan import BandTally
+from rasterloom.raster.scan import BandFacts
 from rasterloom.raster.sensor import SensorReader
 from rasterloom.report.findings import Finding, class_findings, label_findings, sensor_findings
-from rasterloom.stages.label import label_file_names, label_job
+from rasterloom.stages import label
 from rasterloom.store.digest import BLOCK_ROWS
 from rasterloom.store.job import Job
 from rasterloom.store.store import Store
@@ -50,6 +51,33 @@ SAME = 0.05
 Progress = Callable[[int, int, str], None]
 
 
+@dataclass
+class Band:
+    """What was seen of a band.
+
+    Attributes
+    ----------
+    facts : BandFacts
+    count, zeros : int
+        Values that are data; of these, those that are 0.
+    sample : list of (n,) float32 arrays
+        Some of the values, for percentiles.
+    """
+
+    facts: BandFacts = field(default_factory=BandFacts)
+    count: int = 0
+    zeros: int = 0
+    sample: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add(self, plane: NDArray[Any], good: NDArray[Any], step: int) -> None:
+        """Add rows of the band, and those of their values that are data; about each `step`-th is kept."""
+        self.facts += BandFacts.of(plane, good)
+        self.count += good.size
+        self.zeros += good.size - int(np.count_nonzero(good))
+        # an odd way through the rows: a step that divides their width would keep to some columns
+        self.sample.append(good.ravel()[step // 2 :: step | 1].astype(np.float32))
+
+
 @dataclass(frozen=True)
 class Look:
     """What was seen of one sensor in one scene.
@@ -61,14 +89,19 @@ class Look:
     files : list of RasterInfo
     pixels, black : int
         Pixels that were read; of these, those that have data and are 0 in every band.
-    bands : list of BandTally
+    bands : list of Band
     """
 
     info: RasterInfo
     files: list[RasterInfo]
     pixels: int
     black: int
-    bands: list[BandTally]
+    bands: list[Band]
+
+    @property
+    def missing(self) -> int:
+        """Pixels that were read and have no data."""
+        return self.bands[0].facts.missing
 
     @property
     def whole(self) -> bool:
@@ -127,7 +160,7 @@ def survey(found: Found, full: bool, progress: Progress) -> Survey:
     for name in found.sensors:
         seen.findings += _of_sensor(found, name, seen)
     seen.findings += [*same_pixels(seen.looks), *_same_grounds(dataset, seen.looks.get(dataset.reference, {}))]
-    _survey_labels(dataset, seen, progress)
+    _survey_labels(found, seen, progress)
     return seen
 
 
@@ -196,14 +229,13 @@ def look(reader: SensorReader, part: float, samples: int, tell: Callable[[float]
     """
     pieces = strips(reader.info.height, part)
     pixels = sum(stop - start for start, stop in pieces) * reader.info.width
-    bands = [BandTally(max(1, pixels // samples)) for _ in range(reader.info.bands)]
-    black = 0
+    bands, black, step = [Band() for _ in range(reader.info.bands)], 0, max(1, pixels // samples)
     for number, (start, stop) in enumerate(pieces, 1):
         block, valid = reader.read(start, stop)
         dark = (block == 0).all(axis=0)
         black += int(np.count_nonzero(dark if valid is None else dark & valid))
         for band, plane in zip(bands, block, strict=True):
-            band.add(plane, plane if valid is None else plane[valid])
+            band.add(plane, plane if valid is None else plane[valid], step)
         tell(number / len(pieces))
     return Look(reader.info, reader.files, pixels, black, bands)
 
@@ -222,7 +254,7 @@ def _of_sensor(found: Found, name: str, seen: Survey) -> Iterator[Finding]:
     middle = median(max(entry.info.width, entry.info.height) for entry in looks.values())
     for scene, entry in looks.items():
         info, files = entry.info, [Path(file.path).name for file in scenes[scene].sensors[name]]
-        facts = [asdict(band.done()) for band in entry.bands]
+        facts = [asdict(band.facts) for band in entry.bands]
         read = {"width": entry.pixels, "height": 1, "facts": facts, "accepted": True}
         yield from sensor_findings(scene, name, files, read)
         if info.bands != bands:
@@ -270,7 +302,7 @@ def same_pixels(looks: Mapping[str, Mapping[str, Look]]) -> Iterator[Finding]:
     alike: dict[object, list[str]] = defaultdict(list)
     for name, seen in looks.items():
         for scene, entry in seen.items():
-            facts = tuple(band.done() for band in entry.bands)
+            facts = tuple(band.facts for band in entry.bands)
             if any(band.low != band.high for band in facts):
                 sample = b"".join(part.tobytes() for band in entry.bands for part in band.sample)
                 alike[entry.info.width, facts, sample].append(f"{scene} {name}")
@@ -329,7 +361,7 @@ class _QuietJob(Job):
         """Say nothing."""
 
 
-def _survey_labels(dataset: Dataset, seen: Survey, progress: Progress) -> None:
+def _survey_labels(found: Found, seen: Survey, progress: Progress) -> None:
     """Look at all labels, held-out truth with them, of scenes whose reference image can be read.
 
     Notes
@@ -338,35 +370,37 @@ def _survey_labels(dataset: Dataset, seen: Survey, progress: Progress) -> None:
     """
     import shapely
 
-    vector = lru_cache(maxsize=2)(read_vector)
+    dataset, vector = found.dataset, lru_cache(maxsize=2)(read_vector)
     by_file: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    jobs = _jobs(dataset, seen.looks.get(dataset.reference, {}))
+    jobs = _jobs(found, seen.looks.get(dataset.reference, {}))
     for done, job in enumerate(jobs, 1):
-        name, files = job.spec["class"], label_file_names(dataset, job.spec["class"])
+        name, files = job.spec["class"], dataset.label_files(job.spec["class"])
         with refusing(seen.findings, name):
-            for label in dstl_labels(job) if dataset.layout == "dstl" else sheet_labels(job, vector):
+            for entry in dstl_labels(job) if dataset.layout == "dstl" else sheet_labels(job, vector):
                 with refusing(seen.findings, name):
-                    polygons, counts = label.polygons()
-                    facts = seen.facts[name][label.scene] = {**label.facts, **counts}
-                    seen.areas[name][label.scene] = shapely.area(polygons)
-                    seen.findings += label_findings(label.scene, name, files[label.scene], facts)
-                    seen.findings += _of_mask(dataset, label.scene, name)
-                    by_file[files[label.scene]].append(facts)
-                progress(done, len(jobs), f"{label.scene}, labels of {name}")
+                    polygons, counts = entry.polygons()
+                    facts = seen.facts[name][entry.scene] = {**entry.facts, **counts}
+                    seen.areas[name][entry.scene] = shapely.area(polygons)
+                    seen.findings += label_findings(entry.scene, name, files[entry.scene], facts)
+                    seen.findings += _of_mask(dataset, entry.scene, name)
+                    by_file[files[entry.scene]].append(facts)
+                progress(done, len(jobs), f"{entry.scene}, labels of {name}")
     seen.findings += class_findings(by_file, dataset.classes)
 
 
-def _jobs(dataset: Dataset, readable: Container[str]) -> list[Job]:
+def _jobs(found: Found, readable: Container[str]) -> list[Job]:
     """Jobs of the stage `label`: one for each class of the contest's tables, or for each scene and class of a sheet.
 
     A mistake in the file of one scene then says nothing of the others. Jobs that read one file follow one another.
     """
     jobs: list[Job] = []
+    dataset, project = found.dataset, cast(Project, found)  # all that the stage asks of a project is its data set
     for name in dataset.classes:
-        spec, sources = label_job(dataset, {}, name)
+        names = {"class": name}
+        spec, sources = label.spec(project, **names), label.sources(project, **names)
         scenes = [scene for scene in spec["scenes"] if scene in readable]
         for group in [scenes] if dataset.layout == "dstl" else [[scene] for scene in scenes]:
-            jobs.append(_QuietJob({**spec, "scenes": group}, sources, Path(), Store(Path())))
+            jobs.append(_QuietJob({**spec, "scenes": group}, sources, Path(), Store(Path()), Path(), Path()))
     if dataset.layout == "sheet":
         jobs.sort(key=lambda job: [(job.sources["labels"][scene]["path"], scene) for scene in job.spec["scenes"]])
     return jobs

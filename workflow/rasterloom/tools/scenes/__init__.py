@@ -11,25 +11,13 @@ import re
 import sys
 from pathlib import Path
 
-from rasterloom.dataset.contest_ids import CLASS_NAMES
 from rasterloom.errors import InputError
 from rasterloom.tools.scenes.ids import scene_ids
-from rasterloom.tools.scenes.model import GSD, Scene
+from rasterloom.tools.scenes.model import Scene
 from rasterloom.tools.scenes.sensing import generate_scene
-from rasterloom.tools.scenes.writing import VERSION, Written, write_scenes
+from rasterloom.tools.scenes.writing import write_scenes
 
-__all__ = [
-    "CLASS_NAMES",
-    "GSD",
-    "VERSION",
-    "Scene",
-    "Written",
-    "configure",
-    "generate_scene",
-    "main",
-    "scene_ids",
-    "write_scenes",
-]
+__all__ = ["Scene", "configure", "generate_scene", "main", "parse_size", "scene_ids", "write_scenes"]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -50,34 +38,20 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``rasterloom scenes`` to a parser."""
-    parser.add_argument(
-        "out", type=Path, metavar="OUT", help="folder to write; new, empty, or written by an earlier call"
-    )
-    parser.add_argument("--train", type=int, default=10, metavar="N", help="labelled scenes (default: %(default)s)")
-    parser.add_argument(
-        "--test",
-        type=int,
-        default=4,
-        metavar="N",
-        help="scenes to predict, with hidden truth (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--size", default="512", metavar="WxH", help="RGB pixels, 256 to 3396x3349 (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the data set (default: %(default)s)")
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="generate everything anew, also over scenes of another seed or size",
-    )
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="folder to write; new, empty, or written by an earlier call")
+    add("--train", type=int, default=10, metavar="N", help="labelled scenes (default: %(default)s)")
+    add("--test", type=int, default=4, metavar="N", help="scenes to predict, with hidden truth (default: %(default)s)")
+    add("--size", default="512", metavar="WxH", help="RGB pixels, 256 to 3396x3349 (default: %(default)s)")
+    add("--seed", type=int, default=1, metavar="S", help="seed of the data set (default: %(default)s)")
+    add("--force", action="store_true", help="generate everything anew, also over scenes of another seed or size")
 
 
 def main(args: argparse.Namespace) -> None:
     """Write the scenes that the arguments ask for and print a summary to stderr."""
-    done = write_scenes(args.out, args.train, args.test, parse_size(args.size), args.seed, args.force)
-    kept = len(done.train) + len(done.test) - len(done.generated)
+    made = len(write_scenes(args.out, args.train, args.test, parse_size(args.size), args.seed, args.force))
     print(
-        f"scenes: {len(done.train)} training and {len(done.test)} test scenes in {done.out} "
-        f"({len(done.generated)} generated, {kept} already there)",
+        f"scenes: {args.train} training and {args.test} test scenes in {args.out} "
+        f"({made} generated, {args.train + args.test - made} already there)",
         file=sys.stderr,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,8 @@ U8 = NDArray[np.uint8]
 
 U16 = NDArray[np.uint16]
 
-GSD = 0.31
-"""Ground sampling distance of RGB and P in metres a pixel."""
-
 MARGIN = 96
-"""Ground drawn beyond each border of the tile, in RGB pixels: covers the largest shift and the widest point
-spread."""
+"""Ground drawn beyond each border of the tile, in RGB pixels: covers the largest shift and the widest point spread."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,16 @@ class Scene:
 
     Attributes
     ----------
-    scene_id : contest-style id, ``SSSS_r_c``.
-    size : (W, H) of the RGB image in pixels.
-    sensors : arrays by sensor: ``rgb`` (3, H, W), ``p`` (h, w), ``m`` (8, h, w), ``a`` (8, h, w), all
-        uint16; 0..2047, `a` 0..16383.
-    polygons : class id -> polygons in RGB pixel coordinates (x right, y down, pixel edges on integers), all
-        ten classes.
-    shifts : sensor -> (dx, dy) in RGB pixels. A point at RGB edge coordinates (x, y) lies at edge coordinates
+    scene_id : str
+        Contest-style id, ``SSSS_r_c``.
+    size : (W, H)
+        Of the RGB image in pixels.
+    sensors : dict of sensor to uint16 array
+        ``rgb`` (3, H, W), ``p`` (h, w), ``m`` (8, h, w), ``a`` (8, h, w); 0..2047, `a` 0..16383.
+    polygons : dict of class id to list of Polygon
+        In RGB pixel coordinates (x right, y down, pixel edges on integers); all ten classes.
+    shifts : dict of sensor to (dx, dy)
+        In RGB pixels. A point at RGB edge coordinates (x, y) lies at edge coordinates
         ``((x + dx) * w / W, (y + dy) * h / H)`` of the sensor whose image measures w x h.
     """
 
@@ -49,11 +49,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class Way:
-    """A road or track: centre line (pixels), width (pixels) and the surface that it covers."""
+    """A road or track: centre line and width in pixels."""
 
     line: LineString
     width: float
-    surface: Polygon
+
+    @cached_property
+    def surface(self) -> Polygon:
+        """What it covers."""
+        return self.line.buffer(self.width / 2, cap_style="flat", quad_segs=4)
 
     def at(self, distance: float) -> tuple[float, float, float]:
         """Point and heading (radians, x towards y) at a distance in pixels along the centre line."""
@@ -76,30 +80,22 @@ class Box:
 
 @dataclass(frozen=True)
 class Building:
-    """A house of one or two wings; `gable` roofs have a lit and a shaded half."""
+    """A house of one or two wings, or a wall, shed or tank without any; height in metres.
 
-    wings: tuple[Box, ...]
-    outline: Polygon
-    material: str
-    height: float
-    gable: bool
-    tone: float
-
-
-@dataclass(frozen=True)
-class Structure:
-    """A wall, fence, shed or tank; height in metres."""
+    A `gable` roof has a lit and a shaded half.
+    """
 
     outline: Polygon
     material: str
     height: float
     tone: float
+    wings: tuple[Box, ...] = ()
+    gable: bool = False
 
 
 @dataclass(frozen=True)
 class Crown:
-    """A tree's crown: outline, middle, mean radius (pixels), height (m), brightness and share of light
-    leaves."""
+    """A tree's crown: outline, middle, mean radius (pixels), height (m), brightness and share of light leaves."""
 
     outline: Polygon
     x: float
@@ -120,8 +116,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A vehicle: what is labelled, the painted parts (outline, material, tone), the windows, its height
-    (m)."""
+    """A vehicle: what is labelled, body and upper part (outline, material, tone), the windows, its height (m)."""
 
     outline: Polygon
     large: bool
@@ -132,8 +127,10 @@ class Vehicle:
 
 @dataclass
 class Ground:
-    """Everything on the ground of a tile and its margin; coordinates are RGB pixels of the tile, negative
-    in the margin."""
+    """Everything on the ground of a tile and its margin.
+
+    Coordinates are RGB pixels of the tile, negative in the margin. `structures` are buildings without wings.
+    """
 
     size: tuple[int, int]
     river: list[Polygon] = field(default_factory=list)
@@ -145,7 +142,7 @@ class Ground:
     yards: list[Polygon] = field(default_factory=list)
     fields: list[Field] = field(default_factory=list)
     buildings: list[Building] = field(default_factory=list)
-    structures: list[Structure] = field(default_factory=list)
+    structures: list[Building] = field(default_factory=list)
     crowns: list[Crown] = field(default_factory=list)
     vehicles: list[Vehicle] = field(default_factory=list)
 

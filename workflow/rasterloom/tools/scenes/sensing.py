@@ -1,5 +1,4 @@
-"""From painted ground to the sensors' images: point spread, sampling, pan-sharpening, haze, noise, digital
-numbers."""
+"""From painted ground to the sensors' images: point spread, sampling, pan-sharpening, haze, noise, digital numbers."""
 
 from __future__ import annotations
 
@@ -7,18 +6,56 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
+from scipy.special import ndtr
 
 from rasterloom.tools.scenes import spectra
 from rasterloom.tools.scenes.ids import check_id, generator, sensor_shifts, sensor_sizes
 from rasterloom.tools.scenes.layout import build_ground, labels
-from rasterloom.tools.scenes.model import F32, MARGIN, U16, Ground, Scene
-from rasterloom.tools.scenes.painting import Date, Painter
-from rasterloom.tools.scenes.raster import sampling
+from rasterloom.tools.scenes.model import F32, F64, MARGIN, U16, Ground, Scene
+from rasterloom.tools.scenes.painting import Date, Painter, blurred
 
 _SPREAD = {"rgb": 0.45, "p": 0.45, "m": 1.5, "a": 8.5}
 """Deviation of each sensor's point spread in RGB pixels, before averaging over its pixel."""
+
+
+def _blurred_step(t: F64, sigma: float) -> F64:
+    """Antiderivative of the normal distribution function with deviation `sigma`."""
+    z = t / sigma
+    return np.asarray(t * ndtr(z) + sigma * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi), dtype=np.float64)
+
+
+def sampling(count: int, extent: int, shift: float, sigma: float, length: int) -> csr_matrix:
+    """Operator of one axis from canvas to sensor pixels: shift, point spread and averaging over the pixel, exactly.
+
+    Parameters
+    ----------
+    count : int
+        Pixels of the sensor along the axis.
+    extent : int
+        Pixels of RGB along the axis; both images show the same ground but for the shift.
+    shift : float
+        A point at RGB coordinate x lies at sensor coordinate ``(x + shift) * count / extent``.
+    sigma : float
+        Deviation of the Gaussian point spread in RGB pixels.
+    length : int
+        Pixels of the canvas along the axis; its first edge is at RGB coordinate ``-MARGIN``.
+
+    Returns
+    -------
+    (count, length) sparse float32 matrix
+        Rows sum to 1.
+    """
+    step = extent / count
+    start = np.arange(count) * step - shift + MARGIN
+    width = int(np.ceil(step + 8 * sigma)) + 2
+    column = np.floor(start - 4 * sigma).astype(np.int64)[:, None] + np.arange(width)
+    left, right = column - start[:, None], column - start[:, None] + 1.0
+    value = _blurred_step(right, sigma) - _blurred_step(right - step, sigma)
+    value -= _blurred_step(left, sigma) - _blurred_step(left - step, sigma)
+    value /= value.sum(axis=1, keepdims=True)
+    places = (np.repeat(np.arange(count), width), np.clip(column, 0, length - 1).ravel())
+    return csr_matrix((value.astype(np.float32).ravel(), places), shape=(count, length))
 
 
 class Sensors:
@@ -26,83 +63,64 @@ class Sensors:
 
     Parameters
     ----------
-    sizes : sensor -> (w, h).
-    shifts : sensor -> (dx, dy) in RGB pixels.
-    shape : (H, W) of the canvas.
+    sizes : dict of sensor to (w, h)
+    shifts : dict of sensor to (dx, dy)
+        In RGB pixels.
+    shape : (H, W)
+        Of the canvas.
 
-    Notes
-    -----
-    Memory: four canvas-sized float32 arrays (P and RGB are kept at the canvas's resolution); M and A at
-    their own.
+    Attributes
+    ----------
+    rgb, pan : (3, H, W), (H, W) float32 arrays
+        At the canvas's resolution.
+    low : dict of sensor to (8, h, w) float32 array
+        M and A at their own resolution.
     """
 
     def __init__(
-        self,
-        sizes: dict[str, tuple[int, int]],
-        shifts: dict[str, tuple[float, float]],
-        shape: tuple[int, int],
+        self, sizes: dict[str, tuple[int, int]], shifts: dict[str, tuple[float, float]], shape: tuple[int, int]
     ) -> None:
-        self._table = spectra.reflectance()
+        self._table = spectra.reflectances()
         self._axes: dict[str, tuple[csr_matrix, csr_matrix]] = {}
         width, height = sizes["rgb"]
         for name, (w, h) in sizes.items():
             (dx, dy), spread = shifts[name], _SPREAD[name]
-            down = sampling(h, height, dy, spread, shape[0], MARGIN)
-            right = sampling(w, width, dx, spread, shape[1], MARGIN)
-            self._axes[name] = (down, right)
-        self.ground = {k: np.zeros((n, *shape), np.float32) for k, n in (("rgb", 3), ("pan", 1))}
-        self.low = {k: np.zeros((8, sizes[k][1], sizes[k][0]), np.float32) for k in ("m", "a")}
+            self._axes[name] = sampling(h, height, dy, spread, shape[0]), sampling(w, width, dx, spread, shape[1])
+        self.rgb, self.pan = np.zeros((3, *shape), np.float32), np.zeros(shape, np.float32)
+        self.low = {name: np.zeros((8, sizes[name][1], sizes[name][0]), np.float32) for name in ("m", "a")}
 
     def __call__(self, material: str, weight: F32) -> None:
         """Add a material whose weight (share times brightness) at each canvas pixel is given."""
-        row = self._table[spectra.MATERIALS.index(material)]
-        for plane, band in zip(self.ground["rgb"], spectra.RGB_BANDS, strict=True):
+        row = self._table[material]
+        for plane, band in zip((*self.rgb, self.pan), (*spectra.RGB_BANDS, 16), strict=True):
             cv2.scaleAdd(weight, float(row[band]), plane, plane)
-        cv2.scaleAdd(weight, float(row[16]), self.ground["pan"][0], self.ground["pan"][0])
         for name, bands in (("m", row[:8]), ("a", row[8:16])):
             self.low[name] += bands[:, None, None] * self.sample(name, weight)
 
     def sample(self, name: str, image: F32) -> F32:
-        """A canvas-sized image as a sensor sees it."""
+        """A canvas-sized image (H, W) as a sensor sees it, (h, w)."""
         down, right = self._axes[name]
         return np.asarray((right @ np.ascontiguousarray((down @ image).T)).T, dtype=np.float32)
 
     def sharpened(self) -> F32:
-        """RGB reflectance (3, H, W): colours of M's resolution with the detail of the panchromatic band
-        (Brovey)."""
-        pan = self.ground["pan"][0]
-        detail = pan / np.maximum(cv2.GaussianBlur(pan, (0, 0), 1.7), 1e-4)
-        planes = [self.sample("rgb", cv2.GaussianBlur(plane, (0, 0), 1.7) * detail) for plane in self.ground["rgb"]]
-        return np.stack(planes)
-
-
-def _numbers(image: F32, gain: ArrayLike, offset: ArrayLike, noise: float, top: int, rng: np.random.Generator) -> U16:
-    """Digital numbers of reflectances (bands, h, w): gain and offset a band, noise (its deviation in
-    numbers), clipped to 0..top."""
-    out = image * np.asarray(gain, np.float32).reshape(-1, 1, 1)
-    out += np.asarray(offset, np.float32).reshape(-1, 1, 1)
-    for plane in out:  # a plane at a time keeps memory low
-        plane += np.float32(noise) * rng.standard_normal(plane.shape, dtype=np.float32)
-    return np.asarray(np.clip(np.rint(out), 0, top), dtype=np.uint16)
+        """RGB reflectance (3, h, w): colours of M's resolution with the detail of the panchromatic band (Brovey)."""
+        detail = np.asarray(self.pan / np.maximum(blurred(self.pan, 1.7), 1e-4), np.float32)
+        return np.stack([self.sample("rgb", blurred(plane, 1.7) * detail) for plane in self.rgb])
 
 
 def _expose(seed: int, scene_id: str, sensors: Sensors, date: Date) -> dict[str, U16]:
     """Digital numbers of all sensors."""
-    m_gain, m_offset = spectra.M_GAIN * date.light, spectra.M_OFFSET + spectra.HAZE * date.haze
-    rgb = list(spectra.RGB_BANDS)
-    rgb_offset = spectra.RGB_OFFSET + spectra.HAZE[rgb] * date.haze
-    p_offset = spectra.P_OFFSET + float(spectra.PAN @ spectra.HAZE) * date.haze
-    pan = sensors.sample("p", sensors.ground["pan"][0])[None]
-
-    def rng(name: str) -> np.random.Generator:
-        return generator(seed, scene_id, "noise " + name)
-
-    return {
-        "rgb": _numbers(sensors.sharpened(), spectra.RGB_GAIN * date.light, rgb_offset, 2.5, 2047, rng("rgb")),
-        "p": _numbers(pan, spectra.P_GAIN * date.light, p_offset, 3.5, 2047, rng("p"))[0],
-        "m": _numbers(sensors.low["m"], m_gain, m_offset, 2.0, 2047, rng("m")),
-        "a": _numbers(sensors.low["a"], spectra.A_GAIN * date.light, spectra.A_OFFSET, 14.0, 16383, rng("a")),
-    }
+    seen = {"rgb": sensors.sharpened(), "p": sensors.sample("p", sensors.pan)[None], **sensors.low}
+    images = {}
+    for name, image in seen.items():
+        gain, offset = spectra.GAIN[name] * date.light, spectra.OFFSET[name] + spectra.HAZE[name] * date.haze
+        image *= gain.astype(np.float32)[:, None, None]
+        image += offset.astype(np.float32)[:, None, None]
+        rng = generator(seed, scene_id, f"noise {name}")
+        for plane in image:  # a plane at a time keeps memory low
+            plane += np.float32(spectra.NOISE[name]) * rng.standard_normal(plane.shape, dtype=np.float32)
+        images[name] = np.clip(np.rint(image), 0, spectra.TOP[name]).astype(np.uint16)
+    return images | {"p": images["p"][0]}
 
 
 def generate_scene(
@@ -116,17 +134,17 @@ def generate_scene(
 
     Parameters
     ----------
-    scene_id : contest-style id, four digits, row and column: ``6040_2_2``.
-    seed : seed of the data set.
-    size : nominal (W, H) of the RGB image in pixels; the scene differs from it by up to three, as the
-        contest's scenes do.
-    shifts : sensor -> (dx, dy) in RGB pixels, see `Scene.shifts`; None: drawn by seed and id. The ground ends
-        `MARGIN` pixels beyond the tile, so that the largest shift that A shows ground for is about 60.
-    ground : what lies there, of the same `size`; None: `layout.build_ground`.
-
-    Returns
-    -------
-    Scene with images, polygons and shifts.
+    scene_id : str
+        Contest-style id, four digits, row and column: ``6040_2_2``.
+    seed : int
+        Of the data set.
+    size : (W, H)
+        Nominal, of the RGB image in pixels; the scene differs from it by up to three, as the contest's scenes do.
+    shifts : mapping of sensor to (dx, dy), optional
+        In RGB pixels, see `Scene.shifts`; drawn by seed and id where not given. The ground ends `MARGIN` pixels beyond
+        the tile, so that the largest shift that A shows ground for is about 60.
+    ground : Ground, optional
+        What lies there, of the same `size`; `layout.build_ground` if not given.
 
     Raises
     ------
@@ -141,11 +159,10 @@ def generate_scene(
     sizes = sensor_sizes(seed, scene_id, size)
     placed = sensor_shifts(seed, scene_id, size) | dict(shifts or {})
     ground = ground or build_ground(seed, scene_id, size)
-    shape = (size[1] + 2 * MARGIN, size[0] + 2 * MARGIN)
-    sensors = Sensors(sizes, placed, shape)
+    sensors = Sensors(sizes, placed, (size[1] + 2 * MARGIN, size[0] + 2 * MARGIN))
     painter = Painter(ground, seed, scene_id, sensors)
     painter.run()
     date = painter.date
-    del painter
+    del painter  # and its arrays of the canvas's size
     images = _expose(seed, scene_id, sensors, date)
     return Scene(scene_id, sizes["rgb"], images, labels(ground, *sizes["rgb"]), placed)

@@ -6,8 +6,8 @@ import numpy as np
 
 from rasterloom.tools.scenes.model import F32
 
-# Bands: coastal, blue, green, yellow, red, red edge, NIR1, NIR2 (425..950 nm) | eight SWIR bands
-# (1210..2330 nm). Per mille.
+# Bands: coastal, blue, green, yellow, red, red edge, NIR1, NIR2 (425..950 nm) | eight SWIR bands (1210..2330 nm).
+# Per mille.
 _TABLE: dict[str, str] = {
     "soil":         " 72  94 142 194 226 264 310 332 | 402 440 444 434 368 370 358 336",
     "soil_dark":    " 56  70 102 136 158 190 230 252 | 308 342 346 338 284 286 276 260",
@@ -43,9 +43,6 @@ _TABLE: dict[str, str] = {
     "glass":        " 44  48  52  52  50  50  50  50 |  48  46  46  46  44  44  44  44",
 }  # fmt: skip
 
-MATERIALS: tuple[str, ...] = tuple(_TABLE)
-"""Names of all materials, in the order of the rows of `reflectance`."""
-
 PAN = np.array([0.01, 0.15, 0.22, 0.20, 0.22, 0.14, 0.06, 0.0])
 """Response of the panchromatic band (450..800 nm) as shares of the eight multispectral bands."""
 
@@ -53,28 +50,35 @@ RGB_BANDS = (4, 2, 1)
 """Bands of M that RGB shows: red, green, blue."""
 
 
-def reflectance() -> F32:
-    """Reflectances, (number of materials, 17) float32 in 0..1: eight M bands, eight A bands, panchromatic."""
-    rows = [[float(v) / 1000 for v in text.replace("|", " ").split()] for text in _TABLE.values()]
-    table = np.array(rows)
-    return np.concatenate([table, table[:, :8] @ PAN[:, None]], axis=1).astype(np.float32)
+def reflectances() -> dict[str, F32]:
+    """By material its reflectances, (17,) float32 in 0..1: eight M bands, eight A bands, panchromatic."""
+    table = np.array([[float(v) / 1000 for v in text.replace("|", " ").split()] for text in _TABLE.values()])
+    return dict(zip(_TABLE, np.c_[table, table[:, :8] @ PAN].astype(np.float32), strict=True))
 
 
-# Digital numbers = offset + gain * reflectance, so that generated scenes have about the contest's channel
-# means and deviations.
-M_GAIN = np.array([370.0, 640, 1170, 1220, 1000, 970, 900, 880])
+# Digital numbers = offset + haze + gain * reflectance + noise: generated scenes have about the contest's channel means
+# and deviations. By sensor, one number per band.
+GAIN = {
+    "rgb": np.array([930.0, 1040, 570]),
+    "p": np.array([1060.0]),
+    "m": np.array([370.0, 640, 1170, 1220, 1000, 970, 900, 880]),
+    "a": np.array([7000.0, 9500, 8400, 7900, 8400, 7400, 7900, 8200]),
+}
 
-M_OFFSET = np.array([274.0, 278, 320, 316, 273, 331, 424, 266])
+OFFSET = {
+    "rgb": np.array([283.0, 335, 284]),
+    "p": np.array([353.0]),
+    "m": np.array([274.0, 278, 320, 316, 273, 331, 424, 266]),
+    "a": np.array([2030.0, 1700, 1720, 1460, 1060, 970, 850, 780]),
+}
 
-P_GAIN, P_OFFSET = 1060.0, 353.0
+_SCATTERED = np.array([26.0, 24, 17, 13, 10, 7, 4, 3])
 
-RGB_GAIN = np.array([930.0, 1040, 570])
+HAZE = {"rgb": _SCATTERED[list(RGB_BANDS)], "p": PAN @ _SCATTERED, "m": _SCATTERED, "a": np.zeros(8)}
+"""Digital numbers that one unit of haze adds: scattering, strongest in the blue."""
 
-RGB_OFFSET = np.array([283.0, 335, 284])
+NOISE = {"rgb": 2.5, "p": 3.5, "m": 2.0, "a": 14.0}
+"""Deviation in digital numbers."""
 
-A_GAIN = np.array([7000.0, 9500, 8400, 7900, 8400, 7400, 7900, 8200])
-
-A_OFFSET = np.array([2030.0, 1700, 1720, 1460, 1060, 970, 850, 780])
-
-HAZE = np.array([26.0, 24, 17, 13, 10, 7, 4, 3])
-"""Digital numbers that one unit of haze adds to the bands of M: scattering, strongest in the blue."""
+TOP = {"rgb": 2047, "p": 2047, "m": 2047, "a": 16383}
+"""The largest digital number."""

@@ -1,25 +1,26 @@
-"""Writing generated scenes in the contest's formats: each scene once, tables anew when the set of scenes
-changes."""
+"""Writing generated scenes in the contest's formats: each scene once, tables anew when the set of scenes changes."""
 
 from __future__ import annotations
 
+import csv
 import fcntl
+import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import shapely
 import tifffile
+from shapely.geometry import MultiPolygon, Polygon
 
 from rasterloom.dataset.contest_ids import CLASS_NAMES
 from rasterloom.errors import InputError
 from rasterloom.store import files
-from rasterloom.tools.scenes import tables
-from rasterloom.tools.scenes.ids import scene_ids
-from rasterloom.tools.scenes.model import Scene
+from rasterloom.tools.scenes.ids import generator, scene_ids
 from rasterloom.tools.scenes.sensing import generate_scene
 
 VERSION = 1
@@ -29,126 +30,121 @@ MARKER = "scenes.json"
 
 RECORDS = ".scenes"
 
+TABLES = ("grid_sizes.csv", "train_wkt_v4.csv", "truth_wkt.csv", "sample_submission.csv", "shifts.json", "README.md")
+
 SMALLEST, LARGEST = (256, 256), (3396, 3349)
 
+WKT_COLUMNS = ("ImageId", "ClassType", "MultipolygonWKT")
 
-@dataclass(frozen=True)
-class Written:
-    """What `write_scenes` left behind: the folder, its ids, and which of them this call generated."""
+UNIT = 2.7e-6
+"""Grid units of one pixel, about."""
 
-    out: Path
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    generated: tuple[str, ...]
+CONVENTION = (
+    "[dx, dy] in RGB pixels, x right, y down. A point of the ground that lies at edge coordinates (x, y) of the RGB "
+    "image (W x H pixels) lies at edge coordinates ((x + dx) * w / W, (y + dy) * h / H) of the sensor's image "
+    "(w x h pixels); so the matrix from reference to sensor is [[w / W, 0, dx * w / W], [0, h / H, dy * h / H]], "
+    "and a negative dx means that the sensor's image shows everything further left."
+)
+"""Sign of the shifts, as written into ``shifts.json``."""
 
+README = """# Generated scenes
 
-def image_paths(out: Path, scene_id: str) -> dict[str, Path]:
-    """Paths of a scene's four images by sensor."""
-    wide = out / "sixteen_band"
-    return {"rgb": out / "three_band" / f"{scene_id}.tif"} | {
-        k: wide / f"{scene_id}_{k.upper()}.tif" for k in ("p", "m", "a")
-    }
+Written by `rasterloom scenes`; no satellite saw them. Formats and names are those of the Dstl contest.
 
+| file | holds |
+|---|---|
+| `three_band/{{id}}.tif` | RGB, (3, H, W) uint16, 0..2047, 0.31 m a pixel |
+| `sixteen_band/{{id}}_P.tif` | panchromatic, (H, W), a pixel more or less than RGB |
+| `sixteen_band/{{id}}_M.tif` | eight multispectral bands, (8, h, w), 1.24 m |
+| `sixteen_band/{{id}}_A.tif` | eight short-wave infrared bands, (8, h, w), 0..16383, 7.7 m |
+| `grid_sizes.csv` | Xmax and Ymin of every scene |
+| `train_wkt_v4.csv` | polygons of the {train} training scenes |
+| `truth_wkt.csv` | polygons of the {test} test scenes; for scoring only |
+| `sample_submission.csv` | the rows and the order that a submission must have |
+| `shifts.json` | how far each sensor's image is off the RGB image, for checks of a registration |
+| `.scenes/` | one small record a scene, by which a further call knows what is there |
 
-def check_size(size: tuple[int, int]) -> None:
-    """Raise InputError unless both sides lie within the limits."""
-    if not all(low <= v <= high for low, v, high in zip(SMALLEST, size, LARGEST, strict=True)):
-        raise InputError(
-            f"scenes: size {size[0]}x{size[1]} given; needed: from {SMALLEST[0]}x{SMALLEST[1]} "
-            f"to {LARGEST[0]}x{LARGEST[1]} "
-            "(width x height in pixels of 0.31 m). Choose another --size, for example 512."
-        )
-
-
-def _write_image(path: Path, sensor: str, image: Any) -> None:
-    """One TIFF as the contest has them: planar, uncompressed, without georeference; A claims to be RGB."""
-    planes = None if image.ndim == 2 else "separate"
-    photometric = "rgb" if sensor in ("rgb", "a") else "minisblack"
-    with files.atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, image, photometric=photometric, planarconfig=planes, metadata=None, software=False)
+Seed {seed}, nominal size {width} x {height} pixels, generator version {version}.
+The same command finds everything and changes nothing; other counts add or remove scenes and leave the rest as they are.
+"""
 
 
-def _record(scene: Scene, seed: int, bytes_of: dict[str, int]) -> dict[str, Any]:
-    """What the tables need of a scene."""
-    grid = tables.grid_size(seed, scene.scene_id, *scene.size)
-    texts = {str(number): tables.to_grid_text(scene.polygons[number], scene.size, grid) for number in CLASS_NAMES}
-    shifts = {sensor: list(scene.shifts[sensor]) for sensor in ("p", "m", "a")}
-    return {
-        "scene": scene.scene_id,
-        "size": list(scene.size),
-        "grid": list(grid),
-        "shifts": shifts,
-        "bytes": bytes_of,
-        "wkt": texts,
-    }
+def write_scenes(
+    out: Path, train: int, test: int, size: tuple[int, int], seed: int, force: bool = False
+) -> tuple[str, ...]:
+    """Write generated scenes in the contest's formats.
 
+    Parameters
+    ----------
+    out : Path
+        Folder; new, empty, or written by an earlier call.
+    train, test : int
+        Numbers of training and test scenes.
+    size : (W, H)
+        Nominal, of RGB in pixels of 0.31 m, from 256 x 256 to 3396 x 3349.
+    seed : int
+        Of the data set.
+    force : bool
+        Generate everything anew, even what is there or belongs to another seed, size or version.
 
-def _existing(out: Path, scene_id: str) -> dict[str, Any] | None:
-    """The record of a scene that is complete on disk, else None."""
-    path = out / RECORDS / f"{scene_id}.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        sizes = {sensor: image.stat().st_size for sensor, image in image_paths(out, scene_id).items()}
-    except (OSError, ValueError):
-        return None
-    return record if record.get("bytes") == sizes else None
-
-
-def _make(out: Path, scene_id: str, seed: int, size: tuple[int, int]) -> dict[str, Any]:
-    """Generate and write one scene; its record comes last, so that a killed run leaves no half scene
-    behind."""
-    scene, paths = generate_scene(scene_id, seed, size), image_paths(out, scene_id)
-    for sensor, image in scene.sensors.items():
-        _write_image(paths[sensor], sensor, image)
-    record = _record(scene, seed, {sensor: path.stat().st_size for sensor, path in paths.items()})
-    files.write_json(out / RECORDS / f"{scene_id}.json", record)
-    return record
-
-
-def _remove(out: Path, scene_id: str) -> None:
-    """Remove one of our scenes."""
-    for path in (out / RECORDS / f"{scene_id}.json", *image_paths(out, scene_id).values()):
-        path.unlink(missing_ok=True)
-
-
-def _claim(out: Path, recipe: dict[str, Any], force: bool) -> None:
-    """See that the folder is ours and of the same recipe; with `force`, drop scenes of another one.
+    Returns
+    -------
+    tuple of str
+        Ids of the scenes that this call generated.
 
     Raises
     ------
     InputError
-        If the folder holds anything else, or scenes of another seed, size or version and `force` is not
-        given.
+        If counts, size or folder cannot be used.
+
+    Notes
+    -----
+    A scene depends on (seed, id, size) alone. A second call with the same arguments does nothing; other counts add
+    what is missing, remove what is no longer asked for, and rewrite the tables. One line per scene goes to stderr.
+    """
+    if not all(low <= side <= high for low, side, high in zip(SMALLEST, size, LARGEST, strict=True)):
+        raise InputError(
+            f"scenes: size {size[0]}x{size[1]} given; needed: from {SMALLEST[0]}x{SMALLEST[1]} "
+            f"to {LARGEST[0]}x{LARGEST[1]} (width x height in pixels of 0.31 m). Choose another --size, as 512."
+        )
+    names = scene_ids(train, test)
+    recipe: dict[str, Any] = {"seed": seed, "size": list(size), "version": VERSION}
+    _claim(out, recipe, force)
+    with _alone(out):
+        return _complete(out, names, recipe)
+
+
+def _claim(out: Path, recipe: dict[str, Any], force: bool) -> None:
+    """See that the folder is ours and of the same recipe; with `force`, drop the scenes that it holds.
+
+    Raises
+    ------
+    InputError
+        If the folder holds anything else, or scenes of another seed, size or version and `force` is not given.
     """
     marker = out / MARKER
     if out.exists() and not out.is_dir():
         raise InputError(f"scenes: {out} is a file; needed: a folder to write to. Give another name.")
-    if not marker.exists():
-        if out.exists() and any(out.iterdir()):
-            raise InputError(
-                f"scenes: {out} is not empty and holds no {MARKER}, so it was not written by `rasterloom scenes`; "
-                "needed: a new or empty folder. Give another name."
-            )
-    else:
+    if marker.exists():
         try:
             old = json.loads(marker.read_text(encoding="utf-8"))
-            same = {key: old.get(key) for key in recipe} == recipe
-        except (ValueError, AttributeError):
-            old, same = {}, False
-        if same and not force:
+        except ValueError:
+            old = {}
+        changes = [f"{key} {old.get(key)} there, {new} asked for" for key, new in recipe.items() if old.get(key) != new]
+        if not (changes or force):
             return
         if not force:
-            differ = ", ".join(
-                f"{key} {old.get(key)} there, {value} asked for"
-                for key, value in recipe.items()
-                if old.get(key) != value
-            )
             raise InputError(
-                f"scenes: {out} holds scenes of another recipe ({differ or 'unreadable marker'}). "
+                f"scenes: {out} holds scenes of another recipe ({', '.join(changes)}). "
                 "Give another folder, or --force to replace them."
             )
-        for record in sorted((out / RECORDS).glob("*.json")):
+        for record in (out / RECORDS).glob("*.json"):
             _remove(out, record.stem)
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(
+            f"scenes: {out} is not empty and holds no {MARKER}, so it was not written by `rasterloom scenes`; "
+            "needed: a new or empty folder. Give another name."
+        )
     files.write_json(marker, recipe | {"train": [], "test": []})
 
 
@@ -175,95 +171,121 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
-def _write_tables(out: Path, train: list[dict[str, Any]], test: list[dict[str, Any]], recipe: dict[str, Any]) -> None:
-    everything = sorted([*train, *test], key=lambda r: str(r["scene"]))
-    shifts = {r["scene"]: r["shifts"] for r in everything}
-    files.write_text(out / "grid_sizes.csv", tables.grid_table(everything))
-    files.write_text(out / "train_wkt_v4.csv", tables.wkt_table(train))
-    files.write_text(out / "truth_wkt.csv", tables.wkt_table(test))
-    files.write_text(out / "sample_submission.csv", tables.submission_table(test))
-    files.write_json(out / "shifts.json", {"convention": tables.CONVENTION, "scenes": shifts})
-    width, height = recipe["size"]
-    said = tables.README.format(
-        train=len(train),
-        test=len(test),
-        seed=recipe["seed"],
-        width=width,
-        height=height,
-        version=recipe["version"],
-    )
-    files.write_text(out / "README.md", said)
-
-
-TABLES = (
-    "grid_sizes.csv",
-    "train_wkt_v4.csv",
-    "truth_wkt.csv",
-    "sample_submission.csv",
-    "shifts.json",
-    "README.md",
-)
-
-
-def write_scenes(out: Path, train: int, test: int, size: tuple[int, int], seed: int, force: bool = False) -> Written:
-    """Write generated scenes in the contest's formats.
-
-    Parameters
-    ----------
-    out : folder; new, empty, or written by an earlier call.
-    train, test : numbers of training and test scenes.
-    size : nominal (W, H) of RGB in pixels of 0.31 m, from 256 x 256 to 3396 x 3349.
-    seed : seed of the data set.
-    force : generate everything anew, even what is there or belongs to another seed, size or version.
-
-    Returns
-    -------
-    Written with the ids, and which of them were generated by this call.
-
-    Raises
-    ------
-    InputError
-        If counts, size or folder cannot be used.
-
-    Notes
-    -----
-    A scene depends on (seed, id, size) alone. A second call with the same arguments does nothing; other
-    counts add what is
-    missing, remove what is no longer asked for, and rewrite the tables. One line a scene goes to stderr.
-    """
-    check_size(size)
-    names = scene_ids(train, test)
-    recipe: dict[str, Any] = {"seed": seed, "size": list(size), "version": VERSION}
-    _claim(out, recipe, force)
-    with _alone(out):
-        return _complete(out, names, recipe)
-
-
-def _complete(out: Path, names: tuple[list[str], list[str]], recipe: dict[str, Any]) -> Written:
-    """Generate what is missing, remove what is no longer asked for, and rewrite the tables if anything
-    changed."""
-    asked = [*names[0], *names[1]]
+def _complete(out: Path, names: tuple[list[str], list[str]], recipe: dict[str, Any]) -> tuple[str, ...]:
+    """Generate what is missing, remove what is no longer asked for, and rewrite the tables if anything changed."""
+    train, test = names
     records: dict[str, dict[str, Any]] = {}
     generated: list[str] = []
-    for number, name in enumerate(asked, 1):
+    for number, name in enumerate([*train, *test], 1):
         found = _existing(out, name)
         if found is None:
-            found = _make(out, name, recipe["seed"], (recipe["size"][0], recipe["size"][1]))
+            found = _make(out, name, recipe["seed"], tuple(recipe["size"]))
             generated.append(name)
-            part = "train" if number <= len(names[0]) else "test"
-            print(
-                f"scenes: {number}/{len(asked)} {name} ({part}, {found['size'][0]} x {found['size'][1]})",
-                file=sys.stderr,
-                flush=True,
-            )
+            part = "train" if number <= len(train) else "test"
+            said = f"{name} ({part}, {found['size'][0]} x {found['size'][1]})"
+            print(f"scenes: {number}/{len(train) + len(test)} {said}", file=sys.stderr, flush=True)
         records[name] = found
-    surplus = [p.stem for p in sorted((out / RECORDS).glob("*.json")) if p.stem not in records]
-    final = recipe | {"train": names[0], "test": names[1]}
+    surplus = {path.stem for path in (out / RECORDS).glob("*.json")} - set(records)
+    final = recipe | {"train": train, "test": test}
     marked = json.loads((out / MARKER).read_text(encoding="utf-8"))
     if generated or surplus or marked != final or not all((out / name).exists() for name in TABLES):
         for name in surplus:
             _remove(out, name)
-        parts = [[records[name] for name in group] for group in names]
-        _write_tables(out, parts[0], parts[1], recipe)
+        _write_tables(out, [records[name] for name in train], [records[name] for name in test], recipe)
         files.write_json(out / MARKER, final)
-    return Written(out, tuple(names[0]), tuple(names[1]), tuple(generated))
+    return tuple(generated)
+
+
+# Scenes -----------------------------------------------------------------------------------------------------
+
+
+def image_paths(out: Path, scene_id: str) -> dict[str, Path]:
+    """Paths of a scene's four images by sensor."""
+    wide = {name: out / "sixteen_band" / f"{scene_id}_{name.upper()}.tif" for name in ("p", "m", "a")}
+    return {"rgb": out / "three_band" / f"{scene_id}.tif"} | wide
+
+
+def _existing(out: Path, scene_id: str) -> dict[str, Any] | None:
+    """The record of a scene that is complete on disk, else None."""
+    try:
+        record: dict[str, Any] = json.loads((out / RECORDS / f"{scene_id}.json").read_text(encoding="utf-8"))
+        sizes = {sensor: image.stat().st_size for sensor, image in image_paths(out, scene_id).items()}
+    except (OSError, ValueError):
+        return None
+    return record if record.get("bytes") == sizes else None
+
+
+def _make(out: Path, scene_id: str, seed: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Generate and write one scene; its record comes last, so that a killed run leaves no half scene behind."""
+    scene, paths = generate_scene(scene_id, seed, size), image_paths(out, scene_id)
+    for sensor, image in scene.sensors.items():
+        # as the contest has them: planar, uncompressed, without georeference; A claims to be RGB
+        colours, planes = "rgb" if sensor in ("rgb", "a") else "minisblack", None if sensor == "p" else "separate"
+        with files.atomic_path(paths[sensor]) as file:
+            tifffile.imwrite(file, image, photometric=colours, planarconfig=planes, metadata=None, software=False)
+    (width, height), rng = scene.size, generator(seed, scene_id, "grid")
+    xmax, ymin = (round(side * UNIT * rng.uniform(0.998, 1.003), 6) for side in scene.size)
+    grid = xmax, -ymin
+    record = {
+        "scene": scene_id,
+        "size": [width, height],
+        "grid": grid,
+        "shifts": {sensor: scene.shifts[sensor] for sensor in ("p", "m", "a")},
+        "bytes": {sensor: path.stat().st_size for sensor, path in paths.items()},
+        "wkt": {str(number): to_grid_text(scene.polygons[number], scene.size, grid) for number in CLASS_NAMES},
+    }
+    files.write_json(out / RECORDS / f"{scene_id}.json", record)
+    return record
+
+
+def _remove(out: Path, scene_id: str) -> None:
+    """Remove one of our scenes."""
+    for path in (out / RECORDS / f"{scene_id}.json", *image_paths(out, scene_id).values()):
+        path.unlink(missing_ok=True)
+
+
+# Tables -----------------------------------------------------------------------------------------------------
+
+
+def to_grid_text(polygons: Sequence[Polygon], size: tuple[int, int], grid: tuple[float, float]) -> str:
+    """Polygons in RGB pixel coordinates as one valid MULTIPOLYGON in grid units.
+
+    Parameters
+    ----------
+    polygons : sequence of Polygon
+    size : (W, H)
+        Of the RGB image.
+    grid : (Xmax, Ymin)
+
+    Notes
+    -----
+    The inverse of the contest's ``x_px = x / Xmax * W * W / (W + 1)``. Eleven decimals: less than 1e-5 pixels are lost.
+    """
+    (width, height), (xmax, ymin) = size, grid
+    factors = xmax * (width + 1) / width**2, ymin * (height + 1) / height**2
+    flat = shapely.transform(np.array(polygons, dtype=object), lambda points: points * factors + 0.0)  # no -0
+    read = shapely.from_wkt(shapely.to_wkt(flat, rounding_precision=11))
+    sound = [part for part in shapely.get_parts(shapely.make_valid(read)) if isinstance(part, Polygon)]
+    return shapely.to_wkt(MultiPolygon(sound), rounding_precision=11)
+
+
+def _write_tables(out: Path, train: list[dict[str, Any]], test: list[dict[str, Any]], recipe: dict[str, Any]) -> None:
+    everything = sorted([*train, *test], key=lambda record: str(record["scene"]))
+    grids = {record["scene"]: [f"{value:.6f}" for value in record["grid"]] for record in everything}
+    dummies = {name: f"POLYGON ((0 0, {x} 0, {x} {y}, 0 {y}, 0 0))" for name, (x, y) in grids.items()}
+    rows = [(record["scene"], number, dummies[record["scene"]]) for record in test for number in CLASS_NAMES]
+    _write_csv(out / "grid_sizes.csv", ("", "Xmax", "Ymin"), ((name, *grid) for name, grid in grids.items()))
+    for name, records in (("train_wkt_v4.csv", train), ("truth_wkt.csv", test)):
+        polygons = ((r["scene"], number, r["wkt"][str(number)]) for r in records for number in CLASS_NAMES)
+        _write_csv(out / name, WKT_COLUMNS, polygons)
+    _write_csv(out / "sample_submission.csv", WKT_COLUMNS, rows, "\r\n")
+    shifts = {record["scene"]: record["shifts"] for record in everything}
+    files.write_json(out / "shifts.json", {"convention": CONVENTION, "scenes": shifts})
+    (width, height), counts = recipe["size"], {"train": len(train), "test": len(test)}
+    files.write_text(out / "README.md", README.format(width=width, height=height, **counts, **recipe))
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], end: str = "\n") -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator=end).writerows([header, *rows])
+    files.write_text(path, text.getvalue())

@@ -1,0 +1,51 @@
+"""All that reaches into Snakemake beyond its documented interface, each with the reason.
+
+Tests of the whole workflow notice if one of these stops working; ``pyproject.toml`` keeps Snakemake below 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+
+def lift_rate_limit(workflow: Any) -> None:
+    """Remove Snakemake's default limit of 100 jobs per second; a limit that a user chose stays.
+
+    Snakemake 9 starts a timer at each evaluation of which jobs may run, and each timer causes another evaluation. Their
+    number grows with every job that ends: after some hundred jobs they take a quarter of a core. No setting of
+    ``--max-jobs-per-timespan`` avoids this: the number of jobs does not matter, a longer time span only delays the
+    timers, and the run ends when the last of them does (measured: ``1000000/20s`` ends 20 s after the last job). A
+    profile cannot set it to nothing either, as Snakemake ignores empty values there.
+
+    Parameters
+    ----------
+    workflow : Snakemake's workflow, whose run starts
+    """
+    limiter = getattr(workflow.scheduler, "job_rate_limiter", None)
+    if limiter is not None and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
+def force_unless_noticed(workflow: Any, output: str, params: Collection[str]) -> None:
+    """Have Snakemake run a job again if its records do not show that the output was made for something else.
+
+    Snakemake compares parameters with its records of the output, which lie in ``.snakemake``, not with the results.
+    Without a record, or with that of other results, it would use the output as it is. No supported way forces single
+    jobs while the graph is built: parameters and the set of inputs count only where there is a record; a newer input
+    counts only if its checksum is not the recorded one; an input of one run alone runs the job again in the next run;
+    and a dry run, which must show the same jobs, may delete and touch nothing.
+
+    Where the records do show it, Snakemake runs the job by itself and ``snakemake -n`` says what has changed.
+
+    Parameters
+    ----------
+    workflow : Snakemake's workflow, which builds its graph
+    output : path of the output, which is there
+    params : texts that the job's parameters would be now
+    """
+    from snakemake.io import IOFile
+
+    recorded = workflow.persistence.params(IOFile(output))
+    if recorded is None or {repr(text) for text in params} <= set(recorded):
+        workflow.dag.forcefiles.add(output)

@@ -1,0 +1,196 @@
+"""What the stages ask of a configuration and its data set, as far as more than one of them asks it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from rasterloom.config import Config, Recipe, load_config, resolve
+from rasterloom.config.explain import joined
+from rasterloom.config.recipe import scale_table
+from rasterloom.dataset import Dataset, load_dataset
+from rasterloom.errors import ConfigError
+from rasterloom.labels.folds import fold_names
+from rasterloom.project.checks import data_checks, learning_checks
+from rasterloom.text import nearest
+
+SINGLE_LIMIT = 64
+"""Up to this many predicted scenes a batch is one scene."""
+BUCKETS = 32
+
+
+def batches(scenes: Iterable[str], scenes_per_job: str | int = "auto") -> dict[str, list[str]]:
+    """Divide scenes into batches that stay the same when scenes are added.
+
+    Parameters
+    ----------
+    scenes : iterable of str
+        Ids.
+    scenes_per_job : "auto" or 1
+        With "auto" and more than 64 scenes: 32 buckets by a hash of the id; else one scene per batch.
+
+    Returns
+    -------
+    dict
+        Name of the batch (of one: its scene) to sorted ids.
+    """
+    ids = sorted(scenes)
+    if scenes_per_job == 1 or len(ids) <= SINGLE_LIMIT:
+        return {scene: [scene] for scene in ids}
+    found: dict[str, list[str]] = {}
+    for scene in ids:
+        bucket = int.from_bytes(hashlib.sha256(scene.encode()).digest()[:4], "big") % BUCKETS
+        found.setdefault(f"bucket-{bucket:02d}", []).append(scene)
+    return dict(sorted(found.items()))
+
+
+class Project:
+    """A configuration and the data set that it names.
+
+    Parameters
+    ----------
+    config : Config
+    dataset : Dataset
+        The index of the imagery; no image is opened here.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.recipe: Recipe = resolve(config)
+        self.results = Path(config.results)
+        self.reference = next(name for name, sensor in config.sensors.items() if sensor.reference)
+        self.training = sorted(dataset.training())
+        self.predicted = sorted({*dataset.predicted(), *self.training})
+        self.batches = batches(self.predicted, config.execution.scenes_per_job)
+
+    @classmethod
+    def load(cls, merged: Mapping[str, Any]) -> Self:
+        """The project of a merged configuration (what YAML gives)."""
+        config = load_config(merged)
+        resolve(config)
+        sensors = {name: sensor.model_dump() for name, sensor in config.sensors.items()}
+        ids = {name: entry.id for name, entry in config.classes.items()}
+        dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
+        problems = list(data_checks(dataset))
+        if problems:
+            raise ConfigError(joined(problems))
+        return cls(config, dataset)
+
+    @cached_property
+    def statistics_scenes(self) -> list[str]:
+        """Scenes whose digital numbers normalise the channels."""
+        choice = self.config.statistics
+        if isinstance(choice, list):
+            unknown = [scene for scene in choice if scene not in self.dataset.scenes]
+            if unknown:
+                raise ConfigError(
+                    f"`statistics`: the data set has no scene {unknown[0]!r}{nearest(unknown[0], self.dataset.scenes)}"
+                )
+            return sorted(choice)
+        return self.training if choice == "train" else sorted(self.dataset.scenes)
+
+    @cached_property
+    def registered(self) -> list[str]:
+        """Scenes whose sensors are registered: those that are predicted, and those of the statistics."""
+        return sorted({*self.predicted, *self.statistics_scenes})
+
+    @cached_property
+    def acquisitions(self) -> dict[str, list[str]]:
+        """Registered scenes that were taken together; a scene of no acquisition is one of its own."""
+        found: dict[str, list[str]] = {}
+        for scene in self.registered:
+            found.setdefault(self.dataset.scenes[scene].acquisition or scene, []).append(scene)
+        return dict(sorted(found.items()))
+
+    def acquisitions_with(self, scenes: Iterable[str]) -> dict[str, list[str]]:
+        """The acquisitions of some scenes, each with those of them that belong to it."""
+        return _with(self.acquisitions, scenes)
+
+    @cached_property
+    def scale_sensors(self) -> dict[str, list[str]]:
+        """Per scale that a member uses: the sensors that are stacked on it, in channel order."""
+        used: dict[str, set[str]] = {}
+        for member in self.recipe.members.values():
+            used.setdefault(member.scale["name"], set()).update([self.reference, *member.sensors])
+        return {scale: [s for s in self.config.sensors if s in sensors] for scale, sensors in sorted(used.items())}
+
+    def scale(self, name: str) -> dict[str, Any]:
+        """A scale as a table, with its name."""
+        return scale_table(self.config, name)
+
+    @cached_property
+    def folds(self) -> list[str]:
+        """Names of the checkpoints of a member."""
+        extra = ["all"] if self.config.validation.predict_with == "refit" else []
+        return [*self.fold_names, *extra]
+
+    @cached_property
+    def fold_names(self) -> list[str]:
+        """Names of the folds."""
+        chosen = [fold for s in self.training if (fold := self.dataset.scenes[s].fold) is not None]
+        return fold_names(self.validation, chosen)
+
+    @cached_property
+    def validation(self) -> dict[str, Any]:
+        """How the labelled scenes are divided: ``split`` or ``folds``."""
+        return self.config.validation.model_dump(include={"split", "folds"}, exclude_none=True)
+
+    def labelled(self, group: str) -> list[str]:
+        """Training scenes that were labelled for every class of a group."""
+        classes = {name for names in self.recipe.groups[group].values() for name in names}
+        return [s for s in self.training if classes <= set(self.dataset.scenes[s].labelled)]
+
+    def scored(self) -> dict[str, Any]:
+        """By class its number, its group, the scenes with held-out truth and those that were labelled for its group."""
+        classes = self.recipe.classes
+        truth = {name: self.truth(name) for name in classes}
+        labelled = {name: self.labelled(found.group) for name, found in classes.items()}
+        scenes = sorted({scene for ids in [*truth.values(), *labelled.values()] for scene in ids})
+        return {
+            "classes": {name: found.id for name, found in classes.items()},
+            "groups": {name: found.group for name, found in classes.items()},
+            "truth": truth,
+            "labelled": labelled,
+            "batches": self.batches_with(scenes),
+        }
+
+    def truth(self, class_name: str) -> list[str]:
+        """Predicted scenes that no model trains on, and whose labels of a class are known."""
+        scenes = self.dataset.scenes
+        return [
+            s for s in self.predicted if s not in self.training and scenes[s].truth and class_name in scenes[s].labelled
+        ]
+
+    def check_learning(self, group: str) -> None:
+        """Refuse to plan what cannot be learned; what needs no labels, such as stacks, can be had all the same."""
+        problems = list(learning_checks(self.config, self.recipe, self.dataset, group))
+        if problems:
+            raise ConfigError(joined(problems))
+
+    def ground(self, scenes: Sequence[str]) -> dict[str, str]:
+        """The ground that each scene shows."""
+        return {scene: self.dataset.scenes[scene].ground for scene in scenes}
+
+    def batches_with(self, scenes: Iterable[str]) -> dict[str, list[str]]:
+        """The batches of some scenes, each with those of them that it holds."""
+        return _with(self.batches, scenes)
+
+    def polygon_tables(self, classes: Iterable[str], scenes: Iterable[str] | None = None) -> dict[str, Any]:
+        """What a job reads that needs the polygons of classes on scenes (by default all predicted ones)."""
+        chosen = list(self.predicted if scenes is None else scenes)
+        return {
+            "classes": {name: self.recipe.classes[name].id for name in classes},
+            "scenes": chosen,
+            "batches": self.batches_with(chosen),
+        }
+
+
+def _with(groups: Mapping[str, Sequence[str]], scenes: Iterable[str]) -> dict[str, list[str]]:
+    """The groups that hold some scenes, each with these scenes alone."""
+    wanted = set(scenes)
+    found = {name: [scene for scene in ids if scene in wanted] for name, ids in groups.items()}
+    return {name: ids for name, ids in found.items() if ids}

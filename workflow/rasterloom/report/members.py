@@ -1,0 +1,79 @@
+"""What the report says of how its models were made: checkpoints and their cost, folds, versions of libraries."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rasterloom import __version__
+from rasterloom.errors import StoreError
+from rasterloom.labels.record import read_folds
+from rasterloom.report.pages import MemberRow
+from rasterloom.store.job import Job
+
+LIBRARIES = ("numpy", "torch", "zarr", "shapely", "geopandas", "rasterio", "opencv-python-headless", "snakemake")
+
+
+def versions() -> list[tuple[str, str]]:
+    """Names and versions of what made the report; a library that goes by another name here is left out."""
+    found = [("rasterloom", __version__), ("Python", platform.python_version())]
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found.append((library, version(library)))
+    return found
+
+
+def fold_notes(job: Job) -> list[tuple[str, str]]:
+    """Groups of classes whose division into folds had to be a poor one, and why."""
+    notes = {group: read_folds(job, group)["note"] for group in sorted(set(job.spec["groups"].values()))}
+    return [(group, note) for group, note in notes.items() if note]
+
+
+def member_classes(spec: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By member the classes that it serves, in the order of the classes."""
+    found: dict[str, list[str]] = {}
+    for name, members in spec["members"].items():
+        for member in members:
+            found.setdefault(member, []).append(name)
+    return found
+
+
+def member_rows(job: Job) -> list[MemberRow]:
+    """One row per checkpoint."""
+    classes, folds = member_classes(job.spec), job.spec["folds"]
+    return [_member_row(job, member, fold, classes[member]) for member in classes for fold in folds]
+
+
+def _member_row(job: Job, member: str, fold: str, classes: list[str]) -> MemberRow:
+    item = job.manifest(f"models/{member}/{fold}").items[fold]
+    cost, history = job.store.cost(item), learning_history(job.store.open_path(item))
+    return MemberRow(
+        member,
+        fold,
+        classes,
+        item.key,
+        seconds=cost.get("seconds"),
+        peak_memory_mb=cost.get("peak_memory_mb"),
+        steps=int(history["step"][-1]) if history else None,
+        samples=cost.get("samples"),
+        loss=history.get("loss", []),
+        iou=history["iou"][-1] if history else None,
+    )
+
+
+def learning_history(path: Path) -> dict[str, list[float]]:
+    """The learning curve that a checkpoint holds: ``step``, ``loss``, ``iou``; empty if it holds none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = [name for name in file.keys() if name.startswith("history.")]  # noqa: SIM118
+            return {name.removeprefix("history."): file.get_tensor(name).astype(float).tolist() for name in names}
+    except SafetensorError as error:
+        raise StoreError(
+            f"{path} is not a checkpoint ({error}): run `rasterloom verify --mend` and then the workflow again"
+        ) from None
