@@ -20,7 +20,7 @@ RESULTS = RULES.results
 include: "workflow/rules/register.smk"
 include: "workflow/rules/place.smk"
 include: "workflow/rules/stack.smk"
-include: "workflow/rules/statistics.smk"
+include: "workflow/rules/normalisation.smk"
 include: "workflow/rules/label.smk"
 include: "workflow/rules/mask.smk"
 include: "workflow/rules/split.smk"

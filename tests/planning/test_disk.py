@@ -54,7 +54,8 @@ def test_space_counts_every_artifact_of_a_run(dag: Dag, sizes: Sizes) -> None:
     assert counts == {
         "register": 5,
         "stack": 15,
-        "statistics": 4,
+        "place": 5,
+        "normalisation": 4,
         "label": 30,
         "mask": len(dag.outputs()["mask"]),
         "split": len(dag.recipe.groups),

@@ -254,7 +254,7 @@ def test_spec_of_other_classes_survives_a_class_that_comes_or_goes(
 
 
 def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small: Dag) -> None:
-    stages = ("register", "stack", "statistics")
+    stages = ("register", "stack", "normalisation")
     fewer = stand_in_dag(merge(settings_table, {"classes": {"trees": None}}), TRAIN, PREDICT)
     assert specs(fewer, stages) == specs(small, stages)
 
@@ -290,7 +290,7 @@ def test_spec_of_training_and_keys_of_items_ignore_the_number_of_scenes_a_job(se
         for n in (1, "auto")
     )
     assert len(one.batches) == 100 > len(many.batches)
-    stages = ("register", "stack", "statistics", "label", "mask", "split", "train")
+    stages = ("register", "stack", "normalisation", "label", "mask", "split", "train")
     assert specs(one, stages) == specs(many, stages)
     drop = {"batch", "scenes", "labelled"}
 

@@ -100,7 +100,7 @@ def test_every_artifact_is_new_before_the_first_run(small: Small, tmp_path: Path
         "register": SCENES,
         "place": SCENES,
         "stack": SCENES,
-        "statistics": 4,
+        "normalisation": 4,
         "label": classes * SCENES,
         "mask": classes * TRAIN,
         "split": classes,
@@ -215,7 +215,7 @@ def test_summary_of_nothing() -> None:
     [
         ({"stage": "register", "scene": "a"}, ["a"]),
         ({"stage": "predict", "batch": "bucket-01", "scenes": ["a", "b"]}, ["a", "b"]),
-        ({"stage": "statistics", "sensors": ["rgb", "p"], "scenes": ["a"]}, ["rgb", "p"]),
+        ({"stage": "normalisation", "sensors": ["rgb", "p"], "scenes": ["a"]}, ["rgb", "p"]),
         ({"stage": "train", "fold": "fold-0", "scenes": ["a"]}, ["fold-0"]),
         ({"stage": "tune", "class": "trees", "scenes": ["a"]}, ["trees"]),
         ({"stage": "split", "group": "trees", "scenes": ["a"]}, ["trees"]),

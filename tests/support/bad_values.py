@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
 }
 NUMBERS = np.random.default_rng(3).integers(1, 2000, (3, 30, 40)).astype(np.float32)
 LOOK = ("register", "place", "label", "quality")
-TRAIN = ("register", "place", "stack", "statistics", "label", "mask", "split", "train")
+TRAIN = ("register", "place", "stack", "normalisation", "label", "mask", "split", "train")
 
 
 def spoilt(where: Any, value: float) -> NDArray[Any]:

@@ -51,7 +51,7 @@ TOTALS = {
     "register": "S",
     "place": "A",
     "stack": "K*S",
-    "statistics": "1",
+    "normalisation": "1",
     "label": "C",
     "mask": "M*T",
     "split": "C",
@@ -73,7 +73,7 @@ OF_CLASS = "ensemble S, tune 1, vectorise S"
 """What follows the predictions of one class."""
 OF_TWO = "train 2*F, predict 2*S, ensemble C*S, tune C, vectorise C*S"
 """What follows the stacks of the coarse scale, which two members use, one of each class."""
-AFTER_REGISTRATION = "place A, stack K*S, statistics 1, mask M*T, from(train)"
+AFTER_REGISTRATION = "place A, stack K*S, normalisation 1, mask M*T, from(train)"
 AFTER_LABELS = "label C, from(mask)"
 
 CONFIG: dict[str, Any] = {

@@ -184,8 +184,8 @@ DIVISION = [
         "statistics-all",
         "`statistics: all` for `train`",
         put("statistics", "all"),
-        "statistics 1, from(train)",
-        "statistics 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        "normalisation 1, from(train)",
+        "normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
         start="networks",  # what a forest says may stay the same
         keys=("statistics",),
     ),

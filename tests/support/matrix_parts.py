@@ -140,7 +140,7 @@ PARTS = [
         "a sensor added that no input has",
         put("sensors.p", {"bands": 1, "registration": "auto", "max_shift": 8}),
         f"register S, {AFTER_REGISTRATION}",
-        "register S, statistics 1",
+        "register S, normalisation 1",
         keys=("sensors.*",),
     ),
     Row(
@@ -163,7 +163,7 @@ PARTS = [
         "sensors-reordered",
         "the order of `sensors`, that is of a stack's channels",
         reordered_sensors,
-        "stack S, statistics 1, from(train)",
+        "stack S, normalisation 1, from(train)",
         "stack S",
     ),
     Row(
@@ -182,7 +182,7 @@ PARTS = [
             put("sensors.rgb", {"bands": 3, "registration": "auto"}),
         ),
         "from(register)",
-        "register S, stack K*S, statistics 1, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        "register S, stack K*S, normalisation 1, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
         keys=("sensors.*.reference",),
     ),
 ]

@@ -101,7 +101,7 @@ def sweep(cases: Mapping[str, Mapping[str, Any]], results: Path) -> dict[str, li
     from rasterloom.planning.graph import Dag
 
     before = Dag.load(read_config_files([Path("config.yaml")]))
-    stages = frozenset(["register", "place", "stack", "statistics", "label", "mask", "split"])
+    stages = frozenset(["register", "place", "stack", "normalisation", "label", "mask", "split"])
     stages |= {"train", "predict", "ensemble", "tune", "vectorise"}
     found = {}
     for name, merged in cases.items():

@@ -248,7 +248,7 @@ UNKNOWN = [
         "results-copied-without-times",
         "the results copied to another folder without their times, in the worst order",
         both(copied, times_reversed),
-        "place A, stack K*S, statistics 1, from(mask)",
+        "place A, stack K*S, normalisation 1, from(mask)",
         "none",
     ),
     Row(

@@ -71,7 +71,7 @@ class Tree:
             }
             for i, sensor in enumerate(SENSORS)
         }
-        self._json("statistics", "statistics/statistics", statistics, ".statistics.json")
+        self._json("normalisation", "statistics/statistics", statistics, ".statistics.json")
 
     def _manifest(self, stage: str, path: str, items: dict[str, Item]) -> None:
         Manifest(stage, items).write(self.results / f"{path}.json")

@@ -42,7 +42,7 @@ def test_first_run_computes_everything(matrix: Matrix) -> None:
     outcome = matrix.outcome("")
     assert outcome.jobs == jobs_for("from(register)")
     assert outcome.items == counts(
-        "register S, stack K*S, statistics 2, label C*S, mask M*T, split C, train M*F, predict M*S, ensemble C*S, "
+        "register S, stack K*S, normalisation 2, label C*S, mask M*T, split C, train M*F, predict M*S, ensemble C*S, "
         "tune C, vectorise C*S"
     )
     assert outcome.faults == []
@@ -87,7 +87,7 @@ CONTEST = {
     "register": 25,
     "place": 5,
     "stack": 25 * 3,
-    "statistics": 1,
+    "normalisation": 1,
     "label": 10,
     # seven classes at two scales, waterway at one, three targets of vehicles at two
     "mask": 25 * (7 * 2 + 1 + 3 * 2),

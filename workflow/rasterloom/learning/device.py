@@ -7,7 +7,6 @@ Inside a scheduler's job the scheduler has chosen, and nothing is locked.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import platform
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from rasterloom.errors import InputError
+from rasterloom.store.lock import locked
 
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "KUBERNETES_SERVICE_HOST")
 """Environment variables that say that a scheduler hands out the GPUs."""
@@ -97,12 +97,9 @@ def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | Non
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
         file = _lock_file(folder / f"rasterloom-gpu-{name.replace('/', '_')}.lock")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            continue
-        return i, file
+        if locked(file):
+            return i, file
+        file.close()
     return None
 
 

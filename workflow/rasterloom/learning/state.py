@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -14,6 +13,7 @@ from typing import IO
 
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.store.files import TEMPORARY, atomic_path
+from rasterloom.store.lock import locked
 
 STATE = "state.safetensors"
 
@@ -74,13 +74,12 @@ def _claim(old: Path) -> tuple[Path, IO[bytes]] | None:
         lock = (old / "lock").open("r+b")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        old.rename(new)
-    except (BlockingIOError, FileNotFoundError):
-        lock.close()
-        return None
-    return new, lock
+    if locked(lock):
+        with suppress(FileNotFoundError):
+            old.rename(new)
+            return new, lock
+    lock.close()
+    return None
 
 
 def _new_state(folder: Path) -> tuple[Path, IO[bytes]]:
@@ -88,7 +87,7 @@ def _new_state(folder: Path) -> tuple[Path, IO[bytes]]:
     unborn = folder / f"{TEMPORARY}{path.name}"  # nobody claims it before it is locked
     unborn.mkdir(parents=True)  # whoever ended last may have removed the folder
     lock = (unborn / "lock").open("w+b")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    locked(lock)
     unborn.rename(path)
     return path, lock
 

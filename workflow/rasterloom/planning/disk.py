@@ -91,20 +91,12 @@ def space(dag: Dag, sizes: Sizes, store: Store) -> dict[str, Space]:
 
 
 def _manifests(dag: Dag) -> Iterator[tuple[str, str, Mapping[str, str], list[str]]]:
-    """Of every job that makes artifacts: stage, manifest, wildcards, names of the artifacts.
-
-    Placements take no space of their own: where a scene's registration stands, its placement is the same artifact.
-    """
+    """Of every job that makes artifacts: stage, manifest, wildcards, names of the artifacts."""
     jobs = dag.jobs()
     for stage in artifact_stages():
-        for names in jobs[stage] if stage != "place" else ():
-            if "batch" in names:
-                artifacts = dag.batches[names["batch"]]
-            elif stage in ("statistics", "label"):
-                artifacts = dag.spec(stage, **names)["sensors" if stage == "statistics" else "scenes"]
-            else:
-                artifacts = [next(names[key] for key in ("scene", "fold", "group", "class") if key in names)]
-            yield stage, module_of(stage).OUTPUT.format(**names), names, artifacts
+        module = module_of(stage)
+        for names in jobs[stage]:
+            yield stage, module.OUTPUT.format(**names), names, module.names(module.spec(dag, **names))
 
 
 def _amount(dag: Dag, sizes: Sizes, stage: str, names: Mapping[str, str], name: str) -> float:

@@ -12,7 +12,8 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from rasterloom.errors import RasterloomError
-from rasterloom.store.lock import PR_SET_PDEATHSIG
+
+_PR_SET_PDEATHSIG = 1
 
 
 def stop(error: BaseException) -> NoReturn:
@@ -48,6 +49,6 @@ def end_with_parent() -> None:
     if sys.platform != "linux":
         return
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)

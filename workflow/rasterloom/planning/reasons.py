@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rasterloom.config.recipe import Recipe
+from rasterloom.stages import module_of
 
 PENDING = "pending:"
 """Beginning of the digest of an artifact that a run has yet to compute."""
@@ -78,6 +79,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{len(value)} entries"
 
 
+SETTINGS = "*"
+"""Begins, in a stage's ``KEYS``, what may stand in a member, a class or the defaults: the innermost one decides."""
+
+
 class KeyPaths:
     """From the path of a setting in an artifact's recipe to the key of the configuration that decides it.
 
@@ -96,71 +101,37 @@ class KeyPaths:
 
     def of(self, spec: Mapping[str, Any], path: Sequence[str]) -> str:
         """The key for a path such as ``("training", "steps")`` in the recipe of a job's artifact."""
-        stage, head, rest = spec["stage"], path[0], list(path[1:])
-        if stage in {"train", "predict"}:
-            return self._of_member(spec["member"], head, rest)
-        if stage == "tune":
-            return self._of_polygons(spec["class"], [head, *rest])
-        if stage == "vectorise":
-            return self._of_polygons(spec["class"], rest) if head == "polygons" else f"tuning/{spec['class']}"
-        if stage in {"stack", "mask"} and head == "scale":
-            return ".".join(["scales", spec["scale"]["name"], *rest])
-        known = {
-            ("register", "sensors"): "sensors",
-            ("register", "reference"): "sensors.*.reference",
-            ("register", "layout"): "dataset.layout",
-            ("stack", "sensors"): "channels",
-            ("split", "validation"): "validation",
-            ("split", "seed"): "validation.seed",
-            ("split", "targets"): "targets",
-            ("split", "names"): "validation",
-        }
-        return ".".join([known.get((stage, head), head), *rest])
+        known: Mapping[str, str] = getattr(module_of(spec["stage"]), "KEYS", {})
+        length = next((length for length in (2, 1) if ".".join(path[:length]) in known), 1)
+        found = known.get(".".join(path[:length]), path[0])
+        names = {"class": spec.get("class"), "scale": spec.get("scale", {}).get("name")}
+        layers: list[list[str | int]] = [["classes", str(names["class"])]]
+        if "member" in spec:
+            members: list[list[str | int]] = [
+                ["classes", name, "members", index]
+                for name, entry in self._recipe.classes.items()
+                for index, other in enumerate(entry.members)
+                if other == spec["member"]
+            ]
+            layers = [*members, *(member[:2] for member in members)]
+            names |= _at(self._tables[0], members[0])
+        key = [*found.format(**names).split("."), *path[length:]]
+        return self._deciding([*layers, ["defaults"]], key[1:]) if key[0] == SETTINGS else ".".join(key)
 
-    def _of_member(self, member: str, head: str, rest: list[str]) -> str:
-        places = [
-            (name, index)
-            for name, entry in self._recipe.classes.items()
-            for index, other in enumerate(entry.members)
-            if other == member
-        ]
-        model, chosen = self._names_of(*places[0])
-        if head == "model":
-            return ".".join(["models", model, *rest])
-        if head == "sensors":
-            return f"channels.{chosen}"
-        if head == "reference":
-            return "sensors.*.reference"
-        layers: list[list[str | int]] = [["classes", name, "members", index] for name, index in places]
-        layers += [["classes", name] for name, _ in places]
-        layers.append(["defaults"])
-        return self._deciding([[*layer, head, *rest] for layer in layers])
-
-    def _names_of(self, class_name: str, index: int) -> tuple[str, str]:
-        """Names of the model and the channels of a member."""
-        entry = self._tables[0]["classes"][class_name]["members"][index]
-        return str(entry["model"]), str(entry["channels"])
-
-    def _of_polygons(self, class_name: str, path: list[str]) -> str:
-        return self._deciding([["classes", class_name, "polygons", *path], ["defaults", "polygons", *path]])
-
-    def _deciding(self, places: Sequence[Sequence[str | int]]) -> str:
-        """The first of some places that is written down, now or before; the last if none is."""
-        for table in self._tables:
-            for place in places:
-                if _written(table, place):
-                    return ".".join(str(part) for part in place)
-        return ".".join(str(part) for part in places[-1])
+    def _deciding(self, layers: Sequence[Sequence[str | int]], key: Sequence[str]) -> str:
+        """The key in the first of some tables in which it is written down, now or before; in the last if in none."""
+        places = [[*layer, *key] for layer in layers]
+        written = (place for table in self._tables for place in places if _at(table, place) is not None)
+        return ".".join(str(part) for part in next(written, places[-1]))
 
 
-def _written(table: Any, place: Sequence[str | int]) -> bool:
+def _at(table: Any, place: Sequence[str | int]) -> Any:
+    """What nested tables and lists have at a place; None if nothing."""
     for part in place:
-        if isinstance(part, int):
-            if not isinstance(table, list) or part >= len(table):
-                return False
+        if isinstance(table, list) and isinstance(part, int) and part < len(table):
             table = table[part]
-        elif isinstance(table, Mapping) and part in table:
-            table = table[part]
+        elif isinstance(table, Mapping):
+            table = table.get(part)
         else:
-            return False
-    return table is not None
+            return None
+    return table

@@ -17,7 +17,7 @@ STAGES = (
     "register",
     "place",
     "stack",
-    "statistics",
+    "normalisation",
     "label",
     "mask",
     "split",
@@ -40,7 +40,8 @@ def module_of(stage: str) -> ModuleType:
     """The module of a stage, which says all there is to say of it.
 
     - ``OUTPUT``: what a job writes, relative to the results folder, with the names of wildcards in braces; ``HELP``;
-      ``VERSION``; ``OWN_FOLDER``, if its artifacts are linked in a folder of their own;
+      ``VERSION``; ``OWN_FOLDER``, if its artifacts are linked in a folder of their own; ``KEYS``, from a
+      path in the recipe of an artifact to the key of the configuration, where the two differ;
     - ``jobs(project)``: the wildcards of every job; ``spec(project, **names)``: a job's slice of the recipe;
       ``sources(project, **names)``: the source files that it reads, if it reads any;
     - ``inputs(spec)``: the manifests that it reads; ``run(job)``: do it;

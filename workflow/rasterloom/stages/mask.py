@@ -19,6 +19,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "masks/{scale}/{target}/{scene}.json"
 HELP = "rasterise a target's labels: the covered fraction of each pixel"
 VERSION = 1
+KEYS = {"scale": "scales.{scale}"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

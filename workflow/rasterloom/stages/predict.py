@@ -37,6 +37,7 @@ from rasterloom.store.store import Item, Writing
 OUTPUT = "predictions/{member}/{batch}.json"
 HELP = "predict scenes with a member's checkpoints"
 VERSION = 2
+KEYS = {"sensors": "channels.{channels}", "reference": "sensors.*.reference", "prediction": "*.prediction"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OUTPUT = "folds/{group}.json"
 HELP = "divide the labelled scenes into training and validation"
 VERSION = 2
+KEYS = {"seed": "validation.seed", "names": "validation"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

@@ -24,6 +24,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "stacks/{scale}/{scene}.json"
 HELP = "resample all sensors of a scene to one grid"
 VERSION = 4
+KEYS = {"scale": "scales.{scale}", "sensors": "channels"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

@@ -47,6 +47,14 @@ VERSION = 2
 KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions", "max_depth": "depth"}
 """Settings of models that had another name once. Keys keep it, so that a new name trains no model again."""
 
+KEYS = {
+    "model": "models.{model}",
+    **{f"model.{old}": f"models.{{model}}.{new}" for new, old in KEYED_AS.items()},
+    "sensors": "channels.{channels}",
+    "reference": "sensors.*.reference",
+    "training": "*.training",
+}
+
 GPU_WORKERS = 8
 """Most threads that prepare batches for a GPU; on cores one suffices. Changes no result."""
 
@@ -121,7 +129,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
             "statistics": [item.digest for item in data.statistics.values()],
         },
     )
-    recipe = {name: spec[name] for name in ("model", "sensors", "reference", "training")}
+    recipe = {"model": model, **{name: spec[name] for name in ("sensors", "reference", "training")}}
     inputs = {
         "stacks": {scene: sensor_parts(item, spec) for scene, item in data.stacks.items()},
         "masks": {scene: item.digest for scene, item in data.masks.items()},
@@ -173,7 +181,7 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
             require_positive(opened, spec["target"], spec["scale"]["name"])
             normalisation = _normalisation(job, data.statistics, data.stacks)
             tensors = _compute(job, work, folder, opened, normalisation)
-            work.digest = save_checkpoint(work.path, tensors, want.recipe)
+            work.digest = save_checkpoint(work.path, tensors, {**want.recipe, "model": spec["model"]})
 
         return job.made(want, ".safetensors", make)
 

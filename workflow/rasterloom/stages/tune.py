@@ -27,6 +27,7 @@ from rasterloom.store.store import Item, Writing
 OUTPUT = "tuning/{class}.json"
 HELP = "choose a class's threshold on out-of-fold predictions"
 VERSION = 1
+KEYS = {key: f"*.polygons.{key}" for key in ("threshold", "dilate", "erode")}
 
 
 def _is_fixed(spec: Mapping[str, Any]) -> bool:

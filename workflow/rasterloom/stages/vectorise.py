@@ -15,6 +15,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
 VERSION = 1
+KEYS = {"polygons": "*.polygons", "threshold": "tuning/{class}"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

@@ -1,15 +1,36 @@
-"""One run at a time in a results folder, and jobs that end with their parent."""
+"""Locks that are freed by the death of their process, however it dies; and one run at a time in a results folder."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rasterloom.errors import RasterloomError
 
-PR_SET_PDEATHSIG = 1
+
+def locked(file: IO[Any], *, shared: bool = False, wait: bool = False) -> bool:
+    """Lock an open file, for as long as it is open.
+
+    Parameters
+    ----------
+    file : file object
+    shared : bool
+        Whether others may hold it at the same time, if they share it too.
+    wait : bool
+        Whether to wait for it.
+
+    Returns
+    -------
+    bool
+        False if another process holds the lock.
+    """
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def hold(results: Path) -> IO[str]:
@@ -32,16 +53,14 @@ def hold(results: Path) -> IO[str]:
     """
     results.mkdir(parents=True, exist_ok=True)
     file = (results / ".lock").open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locked(file):
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
         raise RasterloomError(
             f"another run (process {holder}) is using {results}: wait for it to end or stop it, "
             "or give this run a folder of its own with the key `results`"
-        ) from None
+        )
     file.seek(0)
     file.truncate()
     file.write(str(os.getpid()))
@@ -62,8 +81,4 @@ def holder(results: Path) -> str | None:
     except FileNotFoundError:
         return None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().strip() or "unknown"
-    return None
+        return None if locked(file, shared=True) else file.read().strip() or "unknown"

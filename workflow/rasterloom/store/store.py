@@ -9,7 +9,6 @@ Snakemake, which deletes what is declared.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -26,6 +25,7 @@ from rasterloom import __version__
 from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
 from rasterloom.store.files import flush, rename, temporary_path, write_json
+from rasterloom.store.lock import locked
 
 KEY_DIGITS = 32
 
@@ -281,7 +281,7 @@ class Store:
         Keeps file and record of one artifact together when two runs that share the store write the same key.
         """
         with (self.root / COMMIT_LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            locked(lock, wait=True)
             yield
 
     @contextmanager
@@ -293,7 +293,7 @@ class Store:
             yield
             return
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            locked(lock, shared=True, wait=True)
             yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import sys
@@ -20,6 +19,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from rasterloom.dataset.contest_ids import CLASS_NAMES
 from rasterloom.errors import InputError
 from rasterloom.store import files
+from rasterloom.store.lock import locked
 from rasterloom.tools.scenes.ids import generator, scene_ids
 from rasterloom.tools.scenes.sensing import generate_scene
 
@@ -159,12 +159,8 @@ def _alone(out: Path) -> Iterator[None]:
     """
     (out / RECORDS).mkdir(parents=True, exist_ok=True)
     with (out / RECORDS / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"scenes: another process is writing to {out}. Wait for it, or give another folder."
-            ) from None
+        if not locked(lock):
+            raise InputError(f"scenes: another process is writing to {out}: wait for it, or give another folder")
         for folder in (out, out / RECORDS, out / "three_band", out / "sixteen_band"):
             for debris in folder.glob(f"{files.TEMPORARY}*"):
                 debris.unlink(missing_ok=True)

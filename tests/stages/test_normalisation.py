@@ -7,8 +7,8 @@ import pytest
 
 from rasterloom.errors import InputError
 from rasterloom.raster.scan import Moments
-from rasterloom.stages import job_of, statistics
-from rasterloom.stages.statistics import merge_scenes
+from rasterloom.stages import job_of, normalisation
+from rasterloom.stages.normalisation import merge_scenes
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 from registrations import write_registration
@@ -22,9 +22,9 @@ def moments(values: np.ndarray) -> list[Moments]:
 
 
 def run(results: Path, scenes: list[str], sensors: list[str]) -> dict[str, Item]:
-    spec = {"stage": "statistics", "version": statistics.VERSION, "sensors": sensors, "scenes": scenes}
-    assert statistics.inputs(spec) == [f"registration/{scene}.json" for scene in scenes]
-    statistics.run(job_of(spec, {}, results, Store.of(results)))
+    spec = {"stage": "normalisation", "version": normalisation.VERSION, "sensors": sensors, "scenes": scenes}
+    assert normalisation.inputs(spec) == [f"registration/{scene}.json" for scene in scenes]
+    normalisation.run(job_of(spec, {}, results, Store.of(results)))
     return Manifest.read(results / "statistics" / "statistics.json").items
 
 
@@ -58,9 +58,9 @@ def test_run_writes_an_item_a_sensor_and_reuses_it(tmp_path: Path) -> None:
         write_registration(tmp_path, name, {"rgb": moments(values), "m": moments(values + 1)})
     first = run(tmp_path, ["one", "two"], ["rgb", "m"])
     assert set(first) == {"rgb", "m"}
-    files = {path: path.stat().st_ino for path in (tmp_path / "store/statistics").iterdir()}
+    files = {path: path.stat().st_ino for path in (tmp_path / "store/normalisation").iterdir()}
     assert run(tmp_path, ["two", "one"], ["rgb", "m"]) == first  # the order of scenes does not matter
-    assert {path: path.stat().st_ino for path in (tmp_path / "store/statistics").iterdir()} == files
+    assert {path: path.stat().st_ino for path in (tmp_path / "store/normalisation").iterdir()} == files
     other = run(tmp_path, ["one", "three"], ["rgb", "m"])
     assert other["rgb"].digest != first["rgb"].digest
 

@@ -1,15 +1,15 @@
 """Statistics: registration of every named scene -> statistics/statistics.json, mean and deviation per channel."""
 
 
-rule statistics:
+rule normalisation:
     input:
-        manifests=RULES.manifests("statistics"),
+        manifests=RULES.manifests("normalisation"),
     output:
         RESULTS / "statistics/statistics.json",
     log:
-        RESULTS / "logs/statistics/statistics.log",
+        RESULTS / "logs/normalisation/normalisation.log",
     benchmark:
-        RESULTS / "benchmarks/statistics/statistics.tsv"
+        RESULTS / "benchmarks/normalisation/normalisation.tsv"
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -18,8 +18,8 @@ rule statistics:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
-        spec=RULES.spec("statistics"),
+        spec=RULES.spec("normalisation"),
     message:
-        "merge the statistics of the channels"
+        "merge the statistics of each channel"
     shell:
-        "exec python -m rasterloom statistics --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom normalisation --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

@@ -1,4 +1,4 @@
-"""Stage statistics: mean and standard deviation of every channel, merged from the moments of registered scenes."""
+"""Stage normalisation: mean and standard deviation of every channel, merged from the moments of registered scenes."""
 
 from __future__ import annotations
 
