@@ -59,7 +59,7 @@ def test_inspect_goes_on_over_damaged_files_and_ends_with_code_1(tmp_path: Path,
     assert "t0_PAN.tif cannot be read at rows" in " ".join(out.split())
     assert "t1_MS.tif cannot be opened as an image" in " ".join(out.split())
     assert "t1_houses.geojson cannot be read as a vector file" in " ".join(out.split())
-    assert err.endswith("a run could not use 3 things as it is: see the lines marked with !\n")
+    assert err.endswith("3 errors would stop a run: see the lines marked with !\n")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_inspect_goes_on_over_damaged_files_and_ends_with_code_1(tmp_path: Path,
             "partly-covered, ms: t0 (50 %)",
             0,
         ),
-        (lambda f: (f / "t0_MS.tif").unlink(), "without-sensor, ms: t0", 0),
+        (lambda f: (f / "t0_MS.tif").unlink(), "missing-sensor, ms: t0", 0),
         (
             lambda f: put(f / "t0_PAN.tif", np.full((1, 64, 64), 7, "uint16")),
             "constant-band, pan: t0 (band 1: 7 everywhere)",
@@ -94,7 +94,7 @@ def test_inspect_goes_on_over_damaged_files_and_ends_with_code_1(tmp_path: Path,
         ),
         (
             lambda f: put(f / "t0_PAN.tif", noise(1, 64).astype("float64")),
-            "float64, pan: t0 (whole numbers)",
+            "float64, pan: t0 (integers)",
             0,
         ),
         (lambda f: put(f / "t2_PAN.tif", noise(1, 64), 500_100), "2 grounds, 1 of them in more than one scene", 0),
@@ -125,7 +125,7 @@ def test_inspect_tells_nan_and_saturation(tmp_path: Path, capsys: Capture) -> No
     put(tmp_path / "b" / "x.tif", bright)
     text = printed(capsys, tmp_path / "b")
     assert "saturated, rgb: x (band 2: 1024 of 4096 pixels (25 %) at 255)" in text
-    assert "the values fit in 8 bits; the greatest value, 255, is the end of the range" in text
+    assert "the values fit in 8 bits; the maximum, 255, is the end of the range" in text
 
 
 def test_inspect_tells_rotation_and_a_missing_coordinate_system(tmp_path: Path, capsys: Capture) -> None:
@@ -195,12 +195,12 @@ def test_inspect_tells_a_mask_beside_an_image(tmp_path: Path, capsys: Capture) -
     path = put(tmp_path / "x.tif", noise(1, 32))
     with rasterio.open(path, "r+") as file:
         file.write_mask(np.arange(32)[:, None].repeat(32, axis=1) >= 8)
-    assert "none named, a mask: 25 % of the pixels without data" in printed(capsys, tmp_path)
+    assert "not declared, a mask: 25 % of the pixels without data" in printed(capsys, tmp_path)
 
 
 def test_inspect_an_empty_folder_ends_with_code_1(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "read.me").write_text("nothing here")
-    assert "! refused: no image" in printed(capsys, tmp_path, code=1)
+    assert "! error: no image" in printed(capsys, tmp_path, code=1)
 
 
 # The other kinds of DATA -------------------------------------------------------------------------------
@@ -219,11 +219,11 @@ def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture
     for path in (tmp_path / "dstl" / "sixteen_band").glob("*_A.tif"):
         path.unlink()
     text = printed(capsys, tmp_path / "dstl", code=1)
-    assert "! refused: without a, which not all scenes have" in text
+    assert "! error: without a, which not all scenes have" in text
     assert "sensor m:" in text
     (tmp_path / "dstl" / "train_wkt_v4.csv").unlink()
     text = printed(capsys, tmp_path / "dstl", code=1)
-    assert "! refused: the folder looks like the contest's, but a run would stop" in text
+    assert "! error: the folder looks like the contest's, but a run would stop" in text
     assert "scenes 3: 3 to predict" in text
 
 
@@ -237,7 +237,7 @@ def test_inspect_goes_on_over_damaged_rows_and_images_of_the_contest(tmp_path: P
     text = printed(capsys, tmp_path, code=1)
     assert "is not a WKT geometry" in text
     assert "unknown-class: train_wkt_v4.csv (class numbers 77)" in text
-    assert "! refused, rgb: scene " in text
+    assert "! error, rgb: scene " in text
     assert "trees 2 2" in text
 
 
@@ -254,7 +254,7 @@ def test_inspect_sheet_takes_sensors_and_classes_from_its_header(tmp_path: Path,
     assert "a sheet: its columns name the sensors pan, ms" in text
     assert "houses 1 1 2" in text
     assert "roads 1 1 1" in text
-    assert "without-sensor, ms: t2" in text
+    assert "missing-sensor, ms: t2" in text
 
 
 def test_inspect_configuration_checks_bands_and_alpha(

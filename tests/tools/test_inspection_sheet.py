@@ -138,7 +138,7 @@ def test_sheet_without_labels_says_what_is_needed(tmp_path: Path, capsys: Captur
     ("folder", "scenes", "sensors", "words"),
     [
         ("spacenet-rio", 15, ["rgb"], "rio_58 (100 % of the pixels)"),
-        ("spacenet-rotterdam", 2, ["pan", "ms"], "whole numbers stored as real ones"),
+        ("spacenet-rotterdam", 2, ["pan", "ms"], "integers stored as floating-point numbers"),
         ("spacenet-atlanta", 1, ["pan"], "objects 1 1 43"),
         ("sentinel2-T48QUE", 1, ["b10m", "b20m", "b60m"], "4 B08"),
     ],

@@ -138,10 +138,10 @@ def test_footprint_is_in_longitude_and_latitude() -> None:
 
 def test_finding_lines_put_what_stops_a_run_first_and_cut_long_lists() -> None:
     many = [Finding(f"t{n}", "pan", "x.tif", "rotated", f"{n} degrees") for n in range(9)]
-    torn = [Finding("", "ms", "", "refused", text) for text in ("x" * 70, "b")]
+    torn = [Finding("", "ms", "", "error", text) for text in ("x" * 70, "b")]
     remedy = f"      {REMEDIES['rotated']}"
     assert finding_lines([*many, *torn], False)[2:] == [
-        "  ! refused, ms (2):",
+        "  ! error, ms (2):",
         f"      {'x' * 70}",
         "      b",
         "  - rotated, pan (9): t0 (0 degrees), t1 (1 degrees), t2 (2 degrees), t3 (3 degrees), ...",

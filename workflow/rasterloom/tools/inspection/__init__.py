@@ -1,10 +1,10 @@
-"""Print what is understood of a data set before a run: scenes, sensors, sizes, types, value ranges, coordinate systems,
-labels of each class, findings; and write a first sheet and configuration from a folder of images.
+"""Describe a data set before a run: scenes, sensors, sizes, types, value ranges, coordinate systems, labels and
+findings. Draft a sheet and a configuration from a folder of images.
 
 DATA is a folder in the layout of the Dstl contest, a sheet (.tsv), any folder of images (GeoTIFF, JPEG 2000, PNG, ...)
 with masks and vector files in it, or a single file. Without DATA the command inspects the data set of config.yaml, with
-the files of --configfile laid over it. It reads every pixel of small data, and strips of large ones. It ends with code
-1 if a run could not use something there (marked with !), else 0.
+the files of --configfile laid over it. The command reads every pixel of small data sets, and strips of large ones. It
+ends with code 1 if something (marked with !) would stop a run, else 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rasterloom.tools.inspection.found import DSTL_SIGNS, Found, from_configurat
 __all__ = ["configure", "main"]
 
 QUIET = 2.0
-"""Seconds of work before the command says how far it is, and between two such lines."""
+"""Seconds before the first line of progress, and between two."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Inspect and print; InputError (code 1) if a run could not use something."""
+    """Inspect and print; InputError (code 1) if something would stop a run."""
     from rasterloom.tools.inspection.first import check_free, write_first
     from rasterloom.tools.inspection.lines import report
     from rasterloom.tools.inspection.survey import survey
@@ -56,11 +56,11 @@ def main(args: argparse.Namespace) -> None:
     following = found.following if args.sheet is None else write_first(found, seen, args.sheet)
     stops = sum(finding.finding in STOPS for finding in findings)
     print("\nnext")
-    for line in [*(["mend what is marked with !, then"] if stops and args.sheet is None else []), *following]:
+    for line in [*(["correct what is marked with !, then"] if stops and args.sheet is None else []), *following]:
         print(f"  {line}")
     if stops:
         sys.stdout.flush()
-        raise InputError(f"a run could not use {counted(stops, 'thing')} as it is: see the lines marked with !")
+        raise InputError(f"{counted(stops, 'error')} would stop a run: see the lines marked with !")
 
 
 def understand(data: Path | None, configfiles: list[Path]) -> Found:
@@ -86,13 +86,13 @@ def understand(data: Path | None, configfiles: list[Path]) -> Found:
         return contest
     found = from_folder(data)
     detail = f"the folder looks like the contest's, but a run would stop: {contest}"
-    found.findings.insert(0, Finding("", "", "", "refused", detail))
+    found.findings.insert(0, Finding("", "", "", "error", detail))
     found.following = [f"rasterloom inspect {data}   again"]
     return found
 
 
 class _Progress:
-    """Says on stderr, now and then, how far long work is."""
+    """Prints the progress of long work on stderr."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -83,7 +83,7 @@ class Guess:
         named = {path: parse(path) for path in images}
         for path, name in named.items():
             if name is None:
-                self.odd("product-part", path)
+                self.odd("beside-bands", path)
         masks = [name for name in named.values() if name and name.label]
         pictures = [name for name in named.values() if name and not name.label]
         if not pictures:  # a folder of masks alone
@@ -125,12 +125,12 @@ class Guess:
             elif ending not in BESIDE:
                 self.odd("packed" if ending in PACKED else "not-understood", path)
         if not images:
-            self.odd("refused", "", f"no image in {self.root}: none of {' '.join(sorted(IMAGES))}")
+            self.odd("error", "", f"no image in {self.root}: none of {' '.join(sorted(IMAGES))}")
         return images, vectors
 
     def _walked(self) -> Iterator[PurePath]:
         def closed(error: OSError) -> None:
-            self.odd("refused", "", f"the folder {error.filename} cannot be listed ({error.strerror})")
+            self.odd("error", "", f"the folder {error.filename} cannot be listed ({error.strerror})")
 
         seen = set[str]()
         for place, folders, names in os.walk(self.root, onerror=closed, followlinks=True):
@@ -166,7 +166,7 @@ class Guess:
                 sensor = "image"
             kept = self.sensors[image.scene].setdefault(sensor, [image.path])
             if kept != [image.path]:
-                self.odd("second", image.path, f"the same scene and sensor as {kept[0]}")
+                self.odd("twice", image.path, f"the same scene and sensor as {kept[0]}")
         for scene, files in bands.items():
             self._add_bands(scene, files)
 
@@ -177,7 +177,7 @@ class Guess:
         for file in sorted(files, key=lambda file: (grids[file.path], file.path)):
             kept = taken.setdefault(str(file.band), file)
             if kept is not file:
-                self.odd("second", file.path, f"the same band in a finer resolution is {kept.path}")
+                self.odd("twice", file.path, f"the same band in a finer resolution is {kept.path}")
         # the finest first, and in it B8A after B08
         for file in sorted(taken.values(), key=lambda f: (grids[f.path], str(f.band).replace("B8A", "B08A"))):
             self.sensors[scene].setdefault(grids[file.path][1], []).append(file.path)
@@ -225,7 +225,7 @@ class Guess:
                 name = "" if self.values.get(file.path) else name_of(word or OBJECTS)
                 kept = self.labels[scene].setdefault(name, file.path)
                 if kept != file.path:
-                    self.odd("second", file.path, f"labels of the same scene as {kept.name}")
+                    self.odd("twice", file.path, f"labels of the same scene as {kept.name}")
 
     def _usable(self, path: PurePath) -> bool:
         """Whether labels can be read: a mask of one band, or a vector file."""
@@ -344,14 +344,14 @@ def vector_lines(path: Path) -> list[str]:
     kinds = Counter(frame.geometry.geom_type.dropna())
     lines = [f"a vector file: {len(frame)} features ({', '.join(f'{n} {k}' for k, n in kinds.items()) or 'empty'})"]
     if frame.crs is None:
-        lines.append("it names no coordinate system: coordinates are pixels, or the scene's for a table of WKT")
+        lines.append("no coordinate system: coordinates are pixels or, in a table of WKT, those of the scene")
     else:
         lines.append(f"coordinate system: {system_name(frame.crs.to_wkt())}")
     if len(frame):
         low_x, low_y, high_x, high_y = frame.total_bounds
         lines.append(f"x {low_x:.10g} to {high_x:.10g}, y {low_y:.10g} to {high_y:.10g}")
         invalid = int((~frame.geometry.is_valid).sum())
-        lines += [f"{invalid} of its geometries are invalid: they are mended"] if invalid else []
+        lines += [f"{invalid} of its geometries are invalid: they will be repaired"] if invalid else []
         if any("Polygon" not in kind for kind in kinds):
             lines.append("points and lines are refused as labels: buffer them to the width of the objects")
     properties = few((name for name in frame.columns if name != frame.geometry.name), most=12)
@@ -360,5 +360,5 @@ def vector_lines(path: Path) -> list[str]:
         values = Counter(map(str, frame["class"])).most_common(20)
         lines.append(f"property `class`: {', '.join(f'{value} ({many})' for value, many in values)}")
     else:
-        lines.append("no property `class`: all that it holds is one class, in a sheet's column labels:<class>")
+        lines.append("no property `class`: all features are of one class: name the file in a column labels:<class>")
     return lines

@@ -57,7 +57,7 @@ class Found:
 
 
 @contextmanager
-def refusing(findings: list[Finding], source: str, finding: str = "refused") -> Iterator[None]:
+def refusing(findings: list[Finding], source: str, finding: str = "error") -> Iterator[None]:
     """An error raised in the block becomes a finding about a sensor or a class."""
     try:
         yield
@@ -103,7 +103,7 @@ def from_dstl(root: Path) -> Found | str:
         found = Found(root, [how], dataset, chosen, _dstl_commands(root, predict, truth))
         left = ", ".join(name for name in sensors if name not in names)
         if left:
-            found.findings.append(Finding("", "", "", "refused", f"without {left}, which not all scenes have: {why}"))
+            found.findings.append(Finding("", "", "", "error", f"without {left}, which not all scenes have: {why}"))
         return found
     return why
 

@@ -33,10 +33,10 @@ def report(found: Found, seen: Survey, findings: Sequence[Finding], all_: bool) 
     head = [line for how, start in zip(found.how, ["data", *[""] * 99], strict=False) for line in headed(start, how)]
     if not found.dataset.scenes:
         return [*head, *(finding_lines(findings, all_) if findings else [])]
-    read = f"of {share(seen.share)} of the rows, in strips over each image; `--full` reads every pixel"
+    read = f"{share(seen.share)} of the rows, in strips over each image; `--full` reads every pixel"
     return [
         *head,
-        *headed("values", "every pixel was read" if seen.share >= 1 else read),
+        *headed("values", "every pixel" if seen.share >= 1 else read),
         *scene_lines(found.dataset, seen.looks[found.dataset.reference], all_),
         *(line for name in found.sensors for line in ["", *sensor_lines(found, name, seen)]),
         *label_lines(found.dataset, seen),
@@ -165,19 +165,19 @@ def _ground(looks: Sequence[Look]) -> str:
 
 def _no_data(looks: Sequence[Look]) -> str:
     numbers = [look.info.nodata for look in looks]
-    marks = tallied("none named" if value is None else f"the number {number(value)}" for value in numbers)
+    marks = tallied("not declared" if value is None else f"the value {number(value)}" for value in numbers)
     files = [file for look in looks for file in look.files]
     marks += ", an alpha band" * any(file.alpha is not None for file in files)
     marks += ", a mask" * any(file.masked for file in files)
     pixels = sum(look.pixels for look in looks)
     black = sum(look.black for look in looks) / pixels
-    more = f"; {share(black)} more are 0 in every band" if black else ""
+    more = f"; {share(black)} more are 0 in all bands" if black else ""
     return f"{marks}: {share(sum(look.missing for look in looks) / pixels)} of the pixels without data{more}"
 
 
 def _value_lines(found: Found, name: str, looks: Mapping[str, Look]) -> list[str]:
     """A table of the values of each band over all scenes, and what they tell about their depth."""
-    rows = [["band", "", "least", "2 %", "median", "98 %", "greatest", "zeros"]]
+    rows = [["band", "", "min", "2 %", "median", "98 %", "max", "zeros"]]
     for index, label in enumerate(band_names(found, name, looks), 1):
         rows.append([str(index), label, *values([look.bands[index - 1] for look in looks.values()])])
     lines = table(rows, right=[0, *range(2, 8)], indent=12)
@@ -201,15 +201,15 @@ def _depth(looks: Sequence[Look]) -> str:
     """What the values tell about their depth."""
     filled = [band.facts for look in looks for band in look.bands if band.facts.low is not None]
     if not filled:
-        return "no values at all"
+        return "no values"
     top, lowest = max(band.high or 0 for band in filled), min(band.low or 0 for band in filled)
     integers = all(look.whole for look in looks)
     depth = bits(top) if integers and lowest >= 0 else None
-    text = f"the values fit in {depth} bits" if depth else f"{'whole' if integers else 'real'} numbers"
+    text = f"the values fit in {depth} bits" if depth else "integers" if integers else "floating-point numbers"
     if integers and all(np.dtype(look.files[0].stored).kind == "f" for look in looks):
-        text += ", whole numbers stored as real ones"
+        text += ", integers stored as floating-point numbers"
     if depth and top + 1 == 2**depth:
-        text += f"; the greatest value, {number(top)}, is the end of the range"
+        text += f"; the maximum, {number(top)}, is the end of the range"
     return text
 
 
@@ -247,7 +247,7 @@ def band_names(found: Found, name: str, looks: Mapping[str, Look]) -> list[str]:
 def label_lines(dataset: Dataset, seen: Survey) -> list[str]:
     """One line for each class: where it is, how much of it, how large its objects are."""
     if not any(scene.labelled for scene in dataset.scenes.values()):
-        return ["", "labels    none: nothing can be learnt, or scored, from this data set"]
+        return ["", "labels    none: no model can be trained or scored on this data set"]
     rows = [["class", "labelled", "with it", "objects", "area", "smallest", "median", "largest", "invalid", "outside"]]
     infos = {scene: look.info for scene, look in seen.looks[dataset.reference].items()}
     for name in dataset.classes:
@@ -261,7 +261,8 @@ def label_lines(dataset: Dataset, seen: Survey) -> list[str]:
         cells = [*map(str, numbers), share(float(areas.sum()) / pixels) if pixels else "-"]
         cells += [f"{size:.3g}" if size < 1000 else f"{size:.0f}" for size in sizes] or ["-"] * 3
         rows.append([name, *cells, str(invalid or "-"), str(outside or "-")])
-    head = "scenes labelled for the class, and with it; its share of their area; objects in reference pixels"
+    head = "labelled: scenes labelled for the class; with it: those that have it; area: its share of them, then "
+    head += "sizes of objects in pixels of the reference"
     return ["", *headed("labels", head), *table(rows, right=range(1, 10))]
 
 
@@ -278,7 +279,7 @@ def finding_lines(findings: Iterable[Finding], all_: bool) -> list[str]:
         place = found.scene or found.file
         text = f"{place} ({found.detail})" if place and found.detail else place or found.detail
         kinds[found.finding not in STOPS, found.finding, found.source].append(text)
-    lines = ["", "findings  (! a run would stop there)" if kinds else "findings  none"]
+    lines = ["", "findings  (! would stop a run)" if kinds else "findings  none"]
     for (goes_on, finding, source), places in sorted(kinds.items(), key=lambda kind: kind[0][0]):
         shown = places if all_ or len(places) <= SHOWN else [*places[:SHOWN], "..."]
         title = f"  {'-' if goes_on else '!'} {finding}{f', {source}' if source else ''}"

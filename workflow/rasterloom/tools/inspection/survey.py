@@ -185,7 +185,7 @@ def _survey_images(found: Found, seen: Survey, full: bool, progress: Progress) -
                 values += opened.info.width * opened.info.height * opened.info.bands
                 good.append((scene.id, name))
                 if found.sensors[name].get("bands") is None and (found.data is None or found.data.is_file()):
-                    with refusing(seen.findings, name, "refused" if found.data is None else "note"):
+                    with refusing(seen.findings, name, "error" if found.data is None else "note"):
                         opened.refuse_unclear_alpha()
     seen.share = 1.0 if full else min(1.0, BUDGET / max(1, values))
     samples = max(300, SAMPLES // max(1, len(found.dataset.scenes)))
@@ -247,7 +247,7 @@ def _of_sensor(found: Found, name: str, seen: Survey) -> Iterator[Finding]:
         return
     for scene in scenes:
         if name not in scenes[scene].sensors:
-            yield Finding(scene, name, "", "without-sensor", "")
+            yield Finding(scene, name, "", "missing-sensor", "")
     bands = mode(entry.info.bands for entry in looks.values())
     stored = mode(entry.files[0].stored for entry in looks.values())
     system = mode(crs_name(entry.info) for entry in looks.values())
@@ -259,15 +259,16 @@ def _of_sensor(found: Found, name: str, seen: Survey) -> Iterator[Finding]:
         yield from sensor_findings(scene, name, files, read)
         if info.bands != bands:
             detail = f"scene {scene}, sensor {name}: {info.bands} bands, but {bands} elsewhere: give as many"
-            yield Finding("", name, "", "refused", detail)
+            yield Finding("", name, "", "error", detail)
         own = {stored: entry.files[0].stored, system: crs_name(info)}
         part, size = entry.black / entry.pixels, f"{info.width} x {info.height}"
+        kind = "integers" if entry.whole else "floating-point numbers"
         details = {
             "zeros": f"{share(part)} of the pixels" if part > DARK else "",
-            "float64": f"{'whole' if entry.whole else 'real'} numbers" if entry.files[0].stored == "float64" else "",
+            "float64": kind if entry.files[0].stored == "float64" else "",
             "rotated": "" if (text := orientation(info)) == "north up" else text,
             "no-crs": "a geotransform alone" if info.transform and not info.crs else "",
-            "differs": "; ".join(f"{value}, {usual} elsewhere" for usual, value in own.items() if value != usual),
+            "unlike-others": "; ".join(f"{value}, {usual} elsewhere" for usual, value in own.items() if value != usual),
             "unusual-size": size if not 0.5 <= max(info.width, info.height) / middle <= 2 else "",
         }
         if name != found.dataset.reference and scene in seen.looks[found.dataset.reference]:
