@@ -162,7 +162,7 @@ CASES: list[BadInput] = [
         stops=True,
         says=(
             "the configuration has a mistake: `classes.trees.members[0].target`: target `crops` "
-            "(crops) does not include class trees; use trees, or a target that includes it"
+            "(crops) does not include class trees; use trees, or an entry of `targets` that includes it"
         ),
     ),
     BadInput(
