@@ -248,6 +248,16 @@ def is_network(model: Mapping[str, Any]) -> bool:
     return issubclass(MODELS[model["kind"]], NetworkConfig)
 
 
+STORED_AS: Mapping[str, str] = {
+    "width": "maps",
+    "depth": "levels",
+    "convs_per_block": "convolutions",
+    "max_depth": "depth",
+}
+"""Settings of models that had another name once. Keys and records of artifacts keep it, so that a new name trains no
+model again."""
+
+
 class AugmentConfig(Table):
     """Random changes of training patches."""
 

@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rasterloom.config.model import STORED_AS
 from rasterloom.config.recipe import Recipe
+
+_SETTINGS = {stored: name for name, stored in STORED_AS.items()}
+"""Settings of a model by the names that the records of artifacts have for them."""
 
 PENDING = "pending:"
 """What the digest of an artifact begins with that a run would compute first."""
@@ -126,7 +130,7 @@ class KeyPaths:
         ]
         model, chosen = self._names_of(*places[0])
         if head == "model":
-            return ".".join(["models", model, *rest])
+            return ".".join(["models", model, *(_SETTINGS.get(part, part) for part in rest)])
         if head == "sensors":
             return f"channels.{chosen}"
         if head == "reference":

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.config.model import TrainingConfig, is_network
+from rasterloom.config.model import STORED_AS, TrainingConfig, is_network
 from rasterloom.errors import StoreError
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.checkpoint import Arrays, save_checkpoint
@@ -38,9 +38,6 @@ from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
 VERSION = 2
-
-KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions", "max_depth": "depth"}
-"""Settings of models that had another name once. Keys keep it, so that a new name trains no model again."""
 
 GPU_WORKERS = 8
 """Most threads that prepare batches for a GPU; on cores one suffices. Changes no result."""
@@ -79,7 +76,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     training = dict(spec["training"])
     if not threads_matter(spec["model"]):
         training.pop("threads", None)
-    model = {KEYED_AS.get(name, name): value for name, value in spec["model"].items()}
+    model = {STORED_AS.get(name, name): value for name, value in spec["model"].items()}
     key = job.key(
         {"model": model, "reference": reference_place(spec), "training": training},
         {
@@ -88,7 +85,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
             "statistics": [item.digest for item in data.statistics.values()],
         },
     )
-    recipe = {name: spec[name] for name in ("model", "sensors", "reference", "training")}
+    recipe = {"model": model, **{name: spec[name] for name in ("sensors", "reference", "training")}}
     inputs = {
         "stacks": {scene: sensor_parts(item, spec) for scene, item in data.stacks.items()},
         "masks": {scene: item.digest for scene, item in data.masks.items()},
@@ -144,7 +141,7 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
             require_positive(opened, spec["target"], spec["scale"]["name"])
             normalisation = _normalisation(job, data.statistics, data.stacks)
             tensors = _compute(job, work, folder, opened, normalisation)
-            work.digest = save_checkpoint(work.path, tensors, want.recipe)
+            work.digest = save_checkpoint(work.path, tensors, {**want.recipe, "model": spec["model"]})
 
         return job.made(want, ".safetensors", make)
 
