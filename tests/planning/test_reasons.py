@@ -96,7 +96,7 @@ def test_key_path_of_a_setting_that_was_taken_away_is_where_it_was(settings_tabl
 @pytest.mark.parametrize(
     ("spec", "path", "key"),
     [
-        ({"stage": "train", "member": TREES}, ("model", "width"), "models.unet64.width"),
+        ({"stage": "train", "member": TREES}, ("model", "maps"), "models.unet64.width"),
         ({"stage": "predict", "member": TREES}, ("sensors",), "channels.all20"),
         ({"stage": "predict", "member": TREES}, ("prediction", "stride"), "defaults.prediction.stride"),
         ({"stage": "stack", "scale": {"name": "s1024", "size": 1024}}, ("scale", "size"), "scales.s1024.size"),

@@ -115,7 +115,7 @@ def _member_checks(config: Config, class_name: str, index: int, member: MemberCo
     if class_name not in classes and classes and set(classes) <= set(config.classes):
         yield (
             f"`{place}.target`: target `{target}` ({', '.join(classes)}) does not include class {class_name}; use "
-            f"{class_name}, or a target that includes it"
+            f"{class_name}, or an entry of `targets` that includes it"
         )
     yield from _unused_settings(place, [config.models.get(member.model)], member)
 
