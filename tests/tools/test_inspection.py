@@ -172,7 +172,7 @@ def test_inspect_vector_file_of_a_city_serves_the_scenes_that_it_meets(tmp_path:
         put(tmp_path / f"t{number}.tif", noise(1, 64), 500_000 + 64 * number)
     squares(tmp_path / "city.gpkg.geojson", (500_010, 4_999_990), (500_140, 4_999_990), class_name="houses")
     text = printed(capsys, tmp_path)
-    assert "scenes with labels: 2 of 3" in text
+    assert "scenes 3: 2 labelled, 1 to predict" in text
     assert "houses 2 2 2" in text
 
 

@@ -17,7 +17,7 @@ from rasterloom.raster.files import RasterInfo, open_raster
 from rasterloom.raster.georeference import LONGITUDE_LATITUDE, footprint, ground_distance, system_name
 from rasterloom.report.findings import Finding
 from rasterloom.text import counted, few
-from rasterloom.tools.inspection.found import Found, class_values, numbered, refusing
+from rasterloom.tools.inspection.found import NO_SCENES, Found, class_values, numbered, refusing
 from rasterloom.tools.inspection.names import Named, match_label, name_of, parse, place_images, usable, word_set
 from rasterloom.tools.inspection.survey import numbers, same_ground
 
@@ -92,14 +92,8 @@ class Guess:
         self._open(placed)
         self._add_images([image for image in placed if image.path in self.infos])
         if not self.sensors:
-            return Found(
-                self.root,
-                ["a folder without an image that can be read"],
-                Dataset("sheet", {}, "", {}),
-                {},
-                [],
-                self.findings,
-            )
+            how = ["a folder without an image that can be read"]
+            return Found(self.root, how, NO_SCENES, {}, [], self.findings)
         order = self._sensor_order()
         self._open(masks)
         self._add_labels([*(parse(path, label=True) for path in vectors), *masks], placed, order[0])
@@ -107,11 +101,12 @@ class Guess:
         used = {name for scene in dataset.scenes.values() for name in scene.sensors}
         sensors: dict[str, dict[str, Any]] = {name: {} for name in order if name in used}
         sensors[order[0]]["reference"] = True
-        files, labelled = f"image files: {len(images)}, vector files: {len(vectors)}", len(dataset.training())
-        counts = f"{files}, scenes with labels: {labelled} of {len(dataset.scenes)}"
-        how = f"a folder of images, its scenes and sensors guessed from names and sizes; {counts}"
+        how = [
+            f"a folder of {counted(len(images), 'image')} and {counted(len(vectors), 'vector file')}: scenes and sensors "
+            "are guessed from names and sizes"
+        ]
         following = f"rasterloom inspect {self.root} --sheet scenes.tsv   writes a first sheet and configuration"
-        return Found(self.root, [how], dataset, sensors, [following], self.findings)
+        return Found(self.root, how, dataset, sensors, [following], self.findings)
 
     def _listed(self) -> tuple[list[PurePath], list[PurePath]]:
         """Images and vector files below the folder, relative to it; hidden files are left out."""
@@ -324,8 +319,7 @@ def from_file(path: Path) -> Found:
     """
     ending = path.suffix.lower()
     if ending in VECTORS or ending == ".csv":
-        empty = Dataset("sheet", {}, "", {})
-        return Found(path, vector_lines(path), empty, {}, ["name it in the column labels:<class> of a sheet"])
+        return Found(path, vector_lines(path), NO_SCENES, {}, ["name it in the column labels:<class> of a sheet"])
     if ending not in IMAGES:
         known = " ".join(sorted(IMAGES | VECTORS))
         raise InputError(f"{path} is no file that can be inspected: give a folder, a sheet (.tsv), or one of {known}")

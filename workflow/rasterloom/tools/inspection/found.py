@@ -26,6 +26,10 @@ DSTL_SIGNS = tuple(
 """What the folder of the contest's files holds; one of these is enough."""
 
 
+NO_SCENES = Dataset("sheet", {}, "", {})
+"""What data without an image are understood as."""
+
+
 @dataclass
 class Found:
     """Data, understood.
