@@ -102,8 +102,8 @@ class Guess:
         sensors: dict[str, dict[str, Any]] = {name: {} for name in order if name in used}
         sensors[order[0]]["reference"] = True
         how = [
-            f"a folder of {counted(len(images), 'image')} and {counted(len(vectors), 'vector file')}: scenes and sensors "
-            "are guessed from names and sizes"
+            f"a folder of {counted(len(images), 'image')} and {counted(len(vectors), 'vector file')}: scenes and "
+            "sensors are guessed from names and sizes"
         ]
         following = f"rasterloom inspect {self.root} --sheet scenes.tsv   writes a first sheet and configuration"
         return Found(self.root, how, dataset, sensors, [following], self.findings)
