@@ -18,19 +18,29 @@ Matrix = list[list[float]]
 
 @dataclass(frozen=True)
 class Grid:
-    """An output grid over the whole reference image.
+    """A grid over the reference image, or a part of it.
 
     Attributes
     ----------
     height, width : int
         Pixels, at least 1.
     matrix : 2 x 3 list of rows
-        From the grid's edge coordinates to the reference's: the grid's corners are the reference's corners.
+        From the grid's edge coordinates to the reference's; of a scale, corner to corner.
     """
 
     height: int
     width: int
     matrix: Matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.height, self.width
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Width and height of its pixels in reference pixels."""
+        return self.matrix[0][0], self.matrix[1][1]
 
 
 def scale_grid(scale: Mapping[str, Any], width: int, height: int, gsd: float | None = None) -> Grid:

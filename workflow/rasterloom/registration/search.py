@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert
+from rasterloom.raster.grid import IDENTITY, Grid, Matrix, compose, invert
 from rasterloom.registration.band_fit import ALONE, best_fits, components, detail_signals, principal
-from rasterloom.registration.comparison import Comparison, Floats, Mask, Source, View, comparison_grid, view
+from rasterloom.registration.comparison import Floats, Mask, Source, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence, confidence, refusal
 from rasterloom.registration.ecc import NotRefined, refine
 from rasterloom.registration.edges import (
@@ -325,7 +325,7 @@ class _Search:
                     return closer, near
         return motion, apart
 
-    def _ecc(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix, grid: Comparison) -> tuple[Matrix, float]:
+    def _ecc(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix, grid: Grid) -> tuple[Matrix, float]:
         """ECC on a grid, both ways."""
         first = self._signal(pair[0], self.placed[pair[0].name].matrix, grid)
         second = self._signal(pair[1], base, grid)
@@ -346,7 +346,7 @@ class _Search:
             return 0.0
         return float(np.radians(TURNS[1] - TURNS[0]) * np.hypot(*self.size) / 2)
 
-    def _signal(self, signal: Signal, matrix: Matrix, grid: Comparison) -> Signal:
+    def _signal(self, signal: Signal, matrix: Matrix, grid: Grid) -> Signal:
         """A signal of the coarse grid on another one."""
         if grid == self.coarse:
             return signal
@@ -404,7 +404,7 @@ class Candidate:
     failure: str | None = None
 
 
-def best_window(pair: tuple[Signal, Signal], coarse: Comparison, whole: Comparison) -> Comparison:
+def best_window(pair: tuple[Signal, Signal], coarse: Grid, whole: Grid) -> Grid:
     """The part of a grid, `FINE_SIDE` pixels a side at most, in which two signals of the coarse one show most edges."""
     import cv2
 
@@ -420,7 +420,7 @@ def best_window(pair: tuple[Signal, Signal], coarse: Comparison, whole: Comparis
     (width, height), (x, y) = whole.pixel, coarse.pixel
     left_edge = min(left * x, (whole.shape[1] - shape[1]) * width)
     top_edge = min(top * y, (whole.shape[0] - shape[0]) * height)
-    return Comparison(shape, [[width, 0.0, left_edge], [0.0, height, top_edge]])
+    return Grid(*shape, [[width, 0.0, left_edge], [0.0, height, top_edge]])
 
 
 def band_label(index: int, bands: int) -> str:
