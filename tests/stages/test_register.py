@@ -151,12 +151,6 @@ def test_a_shift_beyond_the_bound_is_not_used(scene: Scene, files: dict[str, Any
     assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["fallback"]
 
 
-def test_scene_without_the_reference(files: dict[str, Any]) -> None:
-    spec = {**scene_spec("s"), "sensors": {"m": sensor(bands=8)}}
-    with pytest.raises(InputError, match="scene s has no image of the reference sensor rgb"):
-        register_scene(spec, {"m": files["m"]}, scans({"m": files["m"]}))
-
-
 def test_wrong_band_count_names_scene_sensor_and_file(files: dict[str, Any]) -> None:
     spec = {**scene_spec("s"), "sensors": {"rgb": sensor(bands=4)}}
     with pytest.raises(InputError, match=r"scene s, sensor rgb: .*rgb\.tif has 3 bands .* 4 are needed"):

@@ -66,16 +66,14 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where
     path = Path(job.sources["labels"][scene]["path"])
     picked = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
     features = placed(picked.frame, reference, where, plain=path.suffix.lower() in TABLES)
-    facts: dict[str, Any] = {}
     own = not _shared(job, scene) or "scene" in frame.columns
-    if not own:
-        facts["shared"] = True
-    if picked.unknown:
-        facts["unknown"] = picked.unknown
-    if features.empty:
-        facts["empty"] = features.empty
-    if features.heights:
-        facts["third-coordinate"] = features.heights
+    noted = {
+        "shared": not own,
+        "unknown": picked.unknown,
+        "empty": features.empty,
+        "third-coordinate": features.heights,
+    }
+    facts: dict[str, Any] = {name: value for name, value in noted.items() if value}
     if features.outside and not features.geometries:
         facts |= _nothing_there(job, scene, f"{where}: none of its {len(picked.frame)} features lies in the scene")
     elif features.outside and own:

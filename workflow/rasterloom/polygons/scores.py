@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rasterloom.polygons.jaccard import Areas, mean_jaccard, pooled
+from rasterloom.store.tables import tsv_text
 
 COLUMNS = ("part", "class", "scene", "tp", "fp", "fn", "jaccard", "threshold")
 
@@ -110,4 +111,4 @@ def _score(value: float | None) -> str:
 
 def table(found: Iterable[list[str]]) -> str:
     """Tab-separated text with the header."""
-    return "".join("\t".join(row) + "\n" for row in [list(COLUMNS), *found])
+    return tsv_text(COLUMNS, found)

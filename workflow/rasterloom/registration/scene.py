@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from rasterloom.errors import InputError
 from rasterloom.raster.contest_grid import contest_transform
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import ground_distance, nominal_matrix
@@ -19,13 +18,7 @@ from rasterloom.registration.search import Placed, locate, pixel_ratio
 
 def ordered(spec: Mapping[str, Any]) -> list[str]:
     """Sensors of a scene, the reference first."""
-    reference = spec["reference"]
-    if reference not in spec["sensors"]:
-        raise InputError(
-            f"scene {spec['scene']} has no image of the reference sensor {reference}: every scene needs one; "
-            "add it, or leave the scene out"
-        )
-    return [reference, *(name for name in spec["sensors"] if name != reference)]
+    return sorted(spec["sensors"], key=lambda name: bool(name != spec["reference"]))
 
 
 def register_scene(

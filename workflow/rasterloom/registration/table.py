@@ -206,11 +206,9 @@ class SensorSummary:
 
 
 def summarise_shifts(rows: Sequence[ShiftRow]) -> list[SensorSummary]:
-    """One line a sensor, sorted by name."""
-    found: dict[str, list[ShiftRow]] = {}
-    for row in rows:
-        found.setdefault(row.sensor, []).append(row)
-    return [_summary(sensor, members) for sensor, members in sorted(found.items())]
+    """One summary per sensor, sorted by name."""
+    sensors = sorted({row.sensor for row in rows})
+    return [_summary(sensor, [row for row in rows if row.sensor == sensor]) for sensor in sensors]
 
 
 def _summary(sensor: str, rows: Sequence[ShiftRow]) -> SensorSummary:
