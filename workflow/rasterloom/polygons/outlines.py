@@ -190,10 +190,8 @@ def filled(polygons: Polygons, min_hole: float) -> Polygons:
     lengths = np.diff(rings)
     kept_rings = np.concatenate([[0], np.cumsum(lengths[keep])])
     kept_parts = np.concatenate([[0], np.cumsum(keep)])[parts]
-    offsets = (kept_rings, kept_parts)
-    return np.asarray(
-        shapely.from_ragged_array(shapely.GeometryType.POLYGON, points[np.repeat(keep, lengths)], offsets)
-    )
+    kept = points[np.repeat(keep, lengths)]
+    return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, kept, (kept_rings, kept_parts)))
 
 
 def _without_absorbed(polygons: Polygons, min_hole: float) -> Polygons:
