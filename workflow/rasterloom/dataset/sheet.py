@@ -1,4 +1,4 @@
-"""The layout for one's own imagery: a tab-separated table with a row a scene and a column a sensor."""
+"""The layout for one's own imagery: a tab-separated table with one row per scene and one column per sensor."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def _bands(row: Row, column: str, path: str, text: str) -> Bands:
 
 
 def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
-    """Where the labels of each labelled class are: ``labels:<class>`` goes before ``labels``."""
+    """Where the labels of each labelled class are: ``labels:<class>`` takes precedence over ``labels``."""
     found: dict[str, LabelFile] = {}
     if row.get("labels"):
         file = _single(row, "labels")

@@ -304,7 +304,7 @@ def mask_polygons(mask: NDArray[np.bool_]) -> Polygons:
 
     Notes
     -----
-    Memory: the mask, a copy of one byte a pixel, and the outlines.
+    Memory: the mask, a copy of one byte per pixel, and the outlines.
     """
     import shapely
     from rasterio.features import shapes
@@ -330,7 +330,7 @@ def polygons_digest(scene: str, class_name: str, polygons: Sequence[Any]) -> str
 
 
 def write_polygons(path: Path, scene: str, class_name: str, polygons: Sequence[Any]) -> str:
-    """Write polygons as GeoParquet (scene, class, geometry; a row a polygon, no CRS); gives their digest."""
+    """Write polygons as GeoParquet (scene, class, geometry; one row per polygon, no CRS) and give their digest."""
     import geopandas
 
     frame = geopandas.GeoDataFrame(

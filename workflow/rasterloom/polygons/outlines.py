@@ -88,7 +88,7 @@ def outlines(
 
     Notes
     -----
-    Memory: about 300 MB for a block, whatever the size of the array, and some 200 bytes a vertex of the result.
+    Memory: about 300 MB for a block, whatever the size of the array, and some 200 bytes per vertex of the result.
     Cost: half a minute a hundred million pixels of dense noise; next to nothing where the probability is low.
 
     Examples

@@ -50,7 +50,7 @@ def scale_grid(scale: Mapping[str, Any], width: int, height: int, gsd: float | N
     ----------
     scale : mapping
         ``{"size": N}``: N x N pixels exactly, whatever the aspect; ``{"gsd": g}``: pixels of about g metres;
-        ``{"factor": f}``: f times as many pixels a side (0.5 halves them); none of these: the reference's own
+        ``{"factor": f}``: f times as many pixels per side (0.5 halves them); none of these: the reference's own
         pixels. ``gsd`` and ``factor`` keep the aspect, round to whole pixels and give at least one. The configuration
         refuses two of them; a key ``name`` is ignored.
     width, height : int

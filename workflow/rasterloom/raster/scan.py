@@ -140,9 +140,9 @@ class Scan:
     dtype : str
         ``uint16`` if all values are integers in 0..65535 (but for no-data), else ``float32``: how stacks hold them.
     moments : tuple of Moments
-        A band each, over finite values that are not no-data.
+        One per band, over finite values that are not no-data.
     facts : tuple of BandFacts
-        A band each.
+        One per band.
     """
 
     digest: str

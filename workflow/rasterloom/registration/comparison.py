@@ -69,7 +69,7 @@ class View:
 
 
 def comparison_grid(size: tuple[int, int], pixel: float, side: int) -> Grid:
-    """A grid over the reference with at most `side` pixels a side, and none smaller than `pixel` reference pixels.
+    """A grid over the reference with at most `side` pixels per side, and none smaller than `pixel` reference pixels.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def view(source: Source, matrix: Matrix, grid: Grid, bands: Sequence[int] | None
 
     Notes
     -----
-    Memory: 4 bytes a pixel of the grid and band; the sensor is read in strips of rows.
+    Memory: 4 bytes per pixel of the grid and band; the sensor is read in strips of rows.
     """
     from rasterloom.raster.resample import resample_rows
 

@@ -41,10 +41,10 @@ from rasterloom.registration.motions import (
 )
 
 COARSE_SIDE = 512
-"""Pixels a side at most of the grid on which a place is searched for, and signals are compared."""
+"""Pixels per side, at most, of the grid on which a place is searched for, and signals are compared."""
 
 FINE_SIDE = 1536
-"""Pixels a side at most of the grid on which ECC refines it."""
+"""Pixels per side, at most, of the grid on which ECC refines it."""
 
 CLOSER = 2.0
 """Where the fine grid's pixels are this much larger than need be, ECC refines the place once more in a window."""
@@ -157,7 +157,7 @@ def locate(
 
     Notes
     -----
-    Memory: three bands on a grid of `FINE_SIDE` pixels a side, or all bands on one of `COARSE_SIDE`, whatever the
+    Memory: three bands on a grid of `FINE_SIDE` pixels per side, or all bands on one of `COARSE_SIDE`, whatever the
     size of the scene. A shift of a large scene is refined in its most telling window at full resolution.
     """
     placed = {reference: Placed(IDENTITY, (0.0, 0.0), 1.0, "identity")}
@@ -405,7 +405,7 @@ class Candidate:
 
 
 def best_window(pair: tuple[Signal, Signal], coarse: Grid, whole: Grid) -> Grid:
-    """The part of a grid, `FINE_SIDE` pixels a side at most, in which two signals of the coarse one show most edges."""
+    """The part of a grid, at most `FINE_SIDE` pixels per side, where two signals of the coarse one show most edges."""
     import cv2
 
     shape = (min(FINE_SIDE, whole.shape[0]), min(FINE_SIDE, whole.shape[1]))

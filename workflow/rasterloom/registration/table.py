@@ -1,6 +1,6 @@
 """The table of registrations, ``quality/registration.tsv``: how far each sensor was moved, how sure that is, and why.
 
-A row a scene and sensor, without the reference itself, the worst first: what no estimate was accepted for, what the
+One row per scene and sensor, without the reference itself, the worst first: what no estimate was accepted for, what the
 rest of its acquisition places, estimates by rising confidence, and at last what was given.
 """
 
@@ -172,7 +172,7 @@ def worst_first(rows: Iterable[ShiftRow]) -> list[ShiftRow]:
 
 
 def table(rows: Iterable[ShiftRow]) -> str:
-    """Tab-separated text: the header, and a row a scene and sensor, the worst first."""
+    """Tab-separated text: the header, and one row per scene and sensor, the worst first."""
     return tsv_text(COLUMNS, ([cell(row) for cell in CELLS.values()] for row in worst_first(rows)))
 
 
