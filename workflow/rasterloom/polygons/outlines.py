@@ -107,9 +107,15 @@ def outlines(
     polygons = np.concatenate([np.empty(0, object), *large])
     if min_hole > 0:
         polygons = _without_absorbed(polygons, min_hole / determinant)
-    polygons = shapely.normalize(transformed(polygons, matrix))
-    polygons = settled(simplified(polygons, simplify) if simplify > 0 else polygons)
+    polygons = _settled_on_reference(polygons, matrix, simplify)
     return np.asarray(polygons[shapely.area(polygons) >= min_area], dtype=object)
+
+
+def _settled_on_reference(polygons: Polygons, matrix: Matrix, simplify: float) -> Polygons:
+    import shapely
+
+    moved = shapely.normalize(transformed(polygons, matrix))
+    return settled(simplified(moved, simplify) if simplify > 0 else moved)
 
 
 def _check(probability: NDArray[np.uint8], level: float) -> None:

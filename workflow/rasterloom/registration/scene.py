@@ -61,17 +61,11 @@ def register_scene(
     -----
     Memory: see `rasterloom.registration.search.locate`; it does not grow with the scene.
     """
-    reference, readers, nominal = spec["reference"], dict[str, SensorReader](), dict[str, Matrix]()
+    reference, *others = ordered(spec)
     with ExitStack() as opened:
-        for name in ordered(spec):
-            options, label = spec["sensors"][name], f"scene {spec['scene']}, sensor {name}"
-            reader = SensorReader(files[name], options["bands"], options["nodata"], label)
-            readers[name] = opened.enter_context(reader)
-            if options["bands"] is None:
-                reader.refuse_unclear_alpha()
+        readers = {name: opened.enter_context(_opened(spec, files, name)) for name in (reference, *others)}
         info = readers[reference].info
-        for name in ordered(spec)[1:]:
-            nominal[name] = nominal_matrix(info, readers[name].info, f"scene {spec['scene']}, sensor {name}")
+        nominal = {name: nominal_matrix(info, readers[name].info, _label(spec, name)) for name in others}
         placed = locate(reference, readers, nominal, (info.width, info.height), spec["sensors"])
     sensors = {}
     for name, reader in readers.items():
@@ -84,6 +78,18 @@ def register_scene(
             "motion": str(spec["sensors"][name]["motion"]) if place.attempts else "translation",
         }
     return {"reference": _reference(spec, info, extent), "sensors": sensors}
+
+
+def _label(spec: Mapping[str, Any], name: str) -> str:
+    return f"scene {spec['scene']}, sensor {name}"
+
+
+def _opened(spec: Mapping[str, Any], files: Mapping[str, Any], name: str) -> SensorReader:
+    options = spec["sensors"][name]
+    reader = SensorReader(files[name], options["bands"], options["nodata"], _label(spec, name))
+    if options["bands"] is None:
+        reader.refuse_unclear_alpha()
+    return reader
 
 
 def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, float] | None) -> dict[str, Any]:
