@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from rasterloom.errors import InputError, StoreError
-from rasterloom.raster.georeference import apply
 from rasterloom.raster.resample import resample
 from rasterloom.raster.scan import scan_sensor
 from rasterloom.registration.confidence import ACCEPTED
@@ -27,6 +27,11 @@ from rasterloom.tools.scenes.model import Scene
 from rasterloom.tools.scenes.sensing import generate_scene
 
 BANDS = {"rgb": 3, "p": 1, "m": 8, "a": 8}
+
+
+def apply(matrix: list[list[float]], point: tuple[float, float]) -> NDArray[np.float64]:
+    """The (x, y) that a matrix maps a point to."""
+    return np.asarray(np.array(matrix) @ np.array([*point, 1.0]))
 
 
 def source(path: Path) -> dict[str, Any]:

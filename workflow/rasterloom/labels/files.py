@@ -6,7 +6,7 @@ import difflib
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -246,15 +246,7 @@ def _unreadable(path: Path, error: Exception) -> LabelError:
     return LabelError(f"{path} cannot be read as a vector file ({reason}): {remedy}")
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The features of a scene and class, a GeoDataFrame, and values of ``class`` that no class of ours has."""
-
-    frame: Any
-    unknown: list[str] = field(default_factory=list)
-
-
-def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -> Chosen:
+def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -> tuple[Any, list[str]]:
     """The features of a scene and class.
 
     Parameters
@@ -265,6 +257,13 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
         ``class``, ``id`` and ``classes`` (name to number): features whose column ``class`` holds the name or
         the number are taken. None: all are.
 
+    Returns
+    -------
+    frame : GeoDataFrame
+        The features.
+    unknown : list of str
+        Values of ``class`` that no class of ours has.
+
     Raises
     ------
     LabelError
@@ -274,7 +273,7 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
     if "scene" in frame.columns:
         frame = frame[frame["scene"].astype(str) == scene]
     if spec is None or len(frame) == 0:
-        return Chosen(frame)
+        return frame, []
     if "class" not in frame.columns:
         raise LabelError(f"{where}: no property `class` says which class a feature is of {_instead(frame, spec)}")
     column = frame["class"]
@@ -289,7 +288,7 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
                 f"{where}: class {value!r} is not a class of the configuration; {hint(value, classes)}:"
                 " correct the property `class`, or add the class"
             )
-    return Chosen(frame[[names.get(value) == spec["class"] for value in values]], unknown)
+    return frame[[names.get(value) == spec["class"] for value in values]], unknown
 
 
 def _instead(frame: Any, spec: Mapping[str, Any]) -> str:
