@@ -11,7 +11,7 @@ from rasterloom.dataset.contest_tables import WktRow, table_bytes, wkt_rows
 from rasterloom.errors import LabelError
 from rasterloom.labels.geometry import Counts, Label, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
 from rasterloom.polygons.geometry import transformed
-from rasterloom.raster.contest_grid import dstl_matrix, grid_extent
+from rasterloom.raster.contest_grid import Extent, dstl_matrix, grid_extent
 from rasterloom.raster.files import raster_info
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job
@@ -46,7 +46,7 @@ def dstl_labels(job: Job) -> Iterable[Label]:
 
 
 def _read(
-    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: tuple[float, float], size: tuple[int, int]
+    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: Extent, size: tuple[int, int]
 ) -> tuple[Polygons, Counts]:
     """Polygons of a scene's rows, in reference pixels."""
     found: Polygons = []

@@ -37,13 +37,7 @@ Kept = dict[str, list[tuple[str, str]]]
 """By fold what would have been validated and trains instead: target and ground."""
 
 
-def checkpoints_of(
-    scene: str,
-    labelled: Sequence[str],
-    folds: Mapping[str, Mapping[str, Sequence[str]]],
-    names: Sequence[str],
-    final: str,
-) -> list[str]:
+def checkpoints_of(scene: str, labelled: Sequence[str], folds: Folds, names: Sequence[str], final: str) -> list[str]:
     """Which checkpoints predict a scene.
 
     Parameters

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
-from rasterloom.raster.contest_grid import contest_transform
+from rasterloom.raster.contest_grid import Extent, contest_transform
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import ground_distance, nominal_matrix
 from rasterloom.raster.grid import IDENTITY, Matrix
@@ -22,10 +22,7 @@ def ordered(spec: Mapping[str, Any]) -> list[str]:
 
 
 def register_scene(
-    spec: Mapping[str, Any],
-    files: Mapping[str, Any],
-    scans: Mapping[str, Scan],
-    extent: tuple[float, float] | None = None,
+    spec: Mapping[str, Any], files: Mapping[str, Any], scans: Mapping[str, Scan], extent: Extent | None = None
 ) -> dict[str, Any]:
     """Register the sensors of a scene.
 
@@ -38,7 +35,7 @@ def register_scene(
         The source files of each sensor.
     scans : mapping
         Their `Scan`.
-    extent : (Xmax, Ymin) or None
+    extent : Extent or None
         The contest's grid.
 
     Returns
@@ -92,7 +89,7 @@ def _opened(spec: Mapping[str, Any], files: Mapping[str, Any], name: str) -> Sen
     return reader
 
 
-def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, float] | None) -> dict[str, Any]:
+def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: Extent | None) -> dict[str, Any]:
     transform = info.transform if extent is None else contest_transform(extent, info.width, info.height)
     return {
         "sensor": spec["reference"],
