@@ -36,11 +36,6 @@ class WktRow:
     end: int
 
 
-def find_table(root: Path, name: str) -> Path | None:
-    """The table `name` below `root`: flat, in a folder of its name, or still zipped; None if it is nowhere."""
-    return next((path for path in table_paths(root, name) if path.is_file()), None)
-
-
 def table_paths(root: Path, name: str) -> list[Path]:
     """Where a table is looked for, in this order."""
     stem = name.rsplit(".", 1)[0]

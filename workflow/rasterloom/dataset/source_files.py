@@ -37,7 +37,7 @@ class SourceFile:
     bands : tuple of int or str, or None
         Bands chosen of it, by number from 1 or by name; None: all.
     sidecars : tuple of (str, int, int)
-        Files beside it that change its georeference or mask, as `sidecars_of` gives them.
+        Files beside it that change its georeference or mask, as `Folders.sidecars` gives them.
     crc : int or None
         Checksum of a member of an archive: a new archive with the same member leaves it as it was.
     """
@@ -101,7 +101,11 @@ class Folders:
         return self._archives[archive]
 
     def sidecars(self, path: Path) -> Sidecars:
-        """The files beside an image that change its georeference or mask; see `sidecars_of`."""
+        """Name, bytes and time of change (in archives the checksum) of the files that GDAL reads along with an image.
+
+        World files (``.tfw``, ``.tifw``, ``.wld``, and those of other formats), ``.aux.xml`` and ``.aux``, ``.tab``,
+        ``.msk``, and the parts of a Shapefile, sorted; not overviews, which hold nothing new.
+        """
         named = split_member(path)
         if named is None:
             folder, found = path.parent, []
@@ -124,15 +128,6 @@ class Folders:
                 for entry in entries():
                     names[entry.lower()].append(entry)
         return sorted({found for wanted in _sidecar_names(name) for found in self._names[place].get(wanted, ())})
-
-
-def sidecars_of(path: Path) -> Sidecars:
-    """Name, bytes and time of change of the files beside `path` that GDAL reads along with it, sorted.
-
-    World files (``.tfw``, ``.tifw``, ``.wld``, and those of other formats), ``.aux.xml`` and ``.aux``, ``.tab``,
-    ``.msk``, and the parts of a Shapefile; not overviews, which hold nothing new.
-    """
-    return Folders().sidecars(path)
 
 
 def _sidecar_names(name: str) -> list[str]:

@@ -135,13 +135,6 @@ def _depth(wkt: str) -> int:
     return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
 
 
-def heights(geometries: Sequence[Any]) -> int:
-    """How many geometries have third coordinates."""
-    import shapely
-
-    return int(shapely.has_z(np.array(geometries, dtype=object)).sum()) if len(geometries) else 0
-
-
 def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Counts]:
     """Valid single polygons of geometries, in their order.
 

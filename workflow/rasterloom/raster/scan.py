@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,6 @@ class Moments:
     def deviation(self) -> float:
         """Standard deviation (of the numbers, not estimated for a population); 0 without numbers."""
         return float(np.sqrt(self.m2 / self.count)) if self.count else 0.0
-
-
-def merge_moments(parts: Iterable[Moments]) -> Moments:
-    """The moments of all parts together."""
-    return sum(parts, Moments())
 
 
 @dataclass(frozen=True)
