@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -58,7 +59,7 @@ class SourceFile:
         FileNotFoundError, OSError
             Of the system, for a plain file.
         MissingInputError, InputError
-            For a member that is not there, or an archive that cannot be read.
+            For a member that is not there or is not deflated, or an archive that cannot be read.
         """
         sidecars = folders.sidecars(path) if folders else ()
         named = split_member(path)
@@ -70,6 +71,8 @@ class SourceFile:
         if name not in members:
             raise MissingInputError(f"{path} is not there: the archive holds no such file")
         info = members[name]
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path} is packed by another method than deflate, which GDAL does not read: unpack it")
         return cls(str(path), info.file_size, member_time(info), bands, sidecars, info.CRC)
 
     def to_json(self) -> dict[str, Any]:
