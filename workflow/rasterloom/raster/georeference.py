@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from math import cos, radians, sqrt
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
 from rasterloom.raster.files import RasterInfo
@@ -109,8 +107,3 @@ def ground_distance(info: RasterInfo) -> float | None:
         return sqrt(area) * float(crs.linear_units_factor[1])
     except CRSError:
         return None
-
-
-def apply(matrix: Matrix, point: tuple[float, float]) -> NDArray[Any]:
-    """The (x, y) that a matrix maps a point to."""
-    return np.asarray(np.array(matrix) @ np.array([point[0], point[1], 1.0]))

@@ -128,7 +128,7 @@ def _of_features(
     frame: Any, spec: Mapping[str, Any] | None, scene: str, reference: RasterInfo, where: str, plain: bool
 ) -> tuple[int, list[Any]]:
     """How many features are of a class, and the geometries of those that meet the scene, in reference pixels."""
-    features = chosen(frame, spec, scene, where).frame
+    features, _ = chosen(frame, spec, scene, where)
     return len(features), placed(features, reference, where, plain=plain).geometries
 
 
