@@ -145,3 +145,10 @@ def test_encrypted_member(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"a\.zip!x\.tif is encrypted, or packed .*unpack it by hand"):
         check_member(member_path(path, "x.tif"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_image_that_gdal_does_not_unpack(tmp_path: Path, method: int) -> None:
+    path = pack(tmp_path / "a.zip", {"x.tif": TEXT}, method)
+    with pytest.raises(InputError, match=r"a\.zip!x\.tif is packed by another method than deflate.*unpack it"):
+        SourceFile.of(member_path(path, "x.tif"))

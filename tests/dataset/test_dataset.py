@@ -16,7 +16,7 @@ from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sourc
 from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
 from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_bytes, wkt_rows
 from rasterloom.dataset.index import reference_sensor
-from rasterloom.dataset.source_files import sidecars_of
+from rasterloom.dataset.source_files import Folders
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
 from rasterloom.text import hint
 
@@ -464,10 +464,10 @@ def test_hint_without_a_near_name_lists_all() -> None:
         ("none/x.tif", []),
     ],
 )
-def test_sidecars_of(tmp_path: Path, image: str, expected: list[str]) -> None:
+def test_sidecars(tmp_path: Path, image: str, expected: list[str]) -> None:
     for name in ("tab", "tfw", "jgw", "tifw", "wld", "aux", "tif", "tif.ovr", "tif.aux.xml", "tif.msk", "dbf", "prj"):
         _touch(tmp_path / f"x.{name}")
-    assert [name for name, *_ in sidecars_of(tmp_path / image)] == expected
+    assert [name for name, *_ in Folders().sidecars(tmp_path / image)] == expected
 
 
 def test_source_file_of_sees_size_time_and_bands(tmp_path: Path) -> None:

@@ -87,13 +87,13 @@ def _frame(*values: Any, **columns: Any) -> Any:
 
 
 def test_chosen_by_name_number_and_scene() -> None:
-    assert len(chosen(_frame("houses", "roads", "1", "lake"), SPEC, "a", "here").frame) == 2
-    assert len(chosen(_frame(1, 2, 2), SPEC, "a", "here").frame) == 1
-    assert len(chosen(_frame(1.0, 2.0), SPEC, "a", "here").frame) == 1
-    assert len(chosen(_frame("houses", "houses", scene=["a", "b"]), SPEC, "a", "here").frame) == 1
-    assert len(chosen(_frame("houses", "x"), None, "a", "here").frame) == 2
-    assert chosen(_frame("houses", np.array([1, 2])), SPEC, "a", "here").unknown == ["[1 2]"]
-    assert chosen(_frame("houses", "lake", None, 7.0, np.nan), SPEC, "a", "here").unknown == ["", "7", "lake"]
+    assert len(chosen(_frame("houses", "roads", "1", "lake"), SPEC, "a", "here")[0]) == 2
+    assert len(chosen(_frame(1, 2, 2), SPEC, "a", "here")[0]) == 1
+    assert len(chosen(_frame(1.0, 2.0), SPEC, "a", "here")[0]) == 1
+    assert len(chosen(_frame("houses", "houses", scene=["a", "b"]), SPEC, "a", "here")[0]) == 1
+    assert len(chosen(_frame("houses", "x"), None, "a", "here")[0]) == 2
+    assert chosen(_frame("houses", np.array([1, 2])), SPEC, "a", "here")[1] == ["[1 2]"]
+    assert chosen(_frame("houses", "lake", None, 7.0, np.nan), SPEC, "a", "here")[1] == ["", "7", "lake"]
 
 
 @pytest.mark.parametrize(

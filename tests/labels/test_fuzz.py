@@ -157,8 +157,8 @@ def from_file(name: str, content: bytes, reader: Callable[[Path], Any]) -> list[
         path.write_bytes(content)
         frame = reader(path)
         spec = {"class": "houses", "id": 1, "classes": {"houses": 1}} if "class" in frame.columns else None
-        picked = chosen(frame, spec, "a", "here")
-        features = placed(picked.frame, RasterInfo(WIDTH, HEIGHT), "here", plain=name.endswith(".csv"))
+        picked, _ = chosen(frame, spec, "a", "here")
+        features = placed(picked, RasterInfo(WIDTH, HEIGHT), "here", plain=name.endswith(".csv"))
         return read(features.geometries)
 
 

@@ -18,7 +18,6 @@ from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 from rasterloom.errors import LabelError
 from rasterloom.labels.geometry import (
     clip,
-    heights,
     mask_polygons,
     parse_wkt,
     polygon_parts,
@@ -34,11 +33,6 @@ def test_polygon_parts_are_single_valid_flat_and_in_order() -> None:
     assert counts == {"collection": 1}
     assert [part.area for part in parts] == [2, 1, 4]
     assert not any(part.has_z for part in parts)
-
-
-def test_heights_are_counted_by_geometry() -> None:
-    assert heights([Point(1, 1), Point(1, 1, 1), shapely.GeometryCollection([Point(0, 0, 1)])]) == 2
-    assert heights([]) == 0
 
 
 def test_polygon_parts_mends_bow_tie_and_drops_what_has_no_area() -> None:

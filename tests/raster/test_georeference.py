@@ -5,15 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.raster.contest_grid import contest_transform, grid_extent
 from rasterloom.raster.files import RasterInfo
-from rasterloom.raster.georeference import apply, ground_distance, nominal_matrix, stretched
+from rasterloom.raster.georeference import ground_distance, nominal_matrix, stretched
 
 UTM = CRS.from_epsg(32631).to_wkt()
+
+
+def apply(matrix: list[list[float]], point: tuple[float, float]) -> NDArray[np.float64]:
+    """The (x, y) that a matrix maps a point to."""
+    return np.asarray(np.array(matrix) @ np.array([*point, 1.0]))
 
 
 def info(width: int, height: int, geo: list[list[float]] | None = None, crs: str | None = UTM) -> RasterInfo:

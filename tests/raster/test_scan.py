@@ -15,7 +15,7 @@ from rasterio.transform import Affine
 
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.raster import scan
-from rasterloom.raster.scan import BandFacts, Moments, merge_moments, scan_sensor
+from rasterloom.raster.scan import BandFacts, Moments, scan_sensor
 
 DATA = np.random.default_rng(3).integers(0, 2048, (2, 600, 40)).astype(np.uint16)
 
@@ -33,7 +33,7 @@ def write(path: Path, data: np.ndarray, **options: object) -> dict[str, object]:
 
 @given(st.lists(st.lists(st.integers(-1000, 1000), max_size=8), min_size=1, max_size=5))
 def test_moments_of_parts_merge_to_those_of_the_whole(parts: list[list[int]]) -> None:
-    merged = merge_moments(Moments.of(np.array(part, np.float32)) for part in parts)
+    merged = sum((Moments.of(np.array(part, np.float32)) for part in parts), Moments())
     whole = np.array([number for part in parts for number in part], np.float64)
     assert merged.count == whole.size
     if whole.size:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from rasterloom.raster.georeference import apply
 from rasterloom.raster.grid import compose, invert
 from rasterloom.registration import motions
 from rasterloom.registration.comparison import comparison_grid
@@ -24,6 +24,11 @@ from rasterloom.registration.motions import (
 
 SHIFTS = st.tuples(st.floats(-90, 90), st.floats(-90, 90))
 TURNS = st.floats(-3, 3)
+
+
+def apply(matrix: list[list[float]], point: tuple[float, float]) -> NDArray[np.float64]:
+    """The (x, y) that a matrix maps a point to."""
+    return np.asarray(np.array(matrix) @ np.array([*point, 1.0]))
 
 
 def test_examples_in_docstrings_hold() -> None:

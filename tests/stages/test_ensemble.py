@@ -22,7 +22,7 @@ U8 = NDArray[np.uint8]
 
 
 def mean(members: list[U8], shape: tuple[int, int]) -> U8:
-    return np.concatenate(list(mean_strips(members, shape)))
+    return np.concatenate(list(mean_strips(members, shape, [np.ones(member.shape) for member in members])))
 
 
 def noise(shape: tuple[int, int], seed: int) -> U8:
@@ -85,7 +85,7 @@ class Rows:
 
 def test_mean_strips_never_reads_a_member_whole() -> None:
     fine, coarse = Rows(noise((2000, 3), 1)), Rows(noise((1500, 3), 2))
-    for band in mean_strips([fine, coarse], (2000, 3)):
+    for band in mean_strips([fine, coarse], (2000, 3), [np.ones(fine.shape), np.ones(coarse.shape)]):
         assert band.shape[0] <= 256
     assert max(fine.most, coarse.most) <= 512
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rasterloom.dataset.contest_ids import SCORED, SENSORS, acquisition_of, ground_of
 from rasterloom.dataset.contest_images import Images, find_images, image_form
-from rasterloom.dataset.contest_tables import find_table, grid_sizes, read_sample, table_bytes, table_paths, wkt_rows
+from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_bytes, table_paths, wkt_rows
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
@@ -108,10 +108,11 @@ def _scenes(ids: Sequence[str]) -> str:
 
 
 def _tables(root: Path, truth: object) -> dict[str, SourceFile]:
-    tables = {key: find_table(root, name) for key, name in TABLES.items()}
+    places = {key: table_paths(root, name) for key, name in TABLES.items()}
     if truth is not None:
-        tables["truth"] = next((path for path in truth_paths(root, str(truth)) if path.is_file()), None)
-    return {key: SourceFile.of(path) for key, path in tables.items() if path is not None}
+        places["truth"] = truth_paths(root, str(truth))
+    found = {key: [path for path in paths if path.is_file()] for key, paths in places.items()}
+    return {key: SourceFile.of(paths[0]) for key, paths in found.items() if paths}
 
 
 def truth_paths(root: Path, truth: str) -> list[Path]:

@@ -48,8 +48,8 @@ def find_images(root: Path, sensors: Mapping[str, Any]) -> Images:
     Parameters
     ----------
     root : Path
-        Holds ``three_band`` and ``sixteen_band``, flat, nested or as ``.zip``. An unpacked image goes before one in
-        an archive.
+        Holds ``three_band`` and ``sixteen_band``, flat, nested or as ``.zip``. An unpacked image takes precedence over
+        one in an archive.
     sensors : mapping
         Names among `SENSORS`.
 

@@ -36,11 +36,6 @@ class WktRow:
     end: int
 
 
-def find_table(root: Path, name: str) -> Path | None:
-    """The table `name` below `root`: flat, in a folder of its name, or still zipped; None if it is nowhere."""
-    return next((path for path in table_paths(root, name) if path.is_file()), None)
-
-
 def table_paths(root: Path, name: str) -> list[Path]:
     """Where a table is looked for, in this order."""
     stem = name.rsplit(".", 1)[0]
@@ -110,7 +105,7 @@ def wkt_rows(path: Path, data: bytes | mmap.mmap) -> Iterator[WktRow]:
             "ImageId,ClassType,MultipolygonWKT and has these columns, separated by commas"
         )
     position, line = end + 1, 2
-    while 0 < position < len(data):
+    while position < len(data):
         row, following = _wkt_row(path, data, position, line)
         if row is not None:
             yield row
@@ -120,16 +115,21 @@ def wkt_rows(path: Path, data: bytes | mmap.mmap) -> Iterator[WktRow]:
 
 def _header(data: bytes | mmap.mmap) -> tuple[int, str | None]:
     """Where the first line of a table ends, and what it begins with if it is not the contest's header."""
-    end = data.find(b"\n")
-    header = bytes(data[: end if end >= 0 else len(data)]).decode("utf-8-sig", "replace").strip()
+    end = _line_end(data, 0)
+    header = bytes(data[:end]).decode("utf-8-sig", "replace").strip()
     names = [name.strip().strip('"').lower() for name in header.split(",")]
     return end, None if names == ["imageid", "classtype", "multipolygonwkt"] else header[:80]
 
 
+def _line_end(data: bytes | mmap.mmap, start: int) -> int:
+    """Where the line that `start` is in ends."""
+    end = data.find(b"\n", start)
+    return end if end >= 0 else len(data)
+
+
 def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> tuple[WktRow | None, int]:
     """The row that begins at `position` (None for an empty one) and where the next one begins."""
-    newline = data.find(b"\n", position)
-    newline = len(data) if newline < 0 else newline
+    newline = _line_end(data, position)
     first = data.find(b",", position, newline)
     if first < 0:
         if data[position:newline].strip():
@@ -152,8 +152,7 @@ def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> t
                 f"{path}, row {line} (scene {brief(scene)}, class {number}): its quoted geometry does not end: "
                 "the file was cut off; get it again"
             )
-        newline = data.find(b"\n", end)
-        newline = len(data) if newline < 0 else newline
+        newline = _line_end(data, end)
     return WktRow(scene, int(number), line, start, end), newline + 1
 
 

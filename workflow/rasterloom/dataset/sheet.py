@@ -1,4 +1,4 @@
-"""The layout for one's own imagery: a tab-separated table with a row a scene and a column a sensor."""
+"""The layout for one's own imagery: a tab-separated table with one row per scene and one column per sensor."""
 
 from __future__ import annotations
 
@@ -55,6 +55,10 @@ class Row:
         scene = self.cells.get("scene")
         return f"{self.table}, row {self.line}{f' (scene {brief(scene)})' if scene else ''}, column {column}"
 
+    def error(self, column: str, text: str) -> InputError:
+        """What is wrong with a cell."""
+        return InputError(f"{self.at(column)}: {text}")
+
     def get(self, column: str) -> str:
         """The cell, '' if it is empty or the column is not there."""
         return self.cells.get(column, "")
@@ -71,18 +75,16 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     clash = sorted({*COLUMNS} & {*sensors})
     if clash:
         raise ConfigError(f"sensors: {clash[0]!r} is the name of another column of a sheet: choose another name")
-    rows = read_rows(table, list(sensors), list(classes))
     scenes: dict[str, Scene] = {}
-    lines: dict[str, int] = {}
-    for row in rows:
+    rows: dict[str, Row] = {}
+    for row in read_rows(table, list(sensors), list(classes)):
         scene = _scene(row, list(sensors), list(classes), reference)
         if scene.id in scenes:
-            raise InputError(
-                f"{row.at('scene')}: the same id is in row {lines[scene.id]}; an id may occur once: rename one"
-            )
-        scenes[scene.id], lines[scene.id] = scene, row.line
+            other = rows[scene.id].line
+            raise row.error("scene", f"the same id is in row {other}; an id may occur once: rename one")
+        scenes[scene.id], rows[scene.id] = scene, row
     scenes = _limited(dict(sorted(scenes.items())), dataset.get("predict"), table)
-    _check_folds(table, scenes, lines)
+    _check_folds(table, scenes, rows)
     scenes, notes = without_seen_truth(scenes)
     notes += _same_reference(scenes, reference)
     return Dataset("sheet", scenes, reference, dict(classes), {"sheet": SourceFile.of(table)}, tuple(notes))
@@ -177,22 +179,16 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
     name = _name(row, "scene")
     split = row.get("split")
     if split not in ("train", "predict"):
-        raise InputError(
-            f"{row.at('split')}: {brief(split)!r} given; train (models learn from it) or predict is needed"
-        )
+        raise row.error("split", f"{brief(split)!r} given; train (models learn from it) or predict is needed")
     ground, acquisition, fold = (_name(row, c) if row.get(c) else None for c in ("ground", "acquisition", "fold"))
     files = {sensor: _files(row, sensor) for sensor in sensors if row.get(sensor)}
     if reference not in files:
-        raise InputError(
-            f"{row.at(reference)}: the cell is empty, but {reference} is the reference that everything is"
-            " brought to: give its file, or take the scene out"
-        )
+        empty = f"the cell is empty, but {reference} is the reference that everything is brought to"
+        raise row.error(reference, f"{empty}: give its file, or take the scene out")
     labels = _labels(row, classes)
     if split == "train" and not labels:
-        raise InputError(
-            f"{row.at('split')}: a training scene without labels: give a file in `labels` or `labels:<class>`"
-            " (an empty one where nothing is to be found), or set split to predict"
-        )
+        remedy = "give a file in `labels` or `labels:<class>` (an empty one where nothing is to be found)"
+        raise row.error("split", f"a training scene without labels: {remedy}, or set split to predict")
     labelled = tuple(class_name for class_name in classes if class_name in labels)
     return Scene(
         id=name,
@@ -210,10 +206,9 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
 def _name(row: Row, column: str) -> str:
     name = row.get(column)
     if not ID_PATTERN.fullmatch(name):
-        raise InputError(
-            f"{row.at(column)}: {brief(name)!r} given; it becomes part of file names: begin with a letter or"
-            f" digit and use letters, digits, dot, underscore and hyphen only, {ID_LENGTH} at most"
-        )
+        rule = f"letters, digits, dot, underscore and hyphen only, {ID_LENGTH} at most"
+        begin = "it becomes part of file names: begin with a letter or digit and use"
+        raise row.error(column, f"{brief(name)!r} given; {begin} {rule}")
     return name
 
 
@@ -254,15 +249,13 @@ def _bands(row: Row, column: str, path: str, text: str) -> Bands:
         elif part and not re.fullmatch(r"[-+.:*\d\s]+", part):
             found.append(part)
         else:
-            raise InputError(
-                f"{row.at(column)}: bands [{brief(text)}] given; numbers from 1 or names, each on its own and separated"
-                f" by commas, are needed, for example {path[-60:]}[3,2,1]"
-            )
+            needed = "numbers from 1 or names, each on its own and separated by commas, are needed"
+            raise row.error(column, f"bands [{brief(text)}] given; {needed}, for example {path[-60:]}[3,2,1]")
     return tuple(found)
 
 
 def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
-    """Where the labels of each labelled class are: ``labels:<class>`` goes before ``labels``."""
+    """Where the labels of each labelled class are: ``labels:<class>`` takes precedence over ``labels``."""
     found: dict[str, LabelFile] = {}
     if row.get("labels"):
         file = _single(row, "labels")
@@ -274,29 +267,23 @@ def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
     limits = [name.strip() for name in row.get("classes").split(",") if name.strip()]
     for name in limits:
         if name not in classes:
-            raise InputError(
-                f"{row.at('classes')}: {brief(name)!r} is not a class of the configuration; {hint(name, classes)}"
-            )
+            raise row.error("classes", f"{brief(name)!r} is not a class of the configuration; {hint(name, classes)}")
         if name not in found:
-            raise InputError(
-                f"{row.at('classes')}: {name!r} was labelled, it says, but the row names no file of labels"
-                f" for it: give one in `labels` or `labels:{name}` (an empty one if the scene has none), or"
-                " remove the class"
-            )
+            lacking = f"{name!r} was labelled, it says, but the row names no file of labels for it"
+            remedy = f"give one in `labels` or `labels:{name}` (an empty one if the scene has none)"
+            raise row.error("classes", f"{lacking}: {remedy}, or remove the class")
     return {name: found[name] for name in classes if name in found and (not limits or name in limits)}
 
 
 def _single(row: Row, column: str) -> SourceFile:
     files = _files(row, column)
     if len(files) != 1:
-        raise InputError(f"{row.at(column)}: {len(files)} files given; one file of labels is needed: merge them")
+        raise row.error(column, f"{len(files)} files given; one file of labels is needed: merge them")
     if files[0].crc is not None:
-        raise InputError(f"{row.at(column)}: {files[0].path}: labels are not read from an archive: unpack it")
+        raise row.error(column, f"{files[0].path}: labels are not read from an archive: unpack it")
     names = [band for band in files[0].bands or () if isinstance(band, str)]
     if names:
-        raise InputError(
-            f"{row.at(column)}: band {names[0]!r} given; the band of a mask is chosen by its number from 1"
-        )
+        raise row.error(column, f"band {names[0]!r} given; the band of a mask is chosen by its number from 1")
     return files[0]
 
 
@@ -329,30 +316,25 @@ def _limited(scenes: dict[str, Scene], choice: object, table: Path) -> dict[str,
     return scenes | {name: replace(scenes[name], role="other", truth=False, labelled=(), labels={}) for name in left}
 
 
-def _check_folds(table: Path, scenes: Mapping[str, Scene], lines: Mapping[str, int]) -> None:
+def _check_folds(table: Path, scenes: Mapping[str, Scene], rows: Mapping[str, Row]) -> None:
     """Folds are given for every training scene or none, are two or more, and never separate the same ground."""
     training = [scene for scene in scenes.values() if scene.role == "train"]
-    given = [scene for scene in training if scene.fold is not None]
-    if not given:
+    names = {scene.fold for scene in training}
+    if names <= {None}:
         return
-    if len(given) < len(training):
-        scene = next(scene for scene in training if scene.fold is None)
-        raise InputError(
-            f"{table}, row {lines[scene.id]} (scene {scene.id}), column fold: the cell is empty while other"
-            " training scenes have a fold: give every training scene one, or none"
-        )
     folds: dict[str, Scene] = {}
-    for scene in given:
+    for scene in training:
+        if scene.fold is None:
+            empty = "the cell is empty while other training scenes have a fold: give every training scene one, or none"
+            raise rows[scene.id].error("fold", empty)
         other = folds.setdefault(scene.ground, scene)
         if other.fold != scene.fold:
-            raise InputError(
-                f"{table}, row {lines[scene.id]} (scene {scene.id}), column fold: {scene.fold!r} given, but"
-                f" scene {other.id} of the same ground ({scene.ground}) is in fold {other.fold!r}: the same"
-                " ground must not stand on both sides of a split; put them in one fold"
-            )
-    if len({scene.fold for scene in given}) == 1:
+            same = f"scene {other.id} of the same ground ({scene.ground}) is in fold {other.fold!r}"
+            rule = "the same ground must not stand on both sides of a split; put them in one fold"
+            raise rows[scene.id].error("fold", f"{scene.fold!r} given, but {same}: {rule}")
+    if len(names) == 1:
         raise InputError(
-            f"{table}, column fold: every training scene is in fold {given[0].fold!r}; a fold is validated by"
+            f"{table}, column fold: every training scene is in fold {training[0].fold!r}; a fold is validated by"
             " models that learn from the other folds, so two or more are needed: name another fold, or leave"
             " the column out"
         )

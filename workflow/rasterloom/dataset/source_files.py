@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -37,7 +38,7 @@ class SourceFile:
     bands : tuple of int or str, or None
         Bands chosen of it, by number from 1 or by name; None: all.
     sidecars : tuple of (str, int, int)
-        Files beside it that change its georeference or mask, as `sidecars_of` gives them.
+        Files beside it that change its georeference or mask, as `Folders.sidecars` gives them.
     crc : int or None
         Checksum of a member of an archive: a new archive with the same member leaves it as it was.
     """
@@ -58,7 +59,7 @@ class SourceFile:
         FileNotFoundError, OSError
             Of the system, for a plain file.
         MissingInputError, InputError
-            For a member that is not there, or an archive that cannot be read.
+            For a member that is not there or is not deflated, or an archive that cannot be read.
         """
         sidecars = folders.sidecars(path) if folders else ()
         named = split_member(path)
@@ -70,6 +71,8 @@ class SourceFile:
         if name not in members:
             raise MissingInputError(f"{path} is not there: the archive holds no such file")
         info = members[name]
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path} is packed by another method than deflate, which GDAL does not read: unpack it")
         return cls(str(path), info.file_size, member_time(info), bands, sidecars, info.CRC)
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +104,11 @@ class Folders:
         return self._archives[archive]
 
     def sidecars(self, path: Path) -> Sidecars:
-        """The files beside an image that change its georeference or mask; see `sidecars_of`."""
+        """Name, bytes and time of change (in archives the checksum) of the files that GDAL reads along with an image.
+
+        World files (``.tfw``, ``.tifw``, ``.wld``, and those of other formats), ``.aux.xml`` and ``.aux``, ``.tab``,
+        ``.msk``, and the parts of a Shapefile, sorted; not overviews, which hold nothing new.
+        """
         named = split_member(path)
         if named is None:
             folder, found = path.parent, []
@@ -124,15 +131,6 @@ class Folders:
                 for entry in entries():
                     names[entry.lower()].append(entry)
         return sorted({found for wanted in _sidecar_names(name) for found in self._names[place].get(wanted, ())})
-
-
-def sidecars_of(path: Path) -> Sidecars:
-    """Name, bytes and time of change of the files beside `path` that GDAL reads along with it, sorted.
-
-    World files (``.tfw``, ``.tifw``, ``.wld``, and those of other formats), ``.aux.xml`` and ``.aux``, ``.tab``,
-    ``.msk``, and the parts of a Shapefile; not overviews, which hold nothing new.
-    """
-    return Folders().sidecars(path)
 
 
 def _sidecar_names(name: str) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from rasterloom.dataset.contest_tables import WktRow, table_bytes, wkt_rows
 from rasterloom.errors import LabelError
-from rasterloom.labels.geometry import Counts, Label, Polygons, clip, heights, parse_wkt, polygon_parts, split_srid
+from rasterloom.labels.geometry import Counts, Label, Polygons, clip, parse_wkt, polygon_parts, split_srid
 from rasterloom.polygons.geometry import transformed
-from rasterloom.raster.contest_grid import dstl_matrix, grid_extent
+from rasterloom.raster.contest_grid import Extent, dstl_matrix, grid_extent
 from rasterloom.raster.files import raster_info
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job
@@ -46,7 +46,7 @@ def dstl_labels(job: Job) -> Iterable[Label]:
 
 
 def _read(
-    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: tuple[float, float], size: tuple[int, int]
+    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: Extent, size: tuple[int, int]
 ) -> tuple[Polygons, Counts]:
     """Polygons of a scene's rows, in reference pixels."""
     found: Polygons = []
@@ -54,7 +54,7 @@ def _read(
     for row, path, text in rows:
         where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
         geometry = parse_wkt(_plain(text.decode("utf-8", "replace"), where), where)
-        counts["third-coordinate"] += heights([geometry])
+        counts["third-coordinate"] += int(geometry.has_z)
         polygons, made = polygon_parts(transformed([geometry], dstl_matrix(*grid, *size)), where)
         clipped, cut = clip(polygons, *size)
         if polygons and not clipped:

@@ -6,7 +6,7 @@ import difflib
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -246,15 +246,7 @@ def _unreadable(path: Path, error: Exception) -> LabelError:
     return LabelError(f"{path} cannot be read as a vector file ({reason}): {remedy}")
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The features of a scene and class, a GeoDataFrame, and values of ``class`` that no class of ours has."""
-
-    frame: Any
-    unknown: list[str] = field(default_factory=list)
-
-
-def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -> Chosen:
+def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -> tuple[Any, list[str]]:
     """The features of a scene and class.
 
     Parameters
@@ -265,6 +257,13 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
         ``class``, ``id`` and ``classes`` (name to number): features whose column ``class`` holds the name or
         the number are taken. None: all are.
 
+    Returns
+    -------
+    frame : GeoDataFrame
+        The features.
+    unknown : list of str
+        Values of ``class`` that no class of ours has.
+
     Raises
     ------
     LabelError
@@ -274,7 +273,7 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
     if "scene" in frame.columns:
         frame = frame[frame["scene"].astype(str) == scene]
     if spec is None or len(frame) == 0:
-        return Chosen(frame)
+        return frame, []
     if "class" not in frame.columns:
         raise LabelError(f"{where}: no property `class` says which class a feature is of {_instead(frame, spec)}")
     column = frame["class"]
@@ -289,7 +288,7 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
                 f"{where}: class {value!r} is not a class of the configuration; {hint(value, classes)}:"
                 " correct the property `class`, or add the class"
             )
-    return Chosen(frame[[names.get(value) == spec["class"] for value in values]], unknown)
+    return frame[[names.get(value) == spec["class"] for value in values]], unknown
 
 
 def _instead(frame: Any, spec: Mapping[str, Any]) -> str:
@@ -351,37 +350,38 @@ def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False) -
     """
     import shapely
 
-    given = [g for g in frame.geometry if g is not None and not g.is_empty]
+    absent = frame.geometry.isna()
+    given = frame.geometry[~(absent | frame.geometry.is_empty)]
     empty = len(frame) - len(given)
-    if not given and sum(g is None for g in frame.geometry):
+    if absent.any() and not len(given):
         raise LabelError(
             f"{where}: none of its {len(frame)} features has a geometry that can be read: the file may be damaged; "
             "open it in QGIS to check, or give a file of no features where nothing is to be found"
         )
-    geometries = frame.geometry
-    if reference.transform is not None:
-        if reference.crs is not None and frame.crs is not None:
+    if reference.transform is not None and reference.crs is not None:
+        if frame.crs is not None:
             with np.errstate(all="ignore"):
-                geometries = geometries.to_crs(reference.crs)
-        elif reference.crs is not None and len(frame) and not plain:
+                given = given.to_crs(reference.crs)
+        elif len(frame) and not plain:
             raise LabelError(
                 f"{where}: the file names no coordinate system and the image has one: set it, for example in "
                 "QGIS (Layer > Set CRS, then export)"
             )
-    found = [g for g in geometries if g is not None and not g.is_empty]
-    solid = np.array([g.has_z for g in found], dtype=bool)
+    found = np.asarray(given, dtype=object)
+    found = found[~shapely.is_empty(found)]
+    solid = shapely.has_z(found)
     if reference.transform is not None:
-        found = list(transformed(found, invert(reference.transform)))
-    if not found:
+        found = transformed(found, invert(reference.transform))
+    if not len(found):
         return Placed([], empty)
-    bounds = shapely.bounds(np.array(found, dtype=object))
+    bounds = shapely.bounds(found)
     size = np.array([reference.width, reference.height])
     meets = np.all(bounds[:, 2:] > 0, axis=1) & np.all(bounds[:, :2] < size, axis=1)
     if reference.transform is None and not meets.any() and np.isfinite(bounds).all():
         raise _nowhere(bounds, reference, where)
     # NaN bounds meet nothing, but the check of coordinates must see them.
     keep = meets | np.isnan(bounds).any(axis=1)
-    return Placed([found[i] for i in np.flatnonzero(keep)], empty, int((~keep).sum()), int(solid[keep].sum()))
+    return Placed(list(found[keep]), empty, int((~keep).sum()), int(solid[keep].sum()))
 
 
 def _nowhere(bounds: NDArray[Any], reference: RasterInfo, where: str) -> LabelError:

@@ -38,11 +38,7 @@ Kept = dict[str, list[tuple[str, str]]]
 
 
 def checkpoints_of(
-    scene: str,
-    labelled: Sequence[str],
-    folds: Mapping[str, Mapping[str, Sequence[str]]],
-    names: Sequence[str],
-    predict_with: str,
+    scene: str, labelled: Sequence[str], folds: Folds, names: Sequence[str], predict_with: str
 ) -> list[str]:
     """Which checkpoints predict a scene.
 

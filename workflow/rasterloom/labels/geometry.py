@@ -36,8 +36,11 @@ TINY_AREA = 1.0
 DEEPEST = 16
 """Levels of brackets in a WKT text; parsers recurse, and crash on a text that is nested without end."""
 
-KINDS = frozenset({"POINT", "LINESTRING", "LINEARRING", "POLYGON", "MULTIPOINT", "MULTILINESTRING", "MULTIPOLYGON"})
-"""Types, besides collections, that a WKT text may begin with; curves and surfaces are not among them."""
+KINDS = frozenset(
+    {"POINT", "LINESTRING", "LINEARRING", "POLYGON", "MULTIPOINT", "MULTILINESTRING", "MULTIPOLYGON"}
+    | {"GEOMETRYCOLLECTION"}
+)
+"""Types that a WKT text may begin with; curves and surfaces are not among them."""
 
 _SRID = re.compile(r"\s*SRID\s*=\s*(\d{1,9})\s*;", re.IGNORECASE)
 
@@ -109,14 +112,12 @@ def parse_wkt(text: str, where: str) -> Any:
         if "\0" in wkt:
             raise ValueError("a NUL byte in it")
         match = _KIND.match(wkt)
-        kind = match[1].upper() if match else ""
-        if kind == "GEOMETRYCOLLECTION":
-            if _depth(wkt) > DEEPEST:
-                raise ValueError(f"nested more than {DEEPEST} levels deep")
-        elif kind not in KINDS:
-            raise ValueError(
-                f"{match[1]!r} is no type of geometry with straight edges" if match else "it names no type"
-            )
+        if match is None:
+            raise ValueError("it names no type")
+        if match[1].upper() not in KINDS:
+            raise ValueError(f"{match[1]!r} is no type of geometry with straight edges")
+        if match[1].upper() == "GEOMETRYCOLLECTION" and _depth(wkt) > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} levels deep")
         with np.errstate(all="ignore"):  # NaN and infinite coordinates are looked for later
             return shapely.from_wkt(wkt)
     except (shapely.errors.ShapelyError, ValueError, NotImplementedError) as error:
@@ -132,13 +133,6 @@ def _depth(wkt: str) -> int:
     letters = np.frombuffer(wkt.encode("utf-8", "replace"), np.uint8)
     steps = (letters == ord("(")).astype(np.int8) - (letters == ord(")")).astype(np.int8)
     return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
-
-
-def heights(geometries: Sequence[Any]) -> int:
-    """How many geometries have third coordinates."""
-    import shapely
-
-    return int(shapely.has_z(np.array(geometries, dtype=object)).sum()) if len(geometries) else 0
 
 
 def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Counts]:
@@ -303,7 +297,7 @@ def mask_polygons(mask: NDArray[np.bool_]) -> Polygons:
 
     Notes
     -----
-    Memory: the mask, a copy of one byte a pixel, and the outlines.
+    Memory: the mask, a copy of one byte per pixel, and the outlines.
     """
     import shapely
     from rasterio.features import shapes
@@ -329,7 +323,7 @@ def polygons_digest(scene: str, class_name: str, polygons: Sequence[Any]) -> str
 
 
 def write_polygons(path: Path, scene: str, class_name: str, polygons: Sequence[Any]) -> str:
-    """Write polygons as GeoParquet (scene, class, geometry; a row a polygon, no CRS); gives their digest."""
+    """Write polygons as GeoParquet (scene, class, geometry; one row per polygon, no CRS) and give their digest."""
     import geopandas
 
     frame = geopandas.GeoDataFrame(

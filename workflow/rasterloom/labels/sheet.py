@@ -64,20 +64,13 @@ def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str) -> Labe
 
 def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where: str) -> Label:
     path = Path(job.sources["labels"][scene]["path"])
-    picked = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
-    features = placed(picked.frame, reference, where, plain=path.suffix.lower() in TABLES)
-    facts: dict[str, Any] = {}
+    picked, unknown = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
+    features = placed(picked, reference, where, plain=path.suffix.lower() in TABLES)
     own = not _shared(job, scene) or "scene" in frame.columns
-    if not own:
-        facts["shared"] = True
-    if picked.unknown:
-        facts["unknown"] = picked.unknown
-    if features.empty:
-        facts["empty"] = features.empty
-    if features.heights:
-        facts["third-coordinate"] = features.heights
+    noted = {"shared": not own, "unknown": unknown, "empty": features.empty, "third-coordinate": features.heights}
+    facts: dict[str, Any] = {name: value for name, value in noted.items() if value}
     if features.outside and not features.geometries:
-        facts |= _nothing_there(job, scene, f"{where}: none of its {len(picked.frame)} features lies in the scene")
+        facts |= _nothing_there(job, scene, f"{where}: none of its {len(picked)} features lies in the scene")
     elif features.outside and own:
         facts["elsewhere"] = features.outside
     decided = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -86,18 +87,16 @@ def locator(reference: Mapping[str, Any]) -> Locate:
     reference : mapping
         Of a registration: ``crs`` (WKT or None) and ``transform``; without one of them nothing can be located.
     """
-    if reference.get("crs") is None or reference.get("transform") is None:
-        return lambda x, y: None
     from pyproj import Transformer
     from pyproj.exceptions import ProjError
 
-    try:
-        transformer = Transformer.from_crs(reference["crs"], "EPSG:4326", always_xy=True)
-    except ProjError:  # a system that is tied to no place on the Earth
-        return lambda x, y: None
+    transformer = None
+    if reference.get("crs") is not None and reference.get("transform") is not None:
+        with suppress(ProjError):  # a system that is tied to no place on the Earth
+            transformer = Transformer.from_crs(reference["crs"], "EPSG:4326", always_xy=True)
 
     def locate(x: float, y: float) -> tuple[float, float] | None:
-        longitude, latitude = transformer.transform(x, y)
-        return (float(longitude), float(latitude)) if np.isfinite([longitude, latitude]).all() else None
+        place = (np.nan, np.nan) if transformer is None else transformer.transform(x, y)
+        return (float(place[0]), float(place[1])) if np.isfinite(place).all() else None
 
     return locate

@@ -87,7 +87,7 @@ def outlines(
 
     Notes
     -----
-    Memory: about 300 MB for a block, whatever the size of the array, and some 200 bytes a vertex of the result.
+    Memory: about 300 MB for a block, whatever the size of the array, and some 200 bytes per vertex of the result.
     Cost: half a minute per hundred million pixels of dense noise; nearly none where the probability is low.
 
     Examples
@@ -106,9 +106,15 @@ def outlines(
     polygons = np.concatenate([np.empty(0, object), *large])
     if min_hole > 0:
         polygons = _without_absorbed(polygons, min_hole / determinant)
-    polygons = shapely.normalize(transformed(polygons, matrix))
-    polygons = settled(simplified(polygons, simplify) if simplify > 0 else polygons)
+    polygons = _settled_on_reference(polygons, matrix, simplify)
     return np.asarray(polygons[shapely.area(polygons) >= min_area], dtype=object)
+
+
+def _settled_on_reference(polygons: Polygons, matrix: Matrix, simplify: float) -> Polygons:
+    import shapely
+
+    moved = shapely.normalize(transformed(polygons, matrix))
+    return settled(simplified(moved, simplify) if simplify > 0 else moved)
 
 
 def _check(probability: NDArray[np.uint8], level: float) -> None:
@@ -189,10 +195,8 @@ def filled(polygons: Polygons, min_hole: float) -> Polygons:
     lengths = np.diff(rings)
     kept_rings = np.concatenate([[0], np.cumsum(lengths[keep])])
     kept_parts = np.concatenate([[0], np.cumsum(keep)])[parts]
-    offsets = (kept_rings, kept_parts)
-    return np.asarray(
-        shapely.from_ragged_array(shapely.GeometryType.POLYGON, points[np.repeat(keep, lengths)], offsets)
-    )
+    kept = points[np.repeat(keep, lengths)]
+    return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, kept, (kept_rings, kept_parts)))
 
 
 def _without_absorbed(polygons: Polygons, min_hole: float) -> Polygons:

@@ -55,14 +55,8 @@ def polygons_of(
     """
     height, width = probability.shape
     grid = [[reference["width"] / width, 0.0, 0.0], [0.0, reference["height"] / height, 0.0]]
-    pixel = outlines(
-        morphology(probability, settings["dilate"], settings["erode"]),
-        threshold,
-        grid,
-        min_area=settings["min_area"],
-        min_hole=settings["min_hole"],
-        simplify=settings["simplify"],
-    )
+    options = {name: settings[name] for name in ("min_area", "min_hole", "simplify")}
+    pixel = outlines(morphology(probability, settings["dilate"], settings["erode"]), threshold, grid, **options)
     if reference["transform"] is None:
         return pixel, pixel
     return pixel, on_map(pixel, reference["transform"], decimals_for(reference["transform"]))

@@ -31,7 +31,7 @@ def joint_histogram(probability: NDArray[np.uint8], fraction: NDArray[np.uint8])
 
     Notes
     -----
-    Memory: 10 bytes a pixel, so large images go through it in strips of rows, whose counts add up.
+    Memory: 10 bytes per pixel, so large images go through it in strips of rows, whose counts add up.
     """
     joint = fraction.astype(np.uint16) << 8 | probability
     return np.bincount(joint.ravel(), minlength=65536).reshape(256, 256).astype(np.int64, copy=False)

@@ -8,8 +8,11 @@ from rasterloom.dataset.contest_tables import grid_sizes
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.raster.grid import Matrix
 
+Extent = tuple[float, float]
+"""(Xmax, Ymin) of a scene, in the contest's grid units; Ymin is negative."""
 
-def grid_extent(path: Path, scene: str) -> tuple[float, float]:
+
+def grid_extent(path: Path, scene: str) -> Extent:
     """(Xmax, Ymin) of a scene in the contest's ``grid_sizes.csv``, plain or zipped.
 
     Raises
@@ -26,7 +29,7 @@ def grid_extent(path: Path, scene: str) -> tuple[float, float]:
     return sizes[scene]
 
 
-def contest_transform(extent: tuple[float, float], width: int, height: int) -> Matrix:
+def contest_transform(extent: Extent, width: int, height: int) -> Matrix:
     """Pixel edge coordinates to the contest's grid units, of an image of the reference's size."""
     return [
         [extent[0] * (width + 1) / (width * width), 0.0, 0.0],

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.dataset.archive import gdal_name, open_stream, split_member
+from rasterloom.dataset.archive import check_member, gdal_name, open_stream, split_member
 from rasterloom.errors import InputError, MissingInputError, RasterloomError
 from rasterloom.raster.grid import Matrix, rows_of
 
@@ -199,7 +199,9 @@ def _opened(path: Path, stack: ExitStack) -> Raster:
     try:
         dataset = stack.enter_context(open_dataset(path))
     except InputError:
-        if not tiff:
+        if split_member(path) is not None:
+            check_member(path)
+        if not tiff or split_member(path) is not None:
             raise
         return _PlanarRaster(path, *_mapped(path, None))
     raster = _GdalRaster(path, dataset)

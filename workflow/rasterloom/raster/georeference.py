@@ -7,7 +7,6 @@ from math import atan2, cos, degrees, radians, sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
 from rasterloom.raster.files import RasterInfo
@@ -114,11 +113,6 @@ def ground_distance(info: RasterInfo) -> float | None:
         return None
 
 
-def apply(matrix: Matrix, point: tuple[float, float]) -> NDArray[Any]:
-    """The (x, y) that a matrix maps a point to."""
-    return np.asarray(np.array(matrix) @ np.array([point[0], point[1], 1.0]))
-
-
 def crs_name(info: RasterInfo) -> str:
     """EPSG code and name of an image's coordinate system, or words for none."""
     if info.crs is None:
@@ -159,10 +153,10 @@ def orientation(info: RasterInfo) -> str:
 
 def outline(info: RasterInfo, matrix: Matrix) -> Any:
     """The border of an image, carried by a matrix from its pixel edge coordinates, as a polygon."""
-    import shapely
+    from shapely import affinity, box
 
-    corners = np.array([[0, info.width, info.width, 0], [0, 0, info.height, info.height], [1] * 4])
-    return shapely.Polygon((np.array(matrix) @ corners).T)
+    (a, b, c), (d, e, f) = matrix
+    return affinity.affine_transform(box(0, 0, info.width, info.height), [a, b, d, e, c, f])
 
 
 def footprint(info: RasterInfo) -> Any | None:

@@ -18,19 +18,29 @@ Matrix = list[list[float]]
 
 @dataclass(frozen=True)
 class Grid:
-    """An output grid over the whole reference image.
+    """A grid over the reference image, or a part of it.
 
     Attributes
     ----------
     height, width : int
         Pixels, at least 1.
     matrix : 2 x 3 list of rows
-        From the grid's edge coordinates to the reference's: the grid's corners are the reference's corners.
+        From the grid's edge coordinates to the reference's; of a scale, corner to corner.
     """
 
     height: int
     width: int
     matrix: Matrix
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.height, self.width
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Width and height of its pixels in reference pixels."""
+        return self.matrix[0][0], self.matrix[1][1]
 
 
 def scale_grid(scale: Mapping[str, Any], width: int, height: int, gsd: float | None = None) -> Grid:
@@ -40,7 +50,7 @@ def scale_grid(scale: Mapping[str, Any], width: int, height: int, gsd: float | N
     ----------
     scale : mapping
         ``{"size": N}``: N x N pixels exactly, whatever the aspect; ``{"gsd": g}``: pixels of about g metres;
-        ``{"factor": f}``: f times as many pixels a side (0.5 halves them); none of these: the reference's own
+        ``{"factor": f}``: f times as many pixels per side (0.5 halves them); none of these: the reference's own
         pixels. ``gsd`` and ``factor`` keep the aspect, round to whole pixels and give at least one. The configuration
         refuses two of them; a key ``name`` is ignored.
     width, height : int

@@ -17,9 +17,7 @@ def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(shapes, key=lambda shape: shape[0] * shape[1])
 
 
-def mean_strips(
-    members: Sequence[Any], shape: tuple[int, int], valid: Sequence[Any] | None = None
-) -> Iterator[NDArray[np.uint8]]:
+def mean_strips(members: Sequence[Any], shape: tuple[int, int], valid: Sequence[Any]) -> Iterator[NDArray[np.uint8]]:
     """Mean of probabilities on one grid, in strips of rows.
 
     Parameters
@@ -29,8 +27,8 @@ def mean_strips(
     shape : (H, W)
         The grid of the result. A coarser member is interpolated bilinearly between pixel centres (as
         ``cv2.INTER_LINEAR``), a finer one is averaged over the footprint of each pixel.
-    valid : sequence of (h, w) arrays, or of anything that gives rows when sliced, or None
-        Not 0 where a member is valid, on its own grid; None: all are valid everywhere.
+    valid : sequence of (h, w) arrays, or of anything that gives rows when sliced
+        Not 0 where a member is valid, on its own grid.
 
     Yields
     ------
@@ -43,9 +41,8 @@ def mean_strips(
     -----
     Memory: a strip per member and a block of rows of each.
     """
-    planes = [None] * len(members) if valid is None else list(valid)
     own = next((i for i, member in enumerate(members) if plane_shape(member) == shape), None)
-    streams = [_strips(member, plane, shape) for member, plane in zip(members, planes, strict=True)]
+    streams = [_strips(member, plane, shape) for member, plane in zip(members, valid, strict=True)]
     for strips in zip(*streams, strict=True):
         total = np.zeros(strips[0][0].shape, np.float32)
         count = np.zeros_like(total)
@@ -66,15 +63,13 @@ def plane_shape(array: Any) -> tuple[int, int]:
 def _strips(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Bands of one member on a grid: values, float32, 0 where it does not count, and where it counts."""
 
-    def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        good = None if valid is None else np.asarray(valid[start:stop]) != 0
-        return np.asarray(member[start:stop])[None], good
+    def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        return np.asarray(member[start:stop])[None], np.asarray(valid[start:stop]) != 0
 
     height, width = plane_shape(member)
     if (height, width) == shape:
         for start in range(0, height, BLOCK_ROWS):
             values, good = read(start, min(start + BLOCK_ROWS, height))
-            good = np.ones(values.shape[1:], np.bool_) if good is None else good
             yield values[0].astype(np.float32) * good, good
         return
     from rasterloom.raster.resample import resample_strips

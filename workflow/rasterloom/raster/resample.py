@@ -193,9 +193,14 @@ def resample(data: NDArray[Any], matrix: Matrix, out_shape: Shape, valid: Mask |
     def read(start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
         return data[:, start:stop], None if valid is None else valid[start:stop]
 
-    out = np.empty((data.shape[0], *out_shape), np.float32)
+    return resample_rows(read, data.shape, matrix, out_shape)
+
+
+def resample_rows(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape: Shape) -> tuple[Floats, Bytes]:
+    """`resample_strips` put together: values, (C, H, W) float32, and validity, (H, W) uint8."""
+    out = np.empty((in_shape[0], *out_shape), np.float32)
     mask = np.empty(out_shape, np.uint8)
-    for row, strip, good in resample_strips(read, data.shape, matrix, out_shape):
+    for row, strip, good in resample_strips(read, in_shape, matrix, out_shape):
         out[:, row : row + strip.shape[1]] = strip
         mask[row : row + strip.shape[1]] = good
     return out, mask

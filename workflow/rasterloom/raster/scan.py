@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,6 @@ class Moments:
     def deviation(self) -> float:
         """Standard deviation (of the numbers, not estimated for a population); 0 without numbers."""
         return float(np.sqrt(self.m2 / self.count)) if self.count else 0.0
-
-
-def merge_moments(parts: Iterable[Moments]) -> Moments:
-    """The moments of all parts together."""
-    return sum(parts, Moments())
 
 
 @dataclass(frozen=True)
@@ -140,9 +135,9 @@ class Scan:
     dtype : str
         ``uint16`` if all values are integers in 0..65535 (but for no-data), else ``float32``: how stacks hold them.
     moments : tuple of Moments
-        A band each, over finite values that are not no-data.
+        One per band, over finite values that are not no-data.
     facts : tuple of BandFacts
-        A band each.
+        One per band.
     """
 
     digest: str

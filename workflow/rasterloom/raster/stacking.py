@@ -48,7 +48,7 @@ class StackSensor:
                 shape = (min(STRIP_ROWS, grid.height - row), grid.width)
                 yield np.zeros((self.bands, *shape), self.dtype), np.zeros(shape, np.uint8)
             return
-        matrix, shape = compose(self.matrix, grid.matrix), (grid.height, grid.width)
+        matrix, shape = compose(self.matrix, grid.matrix), grid.shape
         for _, values, good in resample_strips(self.reader.read, self.reader.shape, matrix, shape):
             yield as_numbers(values, self.dtype), good
 
@@ -81,7 +81,7 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid) -> dict[
     from zarr.codecs import BloscCodec
     from zarr.storage import ZipStore
 
-    counts, size = [sensor.bands for sensor in sensors], (grid.height, grid.width)
+    counts, size = [sensor.bands for sensor in sensors], grid.shape
     dtype = np.uint16 if all(sensor.dtype is np.uint16 for sensor in sensors) else np.float32
     digests = [(ArrayDigest("data", s.dtype, (s.bands, *size)), ArrayDigest("valid", np.uint8, size)) for s in sensors]
     with ZipStore(path, mode="w") as store:

@@ -33,7 +33,7 @@ DETAIL = 3.0
 """Deviation, in pixels, of the Gaussian mean that is taken off a band. Measured: half the error of 6 or 12."""
 
 MOST = 8
-"""Components that stand for the bands of a side: the cost is a transform a pair."""
+"""Components that stand for the bands of a side: the cost is one transform per pair."""
 
 SAMPLES = 1 << 15
 """Numbers that are enough to say which are outlying."""
@@ -132,7 +132,7 @@ def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> t
 
     Notes
     -----
-    Both rest on the same cross-correlations: B x T inverse transforms of the padded grid. Memory: 8 bytes a pixel and
+    Both rest on the same cross-correlations: B x T inverse transforms of the padded grid. Memory: 8 bytes per pixel and
     signal, and 4 a pair and shift of `lags`.
     """
     one, other = spectra(ones, max_shift), spectra(others, max_shift)

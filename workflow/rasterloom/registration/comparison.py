@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.raster.grid import Matrix, compose
+from rasterloom.raster.grid import Grid, Matrix, compose
 
 Floats = NDArray[np.float32]
 
@@ -68,28 +68,8 @@ class View:
     valid: Mask
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A grid on which images are compared.
-
-    Attributes
-    ----------
-    shape : (H, W)
-    matrix : 2 x 3 list of rows
-        From its edge coordinates to the reference's.
-    """
-
-    shape: tuple[int, int]
-    matrix: Matrix
-
-    @property
-    def pixel(self) -> tuple[float, float]:
-        """Width and height of its pixels in reference pixels."""
-        return self.matrix[0][0], self.matrix[1][1]
-
-
-def comparison_grid(size: tuple[int, int], pixel: float, side: int) -> Comparison:
-    """A grid over the reference with at most `side` pixels a side, and none smaller than `pixel` reference pixels.
+def comparison_grid(size: tuple[int, int], pixel: float, side: int) -> Grid:
+    """A grid over the reference with at most `side` pixels per side, and none smaller than `pixel` reference pixels.
 
     Parameters
     ----------
@@ -100,10 +80,10 @@ def comparison_grid(size: tuple[int, int], pixel: float, side: int) -> Compariso
     """
     step = max(1.0, pixel, max(size) / side)
     shape = max(1, round(size[1] / step)), max(1, round(size[0] / step))
-    return Comparison(shape, [[size[0] / shape[1], 0.0, 0.0], [0.0, size[1] / shape[0], 0.0]])
+    return Grid(*shape, [[size[0] / shape[1], 0.0, 0.0], [0.0, size[1] / shape[0], 0.0]])
 
 
-def view(source: Source, matrix: Matrix, grid: Comparison, bands: Sequence[int] | None = None) -> View:
+def view(source: Source, matrix: Matrix, grid: Grid, bands: Sequence[int] | None = None) -> View:
     """A sensor on a grid.
 
     Parameters
@@ -111,15 +91,15 @@ def view(source: Source, matrix: Matrix, grid: Comparison, bands: Sequence[int] 
     source : Source
     matrix : 2 x 3 list of rows
         Reference to sensor edge coordinates.
-    grid : Comparison
+    grid : Grid
     bands : sequence of int or None
         Which of its bands; None: all.
 
     Notes
     -----
-    Memory: 4 bytes a pixel of the grid and band; the sensor is read in strips of rows.
+    Memory: 4 bytes per pixel of the grid and band; the sensor is read in strips of rows.
     """
-    from rasterloom.raster.resample import resample_strips
+    from rasterloom.raster.resample import resample_rows
 
     chosen = list(range(source.shape[0])) if bands is None else list(bands)
 
@@ -127,10 +107,6 @@ def view(source: Source, matrix: Matrix, grid: Comparison, bands: Sequence[int] 
         rows, valid = source.read(start, stop)
         return (rows if bands is None else rows[chosen]), valid
 
-    values = np.empty((len(chosen), *grid.shape), np.float32)
-    usable = np.empty(grid.shape, np.bool_)
     shape = (len(chosen), *source.shape[1:])
-    for row, part, good in resample_strips(read, shape, compose(matrix, grid.matrix), grid.shape):
-        values[:, row : row + part.shape[1]] = part
-        usable[row : row + part.shape[1]] = good > 0
-    return View(values, usable)
+    values, good = resample_rows(read, shape, compose(matrix, grid.matrix), grid.shape)
+    return View(values, good > 0)

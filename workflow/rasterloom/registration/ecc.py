@@ -96,7 +96,7 @@ def refine(one: Floats, other: Floats, start: Matrix, valid: tuple[Mask, Mask], 
 
     Notes
     -----
-    Memory: 32 bytes a pixel. Time: three to four steps of a bilinear interpolation and two to three scalar products.
+    Memory: 32 bytes per pixel. Time: three to four steps of a bilinear interpolation and two to three scalar products.
     """
     rows, columns = one.shape
     corners = np.array([[0, columns, 0, columns], [0, 0, rows, rows], [1] * 4], dtype=np.float64)

@@ -181,7 +181,9 @@ def spectra(group: Sequence[Floats] | Floats, max_shift: float) -> Spectra:
     from scipy import fft
 
     reach = max(1, int(np.ceil(max_shift)))
-    shape = padded(group[0].shape, reach)
+    beyond = int(lags(reach)[-1]) + 2  # so that no shift of `lags` wraps around
+    rows, columns = (int(fft.next_fast_len(side + beyond, real=True)) for side in group[0].shape)
+    shape = (rows, columns)
     items = np.stack([np.asarray(fft.rfft2(signal, shape), dtype=np.complex64) for signal in group])
     energy = np.array([np.square(signal).sum(dtype=np.float64) for signal in group])
     return Spectra(items, energy, shape, reach)
@@ -196,14 +198,6 @@ def correlations(one: Spectra, i: int, other: Spectra, span: NDArray[np.int64]) 
 
     down = fft.ifft(np.conj(one.items[i]) * other.items, axis=1, overwrite_x=True)[:, span % one.shape[0]]
     return np.asarray(fft.irfft(down, one.shape[1], axis=2)[:, :, span % one.shape[1]], dtype=np.float32)
-
-
-def padded(shape: tuple[int, ...], reach: int) -> tuple[int, int]:
-    """(rows, columns) to which images are padded, so that no shift of `lags` wraps around."""
-    from scipy import fft
-
-    rows, columns = (int(fft.next_fast_len(n + int(lags(reach)[-1]) + 2, real=True)) for n in shape)
-    return rows, columns
 
 
 def lags(reach: int) -> NDArray[np.int64]:

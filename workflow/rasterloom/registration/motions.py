@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rasterloom.raster.grid import Matrix, compose, invert
-from rasterloom.registration.comparison import Comparison
+from rasterloom.raster.grid import Grid, Matrix, compose, invert
 
 
 def translation(shift: tuple[float, float]) -> Matrix:
@@ -59,13 +58,13 @@ _CENTRES = translation((0.5, 0.5))
 """From coordinates with whole numbers at the centres of pixels, as OpenCV has them, to edge coordinates."""
 
 
-def on_reference(motion: Matrix, grid: Comparison) -> Matrix:
+def on_reference(motion: Matrix, grid: Grid) -> Matrix:
     """A motion of a grid's pixels (whole numbers at their centres) as one of the reference's edge coordinates."""
     inner = compose(invert(_CENTRES), invert(grid.matrix))
     return compose(grid.matrix, compose(_CENTRES, compose(motion, inner)))
 
 
-def on_grid(motion: Matrix, grid: Comparison) -> Matrix:
+def on_grid(motion: Matrix, grid: Grid) -> Matrix:
     """The reverse of `on_reference`."""
     outer = compose(invert(_CENTRES), invert(grid.matrix))
     return compose(outer, compose(motion, compose(grid.matrix, _CENTRES)))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from rasterloom.errors import InputError
-from rasterloom.raster.contest_grid import contest_transform
+from rasterloom.raster.contest_grid import Extent, contest_transform
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import ground_distance, nominal_matrix
 from rasterloom.raster.grid import IDENTITY, Matrix
@@ -19,20 +18,11 @@ from rasterloom.registration.search import Placed, locate, pixel_ratio
 
 def ordered(spec: Mapping[str, Any]) -> list[str]:
     """Sensors of a scene, the reference first."""
-    reference = spec["reference"]
-    if reference not in spec["sensors"]:
-        raise InputError(
-            f"scene {spec['scene']} has no image of the reference sensor {reference}: every scene needs one; "
-            "add it, or leave the scene out"
-        )
-    return [reference, *(name for name in spec["sensors"] if name != reference)]
+    return sorted(spec["sensors"], key=lambda name: bool(name != spec["reference"]))
 
 
 def register_scene(
-    spec: Mapping[str, Any],
-    files: Mapping[str, Any],
-    scans: Mapping[str, Scan],
-    extent: tuple[float, float] | None = None,
+    spec: Mapping[str, Any], files: Mapping[str, Any], scans: Mapping[str, Scan], extent: Extent | None = None
 ) -> dict[str, Any]:
     """Register the sensors of a scene.
 
@@ -45,7 +35,7 @@ def register_scene(
         The source files of each sensor.
     scans : mapping
         Their `Scan`.
-    extent : (Xmax, Ymin) or None
+    extent : Extent or None
         The contest's grid.
 
     Returns
@@ -68,22 +58,38 @@ def register_scene(
     -----
     Memory: see `rasterloom.registration.search.locate`; it does not grow with the scene.
     """
-    readers: dict[str, SensorReader] = {}
+    reference, *others = ordered(spec)
     with ExitStack() as opened:
-        for name in ordered(spec):
-            options, label = spec["sensors"][name], f"scene {spec['scene']}, sensor {name}"
-            reader = SensorReader(files[name], options["bands"], options["nodata"], label)
-            readers[name] = opened.enter_context(reader)
-            if options["bands"] is None:
-                reader.refuse_unclear_alpha()
-        placed = _place_all(spec, readers)
-    return {
-        "reference": _reference(spec, readers[spec["reference"]].info, extent),
-        "sensors": {name: _entry(reader.info, scans[name], placed[name]) for name, reader in readers.items()},
-    }
+        readers = {name: opened.enter_context(_opened(spec, files, name)) for name in (reference, *others)}
+        info = readers[reference].info
+        nominal = {name: nominal_matrix(info, readers[name].info, _label(spec, name)) for name in others}
+        placed = locate(reference, readers, nominal, (info.width, info.height), spec["sensors"])
+    sensors = {}
+    for name, reader in readers.items():
+        located = info.transform is not None and reader.info.transform is not None
+        place = _fallen_back(placed[name], "georeference" if located else "size")
+        sensors[name] = {
+            **_of_files(reader.info, scans[name]),
+            **_of_place(place, nominal.get(name, IDENTITY)),
+            "origin": "georeference" if located else "size",
+            "motion": str(spec["sensors"][name]["motion"]) if place.attempts else "translation",
+        }
+    return {"reference": _reference(spec, info, extent), "sensors": sensors}
 
 
-def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, float] | None) -> dict[str, Any]:
+def _label(spec: Mapping[str, Any], name: str) -> str:
+    return f"scene {spec['scene']}, sensor {name}"
+
+
+def _opened(spec: Mapping[str, Any], files: Mapping[str, Any], name: str) -> SensorReader:
+    options = spec["sensors"][name]
+    reader = SensorReader(files[name], options["bands"], options["nodata"], _label(spec, name))
+    if options["bands"] is None:
+        reader.refuse_unclear_alpha()
+    return reader
+
+
+def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: Extent | None) -> dict[str, Any]:
     transform = info.transform if extent is None else contest_transform(extent, info.width, info.height)
     return {
         "sensor": spec["reference"],
@@ -95,11 +101,7 @@ def _reference(spec: Mapping[str, Any], info: RasterInfo, extent: tuple[float, f
     }
 
 
-def _entry(info: RasterInfo, scan: Scan, found: Registered) -> dict[str, Any]:
-    placed = asdict(found.placed)
-    for record in (placed, *placed["attempts"]):
-        record["shift"] = list(record["shift"])
-    attempts = [{key: value for key, value in attempt.items() if key != "matrix"} for attempt in placed["attempts"]]
+def _of_files(info: RasterInfo, scan: Scan) -> dict[str, Any]:
     return {
         "width": info.width,
         "height": info.height,
@@ -107,43 +109,17 @@ def _entry(info: RasterInfo, scan: Scan, found: Registered) -> dict[str, Any]:
         "dtype": scan.dtype,
         "source": scan.digest,
         "nodata": info.nodata,
-        "nominal": found.nominal,
-        "origin": found.origin,
-        "pixel": round(pixel_ratio(found.nominal), 4),
-        "motion": found.motion,
-        **placed,
-        "attempts": attempts,
         "moments": [asdict(band) for band in scan.moments],
         "facts": [asdict(band) for band in scan.facts],
     }
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A sensor's place, and where its files put it."""
-
-    placed: Placed
-    nominal: Matrix
-    origin: str
-    motion: str
-
-
-def _place_all(spec: Mapping[str, Any], readers: Mapping[str, SensorReader]) -> dict[str, Registered]:
-    reference = spec["reference"]
-    size = readers[reference].info
-    nominal = {
-        name: nominal_matrix(size, reader.info, f"scene {spec['scene']}, sensor {name}")
-        for name, reader in readers.items()
-        if name != reference
-    }
-    placed = locate(reference, readers, nominal, (size.width, size.height), spec["sensors"])
-    found = {}
-    for name, place in placed.items():
-        located = size.transform is not None and readers[name].info.transform is not None
-        motion = str(spec["sensors"][name]["motion"]) if place.attempts else "translation"
-        origin = "georeference" if located else "size"
-        found[name] = Registered(_fallen_back(place, origin), nominal.get(name, IDENTITY), origin, motion)
-    return found
+def _of_place(place: Placed, nominal: Matrix) -> dict[str, Any]:
+    found = asdict(place)
+    for record in (found, *found["attempts"]):
+        record["shift"] = list(record["shift"])
+    attempts = [{key: value for key, value in attempt.items() if key != "matrix"} for attempt in found["attempts"]]
+    return {**found, "attempts": attempts, "nominal": nominal, "pixel": round(pixel_ratio(nominal), 4)}
 
 
 def _fallen_back(place: Placed, origin: str) -> Placed:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert
+from rasterloom.raster.grid import IDENTITY, Grid, Matrix, compose, invert
 from rasterloom.registration.band_fit import ALONE, best_fits, components, detail_signals, principal
-from rasterloom.registration.comparison import Comparison, Floats, Mask, Source, View, comparison_grid, view
+from rasterloom.registration.comparison import Floats, Mask, Source, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence, confidence, refusal
 from rasterloom.registration.ecc import NotRefined, refine
 from rasterloom.registration.edges import (
@@ -41,10 +41,10 @@ from rasterloom.registration.motions import (
 )
 
 COARSE_SIDE = 512
-"""Pixels a side at most of the grid on which a place is searched for, and signals are compared."""
+"""Pixels per side, at most, of the grid on which a place is searched for, and signals are compared."""
 
 FINE_SIDE = 1536
-"""Pixels a side at most of the grid on which ECC refines it."""
+"""Pixels per side, at most, of the grid on which ECC refines it."""
 
 CLOSER = 2.0
 """Where the fine grid's pixels are this much larger than need be, ECC refines the place once more in a window."""
@@ -157,7 +157,7 @@ def locate(
 
     Notes
     -----
-    Memory: three bands on a grid of `FINE_SIDE` pixels a side, or all bands on one of `COARSE_SIDE`, whatever the
+    Memory: three bands on a grid of `FINE_SIDE` pixels per side, or all bands on one of `COARSE_SIDE`, whatever the
     size of the scene. A shift of a large scene is refined in its most telling window at full resolution.
     """
     placed = {reference: Placed(IDENTITY, (0.0, 0.0), 1.0, "identity")}
@@ -325,7 +325,7 @@ class _Search:
                     return closer, near
         return motion, apart
 
-    def _ecc(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix, grid: Comparison) -> tuple[Matrix, float]:
+    def _ecc(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix, grid: Grid) -> tuple[Matrix, float]:
         """ECC on a grid, both ways."""
         first = self._signal(pair[0], self.placed[pair[0].name].matrix, grid)
         second = self._signal(pair[1], base, grid)
@@ -346,7 +346,7 @@ class _Search:
             return 0.0
         return float(np.radians(TURNS[1] - TURNS[0]) * np.hypot(*self.size) / 2)
 
-    def _signal(self, signal: Signal, matrix: Matrix, grid: Comparison) -> Signal:
+    def _signal(self, signal: Signal, matrix: Matrix, grid: Grid) -> Signal:
         """A signal of the coarse grid on another one."""
         if grid == self.coarse:
             return signal
@@ -404,8 +404,8 @@ class Candidate:
     failure: str | None = None
 
 
-def best_window(pair: tuple[Signal, Signal], coarse: Comparison, whole: Comparison) -> Comparison:
-    """The part of a grid, `FINE_SIDE` pixels a side at most, in which two signals of the coarse one show most edges."""
+def best_window(pair: tuple[Signal, Signal], coarse: Grid, whole: Grid) -> Grid:
+    """The part of a grid, at most `FINE_SIDE` pixels per side, where two signals of the coarse one show most edges."""
     import cv2
 
     shape = (min(FINE_SIDE, whole.shape[0]), min(FINE_SIDE, whole.shape[1]))
@@ -420,7 +420,7 @@ def best_window(pair: tuple[Signal, Signal], coarse: Comparison, whole: Comparis
     (width, height), (x, y) = whole.pixel, coarse.pixel
     left_edge = min(left * x, (whole.shape[1] - shape[1]) * width)
     top_edge = min(top * y, (whole.shape[0] - shape[0]) * height)
-    return Comparison(shape, [[width, 0.0, left_edge], [0.0, height, top_edge]])
+    return Grid(*shape, [[width, 0.0, left_edge], [0.0, height, top_edge]])
 
 
 def band_label(index: int, bands: int) -> str:

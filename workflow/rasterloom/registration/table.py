@@ -1,6 +1,6 @@
 """The table of registrations, ``quality/registration.tsv``: how far each sensor was moved, how sure that is, and why.
 
-A row a scene and sensor, without the reference itself, the worst first: what no estimate was accepted for, what the
+One row per scene and sensor, without the reference itself, the worst first: what no estimate was accepted for, what the
 rest of its acquisition places, estimates by rising confidence, and at last what was given.
 """
 
@@ -171,7 +171,7 @@ def worst_first(rows: Iterable[ShiftRow]) -> list[ShiftRow]:
 
 
 def table(rows: Iterable[ShiftRow]) -> str:
-    """Tab-separated text: the header, and a row a scene and sensor, the worst first."""
+    """Tab-separated text: the header, and one row per scene and sensor, the worst first."""
     return tsv_text(COLUMNS, ([cell(row) for cell in CELLS.values()] for row in worst_first(rows)))
 
 
@@ -200,11 +200,9 @@ class SensorSummary:
 
 
 def summarise_shifts(rows: Sequence[ShiftRow]) -> list[SensorSummary]:
-    """One line a sensor, sorted by name."""
-    found: dict[str, list[ShiftRow]] = {}
-    for row in rows:
-        found.setdefault(row.sensor, []).append(row)
-    return [_summary(sensor, members) for sensor, members in sorted(found.items())]
+    """One summary per sensor, sorted by name."""
+    sensors = sorted({row.sensor for row in rows})
+    return [_summary(sensor, [row for row in rows if row.sensor == sensor]) for sensor in sensors]
 
 
 def _summary(sensor: str, rows: Sequence[ShiftRow]) -> SensorSummary:

@@ -54,7 +54,7 @@ def run(job: Job) -> None:
     def make(want: Wanted, work: Writing) -> None:
         labels, grid = want.work
         polygons = [polygon for label in labels.values() for polygon in read_labels(job.store.open_path(label))]
-        work.digest = _write(work.path, polygons, grid.matrix, (grid.height, grid.width))
+        work.digest = _write(work.path, polygons, grid.matrix, grid.shape)
 
     job.finish(job.obtain(wanted(job), ".zarr.zip", make))
 
@@ -64,7 +64,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     scene, spec = job.spec["scene"], job.spec
     grid = scene_grid(job, scene, spec["scale"])
     labels = {name: label_item(job, name, scene) for name in spec["classes"]}
-    shape = {"shape": [grid.height, grid.width], "matrix": grid.matrix}
+    shape = {"shape": list(grid.shape), "matrix": grid.matrix}
     digests = sorted(item.digest for item in labels.values())
     recipe = {"scale": {key: value for key, value in spec["scale"].items() if key != "name"}}
     inputs = {"grid": shape, "labels": digests}

@@ -8,7 +8,7 @@ from typing import Any
 
 from rasterloom.errors import InputError
 from rasterloom.project.project import Project
-from rasterloom.raster.scan import Moments, merge_moments
+from rasterloom.raster.scan import Moments
 from rasterloom.registration.record import read_registration
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
@@ -97,7 +97,7 @@ def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[
                 f"sensor {sensor}: scene {scene} has {len(bands)} bands, scene {first} {len(moments[first])}: all "
                 "scenes must have the same bands; check the files, or set `bands` of the sensor"
             )
-    merged = [merge_moments(bands) for bands in zip(*moments.values(), strict=True)]
+    merged = [sum(bands, Moments()) for bands in zip(*moments.values(), strict=True)]
     for band, total in enumerate(merged, 1):
         if not total.count:
             raise InputError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset import register_sources
+from rasterloom.dataset.contest_ids import GSD
 from rasterloom.project.project import Project
 from rasterloom.raster.contest_grid import grid_extent
 from rasterloom.raster.scan import Scan, scan_sensor
@@ -36,7 +37,7 @@ def spec(project: Project, scene: str) -> dict[str, Any]:
         "reference": project.reference,
         "sensors": {name: own.model_dump(include=settings) for name, own in config.sensors.items() if name in present},
         "layout": config.dataset.layout,
-        "gsd": 0.31 if config.dataset.layout == "dstl" else None,
+        "gsd": GSD if config.dataset.layout == "dstl" else None,
     }
 
 
