@@ -27,6 +27,9 @@ _TOOL_HELP = {
     "schema": "print the JSON schema of the configuration",
 }
 
+_TOOL_MODULES = {"inspect": "inspection"}
+"""The module below `rasterloom.tools` of each tool that is not called like its module."""
+
 _NO_ROOM = {
     errno.ENOSPC: "make room (`rasterloom gc` removes what nothing names), then run the same command again",
     errno.EDQUOT: "make room (`rasterloom gc` removes what nothing names), then run the same command again",
@@ -104,7 +107,7 @@ def _add_tools(commands: Any, given: Sequence[str]) -> None:
         if name not in given[:1]:
             commands.add_parser(name, help=help_)
             continue
-        module = importlib.import_module(f"rasterloom.tools.{name}")
+        module = importlib.import_module(f"rasterloom.tools.{_TOOL_MODULES.get(name, name)}")
         parser = commands.add_parser(name, help=help_, description=module.__doc__)
         module.configure(parser)
         parser.set_defaults(run=module.main)

@@ -100,6 +100,32 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
     InputError
         If a column is unknown, doubled or missing, a row has too many cells, or there is no row.
     """
+    split = read_cells(table)
+    if not split:
+        raise InputError(f"{table} is empty: it needs a header (scene, split, a column a sensor) and a row a scene")
+    header = split[0][1]
+    _check_header(table, header, sensors, classes)
+    rows, folders = [], Folders()
+    for line, cells in split[1:]:
+        if len(cells) > len(header):
+            raise InputError(
+                f"{table}, row {line}: it has {len(cells)} cells and the header {len(header)}: "
+                "remove a tab, or name the column"
+            )
+        rows.append(Row(table, line, dict(zip(header, cells, strict=False)), folders))
+    if not rows:
+        raise InputError(f"{table} has a header but no scene: add a row a scene")
+    return rows
+
+
+def read_cells(table: Path) -> list[tuple[int, list[str]]]:
+    """Line number and cells, without blanks around, of the header and each row of a sheet; nothing else is checked.
+
+    Raises
+    ------
+    MissingInputError, InputError
+        If the sheet is not there, cannot be read, or has a quote that is not closed.
+    """
     existing(table, "dataset.table", "write one as docs/own-imagery.md shows, or correct the path")
     try:
         text = table.read_text(encoding="utf-8-sig")
@@ -109,22 +135,7 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
         raise InputError(f"{table} cannot be read ({error.strerror}): check what it is and its permissions") from None
     split_lines = enumerate(re.split(r"\r\n|\r|\n", text), 1)
     lines = [(n, line) for n, line in split_lines if line.strip() and not line.startswith("#")]
-    split = [(n, _cells(table, n, line)) for n, line in lines]
-    if not split:
-        raise InputError(f"{table} is empty: it needs a header (scene, split, a column a sensor) and a row a scene")
-    header = [cell.strip() for cell in split[0][1]]
-    _check_header(table, header, sensors, classes)
-    rows, folders = [], Folders()
-    for line, cells in split[1:]:
-        if len(cells) > len(header):
-            raise InputError(
-                f"{table}, row {line}: it has {len(cells)} cells and the header {len(header)}: "
-                "remove a tab, or name the column"
-            )
-        rows.append(Row(table, line, dict(zip(header, (cell.strip() for cell in cells), strict=False)), folders))
-    if not rows:
-        raise InputError(f"{table} has a header but no scene: add a row a scene")
-    return rows
+    return [(n, [cell.strip() for cell in _cells(table, n, line)]) for n, line in lines]
 
 
 def _cells(table: Path, line: int, text: str) -> list[str]:

@@ -277,7 +277,7 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
     if "class" not in frame.columns:
         raise LabelError(f"{where}: no property `class` says which class a feature is of {_instead(frame, spec)}")
     column = frame["class"]
-    values = ["" if absent else _class_text(value) for value, absent in zip(column, column.isna(), strict=True)]
+    values = ["" if absent else class_text(value) for value, absent in zip(column, column.isna(), strict=True)]
     classes = spec["classes"]
     names = {str(number): name for name, number in classes.items()} | {name: name for name in classes}
     unknown = sorted({value for value in values if value not in names})
@@ -309,7 +309,8 @@ def misspelt(value: str, classes: Iterable[str]) -> bool:
     return bool(difflib.get_close_matches(re.sub(r"[\s_-]+", "_", value.strip().lower()), plain, cutoff=0.85))
 
 
-def _class_text(value: Any) -> str:
+def class_text(value: Any) -> str:
+    """A value of the property ``class`` as text: 3.0 is class 3."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,10 +23,10 @@ WHOLE = 0.999
 # Files of a sheet --------------------------------------------------------------------------------------
 
 
-def sheet_labels(job: Job) -> Iterable[Label]:
-    """The labels of every scene of a job, from the files that the sheet names."""
+def sheet_labels(job: Job, vector: Callable[[Path], Any] | None = None) -> Iterable[Label]:
+    """The labels of every scene of a job, from the files that the sheet names; `vector` reads a vector file."""
     # A file may serve many scenes (a city's buildings): kept until another one is read.
-    vector = lru_cache(maxsize=1)(read_vector)
+    vector = vector or lru_cache(maxsize=1)(read_vector)
     order = sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene))
     for scene in order:
         path, class_name = Path(job.sources["labels"][scene]["path"]), job.spec["class"]

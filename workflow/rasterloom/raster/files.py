@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,15 @@ class RasterInfo:
         What the file calls each band; empty if it names none.
     band_nodata : tuple of float or None
         Digital number of pixels without data by band, where they differ; else empty.
+    stored : str
+        Type of the values in the file, such as ``uint8``.
+    driver : str
+        Short name of the format, such as ``GTiff``.
+    masked : bool
+        Whether a mask of the file's own, inside or beside it, says where there is data.
+    colours : tuple of str
+        What each of up to four bands shows by the file's header, such as ``red``; empty for more bands, as formats
+        then call the first three red, green and blue whatever they are.
     """
 
     width: int
@@ -61,6 +70,10 @@ class RasterInfo:
     alpha: int | None = None
     names: tuple[str | None, ...] = ()
     band_nodata: tuple[float | None, ...] = ()
+    stored: str = ""
+    driver: str = "TIFF"
+    masked: bool = False
+    colours: tuple[str, ...] = ()
 
     @property
     def data_bands(self) -> list[int]:
@@ -230,22 +243,19 @@ class _GdalRaster(Raster):
 
     def __init__(self, path: Path, dataset: Any) -> None:
         from rasterio._err import CPLE_BaseError
-        from rasterio.enums import MaskFlags
 
         self._dataset = dataset
         try:
             super().__init__(path, _described(path, dataset))
-            flags = dataset.mask_flag_enums[0]
         except CPLE_BaseError as error:  # rasterio raises it as it is where it asks for colours of bands
             raise _not_an_image(path, str(error)) from None
-        self._masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
     @property
     def plain(self) -> bool:
         """Whether nothing but pixels is known of the image."""
         info = self.info
         known = (info.transform, info.crs, info.alpha, info.nodata)
-        return all(value is None for value in known) and not info.band_nodata and not self._masked
+        return all(value is None for value in known) and not info.band_nodata and not info.masked
 
     def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
         """Rows of bands or, if none is given, of the file's mask."""
@@ -265,7 +275,7 @@ class _GdalRaster(Raster):
             ) from None
 
     def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
-        good = np.asarray(self._rows(start, stop, []) > 0) if self._masked else None
+        good = np.asarray(self._rows(start, stop, []) > 0) if self.info.masked else None
         alpha = self.info.alpha
         if alpha is None or (bands is not None and alpha in bands):
             return good
@@ -275,7 +285,7 @@ class _GdalRaster(Raster):
 
 def _described(path: Path, data: Any) -> RasterInfo:
     """What rasterio says of an image; InputError if it is none that can be worked with."""
-    from rasterio.enums import ColorInterp
+    from rasterio.enums import ColorInterp, MaskFlags
 
     kinds = list(data.dtypes)
     if len(set(kinds)) != 1:
@@ -286,6 +296,7 @@ def _described(path: Path, data: Any) -> RasterInfo:
     alpha = [band for band, kind in enumerate(data.colorinterp) if kind == ColorInterp.alpha]
     _refuse_palette(path, data)
     nodata = [None if n is None or np.isnan(n) else float(n) for n in data.nodatavals]
+    flags = data.mask_flag_enums[0]
     return RasterInfo(
         width=data.width,
         height=data.height,
@@ -297,6 +308,10 @@ def _described(path: Path, data: Any) -> RasterInfo:
         alpha=alpha[-1] if alpha and data.count > 1 else None,
         names=tuple(data.descriptions) if any(data.descriptions) else (),
         band_nodata=tuple(nodata) if len(set(nodata)) > 1 else (),
+        stored=str(kinds[0]),
+        driver=data.driver,
+        masked=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+        colours=tuple(kind.name for kind in data.colorinterp) if data.count <= 4 else (),
     )
 
 
@@ -342,9 +357,11 @@ class _PlanarRaster(Raster):
         bands, height, width = self._array.shape
         if not self._array.size:
             raise InputError(f"{path} holds an image of {width} x {height} pixels: it is damaged; fetch it again")
-        names = other.names if other is not None and other.bands == bands else ()
-        dtype = _read_dtype(self._array.dtype, path)
-        super().__init__(path, RasterInfo(width, height, bands, dtype, names=names))
+        dtype, stored = _read_dtype(self._array.dtype, path), self._array.dtype.name
+        info = RasterInfo(width, height, bands, dtype, stored=stored)
+        if other is not None and other.bands == bands:
+            info = replace(info, names=other.names, driver=other.driver, colours=other.colours)
+        super().__init__(path, info)
 
     def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
         picked = self._array if bands == self.info.data_bands else self._array[bands]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import cos, radians, sqrt
+from functools import cache
+from math import atan2, cos, degrees, radians, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from rasterloom.errors import InputError
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.grid import Matrix, compose, invert
 from rasterloom.raster.sensor import same_crs
+
+LONGITUDE_LATITUDE = "EPSG:4326"
 
 TOLERANCE = 1.0
 """Reference pixels by which the way between two coordinate systems may differ from an affine map."""
@@ -107,3 +111,65 @@ def ground_distance(info: RasterInfo) -> float | None:
         return sqrt(area) * float(crs.linear_units_factor[1])
     except CRSError:
         return None
+
+
+def crs_name(info: RasterInfo) -> str:
+    """EPSG code and name of an image's coordinate system, or words for none."""
+    if info.crs is None:
+        return "no georeference" if info.transform is None else "no coordinate system"
+    return system_name(info.crs)
+
+
+@cache
+def system_name(crs: str) -> str:
+    """EPSG code and name of the coordinate system that a WKT describes."""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        system = CRS.from_wkt(crs)
+    except CRSError:
+        return f"a coordinate system that PROJ does not know, {crs[:40]!r}"
+    code = system.to_epsg()
+    return f"EPSG:{code} {system.name}" if code else system.name
+
+
+def orientation(info: RasterInfo) -> str:
+    """``north up``, or by how many degrees an image's rows are turned against the map's x axis.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> image = RasterInfo(8, 8, 1, "uint8", None, [[2, 0, 0], [0, -2, 0]], None)
+    >>> orientation(image), orientation(replace(image, transform=[[0.8, 0.6, 0], [0.6, -0.8, 0]]))
+    ('north up', 'rotated by 36.9 degrees')
+    """
+    (a, b, _), (d, e, _) = info.transform or [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
+    angle, mirrored = degrees(atan2(d, a)), a * e - b * d > 0
+    if abs(angle) < 0.01 and not mirrored:
+        return "north up"
+    return f"rotated by {angle:.1f} degrees{' and mirrored' * mirrored}"
+
+
+def outline(info: RasterInfo, matrix: Matrix) -> Any:
+    """The border of an image, carried by a matrix from its pixel edge coordinates, as a polygon."""
+    import shapely
+
+    corners = np.array([[0, info.width, info.width, 0], [0, 0, info.height, info.height], [1] * 4])
+    return shapely.Polygon((np.array(matrix) @ corners).T)
+
+
+def footprint(info: RasterInfo) -> Any | None:
+    """Border of an image in longitude and latitude, in its own map coordinates without CRS; None if it has none."""
+    import geopandas
+    import shapely
+    from pyproj.exceptions import ProjError
+
+    if info.transform is None:
+        return None
+    shape = geopandas.GeoSeries([outline(info, info.transform)], crs=info.crs)
+    try:
+        shape = shape.to_crs(LONGITUDE_LATITUDE) if info.crs else shape
+    except ProjError:  # a system that is tied to no place on the Earth
+        return None
+    return shape[0] if np.isfinite(shapely.get_coordinates(shape[0])).all() else None

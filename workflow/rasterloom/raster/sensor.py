@@ -102,6 +102,11 @@ class SensorReader:
         self._stack.close()
 
     @property
+    def files(self) -> list[RasterInfo]:
+        """What each file says about its image."""
+        return [raster.info for raster in self._rasters]
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(bands, height, width)."""
         return self.info.bands, self.info.height, self.info.width

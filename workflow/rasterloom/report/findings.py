@@ -41,8 +41,36 @@ REMEDIES: Mapping[str, str] = {
     "empty": "left out; give them a geometry, or remove them",
     "unknown-class": "left alone; add the class to the configuration if it should be found",
     "note": "",
+    # What `rasterloom inspect` finds besides
+    "error": "",
+    "zeros": "all bands are 0 there: if that means no data, set `nodata: 0` of the sensor",
+    "missing-sensor": "name its file if there is one",
+    "unlike-others": "check that the file belongs to this sensor",
+    "unusual-size": "check that the file belongs to this sensor",
+    "float64": "read as float32; nothing to do",
+    "rotated": "its rows do not run along the axes of its coordinate system; nothing to do",
+    "no-crs": "it has a geotransform alone; assign a coordinate system if you know it (gdal_edit -a_srs)",
+    "other-crs": "resampled into the reference's coordinate system; nothing to do",
+    "partly-covered": "the rest of the reference is without this sensor; check the file if there should be more",
+    "other-aspect": "without georeference it is stretched over the reference; check that both show the same ground",
+    "same-pixels": "remove the copy, or name the right file",
+    "same-ground": "give these scenes one value in the column `ground`, so that no split separates them",
+    "several-numbers": "all but 0 and no-data count as the class; check that the mask shows one class",
+    "all-positive": "the mask covers the whole image; check that 0 and 1 are not swapped",
+    "alpha": "the file calls the band alpha, but it is used as data; choose the other bands if it marks valid pixels",
+    "renamed": "the file's name is not unique, or not valid as an id; nothing to do",
+    "twice": "ignored; rename one of the two if both should be used",
+    "unusable-mask": "ignored; give a mask of one band for each class",
+    "no-image": "these labels are ignored; name them like their image",
+    "no-reference": "the scene is ignored; give its image of the reference sensor",
+    "beside-bands": "quality or preview, ignored; nothing to do",
+    "packed": "ignored; unpack it if there are images in it",
+    "not-understood": "ignored; nothing to do",
 }
 """What one might do about each finding."""
+
+STOPS = frozenset({"error"})
+"""Findings of `rasterloom inspect` that a run would stop at; the detail says how to mend them."""
 
 
 @dataclass(frozen=True, order=True)

@@ -1,10 +1,10 @@
-"""Print what is understood of a data set before a run: scenes, sensors, sizes, types, value ranges, coordinate systems,
-labels of each class, oddities; and write a first sheet and configuration from a folder of images.
+"""Describe a data set before a run: scenes, sensors, sizes, types, value ranges, coordinate systems, labels and
+findings. Draft a sheet and a configuration from a folder of images.
 
 DATA is a folder in the layout of the Dstl contest, a sheet (.tsv), any folder of images (GeoTIFF, JPEG 2000, PNG, ...)
-with masks and vector files in it, or a single file. Without DATA the data set of config.yaml is inspected, with the
-files of --configfile laid over it. Large data are read in strips; every pixel of less. Ends with code 1 if something
-there cannot be used in a run (marked with !), else 0.
+with masks and vector files in it, or a single file. Without DATA the command inspects the data set of config.yaml, with
+the files of --configfile laid over it. The command reads every pixel of small data sets, and strips of large ones. It
+ends with code 1 if something (marked with !) would stop a run, else 0.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import time
 from pathlib import Path
 
 from rasterloom.errors import InputError, MissingInputError
-from rasterloom.tools.inspect.found import DSTL_SIGNS, Found, from_configuration, from_dstl, from_sheet
-from rasterloom.tools.inspect.oddities import Oddity, grouped
+from rasterloom.report.findings import STOPS, Finding
+from rasterloom.text import counted
+from rasterloom.tools.inspection.found import DSTL_SIGNS, Found, from_configuration, from_dstl, from_sheet
 
 __all__ = ["configure", "main"]
 
 QUIET = 2.0
-"""Seconds of work before its progress is told, and between two lines of it."""
+"""Seconds before the first line of progress, and between two."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,40 +32,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml; without DATA")
     parser.add_argument("--full", action="store_true", help="read every pixel, however many there are")
-    parser.add_argument("--all", action="store_true", help="list every scene, and every place of an oddity")
+    parser.add_argument("--all", action="store_true", help="list every scene, and every place of a finding")
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE.tsv", help="write a first sheet of a folder, and beside it a configuration"
     )
 
 
 def main(args: argparse.Namespace) -> None:
-    """Inspect and print; InputError (code 1) if something cannot be used in a run."""
-    from rasterloom.tools.inspect.firstsheet import check_free, write_first
-    from rasterloom.tools.inspect.labels import survey_labels
-    from rasterloom.tools.inspect.survey import survey
-    from rasterloom.tools.inspect.text import report
+    """Inspect and print; InputError (code 1) if something would stop a run."""
+    from rasterloom.tools.inspection.first import check_free, write_first
+    from rasterloom.tools.inspection.lines import report
+    from rasterloom.tools.inspection.survey import survey
 
     if args.data is not None and args.configfile:
         raise InputError("inspect: give DATA, or --configfile to inspect the configuration's data set, not both")
     if args.sheet is not None:
         check_free(args.data, args.sheet)
     found = understand(args.data, args.configfile)
-    told = _Progress()
-    seen = survey(found, args.full, told)
-    labels = survey_labels(found.dataset, told)
-    oddities = [*found.oddities, *seen.oddities, *labels.oddities]
-    for line in report(found, seen, labels.classes, grouped(oddities, args.all), args.all):
+    seen = survey(found, args.full, _Progress())
+    findings = list(dict.fromkeys([*found.findings, *seen.findings]))
+    for line in report(found, seen, findings, args.all):
         print(line)
-    following = write_first(found, seen, labels, args.sheet) if args.sheet is not None else found.following
-    stops = len({(oddity.what, oddity.where) for oddity in oddities if oddity.stops})
+    following = found.following if args.sheet is None else write_first(found, seen, args.sheet)
+    stops = sum(finding.finding in STOPS for finding in findings)
     print("\nnext")
-    for line in [*(["mend what is marked with !, then"] if stops and args.sheet is None else []), *following]:
+    for line in [*(["correct what is marked with !, then"] if stops and args.sheet is None else []), *following]:
         print(f"  {line}")
     if stops:
         sys.stdout.flush()
-        raise InputError(
-            f"{stops} thing{'s' * (stops != 1)} cannot be used in a run as it is: see the lines marked with !"
-        )
+        raise InputError(f"{counted(stops, 'error')} would stop a run: see the lines marked with !")
 
 
 def understand(data: Path | None, configfiles: list[Path]) -> Found:
@@ -75,8 +71,7 @@ def understand(data: Path | None, configfiles: list[Path]) -> Found:
     MissingInputError, InputError, ConfigError
         If it is not there, or nothing that can be inspected.
     """
-    from rasterloom.tools.inspect.folder import from_folder
-    from rasterloom.tools.inspect.single import from_file
+    from rasterloom.tools.inspection.folder import from_file, from_folder
 
     if data is None:
         return from_configuration(configfiles)
@@ -89,18 +84,15 @@ def understand(data: Path | None, configfiles: list[Path]) -> Found:
     contest = from_dstl(data)
     if isinstance(contest, Found):
         return contest
-    return _with(from_folder(data), contest)
-
-
-def _with(found: Found, oddity: Oddity) -> Found:
-    from dataclasses import replace
-
-    following = (f"rasterloom inspect {found.data}   again",)
-    return replace(found, oddities=(oddity, *found.oddities), following=following)
+    found = from_folder(data)
+    detail = f"the folder looks like the contest's, but a run would stop: {contest}"
+    found.findings.insert(0, Finding("", "", "", "error", detail))
+    found.following = [f"rasterloom inspect {data}   again"]
+    return found
 
 
 class _Progress:
-    """Tells on stderr, now and then, how far long work is."""
+    """Prints the progress of long work on stderr."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasterloom.dataset.index import ID_PATTERN
-from rasterloom.tools.inspect import names
-from rasterloom.tools.inspect.names import match_label, name_of, parse, place_images, scene_ids, usable
+from rasterloom.tools.inspection import names
+from rasterloom.tools.inspection.names import match_label, name_of, parse, place_images, scene_ids, usable
 
 TOP = "trip"
 
