@@ -35,7 +35,7 @@ NEW = "6040_0_0"
 SPARE = ("6050_0_0", "6060_0_0")
 """Scenes that grid_sizes.csv lists and of which no image is there."""
 
-NUMBERS = {"S": 4, "T": 3, "N": 1, "C": 2, "M": 3, "m": 2, "K": 2, "F": 1, "A": 1}
+NUMBERS = {"S": 4, "T": 3, "N": 1, "C": 2, "M": 3, "m": 2, "K": 2, "F": 1, "A": 3}
 LEGEND = {
     "S": "scenes",
     "T": "labelled ones",
@@ -45,7 +45,7 @@ LEGEND = {
     "m": "members of the class that changes",
     "K": "scales",
     "F": "folds",
-    "A": "acquisitions of more than one scene",
+    "A": "acquisitions",
 }
 TOTALS = {
     "register": "S",

@@ -76,7 +76,7 @@ def sample_reversed(project: Project) -> None:
 
 
 OTHER_BOX = multipolygon([(10, 10, 30, 30)])
-SCENE_FILES = f"register 1, stack K, {AFTER_LABELS}"
+SCENE_FILES = f"register 1, place 1, stack K, {AFTER_LABELS}"
 """Whoever opens a file of a scene of which nobody normalises, and what follows."""
 
 INPUTS = [
@@ -92,35 +92,35 @@ INPUTS = [
         "the images of a new scene replaced by other content",
         replaced(NEW, days=0),
         SCENE_FILES,
-        "register 1, stack K, predict M, ensemble C, vectorise C",
+        "register 1, place 1, stack K, predict M, ensemble C, vectorise C",
     ),
     Row(
         "older-content",
         "one TIFF of a labelled scene replaced by *older* other content",
         replaced(TRAINS, days=3000, sensors=("m",)),
-        "register 1, stack K, normalisation 1, mask M, from(train)",
-        f"register 1, stack 1, normalisation 1, {OF_TWO}",
+        "register 1, place 1, stack K, normalisation 1, mask M, from(train)",
+        f"register 1, place 1, stack 1, normalisation 1, {OF_TWO}",
     ),
     Row(
         "image-of-an-acquisition",
         "the images of a labelled scene replaced, of whose acquisition there is another scene",
         replaced(LABELLED[0], days=0),
         f"register 1, place 1, stack 2*K, normalisation 1, {AFTER_LABELS}",
-        "register 1, stack K, normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        "register 1, place 1, stack K, normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
     ),
     Row(
         "world-file",
         "a world file put beside a TIFF",
         world_file,
         f"{SCENE_FILES}, normalisation 1",
-        "register 1, stack K",
+        "register 1, place 1, stack K",
     ),
     Row(
         "grid-sizes",
         "a row of grid_sizes.csv, of a new scene with truth",
         grid_edited,
         "from(register)",
-        "register 1, label C, vectorise C",
+        "register 1, place 1, label C, vectorise C",
     ),
     Row(
         "label-edited",
@@ -147,9 +147,9 @@ INPUTS = [
         "new-scene-added",
         "a scene added for prediction alone",
         scene_added(SPARE[0], "sample_submission.csv"),
-        "register 1, stack K, predict M, ensemble C, vectorise C, "
+        "register 1, place 1, stack K, predict M, ensemble C, vectorise C, "
         "wkt C + 1, submission 1, export 1, measure 1, report 1",
-        "register 1, stack K, predict M, ensemble C, vectorise C",
+        "register 1, place 1, stack K, predict M, ensemble C, vectorise C",
         numbers={"S": 5, "N": 2},
     ),
     Row(
@@ -164,8 +164,8 @@ INPUTS = [
         "new-scene-added-to-statistics",
         "a scene added for prediction alone, with `statistics: all`",
         scene_added(SPARE[0], "sample_submission.csv"),
-        "register 1, stack K, normalisation 1, from(train)",
-        "register 1, stack K, normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        "register 1, place 1, stack K, normalisation 1, from(train)",
+        "register 1, place 1, stack K, normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
         start="statistics-all",
         numbers={"S": 5, "N": 2},
     ),
@@ -173,8 +173,8 @@ INPUTS = [
         "labelled-scene-added",
         "a labelled scene added",
         scene_added(SPARE[0], "train_wkt_v4.csv"),
-        f"register 1, stack K, normalisation 1, {AFTER_LABELS}",
-        "register 1, stack K, normalisation 2, label C, mask M, split C, "
+        f"register 1, place 1, stack K, normalisation 1, {AFTER_LABELS}",
+        "register 1, place 1, stack K, normalisation 2, label C, mask M, split C, "
         "train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
         numbers={"S": 5, "T": 4},
     ),

@@ -187,10 +187,10 @@ KEYS = [
         "none",
         start="",
     ),
-    _sensor("motion", "euclidean", f"register S, stack S, {OF_TWO}"),
+    _sensor("motion", "euclidean", f"register S, place S, stack S, {OF_TWO}"),
     _sensor("max_shift", 9, "register S"),  # where no scene reaches it
     _sensor("bands", None, "register S"),  # as many as the files have
-    _sensor("nodata", 0, "register S, stack S"),  # which no pixel is
+    _sensor("nodata", 0, "register S, place S, stack S"),  # which no pixel is
     Key(
         "validation.seed",  # where the best division is the same
         "validation.seed",

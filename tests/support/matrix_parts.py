@@ -43,7 +43,6 @@ def reordered_sensors(project: Project) -> None:
 
 
 ROAD = {"id": 3, "members": [{"model": "linear", "channels": "both", "scale": "coarse"}]}
-AFTER_UNPLACED = AFTER_REGISTRATION.removeprefix("place A, ")
 """Where no shift is left to estimate."""
 WITHOUT_M = both(put("sensors.m", None), put("channels.both", ["rgb"]))
 
@@ -140,7 +139,7 @@ PARTS = [
         "a sensor added that no input has",
         put("sensors.p", {"bands": 1, "registration": "auto", "max_shift": 8}),
         f"register S, {AFTER_REGISTRATION}",
-        "register S, normalisation 1",
+        "register S, place S, normalisation 1",
         keys=("sensors.*",),
     ),
     Row(
@@ -156,8 +155,8 @@ PARTS = [
         "sensor-removed",
         "a sensor removed from `sensors` and from the input of one member of each class",
         WITHOUT_M,
-        f"register S, {AFTER_UNPLACED}",
-        f"register S, stack S, {OF_TWO}",
+        f"register S, {AFTER_REGISTRATION}",
+        f"register S, place S, stack S, {OF_TWO}",
     ),
     Row(
         "sensors-reordered",
@@ -170,8 +169,8 @@ PARTS = [
         "registration",
         "the `registration` of a sensor",
         put("sensors.m.registration", "none"),
-        f"register S, {AFTER_UNPLACED}",
-        f"register S, stack S, {OF_TWO}",
+        f"register S, {AFTER_REGISTRATION}",
+        f"register S, place S, stack S, {OF_TWO}",
         keys=("sensors.*.registration",),
     ),
     Row(
@@ -182,7 +181,7 @@ PARTS = [
             put("sensors.rgb", {"bands": 3, "registration": "auto"}),
         ),
         "from(register)",
-        "register S, stack K*S, normalisation 1, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        "register S, place S, stack K*S, normalisation 1, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
         keys=("sensors.*.reference",),
     ),
 ]

@@ -218,7 +218,7 @@ UNKNOWN = [
         "artifact-shortened",
         "an artifact cut off (a registration of a new scene), `rasterloom verify --mend`",
         damaged(f"registration/{NEW}.json", f"stacks/coarse/{NEW}.json", shortened),
-        "register 1, stack K, predict M, ensemble C, vectorise C, "
+        "register 1, place 1, stack K, predict M, ensemble C, vectorise C, "
         "wkt C + 1, submission 1, score 1, export 1, measure 1, report 1",
         "register 1",
     ),

@@ -42,8 +42,8 @@ def test_first_run_computes_everything(matrix: Matrix) -> None:
     outcome = matrix.outcome("")
     assert outcome.jobs == jobs_for("from(register)")
     assert outcome.items == counts(
-        "register S, stack K*S, normalisation 2, label C*S, mask M*T, split C, train M*F, predict M*S, ensemble C*S, "
-        "tune C, vectorise C*S"
+        "register S, place S, stack K*S, normalisation 2, label C*S, mask M*T, split C, train M*F, predict M*S, "
+        "ensemble C*S, tune C, vectorise C*S"
     )
     assert outcome.faults == []
 
