@@ -129,7 +129,7 @@ def read_scores(path: Path) -> Scores:
 
 
 def table(found: Mapping[tuple[int, bool], Scores], part: str) -> Iterator[str]:
-    """A Markdown table of a part: a row a class, a column a seed, means over seeds, range of the difference."""
+    """A Markdown table of a part: one row per class, one column per seed, means over seeds, range of the difference."""
     seeds = list(dict.fromkeys(seed for seed, _ in found))
     classes = list(dict.fromkeys(name for scores in found.values() for where, name in scores if where == part))
     yield f"| class | {' | '.join(f'seed {seed}' for seed in seeds)} | mean | difference, range |"

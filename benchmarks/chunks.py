@@ -158,7 +158,7 @@ def mapped(folder: Path, data: NDArray[Any], valid: NDArray[np.uint8], rounds: i
 
 
 def main() -> None:
-    """Print a row a layout."""
+    """Print one row per layout."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="3396x3349", help="RGB pixels of the generated scene")
     parser.add_argument("--rounds", type=int, default=5)

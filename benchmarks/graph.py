@@ -125,7 +125,7 @@ def measured(folder: Path, arguments: list[str]) -> tuple[float, float, float, s
 
 
 def main() -> None:
-    """Print a row a command and number of scenes."""
+    """Print one row per command and number of scenes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("scenes", nargs="*", type=int, default=[57, 450], help="numbers of scenes")
     scenes = parser.parse_args().scenes

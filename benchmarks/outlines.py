@@ -31,7 +31,7 @@ def iou(truth: list[Polygon], found: list[Polygon]) -> float:
 
 
 def main() -> None:
-    """Print a row a size."""
+    """Print one row per size."""
     rng = np.random.default_rng(0)
     print("size         sub-pixel  vertices   pixel edges  vertices")
     for width, height in SIZES:

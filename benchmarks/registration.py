@@ -76,7 +76,7 @@ def arguments() -> argparse.Namespace:
         default=Path(tempfile.gettempdir()) / "rasterloom-registration-cases",
         help="folder that keeps generated scenes (default: %(default)s)",
     )
-    parser.add_argument("--table", type=Path, metavar="TSV", help="write a row a sensor, case and method to this file")
+    parser.add_argument("--table", type=Path, metavar="TSV", help="one row per sensor, case and method goes there")
     options = parser.parse_args()
     names = options.methods.split(",")
     unknown = [name for name in names if name not in METHODS]

@@ -21,7 +21,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.stages import STAGES, module_of
 from rasterloom.store.job import Job
 
-TOOLS = tuple(cli._TOOL_HELP)
+TOOLS = tuple(cli.TOOLS)
 Capture = pytest.CaptureFixture[str]
 
 

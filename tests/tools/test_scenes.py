@@ -34,14 +34,14 @@ SIZE, SEED = (256, 256), 5
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two training and two test scenes as first written."""
     out = tmp_path_factory.mktemp("scenes") / "data"
-    scenes.write_scenes(out, 2, 2, SIZE, SEED)
+    writing.write_scenes(out, 2, 2, SIZE, SEED)
     return out
 
 
 @pytest.fixture(scope="module")
-def scene() -> scenes.Scene:
+def scene() -> model.Scene:
     """One scene of 320 x 300 pixels, the first training scene."""
-    return scenes.generate_scene("6040_2_2", SEED, (320, 300))
+    return sensing.generate_scene("6040_2_2", SEED, (320, 300))
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -69,33 +69,33 @@ def mask_of(polygons: list[Polygon], size: tuple[int, int]) -> NDArray[np.float3
 @pytest.mark.slow
 def test_write_scenes_other_counts_leave_scenes_identical(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "grown"
-    scenes.write_scenes(out, 1, 1, SIZE, SEED)
+    writing.write_scenes(out, 1, 1, SIZE, SEED)
     before = stamps(out)
-    grown = scenes.write_scenes(out, 2, 2, SIZE, SEED)
+    grown = writing.write_scenes(out, 2, 2, SIZE, SEED)
     assert len(grown) == 2
     kept = [name for name in before if name.endswith(".tif")]
     assert len(kept) == 8
     assert {name: stamps(out)[name] for name in kept} == {name: before[name] for name in kept}
     assert contents(out) == contents(folder)  # and so is everything else, written in another order by another call
-    scenes.write_scenes(out, 1, 1, SIZE, SEED)
+    writing.write_scenes(out, 1, 1, SIZE, SEED)
     assert set(stamps(out)) == set(before)
 
 
 def test_write_scenes_again_does_nothing(folder: Path) -> None:
     before = stamps(folder)
-    assert scenes.write_scenes(folder, 2, 2, SIZE, SEED) == ()
+    assert writing.write_scenes(folder, 2, 2, SIZE, SEED) == ()
     assert stamps(folder) == before
 
 
 def test_write_scenes_mends_what_a_kill_left(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "cut"
-    scenes.write_scenes(out, 1, 0, SIZE, SEED)
+    writing.write_scenes(out, 1, 0, SIZE, SEED)
     whole = contents(out)
     image = writing.image_paths(out, "6040_2_2")["m"]
     image.write_bytes(image.read_bytes()[:1000])
     (out / "sixteen_band" / ".tmp-1-x.tif").write_bytes(b"half")
     (out / "train_wkt_v4.csv").unlink()
-    assert scenes.write_scenes(out, 1, 0, SIZE, SEED) == ("6040_2_2",)
+    assert writing.write_scenes(out, 1, 0, SIZE, SEED) == ("6040_2_2",)
     assert contents(out) == whole
 
 
@@ -145,7 +145,7 @@ def test_tables_have_the_contests_formats(folder: Path) -> None:
 
 def test_labels_are_valid_in_the_grid_and_scale_back(folder: Path) -> None:
     grid = {name: (float(x), float(y)) for name, x, y in rows_of(folder / "grid_sizes.csv")[1:]}
-    made = {name: scenes.generate_scene(name, SEED, SIZE) for name in ("6040_2_2", "6120_2_2")}
+    made = {name: sensing.generate_scene(name, SEED, SIZE) for name in ("6040_2_2", "6120_2_2")}
     empty = 0
     for name, number, text in rows_of(folder / "train_wkt_v4.csv")[1:]:
         polygons, (xmax, ymin), (width, height) = made[name].polygons[int(number)], grid[name], made[name].size
@@ -168,7 +168,7 @@ def test_labels_are_valid_in_the_grid_and_scale_back(folder: Path) -> None:
 def test_shifts_file_says_what_the_scene_says(folder: Path) -> None:
     said = json.loads((folder / "shifts.json").read_text())
     assert "negative dx" in said["convention"]
-    made = scenes.generate_scene("6080_4_4", SEED, SIZE)
+    made = sensing.generate_scene("6080_4_4", SEED, SIZE)
     assert said["scenes"]["6080_4_4"] == {k: list(made.shifts[k]) for k in ("p", "m", "a")}
     assert set(said["scenes"]) == {"6040_2_2", "6120_2_2", "6080_4_4", "6080_4_1"}
 
@@ -184,16 +184,16 @@ def test_both_parts_have_every_class(folder: Path) -> None:
 
 def test_scene_ids_are_disjoint_and_stable() -> None:
     for train, test in ((3, 2), (40, 60), (430, 20), (20, 430), (0, 450)):
-        names, others = scenes.scene_ids(train, test)
+        names, others = ids.scene_ids(train, test)
         assert (len(set(names)), len(set(others)), len({*names, *others})) == (train, test, train + test)
-    assert scenes.scene_ids(40, 5)[0][:10] == scenes.scene_ids(10, 60)[0]
-    assert scenes.scene_ids(40, 5)[1] == scenes.scene_ids(10, 60)[1][:5]
-    grounds = [ground_of(name) for name in scenes.scene_ids(6, 0)[0]]
+    assert ids.scene_ids(40, 5)[0][:10] == ids.scene_ids(10, 60)[0]
+    assert ids.scene_ids(40, 5)[1] == ids.scene_ids(10, 60)[1][:5]
+    grounds = [ground_of(name) for name in ids.scene_ids(6, 0)[0]]
     assert len(set(grounds)) == 5
 
 
 def test_twins_show_the_same_ground_on_another_date() -> None:
-    first, second = (scenes.generate_scene(name, SEED, SIZE) for name in ("6110_1_2", "6140_1_2"))
+    first, second = (sensing.generate_scene(name, SEED, SIZE) for name in ("6110_1_2", "6140_1_2"))
     common = shapely.box(0, 0, *(min(a, b) - 2 for a, b in zip(first.size, second.size, strict=True)))
     for number in (1, 3, 5, 6, 7, 8):
         a, b = (shapely.union_all(s.polygons[number]).intersection(common) for s in (first, second))
@@ -203,7 +203,7 @@ def test_twins_show_the_same_ground_on_another_date() -> None:
     assert first.shifts != second.shifts
 
 
-def test_objects_keep_out_of_each_others_way(scene: scenes.Scene) -> None:
+def test_objects_keep_out_of_each_others_way(scene: model.Scene) -> None:
     joined = {number: shapely.union_all(polygons) for number, polygons in scene.polygons.items()}
     for a, b in ((1, 3), (1, 7), (1, 8), (5, 3), (5, 1), (5, 7), (6, 3), (9, 1), (10, 1), (9, 10), (8, 3)):
         assert joined[a].intersection(joined[b]).area < 3, (a, b)
@@ -212,7 +212,7 @@ def test_objects_keep_out_of_each_others_way(scene: scenes.Scene) -> None:
     assert len(on_ways) >= 2
 
 
-def test_generate_scene_looks_like_the_contests_statistics(scene: scenes.Scene) -> None:
+def test_generate_scene_looks_like_the_contests_statistics(scene: model.Scene) -> None:
     mean = {k: v.reshape(-1, *v.shape[-2:]).mean(axis=(1, 2)) for k, v in scene.sensors.items()}
     np.testing.assert_allclose(mean["rgb"], [414, 460, 326], rtol=0.15)
     np.testing.assert_allclose(mean["p"], [503], rtol=0.15)
@@ -220,7 +220,7 @@ def test_generate_scene_looks_like_the_contests_statistics(scene: scenes.Scene) 
     np.testing.assert_allclose(mean["a"], [4243, 4473, 4179, 3708, 2887, 2590, 2526, 2417], rtol=0.2)
 
 
-def test_water_has_the_index_of_water(scene: scenes.Scene) -> None:
+def test_water_has_the_index_of_water(scene: model.Scene) -> None:
     m = scene.sensors["m"].astype(np.float64)
     index = (m[5] - m[7]) / (m[5] + m[7])
     width, height = m.shape[2], m.shape[1]
@@ -282,7 +282,7 @@ def test_a_bright_building_lies_where_labels_and_shifts_say() -> None:
         assert found[1] * size[1] / h - dy == pytest.approx(truth.y, abs=0.2 if name == "a" else 0.05), name
 
 
-def test_labels_agree_with_the_pixels_of_rgb(scene: scenes.Scene) -> None:
+def test_labels_agree_with_the_pixels_of_rgb(scene: model.Scene) -> None:
     """An image painted from the labels alone with each class's median colour registers to RGB without a shift."""
     red = scene.sensors["rgb"][0].astype(np.float64)
     guess = np.full(red.shape, np.median(red))
@@ -295,7 +295,7 @@ def test_labels_agree_with_the_pixels_of_rgb(scene: scenes.Scene) -> None:
     assert np.abs(shift).max() <= 0.3
 
 
-def test_shift_of_m_is_found_in_the_images(scene: scenes.Scene) -> None:
+def test_shift_of_m_is_found_in_the_images(scene: model.Scene) -> None:
     """Undoing the shift that the scene states aligns M's red with RGB's red; the opposite one does not."""
     red = scene.sensors["rgb"][0].astype(np.float32)
     (width, height), band = scene.size, scene.sensors["m"][4].astype(np.float32)
@@ -327,22 +327,22 @@ def test_shifts_stay_in_their_limits() -> None:
 
 
 def test_generate_scene_with_given_shifts_moves_these_sensors_alone() -> None:
-    first = scenes.generate_scene("6010_4_2", SEED, SIZE)
-    moved = scenes.generate_scene("6010_4_2", SEED, SIZE, shifts={"a": (-51.0, 16.0)})
+    first = sensing.generate_scene("6010_4_2", SEED, SIZE)
+    moved = sensing.generate_scene("6010_4_2", SEED, SIZE, shifts={"a": (-51.0, 16.0)})
     assert moved.shifts == {**first.shifts, "a": (-51.0, 16.0)}
     for name, image in first.sensors.items():
         assert np.array_equal(moved.sensors[name], image) == (name != "a"), name
 
 
 def test_generate_scene_with_given_ground_shows_it() -> None:
-    plain = scenes.generate_scene("6010_4_2", SEED, SIZE)
-    same = scenes.generate_scene("6010_4_2", SEED, SIZE, ground=build_ground(SEED, "6010_4_2", SIZE))
-    bare = scenes.generate_scene("6010_4_2", SEED, SIZE, ground=model.Ground(SIZE))
+    plain = sensing.generate_scene("6010_4_2", SEED, SIZE)
+    same = sensing.generate_scene("6010_4_2", SEED, SIZE, ground=build_ground(SEED, "6010_4_2", SIZE))
+    bare = sensing.generate_scene("6010_4_2", SEED, SIZE, ground=model.Ground(SIZE))
     assert all(np.array_equal(same.sensors[name], image) for name, image in plain.sensors.items())
     assert not any(bare.polygons.values()) and bare.sensors["rgb"].shape == plain.sensors["rgb"].shape
 
 
-def test_houses_have_a_sensible_size(scene: scenes.Scene) -> None:
+def test_houses_have_a_sensible_size(scene: model.Scene) -> None:
     areas = np.array([p.area for p in scene.polygons[1] if not p.intersects(shapely.box(0, 0, *scene.size).boundary)])
     assert areas.size >= 3 and areas.min() > 100 and areas.max() < 9000
 
@@ -353,40 +353,40 @@ def test_houses_have_a_sensible_size(scene: scenes.Scene) -> None:
 @pytest.mark.parametrize("size", [(255, 512), (512, 200), (3397, 3349), (4000, 4000)])
 def test_write_scenes_size_out_of_range(tmp_path: Path, size: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="needed: from 256x256 to 3396x3349"):
-        scenes.write_scenes(tmp_path / "x", 1, 1, size, 0)
+        writing.write_scenes(tmp_path / "x", 1, 1, size, 0)
     assert not (tmp_path / "x").exists()
 
 
 def test_write_scenes_counts_out_of_range(tmp_path: Path) -> None:
     for train, test in ((-1, 2), (2, -1), (400, 51)):
         with pytest.raises(InputError, match="at most 450"):
-            scenes.write_scenes(tmp_path / "x", train, test, SIZE, 0)
+            writing.write_scenes(tmp_path / "x", train, test, SIZE, 0)
 
 
 def test_write_scenes_refuses_folders_of_others(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for force in (False, True):
         with pytest.raises(InputError, match="not empty"):
-            scenes.write_scenes(tmp_path, 1, 0, SIZE, 0, force)
+            writing.write_scenes(tmp_path, 1, 0, SIZE, 0, force)
     with pytest.raises(InputError, match="is a file"):
-        scenes.write_scenes(tmp_path / "notes.txt", 1, 0, SIZE, 0)
+        writing.write_scenes(tmp_path / "notes.txt", 1, 0, SIZE, 0)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_write_scenes_other_seed_needs_force(tmp_path: Path) -> None:
-    scenes.write_scenes(tmp_path, 1, 0, SIZE, 1)
+    writing.write_scenes(tmp_path, 1, 0, SIZE, 1)
     before = contents(tmp_path)
     with pytest.raises(InputError, match="seed 1 there, 2 asked for"):
-        scenes.write_scenes(tmp_path, 1, 0, SIZE, 2)
+        writing.write_scenes(tmp_path, 1, 0, SIZE, 2)
     assert contents(tmp_path) == before
-    scenes.write_scenes(tmp_path, 1, 0, SIZE, 2, force=True)
+    writing.write_scenes(tmp_path, 1, 0, SIZE, 2, force=True)
     assert contents(tmp_path)["three_band/6040_2_2.tif"] != before["three_band/6040_2_2.tif"]
 
 
 @pytest.mark.parametrize("name", ["6040_2", "x", "../6040_2_2", "60400_2_2"])
 def test_generate_scene_bad_id(name: str) -> None:
     with pytest.raises(InputError, match="needed: four digits"):
-        scenes.generate_scene(name, 0, SIZE)
+        sensing.generate_scene(name, 0, SIZE)
 
 
 def test_main_reads_arguments_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

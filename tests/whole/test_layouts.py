@@ -23,7 +23,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.stages import job_of, label, register, stack
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
-from rasterloom.tools import scenes
+from rasterloom.tools.scenes.writing import write_scenes
 from small_labels import label_job_of
 
 FOLDERS = ("three_band", "sixteen_band")
@@ -33,7 +33,7 @@ FOLDERS = ("three_band", "sixteen_band")
 def contest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two training scenes and one other, generated in the contest's formats."""
     out = tmp_path_factory.mktemp("contest") / "data"
-    scenes.write_scenes(out, 2, 1, (256, 256), 3)
+    write_scenes(out, 2, 1, (256, 256), 3)
     return out
 
 

@@ -18,21 +18,14 @@ from rasterloom.errors import InputError, RasterloomError
 from rasterloom.stages import STAGES, job_of, module_of, recomputed
 from rasterloom.store.store import Store
 
-_TOOL_HELP = {
-    "inspect": "print what is understood of a data set, and write a first sheet of a folder",
-    "plan": "say what the configuration amounts to: models, jobs, disk, hours; and what is stale",
-    "scenes": "generate scenes in the contest's formats",
-    "verify": "check manifests against the store",
-    "gc": "remove artifacts that nothing names",
-    "schema": "print the JSON schema of the configuration",
-}
+TOOLS = {name: name for name in ("plan", "scenes", "verify", "gc", "schema")} | {"inspect": "inspection"}
+"""The module below `rasterloom.tools` of each command that is no stage: ``HELP``, ``configure(parser)``, ``main``."""
 
-_TOOL_MODULES = {"inspect": "inspection"}
-"""The module below `rasterloom.tools` of each tool that is not called like its module."""
+_MAKE_ROOM = "make room (`rasterloom gc` removes artifacts that nobody uses), then run the same command again"
 
 _NO_ROOM = {
-    errno.ENOSPC: "make room (`rasterloom gc` removes what nothing names), then run the same command again",
-    errno.EDQUOT: "make room (`rasterloom gc` removes what nothing names), then run the same command again",
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
     errno.EROFS: "name another results folder with the key `results`",
     errno.EACCES: "make it accessible, or name another results folder with the key `results`",
 }
@@ -75,9 +68,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rasterloom {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     # Only what was asked for is imported, as jobs start often.
-    for stage in given[:1] if given[:1] and given[0] in STAGES else STAGES:
-        _add_stage(commands, stage)
-    _add_tools(commands, given)
+    for name in given[:1] if {*given[:1]} & {*STAGES, *TOOLS} else [*STAGES, *TOOLS]:
+        (_add_tool if name in TOOLS else _add_stage)(commands, name)
     return parser
 
 
@@ -89,28 +81,25 @@ def _add_stage(commands: Any, stage: str) -> None:
         help=module.HELP,
         description=f"{module.HELP[0].upper()}{module.HELP[1:]}: writes RESULTS/{module.OUTPUT}. By hand, name what is "
         f"wanted ({', '.join('--' + name for name in fields) or 'nothing more is needed'}); the configuration is "
-        "config.yaml and the files given with --configfile. What is in the store already is not computed again.",
+        "config.yaml and the files given with --configfile. Artifacts that the store has are not computed again.",
     )
-    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml, in order")
+    parser.add_argument(
+        "--configfile", nargs="+", type=Path, default=[], help="merged over config.yaml; later ones win"
+    )
     for name in fields:
         parser.add_argument(f"--{name}", help=f"which {name}")
-    workflow = parser.add_argument_group("what the workflow gives instead")
+    workflow = parser.add_argument_group("set by the workflow instead")
     workflow.add_argument("--results", type=Path, help="the results folder")
     workflow.add_argument("--spec", help="the job's slice of the recipe as JSON, or @file")
     workflow.add_argument("--sources", default="{}", help="its source files as JSON, or @file")
     parser.set_defaults(run=_run_stage, stage=stage, fields=fields)
 
 
-def _add_tools(commands: Any, given: Sequence[str]) -> None:
-    """Add the tools; only the one that was asked for is imported, as jobs start often."""
-    for name, help_ in _TOOL_HELP.items():
-        if name not in given[:1]:
-            commands.add_parser(name, help=help_)
-            continue
-        module = importlib.import_module(f"rasterloom.tools.{_TOOL_MODULES.get(name, name)}")
-        parser = commands.add_parser(name, help=help_, description=module.__doc__)
-        module.configure(parser)
-        parser.set_defaults(run=module.main)
+def _add_tool(commands: Any, name: str) -> None:
+    module = importlib.import_module(f"rasterloom.tools.{TOOLS[name]}")
+    parser = commands.add_parser(name, help=module.HELP, description=module.__doc__)
+    module.configure(parser)
+    parser.set_defaults(run=module.main)
 
 
 def _run_stage(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Vectors: polygons -> vectors/{batch}.tsv and a GeoPackage a scene beside it, a layer a class."""
+"""Vectors: polygons -> vectors/{batch}.tsv and beside it one GeoPackage per scene, with one layer per class."""
 
 
 rule export:

@@ -1,4 +1,4 @@
-"""Labels: the source's tables or files -> labels/{class}.json, polygons in reference pixels, an item a scene."""
+"""Labels: the source's tables or files -> labels/{class}.json, polygons in reference pixels, one artifact per scene."""
 
 
 rule label:

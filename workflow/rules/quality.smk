@@ -1,4 +1,4 @@
-"""Quality: placements, labels -> quality/{table}.tsv, what is odd about the inputs, and each registration."""
+"""Quality: placements, labels -> quality/{table}.tsv, findings about the inputs, and each registration."""
 
 
 rule quality:

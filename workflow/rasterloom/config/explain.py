@@ -80,7 +80,7 @@ def joined(lines: Iterable[str]) -> str:
 
 
 def explained(error: ValidationError) -> list[str]:
-    """The lines that a user is told instead of pydantic's message."""
+    """The lines that a user reads instead of pydantic's message."""
     errors = _meant([_Mistake(dict(entry)) for entry in error.errors(include_url=False)])
     unknown = [found for found in errors if found.type == "extra_forbidden"]
     misspelt = {(*found.keys[:-1], found.near) for found in unknown}

@@ -90,7 +90,7 @@ def _yaml(path: Path, text: str) -> Any:
             return loader.construct_document(node)
         except _MALFORMED as error:
             said = f": {' '.join(str(error).split())}" if isinstance(error, ValueError) else ""
-            raise ConfigError(f"{path} holds a value that is none of its kind, as a date of month 13{said}") from None
+            raise ConfigError(f"{path} contains an invalid value, such as a date with month 13{said}") from None
     finally:
         loader.dispose()
 

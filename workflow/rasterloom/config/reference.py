@@ -1,4 +1,4 @@
-"""The reference of the configuration: a table a section, made from the typed model."""
+"""The reference of the configuration: one table per section, made from the typed model."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _named(field: Schema) -> Schema | None:
 
 
 def _section(path: str, table: Schema, one_of_several: bool) -> str:
-    """A heading, a sentence and a table in Markdown; one of several tables at a path is told by its keys."""
+    """A heading, a sentence and a table in Markdown; of several tables at a path each says its keys."""
     rows = ["| key | type | default | range | |", "|---|---|---|---|---|"]
     for key, field in table["properties"].items():
         default = "needed" if key in table.get("required", ()) else _default(field)

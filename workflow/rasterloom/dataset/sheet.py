@@ -102,7 +102,9 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
     """
     split = read_cells(table)
     if not split:
-        raise InputError(f"{table} is empty: it needs a header (scene, split, a column a sensor) and a row a scene")
+        raise InputError(
+            f"{table} is empty: it needs a header (scene, split, one column per sensor) and one row per scene"
+        )
     header = split[0][1]
     _check_header(table, header, sensors, classes)
     rows, folders = [], Folders()
@@ -114,7 +116,7 @@ def read_rows(table: Path, sensors: Sequence[str], classes: Sequence[str]) -> li
             )
         rows.append(Row(table, line, dict(zip(header, cells, strict=False)), folders))
     if not rows:
-        raise InputError(f"{table} has a header but no scene: add a row a scene")
+        raise InputError(f"{table} has a header but no scene: add one row per scene")
     return rows
 
 

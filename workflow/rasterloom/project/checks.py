@@ -21,7 +21,7 @@ def data_checks(dataset: Dataset) -> Iterable[str]:
 
 
 def learning_checks(config: Config, recipe: Recipe, dataset: Dataset, group: str) -> Iterable[str]:
-    """What a group of targets lacks to be learned; if it lacks labels, the other groups that do are told as well."""
+    """What a group of targets lacks to be learned; if labels, the other groups that lack some are named, too."""
     training = [dataset.scenes[scene] for scene in dataset.training()]
     grounds = {scene.ground for scene in training}
     wanted = config.validation.folds

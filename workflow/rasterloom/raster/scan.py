@@ -1,4 +1,4 @@
-"""One pass over a sensor's files: content digest, moments of each band, and what is odd about its values."""
+"""One pass over a sensor's files: content digest, moments of each band, and facts about its values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCAN_VERSION = 4
 """Raised when the meaning of a scan changes: part of its digest, and of the name under which it is remembered."""
 
 LEAST_BITS = 8
-"""A largest value of 2^k - 1, with k from here on, is taken for the end of a sensor's range: 255, 2047, 16383, ..."""
+"""A largest value of 2^k - 1, with k from here on, counts as the end of a sensor's range: 255, 2047, 16383, ..."""
 
 FRESH_NS = 2_000_000_000
 """A file changed more recently than this may change again within its time stamp: its scan is not remembered."""

@@ -22,7 +22,7 @@ OVERVIEW_PIXELS = 1024
 
 
 def fineness(scale: Mapping[str, Any]) -> float:
-    """About how many pixels a side a scale gives, for comparing scales without knowing the scenes."""
+    """About how many pixels per side a scale gives, for comparing scales without knowing the scenes."""
     if scale.get("gsd"):
         return 3400.0 * min(1.0, 0.3 / float(scale["gsd"]))
     return float(scale.get("size") or 3400.0 * (scale.get("factor") or 1.0))

@@ -51,7 +51,7 @@ ENOUGH = 2048
 """Pixels a side of a scale that is fine enough: a tenth of its pixel is seen, and a finer one costs more to read."""
 
 EDGES = 0.1
-"""Share of a picture's pixels that are taken for strong edges; those that hang on to them may be half as strong."""
+"""Share of a picture's pixels that count as strong edges; those that hang on to them may be half as strong."""
 
 TOP, FAINT = 0.002, 0.15
 """An edge is no strong one with less than this part of the slope that this share of the pixels reaches."""

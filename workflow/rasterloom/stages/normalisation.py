@@ -41,7 +41,7 @@ def inputs(spec: Mapping[str, Any]) -> list[str]:
 
 
 def run(job: Job) -> None:
-    """Merge the moments of the scenes that the recipe names, a sensor an item."""
+    """Merge the moments of the scenes that the recipe names, one artifact per sensor."""
 
     def make(want: Wanted, work: Writing) -> None:
         table = merge_scenes(want.work, want.name)

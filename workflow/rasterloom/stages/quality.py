@@ -1,4 +1,4 @@
-"""Stage quality: what is odd about the images and labels that were given, and how each sensor was registered.
+"""Stage quality: findings about the images and labels, and how each sensor was registered.
 
 One row per finding in ``quality/inputs.tsv``: what was odd, but did not stop the run; the job that a fault stops says
 so itself. One row per scene and sensor in ``quality/registration.tsv`` (see `registration.table`). The facts come from

@@ -1,7 +1,7 @@
 """Results folders that use a store: what their manifests name, and what their latest run has yet to name.
 
 Everything is read from the folders themselves, as any of them may belong to another configuration, another working
-directory or another version. What cannot be read is an error: `gc` removes nothing on doubt.
+directory or another version. What cannot be read is an error: if in doubt, `gc` removes nothing.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from rasterloom.store.folders import Claim, asked_outputs, claim, claims, manife
 from rasterloom.store.lock import hold
 from rasterloom.store.store import Store
 
+HELP = "remove artifacts that no results folder uses"
+
 DAY = 86_400.0
 
 REMEMBERED = 30 * DAY

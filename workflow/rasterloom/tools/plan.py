@@ -25,6 +25,8 @@ from rasterloom.stages import recomputed
 from rasterloom.store.store import Store
 from rasterloom.text import counted, duration, gigabytes, table
 
+HELP = "estimate models, jobs, disk and hours; list what is out of date"
+
 if TYPE_CHECKING:
     from rasterloom.planning.sizes import Sizes
 

@@ -9,6 +9,8 @@ import argparse
 
 from rasterloom.config.reference import schema_text
 
+HELP = "print the JSON schema of the configuration"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""

@@ -24,6 +24,8 @@ from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store, file_sha256, read_sidecar
 from rasterloom.text import counted, plural
 
+HELP = "check that the store has every artifact that a manifest names"
+
 REMADE = "was made again with another content"
 
 Progress = Callable[[int, int], None]

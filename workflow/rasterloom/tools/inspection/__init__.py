@@ -19,7 +19,7 @@ from rasterloom.report.findings import STOPS, Finding
 from rasterloom.text import counted
 from rasterloom.tools.inspection.found import DSTL_SIGNS, Found, from_configuration, from_dstl, from_sheet
 
-__all__ = ["configure", "main"]
+HELP = "describe a data set; draft a scene table for a folder"
 
 QUIET = 2.0
 """Seconds before the first line of progress, and between two."""

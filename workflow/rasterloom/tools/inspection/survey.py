@@ -1,4 +1,4 @@
-"""What the images and labels of every scene hold, read as a run reads them, and what is odd about it."""
+"""What the images and labels of every scene hold, read as a run reads them, and findings about them."""
 
 from __future__ import annotations
 

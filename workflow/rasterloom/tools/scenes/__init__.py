@@ -1,7 +1,5 @@
-"""Generated scenes in the formats of the Dstl contest, with known truth: for demonstrations and tests.
-
-``rasterloom scenes OUT --train N --test N --size WxH --seed S`` writes them; `generate_scene` makes one in
-memory.
+"""Generate scenes in the formats of the Dstl contest, with known truth, for demonstrations and tests. Scenes that an
+earlier call has written and that are still asked for stay as they are.
 """
 
 from __future__ import annotations
@@ -12,12 +10,9 @@ import sys
 from pathlib import Path
 
 from rasterloom.errors import InputError
-from rasterloom.tools.scenes.ids import scene_ids
-from rasterloom.tools.scenes.model import Scene
-from rasterloom.tools.scenes.sensing import generate_scene
 from rasterloom.tools.scenes.writing import write_scenes
 
-__all__ = ["Scene", "configure", "generate_scene", "main", "parse_size", "scene_ids", "write_scenes"]
+HELP = "generate scenes in the contest's formats"
 
 
 def parse_size(text: str) -> tuple[int, int]:
