@@ -68,7 +68,7 @@ class PixelSet:
         return int(columns[rank - before]), row
 
     def columns(self, row: int) -> NDArray[np.intp]:
-        """Columns of the pixels of one row, ascending."""
+        """Columns of the pixels of one row, (N,), ascending."""
         return np.flatnonzero(np.unpackbits(self.bits[row], count=self.width))
 
 

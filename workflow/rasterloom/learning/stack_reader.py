@@ -69,7 +69,7 @@ class StackReader:
         )
 
     def rows(self, y0: int, y1: int) -> tuple[NDArray[Any], Bytes]:
-        """Rows y0..y1, all columns."""
+        """Rows y0..y1, all columns: digital numbers (C, y1 - y0, W) and validity (S, y1 - y0, W)."""
         return self.window(y0, y1, 0, self.shape[1])
 
     @property

@@ -112,7 +112,7 @@ class RowBuffer:
         self._valid: Bytes | None = None
 
     def rows(self, y0: int, y1: int) -> tuple[NDArray[Any], Bytes]:
-        """Padded rows y0..y1, with `y0` never smaller than in an earlier call."""
+        """Padded rows y0..y1, (C, y1 - y0, W) and (S, y1 - y0, W); `y0` is never smaller than in an earlier call."""
         wanted = self._rows[y0:y1]
         low, high = int(wanted.min()), int(wanted.max()) + 1
         data, valid = self._fetch(low, high)
