@@ -70,7 +70,7 @@ class Band:
     sample: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, plane: NDArray[Any], good: NDArray[Any], step: int) -> None:
-        """Add rows of the band, (rows, W), and those of their values that are data, (N,); about each `step`-th is kept."""
+        """Add rows of the band, (rows, W), and those values that are data, (N,); about each `step`-th is kept."""
         self.facts += BandFacts.of(plane, good)
         self.count += good.size
         self.zeros += good.size - int(np.count_nonzero(good))
