@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rasterloom.learning.augment import Normalisation, Read, cut, jitter, sensor_of_channels, source_window
+from rasterloom.learning.augment import Normalisation, Read, cut, jitter, source_window
 from rasterloom.learning.sampling import Patch
 
 
@@ -152,7 +152,3 @@ def test_jitter_moves_a_sensor_as_a_whole() -> None:
     assert correlation[0, 1] == pytest.approx(0.8, abs=0.1)  # 1 common to 1/4 of its own
     assert abs(correlation[0, 2]) < 0.15
     assert shifts.std() == pytest.approx(0.2 * 1.25**0.5, rel=0.1)
-
-
-def test_sensor_of_channels() -> None:
-    assert sensor_of_channels([3, 1, 2]).tolist() == [0, 0, 0, 1, 2, 2]

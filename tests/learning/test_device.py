@@ -6,46 +6,82 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 
 from rasterloom.errors import InputError
-from rasterloom.learning.device import Device, computing, hardware_name, lease_one, pick_device, scheduled, visible_gpus
+from rasterloom.learning.device import (
+    SCHEDULERS,
+    computing,
+    hardware_name,
+    lease_one,
+    pick_device,
+    scheduled,
+    visible_gpus,
+)
+
+Machine = Callable[..., None]
 
 
-def test_pick_device_without_gpu_is_the_cores(tmp_path: Path) -> None:
-    assert pick_device({}, count=0, folder=tmp_path) == Device("cpu")
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """Makes this a machine with some GPUs and variables, whose temporary folder is the test's."""
+
+    def make(gpus: int, **variables: str) -> None:
+        for name in ("CUDA_VISIBLE_DEVICES", "JOB_ID", *SCHEDULERS):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    return make
+
+
+def test_pick_device_without_gpu_is_the_cores(tmp_path: Path, machine: Machine) -> None:
+    machine(0)
+    with pick_device() as device:
+        assert device == "cpu"
     assert not any(tmp_path.iterdir())
 
 
-def test_pick_device_leases_different_gpus(tmp_path: Path) -> None:
-    with pick_device({}, count=2, folder=tmp_path) as one, pick_device({}, count=2, folder=tmp_path) as two:
-        assert (one.name, two.name) == ("cuda:0", "cuda:1")
-        assert one.is_cuda
-    with pick_device({}, count=2, folder=tmp_path) as again:
-        assert again.name == "cuda:0"
+def test_pick_device_leases_different_gpus(machine: Machine) -> None:
+    machine(2)
+    with pick_device() as one, pick_device() as two:
+        assert (one, two) == ("cuda:0", "cuda:1")
+    with pick_device() as again:
+        assert again == "cuda:0"
 
 
-def test_pick_device_waits_for_a_free_one(tmp_path: Path) -> None:
-    first = pick_device({}, count=1, folder=tmp_path)
-    waits: list[int] = []
+def test_pick_device_waits_for_a_free_one(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(1)
+    waits: list[float] = []
+    with ExitStack() as first:
+        first.enter_context(pick_device())
 
-    def wait() -> None:
-        waits.append(1)
-        if len(waits) == 3:
-            first.close()
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                first.close()
 
-    with pick_device({}, count=1, folder=tmp_path, wait=wait) as device:
-        assert device.name == "cuda:0"
+        monkeypatch.setattr(time, "sleep", wait)
+        with pick_device() as device:
+            assert device == "cuda:0"
     assert len(waits) == 3
 
 
 @pytest.mark.parametrize("variable", ["SLURM_JOB_ID", "PBS_JOBID"])
-def test_pick_device_leaves_the_choice_to_a_scheduler(tmp_path: Path, variable: str) -> None:
-    for _ in range(2):
-        assert pick_device({variable: "1"}, count=2, folder=tmp_path) == Device("cuda:0")
+def test_pick_device_leaves_the_choice_to_a_scheduler(tmp_path: Path, machine: Machine, variable: str) -> None:
+    machine(2, **{variable: "1"})
+    with pick_device() as one, pick_device() as two:
+        assert one == two == "cuda:0"
     assert not any(tmp_path.iterdir())
 
 
@@ -104,9 +140,10 @@ def test_lease_of_a_file_that_cannot_be_opened_is_explained(tmp_path: Path, monk
         lease_one(["0"], tmp_path)
 
 
-def test_pick_device_locks_the_physical_gpu(tmp_path: Path) -> None:
+def test_pick_device_locks_the_physical_gpu(tmp_path: Path, machine: Machine) -> None:
     """Two processes that see different numbers of one machine must not meet."""
-    with pick_device({"CUDA_VISIBLE_DEVICES": "3"}, count=1, folder=tmp_path):
+    machine(1, CUDA_VISIBLE_DEVICES="3")
+    with pick_device():
         assert lease_one(["3"], tmp_path) is None
         free = lease_one(["3", "0"], tmp_path)
         assert free is not None

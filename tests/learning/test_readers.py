@@ -10,7 +10,7 @@ import pytest
 from rasterloom.errors import InputError, StoreError
 from rasterloom.learning.checkpoint import load_checkpoint, save_checkpoint
 from rasterloom.learning.prefetch import prefetched
-from rasterloom.learning.stack_reader import StackReader, reference_place, sensor_parts
+from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
 from rasterloom.store.digest import array_digest
 from rasterloom.store.store import Item
 from small_training import small_tree
@@ -53,15 +53,18 @@ def test_stack_reader_orders_sensors_and_planes(tmp_path: Path) -> None:
     tree = small_tree(tmp_path)
     path = tree.store.open_path(tree.train_job().items("stacks/s", ["a"])["a"])
     data, valid, _ = tree.scenes["a"]
-    with StackReader(path, ["a", "p"], "rgb") as reader:
+    with read_stack(path, ["a", "p"], "rgb") as reader:
         assert reader.planes.tolist() == [1, 2]
         assert reader.shape == (40, 36)
         got = reader.window(2, 30, 5, 36)
         assert np.array_equal(got[0], data[[3, 0], 2:30, 5:36])
         assert np.array_equal(got[1], valid[[1, 2, 0], 2:30, 5:36])
         assert np.array_equal(reader.reference(0, 10), valid[1, :10])
-    with pytest.raises(InputError, match="holds the sensors p, rgb, a but swir is needed"):
-        StackReader(path, ["swir"], "rgb")
+    with (
+        pytest.raises(InputError, match="holds the sensors p, rgb, a but swir is needed"),
+        read_stack(path, ["swir"], "rgb"),
+    ):
+        pass
 
 
 def test_sensor_parts_and_reference_place_hold_no_name() -> None:

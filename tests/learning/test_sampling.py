@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rasterloom.config.model import AugmentConfig
+from rasterloom.config.model import AugmentConfig, TrainingConfig
 from rasterloom.learning.sampling import (
     Patch,
     SceneIndex,
@@ -23,6 +23,15 @@ from rasterloom.learning.sampling import (
 STILL = AugmentConfig(flips=False, rotation=False)
 TURNING = AugmentConfig(flips=False)
 ANY = AugmentConfig()
+
+
+def recipe(
+    seed: int, batch: int, size: int = 16, fraction: float = 0.5, augment: AugmentConfig = STILL
+) -> TrainingConfig:
+    """A recipe, also with patches smaller than a configuration may ask for."""
+    return TrainingConfig.model_construct(
+        seed=seed, batch=batch, patch=size, positive_fraction=fraction, augment=augment
+    )
 
 
 def indexed(coverage: NDArray[np.uint8], valid: NDArray[np.uint8] | None = None, block: int = 3) -> SceneIndex:
@@ -110,14 +119,14 @@ def test_positive_items_reach_the_fraction(batch: int, fraction: float) -> None:
 def test_batch_scenes_differ_as_long_as_there_are_enough() -> None:
     scenes = [scene((9, 9), (i, i)) for i in range(5)]
     for step in range(50):
-        assert len(set(batch_scenes(scenes, 1, step, 4, 0.5))) == 4
-    assert Counter(batch_scenes(scenes[:2], 1, 0, 4, 0.5)) == {0: 2, 1: 2}
+        assert len(set(batch_scenes(scenes, recipe(1, 4), step))) == 4
+    assert Counter(batch_scenes(scenes[:2], recipe(1, 4), 0)) == {0: 2, 1: 2}
 
 
 def test_batch_scenes_positive_ones_have_positives() -> None:
     scenes = [scene((9, 9)), scene((9, 9), (1, 1)), scene((9, 9))]
     for step in range(20):
-        chosen = batch_scenes(scenes, 0, step, 4, 0.5)
+        chosen = batch_scenes(scenes, recipe(0, 4), step)
         assert chosen[:2] == [1, 1]
         assert set(chosen[2:]) == {0, 2}
 
@@ -125,14 +134,14 @@ def test_batch_scenes_positive_ones_have_positives() -> None:
 def test_batch_scenes_weigh_by_the_square_root() -> None:
     large = indexed(np.full((30, 30), 255, np.uint8))
     small = indexed(np.pad(np.full((10, 10), 255, np.uint8), (0, 20)))
-    first = Counter(batch_scenes([large, small], 0, step, 1, 1.0)[0] for step in range(2000))
+    first = Counter(batch_scenes([large, small], recipe(0, 1, fraction=1.0), step)[0] for step in range(2000))
     assert first[0] / 2000 == pytest.approx(0.75, abs=0.03)  # 30 : 10
 
 
 @pytest.mark.parametrize("augmentation", [STILL, ANY])
 def test_draw_batch_is_a_function_of_its_arguments(augmentation: AugmentConfig) -> None:
     scenes = [scene((40, 50), (3, 3)), scene((30, 30), (20, 20))]
-    one, again, other = (draw_batch(scenes, s, 5, 4, 16, 0.5, augmentation) for s in (1, 1, 2))
+    one, again, other = (draw_batch(scenes, recipe(s, 4, 16, 0.5, augmentation), 5) for s in (1, 1, 2))
     assert one == again
     assert one != other
 
@@ -142,14 +151,14 @@ def test_draw_batch_is_a_function_of_its_arguments(augmentation: AugmentConfig) 
 def test_draw_batch_positive_patches_contain_the_pixel(augmentation: AugmentConfig, pixel: tuple[int, int]) -> None:
     scenes = [scene((40, 50), pixel)]
     for step in range(40):
-        for patch in draw_batch(scenes, 0, step, 2, 16, 1.0, augmentation):
+        for patch in draw_batch(scenes, recipe(0, 2, 16, 1.0, augmentation), step):
             assert contains(patch, pixel[1] + 0.5, pixel[0] + 0.5)
 
 
 def test_draw_batch_upright_patches_are_whole_pixels_within_the_scene() -> None:
     scenes = [scene((40, 50), (0, 0), (39, 49))]
     for step in range(50):
-        for patch in draw_batch(scenes, 0, step, 4, 16, 0.5, STILL):
+        for patch in draw_batch(scenes, recipe(0, 4, 16), step):
             left, top = patch.x - 8, patch.y - 8
             assert left == int(left)
             assert top == int(top)
@@ -159,7 +168,7 @@ def test_draw_batch_upright_patches_are_whole_pixels_within_the_scene() -> None:
 
 def test_draw_batch_window_is_uniform_among_those_with_the_pixel() -> None:
     scenes = [scene((40, 40), (20, 3))]
-    patches = [p for step in range(1500) for p in draw_batch(scenes, 0, step, 1, 8, 1.0, STILL)]
+    patches = [p for step in range(1500) for p in draw_batch(scenes, recipe(0, 1, 8, 1.0), step)]
     lefts, tops = Counter(p.x - 4 for p in patches), Counter(p.y - 4 for p in patches)
     assert sorted(lefts) == [0, 1, 2, 3]  # the scene's edge forces these
     assert sorted(tops) == [13, 14, 15, 16, 17, 18, 19, 20]
@@ -170,7 +179,7 @@ def test_draw_batch_window_is_uniform_among_those_with_the_pixel() -> None:
 def test_draw_batch_positive_pixels_are_uniform() -> None:
     coverage = np.zeros((30, 30), np.uint8)
     coverage[10:20, 10:20] = 255
-    patches = [p for step in range(2000) for p in draw_batch([indexed(coverage)], 0, step, 1, 1, 1.0, STILL)]
+    patches = [p for step in range(2000) for p in draw_batch([indexed(coverage)], recipe(0, 1, 1, 1.0), step)]
     seen = Counter((p.x, p.y) for p in patches)
     assert len(seen) == 100  # size 1: the patch is the pixel
     assert max(seen.values()) < 45
@@ -179,7 +188,7 @@ def test_draw_batch_positive_pixels_are_uniform() -> None:
 def test_draw_batch_turned_patches_stay_in_the_scene_where_they_can() -> None:
     scenes = [scene((60, 60), (30, 30))]
     for step in range(60):
-        (patch,) = draw_batch(scenes, 0, step, 1, 16, 1.0, TURNING)
+        (patch,) = draw_batch(scenes, recipe(0, 1, 16, 1.0, TURNING), step)
         assert 8 <= patch.x <= 52
         assert 8 <= patch.y <= 52
 
@@ -187,7 +196,7 @@ def test_draw_batch_turned_patches_stay_in_the_scene_where_they_can() -> None:
 @pytest.mark.parametrize("augmentation", [STILL, ANY])
 @pytest.mark.parametrize("shape", [(5, 9), (1, 1), (3, 40)])
 def test_draw_batch_scene_smaller_than_the_patch(shape: tuple[int, int], augmentation: AugmentConfig) -> None:
-    for patch in draw_batch([scene(shape, (0, 0))], 0, 0, 4, 16, 0.5, augmentation):
+    for patch in draw_batch([scene(shape, (0, 0))], recipe(0, 4, 16, 0.5, augmentation), 0):
         assert contains(patch, patch.x, patch.y)
         assert 0 <= patch.x <= shape[1] + 16
         assert 0 <= patch.y <= shape[0] + 16
@@ -198,6 +207,6 @@ def test_draw_batch_rest_keeps_to_valid_ground() -> None:
     valid[30:, 30:] = 255
     index = indexed(np.zeros((40, 40), np.uint8), valid)
     for step in range(30):
-        (patch,) = draw_batch([index], 0, step, 1, 8, 0.0, STILL)
+        (patch,) = draw_batch([index], recipe(0, 1, 8, 0.0), step)
         assert patch.x + 4 > 30
         assert patch.y + 4 > 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,7 @@ def test_known_rates_take_a_benchmark_where_no_record_tells(store: Store) -> Non
 
 
 def test_benchmark_times_a_network_and_keeps_the_rates(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rasterloom.learning.device import Device
-
-    monkeypatch.setattr("rasterloom.learning.device.pick_device", lambda **_: Device("cpu"))
+    monkeypatch.setattr("rasterloom.planning.rates.pick_device", lambda: nullcontext("cpu"))
     monkeypatch.setattr("rasterloom.planning.rates.BENCHMARK_SECONDS", 0.0)
     training = {"steps": 10**9, "batch": 2, "patch": 16, "precision": "float32", "threads": 1}
     prediction = {

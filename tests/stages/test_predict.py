@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from rasterloom.config.model import PredictionConfig
 from rasterloom.labels.folds import checkpoints_of
-from rasterloom.learning.device import Device
 from rasterloom.learning.inference import mean_forward
 from rasterloom.raster.planes import read_plane
 from rasterloom.stages import predict as stage
@@ -186,7 +185,7 @@ class Asymmetric:
 def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
     prediction = PredictionConfig(symmetries=symmetric, precision="float32")
     image = np.zeros((2, 1, 5, 5), np.float32)
-    out = mean_forward([Asymmetric()], prediction, Device("cpu"))(image)
+    out = mean_forward([Asymmetric()], prediction, "cpu")(image)
     low = 1 / (1 + np.exp(4))
     if symmetric:  # each edge is the left one in two of eight, each corner in four
         assert np.allclose(out[:, 0, 1:-1], (6 * 0.5 + 2 * low) / 8)
@@ -199,5 +198,5 @@ def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
 
 def test_mean_forward_turns_back_what_it_turned() -> None:
     image = np.random.default_rng(0).normal(size=(1, 1, 6, 6)).astype(np.float32)
-    forward = mean_forward([lambda x: x[:, :1]], PredictionConfig(precision="float32"), Device("cpu"))
+    forward = mean_forward([lambda x: x[:, :1]], PredictionConfig(precision="float32"), "cpu")
     assert np.allclose(forward(image)[0], 1 / (1 + np.exp(-image[0, 0])), atol=1e-6)

@@ -11,7 +11,6 @@ from polygon_jobs import add_polygons, make_job
 from rasterloom.dataset.contest_tables import Sample, read_sample
 from rasterloom.errors import InputError, MissingInputError, StoreError
 from rasterloom.stages import submission
-from rasterloom.stages.submission import write_submission
 from rasterloom.store.job import Job
 
 DUMMY = '"POLYGON ((0 0, 0.009 0, 0.009 -0.009, 0 -0.009, 0 0))"'
@@ -49,11 +48,6 @@ def test_read_sample_says_what_is_wrong(tmp_path: Path) -> None:
     path.write_text("ImageId,ClassType,MultipolygonWKT\ns,five,x\n")
     with pytest.raises(InputError, match="row 2: image 's' and class 'five'"):
         read_sample(path)
-
-
-def test_write_submission_needs_a_text_for_each_row(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        write_submission(tmp_path / "s.csv", Sample((("s", 1), ("s", 2)), "\n"), ["MULTIPOLYGON EMPTY"])
 
 
 def make(folder: Path, newline: str = "\r\n") -> Job:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -330,14 +331,15 @@ def test_run_does_not_depend_on_unused_sensors(tmp_path: Path) -> None:
 def test_run_reads_by_window_what_the_cache_does_not_hold(tree: Tree) -> None:
     job = tree.train_job()
     stacks, masks = job.items("stacks/s", ["a", "b"]), job.items("masks/s/t", ["a", "b"])
-    cached = open_training_scenes(job, stacks, masks)
-    windowed = open_training_scenes(job, stacks, masks, cache=0)
     norm = Normalisation(np.zeros(3, np.float32), np.ones(3, np.float32), np.array([0, 0, 1]))
-    for step in range(3):
-        one, two = (training.make_batch(s, recipe(), norm, step) for s in (cached, windowed))
-        assert np.array_equal(one.images, two.images)
-        assert np.array_equal(one.target, two.target)
-        assert np.array_equal(one.weight, two.weight)
+    with ExitStack() as held:
+        cached = open_training_scenes(job, held, stacks, masks)
+        windowed = open_training_scenes(job, held, stacks, masks, cache=0)
+        for step in range(3):
+            one, two = (training.make_batch(s, recipe(), norm, step) for s in (cached, windowed))
+            assert np.array_equal(one.images, two.images)
+            assert np.array_equal(one.target, two.target)
+            assert np.array_equal(one.weight, two.weight)
 
 
 def test_run_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Tables of WKT."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,22 @@ from shapely import Polygon, box
 from polygon_jobs import UTM, add_polygons, make_job
 from rasterloom.errors import StoreError
 from rasterloom.polygons.outlines import decimals_for, on_map, outlines
-from rasterloom.polygons.wkt import checked_wkt, decimals_of, multipolygon_wkt
+from rasterloom.polygons.wkt import checked_wkt, decimals_of, multipolygon_wkt, write_wkt
 from rasterloom.stages import wkt
 
 DSTL = [[0.009169 * 3404 / 3403**2, 0.0, 0.0], [0.0, -0.009042 * 3350 / 3349**2, 0.0]]
+
+
+def test_write_wkt_is_atomic(tmp_path: Path) -> None:
+    def rows() -> Iterator[tuple[str, int, str]]:
+        yield "s", 1, "MULTIPOLYGON EMPTY"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_wkt(tmp_path / "t.csv", rows())
+    assert list(tmp_path.iterdir()) == []
+    write_wkt(tmp_path / "t.csv", [])
+    assert (tmp_path / "t.csv").read_bytes() == b"ImageId,ClassType,MultipolygonWKT\n"
 
 
 def test_multipolygon_wkt_has_no_exponents() -> None:

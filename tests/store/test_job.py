@@ -171,18 +171,14 @@ def test_finish_without_a_writable_link_writes_no_manifest(results: Path, put: P
     assert not job.output.exists()
 
 
-def test_write_output_is_atomic(results: Path) -> None:
+def test_each_says_after_each_name_how_far_it_is(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = job_of(results, {"stage": "score"})
-
-    def fail(path: Path) -> None:
-        path.write_text("half")
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        job.write_output(fail)
-    assert list(results.iterdir()) == []
-    job.write_output(lambda path: path.touch())
-    assert [path.name for path in results.iterdir()] == ["score.tsv"]
+    seen = []
+    for name in job.each(["a", "b"]):
+        assert f"2/2 {name}" not in capsys.readouterr().err
+        seen.append(name)
+    assert seen == ["a", "b"]
+    assert "score: 2/2 b" in capsys.readouterr().err
 
 
 def test_remember_writes_down_what_was_asked(results: Path) -> None:

@@ -6,7 +6,7 @@ Data, coverage and validity always move together; what lies outside the scene is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,11 +152,6 @@ def _valid_only(data: Floats, valid: Bytes, sensors: NDArray[np.intp]) -> Floats
     for channel, sensor in enumerate(sensors):
         data[channel][valid[sensor] == 0] = 0.0
     return data
-
-
-def sensor_of_channels(counts: Sequence[int]) -> NDArray[np.intp]:
-    """Number of each channel's sensor, from the number of channels of each sensor: (2, 1) gives 0 0 1."""
-    return np.repeat(np.arange(len(counts)), counts)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -27,37 +26,6 @@ GRID_ENGINE = ("SGE_TASK_ID", "QUEUE")
 """Grid Engine names its job ``JOB_ID``, as many a program does: one of these must be set as well."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-
-
-@dataclass
-class Device:
-    """A place to compute.
-
-    Attributes
-    ----------
-    name : what torch calls it: ``cpu`` or ``cuda:0``.
-    lease : the locked file that keeps other processes off; `close` or the end of the process frees it.
-    """
-
-    name: str
-    lease: IO[bytes] | None = field(default=None, repr=False)
-
-    @property
-    def is_cuda(self) -> bool:
-        """Whether this is a GPU."""
-        return self.name.startswith("cuda")
-
-    def close(self) -> None:
-        """Give the lease back."""
-        if self.lease is not None:
-            self.lease.close()
-            self.lease = None
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def visible_gpus(environment: Mapping[str, str], count: int) -> list[str]:
@@ -135,40 +103,23 @@ def scheduled(environment: Mapping[str, str]) -> bool:
     return bool(environment.get("JOB_ID")) and any(environment.get(name) for name in GRID_ENGINE)
 
 
-def pick_device(
-    environment: Mapping[str, str] | None = None,
-    *,
-    count: int | None = None,
-    folder: Path | None = None,
-    wait: Callable[[], None] | None = None,
-) -> Device:
-    """A GPU if there is one, else the cores.
+@contextmanager
+def pick_device() -> Iterator[str]:
+    """Hold a GPU, if this machine has any, else the cores: torch's name, ``cuda:0`` or ``cpu``.
 
-    Parameters
-    ----------
-    environment : environment variables; None: the process's own.
-    count : how many GPUs there are; None: ask torch.
-    folder : where the lock files lie; None: the machine's temporary folder.
-    wait : called between two tries while all GPUs are leased; None: sleep a second.
-
-    Returns
-    -------
-    Device, to be closed (or used as a context manager) when the work is done. Waits while all GPUs are
-    leased.
+    Waits while all GPUs are leased. The end of the block, or of the process, gives the lease back.
     """
-    environment = os.environ if environment is None else environment
-    if count is None:
-        import torch
+    import torch
 
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count == 0:
-        return Device("cpu")
-    if scheduled(environment):
-        return Device("cuda:0")
-    names = visible_gpus(environment, count)
-    while (found := lease_one(names, folder or Path(tempfile.gettempdir()))) is None:
-        time.sleep(1.0) if wait is None else wait()
-    return Device(f"cuda:{found[0]}", found[1])
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0 or scheduled(os.environ):
+        yield "cuda:0" if count else "cpu"
+        return
+    names = visible_gpus(os.environ, count)
+    while (found := lease_one(names, Path(tempfile.gettempdir()))) is None:
+        time.sleep(1.0)
+    with found[1]:
+        yield f"cuda:{found[0]}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from rasterloom.config.model import PredictionConfig
 from rasterloom.errors import StoreError
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
+from rasterloom.learning.networks import build
+from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import (
@@ -27,9 +29,6 @@ from rasterloom.learning.windows import (
     window_batches,
 )
 from rasterloom.store.digest import BLOCK_ROWS
-
-if TYPE_CHECKING:
-    from rasterloom.learning.device import Device
 
 Predictor = Callable[[StackReader, Sequence[str], Callable[[str], None]], Iterator[Floats]]
 """Blocks of rows of the mean probability of some checkpoints in a scene."""
@@ -52,19 +51,17 @@ def normalisation_of(checkpoint: Arrays, reader: StackReader) -> Normalisation:
     return Normalisation(mean, sd, reader.planes)
 
 
-def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: Device) -> Any:
+def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: str) -> Any:
     """The network of a checkpoint, ready to predict on a device."""
     import torch
-
-    from rasterloom.learning.networks import build
 
     network = build(model, len(checkpoint["normalisation.mean"]))
     weights = {k.removeprefix("network."): v for k, v in checkpoint.items() if k.startswith("network.")}
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-    return network.to(device.name, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
-def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: Device) -> Forward:
+def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: str) -> Forward:
     """Probabilities averaged over networks and symmetries.
 
     Parameters
@@ -81,13 +78,12 @@ def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: 
     import torch
 
     turns = symmetries(prediction.symmetries)
-    precise = prediction.precision == "float32"
-    kind = "cuda" if device.is_cuda else "cpu"
+    kind, coarse = device.partition(":")[0], prediction.precision == "bfloat16"
 
     def forward(images: Floats) -> Floats:
-        batch = torch.from_numpy(images).to(device.name)
-        total = torch.zeros((len(images), *images.shape[2:]), device=device.name)
-        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=not precise):
+        batch = torch.from_numpy(images).to(device)
+        total = torch.zeros((len(images), *images.shape[2:]), device=device)
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=coarse):
             for turn, mirror in turns:
                 turned = torch.rot90(batch.flip(3) if mirror else batch, turn, (2, 3))
                 turned = turned.contiguous(memory_format=torch.channels_last)
@@ -126,8 +122,6 @@ def network_rows(
 
 def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int) -> Iterator[Floats]:
     """Blocks of 128 rows of a pixel model's probability in a scene, the mean over checkpoints."""
-    from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
-
     height, width = reader.shape
     for top in range(0, height, SAMPLE_ROWS):
         data, valid = reader.rows(top, min(height, top + SAMPLE_ROWS))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.config.model import AugmentConfig
+from rasterloom.config.model import AugmentConfig, TrainingConfig
 
 POSITIVE = 128
 """Coverage from which a pixel counts as positive."""
@@ -185,19 +185,18 @@ def scene_weights(counts: Sequence[int]) -> NDArray[np.float64]:
     return np.sqrt(np.asarray(counts, dtype=np.float64))
 
 
-def batch_scenes(scenes: Sequence[SceneIndex], seed: int, step: int, batch: int, fraction: float) -> list[int]:
+def batch_scenes(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) -> list[int]:
     """The scene of every patch of a batch; the first `positive_items` ones are to contain positive pixels.
 
     Scenes are drawn without replacement as long as there are unused ones, positive patches first.
     """
-    rng = generator(seed, step, _SCENES_OF_STEP)
-    uniform = rng.random((2, len(scenes)))
-    wanted = positive_items(step, batch, fraction)
+    uniform = generator(recipe.seed, step, _SCENES_OF_STEP).random((2, len(scenes)))
+    wanted = positive_items(step, recipe.batch, recipe.positive_fraction)
     order = _weighted_order(scene_weights([s.positive.count for s in scenes]), uniform[0])
     positive = [order[i % len(order)] for i in range(wanted)]
     order = _weighted_order(scene_weights([s.ground.count for s in scenes]), uniform[1])
     rest = [i for i in order if i not in positive] + [i for i in order if i in positive]
-    return positive + [rest[i % len(rest)] for i in range(batch - wanted)]
+    return positive + [rest[i % len(rest)] for i in range(recipe.batch - wanted)]
 
 
 def _weighted_order(weights: NDArray[np.float64], uniform: NDArray[np.float64]) -> list[int]:
@@ -207,29 +206,19 @@ def _weighted_order(weights: NDArray[np.float64], uniform: NDArray[np.float64]) 
     return [int(i) for i in present[np.argsort(keys, kind="stable")]]
 
 
-def draw_batch(
-    scenes: Sequence[SceneIndex],
-    seed: int,
-    step: int,
-    batch: int,
-    size: int,
-    fraction: float,
-    augment: AugmentConfig,
-) -> list[Patch]:
+def draw_batch(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) -> list[Patch]:
     """The patches of one batch.
 
     Parameters
     ----------
-    scenes : what is known about each training scene; at least one has positive pixels, if `fraction` > 0.
-    seed, step : integers, not negative.
-    batch : number of patches.
-    size : edge of a patch in pixels.
-    fraction : share of patches, 0..1, that must contain a positive pixel.
-    augment : flips and rotation; colour is drawn later, see `augment.jitter`.
+    scenes : what is known about each training scene; at least one has positive pixels, if `positive_fraction` > 0.
+    recipe : its seed, batch, patch, positive_fraction, and of `augment` flips and rotation; colour is drawn later,
+        see `augment.jitter`.
+    step : number of the step, from 0.
 
     Returns
     -------
-    list of `batch` patches, a function of the arguments alone.
+    list of patches, a function of the arguments alone.
 
     Notes
     -----
@@ -238,16 +227,15 @@ def draw_batch(
     upright patch would lie in the scene. Only where no such centre exists (a corner that a turned patch
     cannot reach, a scene smaller than the patch) does the patch leave the scene further.
     """
-    chosen = batch_scenes(scenes, seed, step, batch, fraction)
-    wanted = positive_items(step, batch, fraction)
+    wanted = positive_items(step, recipe.batch, recipe.positive_fraction)
     patches: list[Patch] = []
-    for item, scene in enumerate(chosen):
-        rng = generator(seed, step, item)
+    for item, scene in enumerate(batch_scenes(scenes, recipe, step)):
+        rng = generator(recipe.seed, step, item)
         pixels = scenes[scene].positive if item < wanted else scenes[scene].ground
         pixel = pixels.pixel(int(rng.integers(pixels.count)))
-        angle, flip_x, flip_y = _draw_shape(rng, augment)
-        x, y = _centre(rng, pixel, scenes[scene].shape, size, angle)
-        patches.append(Patch(scene, size, x, y, angle, flip_x, flip_y, (seed, step, item)))
+        angle, flip_x, flip_y = _draw_shape(rng, recipe.augment)
+        x, y = _centre(rng, pixel, scenes[scene].shape, recipe.patch, angle)
+        patches.append(Patch(scene, recipe.patch, x, y, angle, flip_x, flip_y, (recipe.seed, step, item)))
     return patches
 
 

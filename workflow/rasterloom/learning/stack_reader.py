@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
-from rasterloom.learning.augment import sensor_of_channels
 from rasterloom.learning.windows import Bytes
+from rasterloom.raster.stacks import Stack, open_stack
 from rasterloom.store.store import Item
 
 
 class StackReader:
-    """Windows of some sensors of a stack.
-
-    Parameters
-    ----------
-    path : the stack, ``.zarr.zip``.
-    sensors : sensors whose channels are wanted, in this order.
-    reference : the sensor whose validity is plane 0.
+    """Windows of some sensors of a stack; see `read_stack`.
 
     Attributes
     ----------
     shape : (H, W).
     planes : (C,) plane of `valid` of each channel.
-
-    Raises
-    ------
-    InputError
-        If the stack lacks a sensor.
-
-    Notes
-    -----
-    Open it in the process that reads it, never before a fork. Reading is safe in several threads.
     """
 
-    def __init__(self, path: Path, sensors: Sequence[str], reference: str) -> None:
-        from rasterloom.raster.stacks import open_stack
-
-        self._open = ExitStack()
-        self._stack = self._open.enter_context(open_stack(path))
-        names, counts = self._stack.sensors, self._stack.channels
+    def __init__(self, stack: Stack, sensors: Sequence[str], reference: str) -> None:
+        names, counts = stack.sensors, stack.channels
         order = list(dict.fromkeys([reference, *sensors]))
-        missing = [name for name in order if name not in names]
-        if missing:
-            self.close()
-            raise InputError(
-                f"{path} holds the sensors {', '.join(names)} but {missing[0]} is needed: run the stage `stack` again"
-            )
         ends = np.cumsum([0, *counts])
+        self._stack = stack
         self._channels = np.concatenate([np.arange(ends[i], ends[i + 1]) for i in map(names.index, sensors)])
         self._sources = np.array([names.index(name) for name in order])
-        self.planes = np.array([order.index(s) for s in sensors])[
-            sensor_of_channels([counts[names.index(s)] for s in sensors])
-        ]
-        self.shape = self._stack.shape
+        self.planes = np.repeat([order.index(s) for s in sensors], [counts[names.index(s)] for s in sensors])
+        self.shape = stack.shape
 
     def window(self, y0: int, y1: int, x0: int, x1: int) -> tuple[NDArray[Any], Bytes]:
         """Rows y0..y1 and columns x0..x1: data (C, h, w) digital numbers and valid (S, h, w) uint8."""
@@ -82,15 +56,34 @@ class StackReader:
         plane: Bytes = _planes(self._stack.valid, self._sources[:1], (y0, y1, 0, self.shape[1]))[0]
         return plane
 
-    def close(self) -> None:
-        """Close the file."""
-        self._open.close()
 
-    def __enter__(self) -> StackReader:
-        return self
+@contextmanager
+def read_stack(path: Path, sensors: Sequence[str], reference: str) -> Iterator[StackReader]:
+    """Open a stack to read windows of some sensors.
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    Parameters
+    ----------
+    path : the stack, ``.zarr.zip``.
+    sensors : sensors whose channels are wanted, in this order.
+    reference : the sensor whose validity is plane 0.
+
+    Raises
+    ------
+    InputError
+        If the stack lacks a sensor.
+
+    Notes
+    -----
+    Open it in the process that reads it, never before a fork. Reading is safe in several threads.
+    """
+    with open_stack(path) as stack:
+        missing = [name for name in (reference, *sensors) if name not in stack.sensors]
+        if missing:
+            raise InputError(
+                f"{path} holds the sensors {', '.join(stack.sensors)} but {missing[0]} is needed: "
+                "run the stage `stack` again"
+            )
+        yield StackReader(stack, sensors, reference)
 
 
 def _planes(array: Any, index: NDArray[Any], window: tuple[int, int, int, int]) -> NDArray[Any]:

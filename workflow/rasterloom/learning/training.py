@@ -86,15 +86,7 @@ def make_batch(
     -----
     Memory: the batch, and the windows that one patch is cut from.
     """
-    patches = draw_batch(
-        [scene.index for scene in scenes],
-        recipe.seed,
-        step,
-        recipe.batch,
-        recipe.patch,
-        recipe.positive_fraction,
-        recipe.augment,
-    )
+    patches = draw_batch([scene.index for scene in scenes], recipe, step)
     shape = (recipe.batch, recipe.patch, recipe.patch)
     images = np.empty((recipe.batch, len(normalisation.mean), *shape[1:]), dtype=np.float32)
     target, weight = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)

@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from rasterloom.config.model import PredictionConfig, TrainingConfig
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.learning.cost import Speed, Work, speed_of
+from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+from rasterloom.learning.inference import mean_forward
+from rasterloom.learning.training import Batch, Trainer
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
 from rasterloom.store.store import Store, read_sidecar
-
-if TYPE_CHECKING:
-    from rasterloom.learning.device import Device
 
 RECORDS = 300
 """Records of a stage that are read at most, evenly spread over its keys."""
@@ -81,8 +83,6 @@ def benchmark(store: Store, networks: Iterable[tuple[MemberRecipe, int]], say: C
     -----
     Takes a GPU if there is one, and waits while others hold it. Numbers are random: speed does not depend on them.
     """
-    from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
-
     keep_memory()
     found: list[Speed] = []
     say("benchmark: waiting for a free GPU, if this machine has any")
@@ -90,7 +90,7 @@ def benchmark(store: Store, networks: Iterable[tuple[MemberRecipe, int]], say: C
         for member, channels in networks:
             for work, side, step in _steps(member, channels, device):
                 settings = getattr(member, work)
-                name = hardware_name(device.name, int(settings["threads"]))
+                name = hardware_name(device, int(settings["threads"]))
                 say(f"benchmark: {work} of the network of {member.name} on {name}")
                 with computing(int(settings["threads"])):
                     seconds = _timed(step)
@@ -101,16 +101,11 @@ def benchmark(store: Store, networks: Iterable[tuple[MemberRecipe, int]], say: C
     return found
 
 
-def _steps(member: MemberRecipe, channels: int, device: Device) -> Iterator[tuple[Work, int, Callable[[], Any]]]:
+def _steps(member: MemberRecipe, channels: int, device: str) -> Iterator[tuple[Work, int, Callable[[], Any]]]:
     """Of training and of prediction: the side of an image, and a function that computes one batch of images."""
-    import numpy as np
-
-    from rasterloom.learning.inference import mean_forward
-    from rasterloom.learning.training import Batch, Trainer
-
     rng, window = np.random.default_rng(0), int(member.prediction["window"])
     recipe = TrainingConfig.model_validate({**member.training, "steps": 1})
-    trainer = Trainer(recipe, member.model, channels, device.name)
+    trainer = Trainer(recipe, member.model, channels, device)
     images = rng.standard_normal((recipe.batch, channels, recipe.patch, recipe.patch), dtype=np.float32)
     target = (images[:, 0] > 0).astype(np.float32)
     tensors = trainer.tensors(Batch(images, target, np.ones_like(target)))

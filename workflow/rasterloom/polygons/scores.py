@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rasterloom.polygons.jaccard import Areas, mean_jaccard, pooled
-from rasterloom.store.tables import tsv_text
 
 COLUMNS = ("part", "class", "scene", "tp", "fp", "fn", "jaccard", "threshold")
 
@@ -107,8 +106,3 @@ def _cells(measured: Areas) -> list[str]:
 
 def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
-
-
-def table(found: Iterable[list[str]]) -> str:
-    """Tab-separated text with the header."""
-    return tsv_text(COLUMNS, found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import StoreError
+from rasterloom.polygons.geometry import strictly_valid
+from rasterloom.polygons.record import read_polygons
+from rasterloom.store.files import atomic_path
 
 HEADER = ("ImageId", "ClassType", "MultipolygonWKT")
 
@@ -70,6 +75,14 @@ def _number(value: float, decimals: int) -> str:
     return "0" if text == "-0" else text
 
 
+def write_wkt(path: Path, rows: Iterable[tuple[str, int, str]], newline: str = "\n") -> None:
+    """Write a table of WKT atomically: the header, then scene, class number and WKT of each row."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator=newline)
+        writer.writerow(HEADER)
+        writer.writerows(rows)
+
+
 def checked_wkt(path: Path, scene: str, name: str) -> str:
     """The WKT of a polygons artifact, parsed back and found strictly valid.
 
@@ -79,9 +92,6 @@ def checked_wkt(path: Path, scene: str, name: str) -> str:
         If it is not: one invalid geometry would have a whole table refused.
     """
     import shapely
-
-    from rasterloom.polygons.geometry import strictly_valid
-    from rasterloom.polygons.record import read_polygons
 
     text = multipolygon_wkt(read_polygons(path).geometry.to_numpy())
     if not strictly_valid(shapely.get_parts(shapely.from_wkt(text))):

@@ -11,6 +11,7 @@ from rasterloom.errors import StoreError
 from rasterloom.project.project import Project
 from rasterloom.raster.means import Plane, finest, mean_strips, plane_shape
 from rasterloom.raster.planes import open_plane, write_plane
+from rasterloom.raster.stacks import open_stack
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
@@ -74,8 +75,6 @@ def wanted(job: Job) -> Iterator[Wanted]:
 
 def _write(path: Path, members: Sequence[tuple[Path, Path]], reference: str) -> str:
     """Write the mean of members, each a prediction and its stack, and give its digest."""
-    from rasterloom.raster.stacks import open_stack
-
     with ExitStack() as opened:
         files = {stack: opened.enter_context(open_stack(stack)) for _, stack in members}
         valid = [Plane(files[stack].valid, files[stack].sensors.index(reference)) for _, stack in members]

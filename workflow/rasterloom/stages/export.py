@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rasterloom.polygons.areas import areas_m2
-from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.polygons.record import polygon_items, polygon_manifests, read_polygons
 from rasterloom.project.project import Project
-from rasterloom.registration.record import read_registration
+from rasterloom.registration.record import references
 from rasterloom.store.files import atomic_path, write_text
 from rasterloom.store.job import Job, scene_manifests
 from rasterloom.store.tables import tsv_text
@@ -89,25 +89,12 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Write a GeoPackage a scene, then the list of them, which ends the job."""
-    scenes = job.spec["scenes"]
     rows: list[tuple[str, str, str, int]] = []
-    for done, scene in enumerate(scenes, start=1):
-        name = f"{scene}.gpkg"
-        with atomic_path(job.output.parent / name) as path:
-            rows += [(scene, name, layer_name, count) for layer_name, count in _write(job, scene, path)]
-        job.progress(done, len(scenes), scene)
+    for scene in job.each(job.spec["scenes"]):
+        items, reference = polygon_items(job, [scene]), references(job, [scene])[scene]
+        with atomic_path(job.output.parent / f"{scene}.gpkg") as path:
+            for name in job.spec["classes"]:
+                polygons = read_polygons(job.store.open_path(items[name][scene]))
+                write_layer(path, name, layer(polygons, reference))
+                rows.append((scene, f"{scene}.gpkg", name, len(polygons)))
     write_text(job.output, tsv_text(COLUMNS, rows))
-
-
-def _write(job: Job, scene: str, path: Path) -> list[tuple[str, int]]:
-    """Write the layers of a scene; their names and numbers of objects."""
-    from rasterloom.polygons.record import read_polygons
-
-    items = polygon_items(job, [scene])
-    registration = read_registration(job.store.open_path(job.items("registration", [scene])[scene]))
-    counts = []
-    for name in job.spec["classes"]:
-        polygons = read_polygons(job.store.open_path(items[name][scene]))
-        write_layer(path, name, layer(polygons, registration["reference"]))
-        counts.append((name, len(polygons)))
-    return counts

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rasterloom.labels.record import label_item, read_labels
 from rasterloom.polygons.coverage import coverage_strips
 from rasterloom.project.project import Project
-from rasterloom.raster.grid import Matrix
 from rasterloom.raster.planes import write_plane
 from rasterloom.registration.record import scene_grid
 from rasterloom.store.digest import BLOCK_ROWS
@@ -54,7 +52,8 @@ def run(job: Job) -> None:
     def make(want: Wanted, work: Writing) -> None:
         labels, grid = want.work
         polygons = [polygon for label in labels.values() for polygon in read_labels(job.store.open_path(label))]
-        work.digest = _write(work.path, polygons, grid.matrix, grid.shape)
+        strips = coverage_strips(polygons, grid.shape, grid.matrix, rows=BLOCK_ROWS)
+        work.digest = write_plane(work.path, "coverage", grid.shape, strips)
 
     job.finish(job.obtain(wanted(job), ".zarr.zip", make))
 
@@ -69,7 +68,3 @@ def wanted(job: Job) -> Iterator[Wanted]:
     recipe = {"scale": {key: value for key, value in spec["scale"].items() if key != "name"}}
     inputs = {"grid": shape, "labels": digests}
     yield Wanted(scene, job.key(shape, digests), recipe, inputs, (labels, grid))
-
-
-def _write(path: Path, polygons: Sequence[Any], matrix: Matrix, shape: tuple[int, int]) -> str:
-    return write_plane(path, "coverage", shape, coverage_strips(polygons, shape, matrix, rows=BLOCK_ROWS))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rasterloom.polygons.areas import Locate, areas_m2, centre, locator, valid_pixels
-from rasterloom.polygons.record import polygon_items, polygon_manifests
+from rasterloom.polygons.record import polygon_items, polygon_manifests, read_polygons
 from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.store.files import write_text
@@ -62,16 +62,13 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Write the summary: a row for every scene and class."""
-    from rasterloom.polygons.record import read_polygons
-
     scenes = list(job.spec["scenes"])
     items, registrations = polygon_items(job, scenes), job.items("registration", scenes)
     found = []
-    for number, scene in enumerate(scenes, 1):
+    for scene in job.each(scenes):
         registration = read_registration(job.store.open_path(registrations[scene]))
         locate = locator(registration["reference"])
         for name in job.spec["classes"]:
             polygons = read_polygons(job.store.open_path(items[name][scene]))
             found.append(row(scene, name, polygons, registration, locate))
-        job.progress(number, len(scenes), scene)
     write_text(job.output, tsv_text(COLUMNS, found))

@@ -11,7 +11,6 @@ from rasterloom.project.project import Project
 from rasterloom.raster.scan import Moments
 from rasterloom.registration.record import read_registration
 from rasterloom.store.digest import digest
-from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
@@ -44,23 +43,20 @@ def run(job: Job) -> None:
     """Merge the moments of the scenes that the recipe names, one artifact per sensor."""
 
     def make(want: Wanted, work: Writing) -> None:
-        table = merge_scenes(want.work, want.name)
-        write_json(work.path, table)
-        work.digest = digest(table)
+        work.json(merge_scenes(want.work, want.name))
 
     job.finish(job.obtain(wanted(job), ".statistics.json", make))
 
 
 def wanted(job: Job) -> Iterator[Wanted]:
     """The statistics of each sensor."""
-    names, scenes = list(job.spec["sensors"]), list(job.spec["scenes"])
+    names, items = list(job.spec["sensors"]), job.items("registration", job.spec["scenes"])
     moments: dict[str, dict[str, list[Moments]]] = {name: {} for name in names}
-    for done, (scene, item) in enumerate(sorted(job.items("registration", scenes).items()), 1):
-        places = read_registration(job.store.open_path(item))["sensors"]
+    for scene in job.each(sorted(items)):
+        places = read_registration(job.store.open_path(items[scene]))["sensors"]
         for name in names:
             if name in places:
                 moments[name][scene] = [Moments(**band) for band in places[name]["moments"]]
-        job.progress(done, len(scenes), scene)
     for name in names:
         # by content, so that a scene's name decides neither the key nor the last bit of a sum
         ordered = dict(sorted(moments[name].items(), key=lambda entry: [astuple(band) for band in entry[1]]))

@@ -10,14 +10,13 @@ Spec (besides ``stage`` and ``version``): ``acquisition``: its ``name`` and the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from rasterloom.project.project import Project
 from rasterloom.registration.acquisition import estimates, settled, unplaced
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.table import GROUP
-from rasterloom.store.digest import digest
-from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
@@ -51,9 +50,7 @@ def run(job: Job) -> None:
     """Settle the scenes of one acquisition; see the module `rasterloom.stages.place`."""
 
     def make(want: Wanted, work: Writing) -> None:
-        write_json(work.path, want.work)
-        work.digest = digest(want.work)
-        work.parts.update({name: digest(sensor) for name, sensor in want.work["sensors"].items()})
+        work.json(want.work, parts=want.work["sensors"])
         for name, sensor in want.work["sensors"].items():
             if sensor["method"] == GROUP:
                 job.log(f"place: {want.name}, {name}: {sensor['fallback']}")
@@ -65,12 +62,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The settled registration of each scene: its own, unless a sensor of it was left without an estimate."""
     name, scenes = job.spec["acquisition"]["name"], job.spec["acquisition"]["scenes"]
     items = job.items("registration", scenes)
-    known: dict[str, dict[str, Any]] = {}
 
+    @cache
     def read(scene: str) -> dict[str, Any]:
-        if scene not in known:
-            known[scene] = read_registration(job.store.open_path(items[scene]))
-        return known[scene]
+        return read_registration(job.store.open_path(items[scene]))
 
     for scene in job.spec["scenes"]:
         own: Mapping[str, Any] = read(scene)

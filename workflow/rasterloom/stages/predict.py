@@ -9,25 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rasterloom.config.model import PredictionConfig, is_network
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
+from rasterloom.learning import inference
 from rasterloom.learning.checkpoint import load_checkpoint
-from rasterloom.learning.inference import (
-    Predictor,
-    encoded,
-    load_network,
-    mean_forward,
-    network_rows,
-    normalisation_of,
-    pixel_rows,
-)
-from rasterloom.learning.stack_reader import StackReader, reference_place, sensor_parts
+from rasterloom.learning.cost import forward_passes, speed_of
+from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
 from rasterloom.learning.windows import Floats
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import write_plane
@@ -94,16 +87,8 @@ def run(job: Job) -> None:
     job.finish({scene: found[scene] for scene in job.spec["scenes"]})
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What a prediction is made from: the scene's stack, and the checkpoints by fold."""
-
-    stack: Item
-    models: dict[str, Item]
-
-
 def wanted(job: Job) -> Iterator[Wanted]:
-    """The prediction of each scene of the batch."""
+    """The prediction of each scene of the batch, made from its stack and from checkpoints by fold."""
     spec = job.spec
     models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
     folds = read_folds(job, spec["group"])["folds"] if spec["labelled"] else {}
@@ -115,24 +100,28 @@ def wanted(job: Job) -> Iterator[Wanted]:
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
-        yield Wanted(scene, key, recipe, inputs, _Given(stack, {fold: models[fold] for fold in chosen}))
+        yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}))
 
 
 def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
     """Predict scenes, loading each checkpoint once."""
     spec = job.spec
-    models = {fold: item for want in missing for fold, item in want.work.models.items()}
+    models = {fold: item for want in missing for fold, item in want.work[1].items()}
     found: dict[str, Item] = {}
-    with ExitStack() as stack:
+    with ExitStack() as held:
         paths = {fold: job.store.open_path(models[fold]) for fold in sorted(models)}
-        predictor, hardware = _predictor(job, stack, paths)
+        predictor, hardware = _predictor(job, held, paths)
 
         def make(want: Wanted, work: Writing) -> None:
-            path, chosen = job.store.open_path(want.work.stack), list(want.work.models)
-            with StackReader(path, spec["sensors"], spec["reference"]) as reader:
+            stack, chosen = job.store.open_path(want.work[0]), list(want.work[1])
+
+            def say(text: str) -> None:
+                job.log(f"predict: {spec['member']}: {want.name}: {text}")
+
+            with read_stack(stack, spec["sensors"], spec["reference"]) as reader:
                 started = time.monotonic()
-                blocks = predictor(reader, chosen, partial(_say, job, want.name))
-                work.digest = write_plane(work.path, "probability", reader.shape, encoded(blocks, reader))
+                blocks = predictor(reader, chosen, say)
+                work.digest = write_plane(work.path, "probability", reader.shape, inference.encoded(blocks, reader))
                 seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
                 work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
                 if hardware:
@@ -148,20 +137,13 @@ def _speed(
     spec: Mapping[str, Any], hardware: str, seconds: float, reader: StackReader, checkpoints: int
 ) -> dict[str, Any]:
     """What a scene says of the speed of the device."""
-    from rasterloom.learning.cost import forward_passes, speed_of
-
-    prediction = spec["prediction"]
+    prediction, channels = spec["prediction"], len(reader.planes)
     passes = checkpoints * forward_passes(prediction, *reader.shape)
     window, precision = int(prediction["window"]), prediction["precision"]
-    channels = len(reader.planes)
     return asdict(speed_of("prediction", hardware, precision, seconds, spec["model"], channels, window, passes))
 
 
-def _say(job: Job, scene: str, text: str) -> None:
-    job.log(f"predict: {job.spec['member']}: {scene}: {text}")
-
-
-def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> tuple[Predictor, str | None]:
+def _predictor(job: Job, held: ExitStack, paths: Mapping[str, Path]) -> tuple[inference.Predictor, str | None]:
     """The function that predicts a scene, with the checkpoints loaded, and the network's hardware.
 
     `stack` holds the device.
@@ -170,18 +152,17 @@ def _predictor(job: Job, stack: ExitStack, paths: Mapping[str, Path]) -> tuple[P
     checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
     prediction = PredictionConfig.model_validate(spec["prediction"])
     if not is_network(spec["model"]):
-        return lambda reader, chosen, _: pixel_rows(reader, [checkpoints[f] for f in chosen], prediction.threads), None
-    from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
-
+        threads = prediction.threads
+        return lambda reader, chosen, _: inference.pixel_rows(reader, [checkpoints[f] for f in chosen], threads), None
     keep_memory()
-    device = stack.enter_context(pick_device())
-    stack.enter_context(computing(prediction.threads))
-    networks = {fold: load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
+    device = held.enter_context(pick_device())
+    held.enter_context(computing(prediction.threads))
+    networks = {fold: inference.load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
 
     def predict(reader: StackReader, chosen: Sequence[str], say: Callable[[str], None]) -> Iterator[Floats]:
-        forward = mean_forward([networks[fold] for fold in chosen], prediction, device)
+        forward = inference.mean_forward([networks[fold] for fold in chosen], prediction, device)
         # checkpoints of one member share their statistics: one normalised window serves all of them
-        normalisation = normalisation_of(checkpoints[chosen[0]], reader)
-        return network_rows(reader, normalisation, forward, prediction, say)
+        normalisation = inference.normalisation_of(checkpoints[chosen[0]], reader)
+        return inference.network_rows(reader, normalisation, forward, prediction, say)
 
-    return predict, hardware_name(device.name, prediction.threads)
+    return predict, hardware_name(device, prediction.threads)

@@ -22,16 +22,8 @@ from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.table import UNPLACED, shift_rows
 from rasterloom.registration.table import table as shifts_table
-from rasterloom.report.findings import (
-    REGISTRATION,
-    TABLES,
-    Finding,
-    class_findings,
-    label_findings,
-    sensor_findings,
-    size_findings,
-    table,
-)
+from rasterloom.report import findings
+from rasterloom.report.findings import REGISTRATION, Finding
 from rasterloom.store.files import write_text
 from rasterloom.store.job import Job, placement_manifests
 from rasterloom.text import counted
@@ -43,7 +35,7 @@ VERSION = 3
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
     """One job per table."""
-    return ({"table": table} for table in TABLES)
+    return ({"table": table} for table in findings.TABLES)
 
 
 def spec(project: Project, table: str) -> dict[str, Any]:
@@ -86,7 +78,7 @@ def run(job: Job) -> None:
     else:
         notes = [Finding("", "", "", "note", " ".join(note.split())) for note in job.spec["notes"]]
         found = {*notes, *_images(job), *_labels(job)}
-        text, number = table(found), len(found)
+        text, number = findings.table(found), len(found)
         said = f"{counted(number, 'finding')} about images and labels in {job.output}"
     write_text(job.output, text)
     if number:
@@ -95,19 +87,18 @@ def run(job: Job) -> None:
 
 def _registrations(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     """The settled registration of each scene."""
-    scenes = job.spec["scenes"]
-    for done, (scene, item) in enumerate(job.items("placement", scenes).items(), 1):
-        yield scene, read_registration(job.store.open_path(item))
-        job.progress(done, len(scenes), scene)
+    items = job.items("placement", job.spec["scenes"])
+    for scene in job.each(items):
+        yield scene, read_registration(job.store.open_path(items[scene]))
 
 
 def _images(job: Job) -> Iterator[Finding]:
     scenes, reference = job.spec["scenes"], job.spec["reference"]
     for scene, registration in _registrations(job):
         for sensor, entry in registration["sensors"].items():
-            yield from sensor_findings(scene, sensor, scenes[scene][sensor], entry)
+            yield from findings.sensor_findings(scene, sensor, scenes[scene][sensor], entry)
         files = scenes[scene][reference]
-        yield from size_findings(scene, reference, files, registration["reference"], job.spec["windows"])
+        yield from findings.size_findings(scene, reference, files, registration["reference"], job.spec["windows"])
 
 
 def _labels(job: Job) -> Iterator[Finding]:
@@ -117,5 +108,5 @@ def _labels(job: Job) -> Iterator[Finding]:
         for scene, file in names.items():
             facts = job.store.facts(items[scene])
             files.setdefault(file, []).append(facts)
-            yield from label_findings(scene, name, file, facts)
-    yield from class_findings(files, job.spec["classes"])
+            yield from findings.label_findings(scene, name, file, facts)
+    yield from findings.class_findings(files, job.spec["classes"])

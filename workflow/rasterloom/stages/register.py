@@ -12,8 +12,6 @@ from rasterloom.project.project import Project
 from rasterloom.raster.contest_grid import grid_extent
 from rasterloom.raster.scan import Scan, scan_sensor
 from rasterloom.registration.scene import ordered, register_scene
-from rasterloom.store.digest import digest
-from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
@@ -68,9 +66,7 @@ def run(job: Job) -> None:
         for name, sensor in registration["sensors"].items():
             if sensor["fallback"]:
                 job.log(f"register: {want.name}, {name}: {sensor['fallback']}")
-        write_json(work.path, registration)
-        work.digest = digest(registration)
-        work.parts = {name: digest(sensor) for name, sensor in registration["sensors"].items()}
+        work.json(registration, parts=registration["sensors"])
 
     job.finish(job.obtain(wanted(job), ".registration.json", make))
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from rasterloom.labels.record import label_item, read_labels, validation_scenes
 from rasterloom.polygons.jaccard import Areas, areas
-from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows, table
+from rasterloom.polygons.record import read_polygons
+from rasterloom.polygons.scores import COLUMNS, HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows
+from rasterloom.polygons.thresholds import read_tuning, threshold_of
 from rasterloom.project.project import Project
 from rasterloom.registration.record import references
 from rasterloom.store.files import write_text
 from rasterloom.store.job import Job, batch_manifests, scene_manifests
+from rasterloom.store.tables import tsv_text
 
 OUTPUT = "score.tsv"
 HELP = "score the polygons against labels"
@@ -47,26 +51,15 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 def run(job: Job) -> None:
     """Score every class against truth that its models have not seen."""
     held_out, out_of_fold = [], []
-    names = list(job.spec["classes"])
-    for number, name in enumerate(names, 1):
+    for name in job.each(job.spec["classes"]):
         held_out.append(_class_score(job, name, set(job.spec["truth"][name])))
-        out_of_fold.append(_class_score(job, name, _out_of_fold(job, name)))
-        job.progress(number, len(names), name)
-    write_text(job.output, table([*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)]))
-
-
-def _out_of_fold(job: Job, name: str) -> set[str]:
-    from rasterloom.labels.record import validation_scenes
-
-    labelled = set(job.spec["labelled"][name])
-    return validation_scenes(job, job.spec["groups"][name]) & labelled if labelled else set()
+        labelled = set(job.spec["labelled"][name])
+        validated = validation_scenes(job, job.spec["groups"][name]) & labelled if labelled else set()
+        out_of_fold.append(_class_score(job, name, validated))
+    write_text(job.output, tsv_text(COLUMNS, [*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)]))
 
 
 def _class_score(job: Job, name: str, scenes: set[str]) -> ClassScore:
-    from rasterloom.labels.record import label_item, read_labels
-    from rasterloom.polygons.record import read_polygons
-    from rasterloom.polygons.thresholds import read_tuning, threshold_of
-
     if not scenes:
         return ClassScore(name, {}, {}, 0.0)
     tuned = read_tuning(job, name)

@@ -10,17 +10,13 @@ or has no labelled scene at all, gets it with an empty validation, so that every
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from rasterloom.labels.folds import divide
 from rasterloom.project.project import Project
-from rasterloom.store.digest import digest
-from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OUTPUT = "folds/{group}.json"
 HELP = "divide the labelled scenes into training and validation"
@@ -66,8 +62,7 @@ def run(job: Job) -> None:
     def make(want: Wanted, work: Writing) -> None:
         areas = want.inputs["areas"]
         divided = divide(areas, spec["ground"], spec["validation"], spec["seed"], spec["folds"], spec.get("names"))
-        write_json(work.path, divided)
-        work.digest = digest(divided)
+        work.json(divided)
         if divided["note"]:
             job.log(f"split {spec['group']}: {divided['note']}")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset.contest_tables import Sample, read_sample
 from rasterloom.polygons.record import polygon_items, polygon_manifests
-from rasterloom.polygons.wkt import EMPTY, HEADER, checked_wkt
+from rasterloom.polygons.wkt import EMPTY, checked_wkt, write_wkt
 from rasterloom.project.project import Project
 from rasterloom.store.job import Job
 
@@ -19,15 +18,6 @@ VERSION = 1
 
 LARGE = 500_000_000
 """Bytes from which a warning is due: a file of 863 MB was refused by the contest's server."""
-
-
-def write_submission(path: Path, sample: Sample, texts: Iterable[str]) -> None:
-    """Write the table: a row of the sample for each WKT, in order, lines ended as in the sample."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator=sample.newline)
-        writer.writerow(HEADER)
-        for (scene, number), text in zip(sample.rows, texts, strict=True):
-            writer.writerow([scene, number, text])
 
 
 def jobs(project: Project) -> list[dict[str, str]]:
@@ -53,7 +43,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 def run(job: Job) -> None:
     """Write the submission and say how large it is."""
     sample = read_sample(Path(job.sources["sample"]["path"]))
-    job.write_output(lambda path: write_submission(path, sample, _texts(job, sample)))
+    write_wkt(job.output, _rows(job, sample), sample.newline)
     size, wanted = job.output.stat().st_size, {scene for scene, _ in sample.rows}
     missing = wanted - set(job.spec["scenes"])
     job.log(
@@ -67,14 +57,12 @@ def run(job: Job) -> None:
         )
 
 
-def _texts(job: Job, sample: Sample) -> Iterator[str]:
-    scenes = set(job.spec["scenes"])
+def _rows(job: Job, sample: Sample) -> Iterator[tuple[str, int, str]]:
+    """The sample's rows in their order, each with its WKT."""
     names = {number: name for name, number in job.spec["classes"].items()}
-    items = polygon_items(job, list(job.spec["scenes"]))
+    items = polygon_items(job, job.spec["scenes"])
     for done, (scene, number) in enumerate(sample.rows, 1):
-        if scene in scenes and number in names:
-            name = names[number]
-            yield checked_wkt(job.store.open_path(items[name][scene]), scene, name)
-        else:
-            yield EMPTY
+        name = names.get(number, "")
+        item = items.get(name, {}).get(scene)
+        yield scene, number, EMPTY if item is None else checked_wkt(job.store.open_path(item), scene, name)
         job.progress(done, len(sample.rows), scene)

@@ -19,8 +19,6 @@ from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histog
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
 from rasterloom.registration.record import references
-from rasterloom.store.digest import digest
-from rasterloom.store.files import write_json
 from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
 from rasterloom.store.store import Item, Writing
 
@@ -75,9 +73,7 @@ def run(job: Job) -> None:
 
     def make(want: Wanted, work: Writing) -> None:
         fixed = _is_fixed(job.spec)
-        value = _fixed(job.spec["polygons"]["threshold"]) if fixed else _search(job, want.work)
-        write_json(work.path, value)
-        work.digest = digest(value)
+        work.json(_fixed(job.spec["polygons"]["threshold"]) if fixed else _search(job, want.work))
 
     job.finish(job.obtain(wanted(job), ".tuning.json", make))
 
@@ -105,10 +101,10 @@ def _fixed(probability: float) -> dict[str, Any]:
 
 def _search(job: Job, scenes: Mapping[str, tuple[Item, Item, tuple[int, int]]]) -> dict[str, Any]:
     counts: dict[str, Counts] = {}
-    for number, (scene, (ensemble, label, size)) in enumerate(scenes.items(), 1):
+    for scene in job.each(scenes):
+        ensemble, label, size = scenes[scene]
         paths = job.store.open_path(ensemble), job.store.open_path(label)
         counts[scene] = _scene_histogram(*paths, size, job.spec["polygons"], job.spec["class"], scene)
-        job.progress(number, len(scenes), scene)
     return tuning(counts, job.spec["ground"])
 
 

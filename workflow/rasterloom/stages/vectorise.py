@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rasterloom.polygons.record import polygons_of, write_polygons
+from rasterloom.polygons.thresholds import read_tuning, threshold_of
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
 from rasterloom.registration.record import references
@@ -63,8 +64,6 @@ def run(job: Job) -> None:
 
 def wanted(job: Job) -> Iterator[Wanted]:
     """The polygons of each scene of the batch."""
-    from rasterloom.polygons.thresholds import read_tuning, threshold_of
-
     name, scenes, settings = job.spec["class"], list(job.spec["scenes"]), job.spec["polygons"]
     ensembles, placed = job.items(f"ensembles/{name}", scenes), references(job, scenes)
     tuned = read_tuning(job, name)

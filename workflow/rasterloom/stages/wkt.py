@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rasterloom.polygons.record import polygon_items, polygon_manifests
-from rasterloom.polygons.wkt import HEADER, checked_wkt
+from rasterloom.polygons.wkt import checked_wkt, write_wkt
 from rasterloom.project.project import Project
 from rasterloom.store.job import Job
 
@@ -35,21 +33,13 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Write the table: scenes in their order, classes by number."""
-    job.write_output(lambda path: _write(job, path))
-
-
-def _write(job: Job, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(_rows(job))
+    write_wkt(job.output, _rows(job))
 
 
 def _rows(job: Job) -> Iterator[tuple[str, int, str]]:
     scenes = list(job.spec["scenes"])
     items = polygon_items(job, scenes)
     classes = sorted(job.spec["classes"].items(), key=lambda entry: (entry[1], entry[0]))
-    for number, scene in enumerate(scenes, 1):
+    for scene in job.each(scenes):
         for name, identifier in classes:
             yield scene, identifier, checked_wkt(job.store.open_path(items[name][scene]), scene, name)
-        job.progress(number, len(scenes), scene)

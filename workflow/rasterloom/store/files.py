@@ -70,13 +70,9 @@ def read_json(path: Path) -> Any:
 
 def link(target: Path, name: Path) -> None:
     """Make `name` a relative symbolic link to `target`, atomically replacing an earlier link."""
-    name.parent.mkdir(parents=True, exist_ok=True)
     destination = os.path.relpath(target.parent.resolve() / target.name, name.parent.resolve())
     if name.is_symlink() and str(name.readlink()) == destination:
         return
-    temporary = name.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{name.name}"
-    try:
+    with temporary_path(name) as temporary:
         temporary.symlink_to(destination)
         temporary.replace(name)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
-from rasterloom.store.files import atomic_path, link, write_text
+from rasterloom.store.files import link, write_text
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, Writing
 
@@ -198,6 +198,12 @@ class Job:
             seconds = now - self.started
             self.log(f"{self.stage}: {done}/{total} {text} [{seconds:.0f} s]".replace("  ", " "))
 
+    def each(self, names: Collection[str]) -> Iterator[str]:
+        """The names one after the other; says after each how far the job is."""
+        for done, name in enumerate(names, 1):
+            yield name
+            self.progress(done, len(names), name)
+
     def finish(self, items: dict[str, Item]) -> None:
         """Link the artifacts into the results tree and write the manifest, which ends the job."""
         for name, item in items.items():
@@ -205,11 +211,6 @@ class Job:
             link(self.store.root / item.path, self.folder / f"{name}{suffix}")
         self.store.register(self.results)
         Manifest(self.stage, items).write(self.output)
-
-    def write_output(self, write: Callable[[Path], None]) -> None:
-        """Write the job's final file atomically: `write` gets the temporary path."""
-        with atomic_path(self.output) as temporary:
-            write(temporary)
 
     def remember(self) -> None:
         """Write down, beside the results, what the output was asked with, if it is there.

@@ -78,6 +78,12 @@ class Writing:
     facts: dict[str, Any] = field(default_factory=dict)
     item: Item | None = None
 
+    def json(self, value: Any, parts: Mapping[str, Any] | None = None) -> None:
+        """Write a value as JSON; its digest is that of the value, and that of each part the part's."""
+        write_json(self.path, value)
+        self.digest = digest(value)
+        self.parts = {name: digest(part) for name, part in (parts or {}).items()}
+
     def committed(self) -> Item:
         """The item, once it is in the store."""
         if self.item is None:
