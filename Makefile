@@ -53,7 +53,7 @@ docs: $(INSTALLED)
 	$(PY) -m rasterloom schema > workflow/schemas/config.schema.json
 	$(PY) -m rasterloom schema --markdown > docs/configuration.md
 	$(PY) tests/support/troubleshooting.py --write
-	$(PY) tests/support/matrix.py --write
+	$(PY) tests/support/matrix_table.py --write
 
 fingerprints: $(INSTALLED)
 	$(PY) tests/support/fingerprints.py --confirm

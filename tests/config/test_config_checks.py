@@ -47,7 +47,7 @@ MEMBER = ["classes", "trees", "members", 0]
         ([*MEMBER, "target"], "vehicles", "`vehicles` ... trees ... large_vehicle, small_vehicle"),
         ([*MEMBER, "target"], "crops", "members[0].target` ... `crops` ... trees"),
         (["models", "forest", "width"], 8, "`models.forest` ... `width` ... unet ... remove it"),
-        (["models", "unet64", "kind"], "unett", "`models.unet64.kind` ... 'unet' or 'forest' or 'linear'"),
+        (["models", "unet64", "kind"], "unett", "`models.unet64.kind` ... 'unet' or ... 'forest' or 'linear'"),
         (["models", "unet64", "kind"], None, "`models.unet64.kind` is missing ... add it"),
         (["inputs"], {"all20": ["rgb"]}, "`inputs` ... called `channels` now"),
         ([*MEMBER, "input"], "all20", "`classes.trees.members[0].input` ... called `channels` now"),

@@ -19,6 +19,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.planning.sizes import Sizes
 from rasterloom.raster.grid import Grid
 from rasterloom.raster.stacking import StackSensor, write_stack
+from rasterloom.stages import artifact_stages
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 
@@ -51,7 +52,7 @@ def stack_bytes(side: int) -> float:
 def test_space_counts_every_artifact_of_a_run(dag: Dag, sizes: Sizes) -> None:
     stages = space(dag, sizes, Store.of(dag.results))
     counts = {stage: own.items for stage, own in stages.items()}
-    assert counts == {
+    expected = {
         "register": 5,
         "stack": 15,
         "place": 5,
@@ -66,6 +67,8 @@ def test_space_counts_every_artifact_of_a_run(dag: Dag, sizes: Sizes) -> None:
         "vectorise": 50,
         "all": sum(count for stage, count in counts.items() if stage != "all"),
     }
+    assert {stage: counts[stage] for stage in expected} == expected
+    assert counts.keys() == {*artifact_stages(), "all"}
 
 
 def test_space_counts_scenes_where_a_manifest_has_many(settings_table: dict[str, Any]) -> None:

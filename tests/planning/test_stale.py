@@ -94,9 +94,9 @@ def test_nothing_is_stale_after_a_run_and_asking_leaves_no_trace(small: Small) -
 
 
 def test_every_artifact_is_new_before_the_first_run(small: Small, tmp_path: Path) -> None:
-    found = small.stale({"results": str(tmp_path / "elsewhere")})
+    found = counts(small.stale({"results": str(tmp_path / "elsewhere")}))
     members, classes = 3, 2
-    assert counts(found) == {
+    expected = {
         "register": SCENES,
         "place": SCENES,
         "stack": SCENES,
@@ -110,6 +110,8 @@ def test_every_artifact_is_new_before_the_first_run(small: Small, tmp_path: Path
         "tune": classes,
         "vectorise": classes * SCENES,
     }
+    assert {stage: found[stage] for stage in expected} == expected
+    assert found.keys() == set(artifact_stages())
 
 
 CHANGES: list[tuple[str, Table, dict[str, int], str]] = [

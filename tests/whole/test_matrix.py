@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from matrix import READERS, ROOT, Matrix, Project, changed, counts, document, jobs_for, jobs_table
+from matrix import READERS, ROOT, Matrix, Project, changed, counts, jobs_for, jobs_table
 from matrix_keys import ELSEWHERE, KEYS, Key, leaves
 from matrix_rows import CHAPTERS, ROWS
+from matrix_table import document
 from rasterloom.config import read_config_files
 from rasterloom.planning.graph import Dag
 from rasterloom.stages import STAGES
@@ -151,7 +152,7 @@ def test_every_key_of_the_configuration_is_in_the_matrix() -> None:
 
 
 def test_table_in_the_docs_is_that_of_the_rows() -> None:
-    """Remedy: python tests/support/matrix.py --write."""
+    """Remedy: python tests/support/matrix_table.py --write."""
     text = (ROOT / "docs/caching.md").read_text(encoding="utf-8")
     assert document(text, CHAPTERS) == text
 
