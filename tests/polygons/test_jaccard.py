@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.polygons.jaccard import Areas, areas, mean_jaccard, pooled, united
+from rasterloom.polygons.jaccard import Areas, areas, united
 
 
 def test_areas_unite_each_side_first() -> None:
@@ -76,13 +76,7 @@ def test_areas_of_many_trees_against_one_forest() -> None:
     assert measured.tp == pytest.approx(united(trees).area)
 
 
-def test_pooled_sums_areas_not_scores() -> None:
-    total = pooled([Areas(1, 0, 0), Areas(0, 8, 1)])
+def test_areas_add_up_areas_not_scores() -> None:
+    total = Areas(1, 0, 0) + Areas(0, 8, 1)
     assert total == Areas(1, 8, 1)
     assert total.jaccard == 0.1
-    assert pooled([]) == Areas()
-
-
-def test_mean_jaccard_leaves_out_classes_without_a_score() -> None:
-    assert mean_jaccard([0.25, None, 0.75]) == 0.5
-    assert mean_jaccard([None]) is None

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from rasterloom import __version__
 from rasterloom.errors import StoreError
+from rasterloom.learning.checkpoint import save_checkpoint
 from rasterloom.report.members import learning_history, member_classes, versions
 
 
 def test_learning_history_is_empty_where_none_was_kept_and_refuses_other_files(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    save_file({"weights": np.zeros(3, np.float32)}, path)
+    save_checkpoint(path, {"weights": np.zeros(3, np.float32)}, {})
     assert learning_history(path) == {}
-    save_file({"weights": np.zeros(3, np.float32), "history.loss": np.array([0.5, 0.25], np.float32)}, path)
+    history = np.array([0.5, 0.25], np.float32)
+    save_checkpoint(path, {"weights": np.zeros(3, np.float32), "history.loss": history}, {})
     assert learning_history(path) == {"loss": [0.5, 0.25]}
     path.write_bytes(b"no checkpoint")
     with pytest.raises(StoreError, match=r"a\.safetensors is not a checkpoint .*verify --mend"):

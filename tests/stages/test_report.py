@@ -15,8 +15,8 @@ import pytest
 import shapely
 import zarr
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
+from rasterloom.learning.checkpoint import save_checkpoint
 from rasterloom.polygons.scores import COLUMNS
 from rasterloom.registration.table import ShiftRow
 from rasterloom.registration.table import table as shifts_table
@@ -158,7 +158,9 @@ class Results:
             arrays["history.loss"] = np.array([0.8, 0.4, 0.125], np.float32)
             arrays["history.iou"] = np.array([0.1, 0.5, 0.75], np.float32)
         cost = {"seconds": 4000.0, "peak_memory_mb": 3072.0, "device": "cpu"} | ({} if history else {"samples": 77})
-        item = self.item("train", f"{member}-{fold}", ".safetensors", lambda path: save_file(arrays, path), **cost)
+        item = self.item(
+            "train", f"{member}-{fold}", ".safetensors", lambda path: save_checkpoint(path, arrays, {}), **cost
+        )
         self.manifest(f"models/{member}/{fold}", {fold: item})
 
     def scores(self, rows: Sequence[Sequence[Any]]) -> None:

@@ -5,16 +5,7 @@ from __future__ import annotations
 from rasterloom.config.files import read_config_files, read_configuration
 from rasterloom.config.load import load_config
 from rasterloom.config.model import Config
-from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe
+from rasterloom.config.recipe import Recipe
 from rasterloom.config.resolve import resolve
 
-__all__ = [
-    "ClassRecipe",
-    "Config",
-    "MemberRecipe",
-    "Recipe",
-    "load_config",
-    "read_config_files",
-    "read_configuration",
-    "resolve",
-]
+__all__ = ["Config", "Recipe", "load_config", "read_config_files", "read_configuration", "resolve"]

@@ -36,8 +36,8 @@ def save_checkpoint(path: Path, tensors: Arrays, recipe: Mapping[str, Any]) -> s
     return array_digest(ordered)
 
 
-def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Tensors and recipe of a checkpoint.
+def load_checkpoint(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:
+    """Tensors, those whose names begin with a prefix, and recipe of a checkpoint.
 
     Raises
     ------
@@ -49,7 +49,8 @@ def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             recipe = json.loads((file.metadata() or {})["recipe"])
-            return {name: file.get_tensor(name) for name in file.keys()}, recipe  # noqa: SIM118
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}, recipe
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise StoreError(
             f"{path} is not a checkpoint ({error}): run `rasterloom verify --mend` and then the workflow again"

@@ -11,23 +11,14 @@ import numpy as np
 
 from rasterloom.config.model import PredictionConfig
 from rasterloom.errors import StoreError
+from rasterloom.learning import windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.networks import build
 from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.stack_reader import StackReader
-from rasterloom.learning.windows import (
-    Bytes,
-    Floats,
-    Forward,
-    WindowBatch,
-    in_blocks,
-    quantised,
-    sliding_rows,
-    symmetries,
-    window_batches,
-)
+from rasterloom.learning.windows import Bytes, Floats, Forward, WindowBatch
 from rasterloom.store.digest import BLOCK_ROWS
 
 Predictor = Callable[[StackReader, Sequence[str], Callable[[str], None]], Iterator[Floats]]
@@ -77,7 +68,7 @@ def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: 
     """
     import torch
 
-    turns = symmetries(prediction.symmetries)
+    turns = windows.symmetries(prediction.symmetries)
     kind, coarse = device.partition(":")[0], prediction.precision == "bfloat16"
 
     def forward(images: Floats) -> Floats:
@@ -104,7 +95,7 @@ def network_rows(
 ) -> Iterator[Floats]:
     """Blocks of rows of a network's probability in a scene; windows are prepared by a thread meanwhile."""
     window, stride, shape = prediction.window, prediction.stride, reader.shape
-    batches = window_batches(reader.rows, normalisation.apply, shape, window, stride, prediction.batch)
+    batches = windows.window_batches(reader.rows, normalisation.apply, shape, window, stride, prediction.batch)
     last = time.monotonic()
 
     def ahead() -> Iterator[WindowBatch]:
@@ -117,7 +108,7 @@ def network_rows(
                 say(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
             yield batch
 
-    return sliding_rows(ahead(), forward, shape, window, stride)
+    return windows.sliding_rows(ahead(), forward, shape, window, stride)
 
 
 def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int) -> Iterator[Floats]:
@@ -136,6 +127,6 @@ def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int)
 def encoded(blocks: Iterator[Floats], reader: StackReader) -> Iterator[Bytes]:
     """Probability as bytes in blocks of 256 rows, 0 where the reference is invalid."""
     top = 0
-    for block in in_blocks(blocks, BLOCK_ROWS):
-        yield quantised(block, reader.reference(top, top + len(block)))
+    for block in windows.in_blocks(blocks, BLOCK_ROWS):
+        yield windows.quantised(block, reader.reference(top, top + len(block)))
         top += len(block)

@@ -89,18 +89,12 @@ def sample_pixels(
     """
     positive = allot([s.index.positive.count for s in scenes], samples // 2)
     ground = allot([s.index.ground.count for s in scenes], sum(positive))
-    features: list[Floats] = []
-    target: list[Floats] = []
+    parts: list[tuple[Floats, Floats]] = []
     for i, scene in enumerate(scenes):
-        ranks = [
-            draw_pixels(pixels, number, generator(seed, i, which))
-            for which, (pixels, number) in enumerate(
-                ((scene.index.positive, positive[i]), (scene.index.ground, ground[i]))
-            )
-        ]
-        for part in _scene_pixels(scene, ranks, normalisation):
-            features.append(part[0])
-            target.append(part[1])
+        sets = (scene.index.positive, positive[i]), (scene.index.ground, ground[i])
+        ranks = [draw_pixels(pixels, number, generator(seed, i, which)) for which, (pixels, number) in enumerate(sets)]
+        parts += _scene_pixels(scene, ranks, normalisation)
+    features, target = zip(*parts, strict=True)
     return np.concatenate(features), np.concatenate(target)
 
 
@@ -113,8 +107,7 @@ def _scene_pixels(
     parts: list[tuple[Floats, Floats]] = []
     for top in range(0, height, SAMPLE_ROWS):
         bottom = min(height, top + SAMPLE_ROWS)
-        chosen = [_places(pixels, r, top, bottom) for pixels, r in zip(sets, ranks, strict=True)]
-        places = np.concatenate(chosen)
+        places = np.concatenate([_places(pixels, r, top, bottom) for pixels, r in zip(sets, ranks, strict=True)])
         if not len(places):
             continue
         data, valid, coverage = scene.read(top, bottom, 0, width)

@@ -67,10 +67,6 @@ class PixelSet:
         columns = np.flatnonzero(np.unpackbits(self.bits[row], count=self.width))
         return int(columns[rank - before]), row
 
-    def columns(self, row: int) -> NDArray[np.intp]:
-        """Columns of the pixels of one row, (N,), ascending."""
-        return np.flatnonzero(np.unpackbits(self.bits[row], count=self.width))
-
 
 def pixel_set(mask: NDArray[np.bool_]) -> PixelSet:
     """The set of pixels where an (H, W) boolean array is true."""

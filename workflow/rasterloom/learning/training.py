@@ -20,6 +20,7 @@ from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
 from rasterloom.learning.augment import Normalisation, TrainingScene, cut, jitter
 from rasterloom.learning.checkpoint import Arrays
+from rasterloom.learning.networks import build, initialise
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.sampling import draw_batch
 from rasterloom.learning.windows import Floats
@@ -163,8 +164,6 @@ class Trainer:
 
     def __init__(self, recipe: TrainingConfig, model: Mapping[str, Any], channels: int, device: str) -> None:
         import torch
-
-        from rasterloom.learning.networks import build, initialise
 
         self.recipe = recipe
         self.device = torch.device(device)

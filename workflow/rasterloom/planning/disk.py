@@ -7,20 +7,17 @@ scale, member or class if there are any, else those of the same stage.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rasterloom.learning.networks import parameters
+from rasterloom.planning.graph import Dag
+from rasterloom.planning.sizes import Sizes
 from rasterloom.stages import artifact_stages, module_of
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
-
-if TYPE_CHECKING:
-    from rasterloom.planning.graph import Dag
-    from rasterloom.planning.sizes import Sizes
 
 BYTES: Mapping[str, float] = {
     "stack": 1.0,
@@ -74,29 +71,22 @@ def space(dag: Dag, sizes: Sizes, store: Store) -> dict[str, Space]:
         If a manifest is damaged; names it.
     """
     stages: dict[str, Space] = {}
-    folders: dict[tuple[str, str], Space] = {}
-    for stage, output, names, artifacts in _manifests(dag):
-        path = dag.results / output
+    folders: dict[tuple[str, Path], Space] = {}
+    jobs = dag.jobs()
+    for stage, names in ((name, own) for name in artifact_stages() for own in jobs[name]):
+        module = module_of(stage)
+        path = dag.results / module.OUTPUT.format(**names)
         items = Manifest.read(path).items if path.exists() else {}
-        for name in artifacts:
+        for name in module.names(module.spec(dag, **names)):
             estimate = ITEM_BYTES + _amount(dag, sizes, stage, names, name) * BYTES.get(stage, 0.0)
             actual = _size(store, items[name]) if name in items else None
             stages.setdefault(stage, Space()).add(estimate, actual)
-            folders.setdefault((stage, output.rpartition("/")[0]), Space()).add(estimate, actual)
+            folders.setdefault((stage, path.parent), Space()).add(estimate, actual)
     for (stage, _), own in folders.items():
         known = next((group for group in (own, stages[stage]) if group.matched), None)
         stages[stage].total += own.there + own.missing * (known.there / known.matched if known else 1.0)
     stages["all"] = Space(*map(sum, zip(*map(astuple, stages.values()), strict=True)))
     return stages
-
-
-def _manifests(dag: Dag) -> Iterator[tuple[str, str, Mapping[str, str], list[str]]]:
-    """Of every job that makes artifacts: stage, manifest, wildcards, names of the artifacts."""
-    jobs = dag.jobs()
-    for stage in artifact_stages():
-        module = module_of(stage)
-        for names in jobs[stage]:
-            yield stage, module.OUTPUT.format(**names), names, module.names(module.spec(dag, **names))
 
 
 def _amount(dag: Dag, sizes: Sizes, stage: str, names: Mapping[str, str], name: str) -> float:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rasterloom.dataset.contest_ids import GSD
+from rasterloom.planning.graph import Dag
+from rasterloom.raster.files import RasterInfo
+from rasterloom.raster.georeference import ground_distance
 from rasterloom.raster.grid import scale_grid
-
-if TYPE_CHECKING:
-    from rasterloom.planning.graph import Dag
-    from rasterloom.raster.files import RasterInfo
+from rasterloom.raster.sensor import SensorReader
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,6 @@ def read_sizes(dag: Dag) -> Sizes:
     MissingInputError, InputError
         If one of these images is not there or is no image; names it.
     """
-    from rasterloom.dataset.contest_ids import GSD
-    from rasterloom.raster.georeference import ground_distance
-
     scenes = dag.dataset.scenes
     first = {name: next((s for s in scenes if name in scenes[s].sensors), None) for name in dag.config.sensors}
     headers = {name: _header(dag, scene, name) for name, scene in first.items() if scene is not None}
@@ -68,8 +66,6 @@ def read_sizes(dag: Dag) -> Sizes:
 
 
 def _header(dag: Dag, scene: str, sensor: str) -> RasterInfo:
-    from rasterloom.raster.sensor import SensorReader
-
     entry = dag.config.sensors[sensor]
     files = [file.to_json() for file in dag.dataset.scenes[scene].sensors[sensor]]
     with SensorReader(files, entry.bands, entry.nodata, f"scene {scene}, sensor {sensor}") as reader:

@@ -6,13 +6,13 @@ other one first, its content is not known yet: the artifact is then computed onl
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.planning.reasons import NOTHING, PENDING, Change, KeyPaths, differences, shown
 from rasterloom.stages import artifact_stages, folder_of, module_of, output_of
 from rasterloom.store.digest import canonical
+from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, read_sidecar
@@ -92,7 +93,6 @@ def _few(names: Iterable[str], between: str = ", ") -> str:
     return between.join(found[:2]) + (f" and {len(found) - 2} more" if len(found) > 2 else "")
 
 
-@dataclass
 class _PlannedStore(Store):
     """The store, of which artifacts that are not there yet cannot be opened."""
 
@@ -141,7 +141,7 @@ class Walk:
         self.paths = KeyPaths(dag.recipe, merged, _latest_recipe(dag.results))
         self.items = 0
         self._roots: dict[str, tuple[Change, ...]] = {}
-        self._links: dict[Path, dict[str, str]] = {}
+        self._links = cache(lambda folder: dict(_links(folder)))
 
     def stale(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Stale]:
         """The artifacts that a run would compute, stage by stage; `progress` hears of each job that was looked at."""
@@ -184,12 +184,12 @@ class Walk:
 
     def _reason(self, job: Job, name: str, place: str, want: Wanted | _Pending) -> Stale:
         """Why an artifact that the store does not have would be computed; its reasons are those of what follows it."""
+        before = self._record(job, name)
         if isinstance(want, _Pending):
-            certain = self._record(job, name) is None
-            found = Stale(job.stage, place, certain, follows=(want.place,))
+            found = Stale(job.stage, place, before is None, follows=(want.place,))
         else:
             follows = tuple(sorted(set(re.findall(rf'"{PENDING}([^"]+)"', canonical(want.inputs)))))
-            found = self._compared(job, place, want, self._record(job, name), follows)
+            found = self._compared(job, place, want, before, follows)
         roots = dict.fromkeys(root for other in found.follows for root in self._roots.get(other, ()))
         self._roots[place] = tuple(dict.fromkeys([*found.changes, *roots]))
         return replace(found, roots=tuple(roots))
@@ -223,10 +223,7 @@ class Walk:
 
     def _record(self, job: Job, name: str) -> tuple[str, dict[str, Any]] | None:
         """Key and record of the artifact that the results tree has under this name; None if it has none."""
-        folder = job.folder
-        if folder not in self._links:
-            self._links[folder] = dict(_links(folder))
-        key = self._links[folder].get(name)
+        key = self._links(job.folder).get(name)
         if key is None:
             return None
         record = read_sidecar(self.store.sidecar(job.stage, key)) or {}
@@ -246,10 +243,9 @@ def _links(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _latest_recipe(results: Path) -> dict[str, Any]:
     """The configuration of the latest run; empty if there was none."""
-    path = results / "config.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        value = read_json(results / "config.json")
+    except (FileNotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -54,8 +54,7 @@ def valid_pixels(registration: Mapping[str, Any]) -> int:
     """Pixels of a scene's reference that hold data, from the counts of a registration."""
     reference = registration["reference"]
     bands = registration["sensors"].get(reference["sensor"], {}).get("moments") or []
-    counts = [int(band["count"]) for band in bands]
-    return max(counts) if counts else int(reference["width"]) * int(reference["height"])
+    return max((int(band["count"]) for band in bands), default=int(reference["width"]) * int(reference["height"]))
 
 
 def centre(polygons: Any) -> tuple[float, float] | None:

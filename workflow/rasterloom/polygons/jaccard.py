@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,14 +76,3 @@ def united(polygons: Any) -> Any:
     import shapely
 
     return shapely.union_all(shapely.make_valid(polygonal(polygons)))
-
-
-def pooled(found: Iterable[Areas]) -> Areas:
-    """Sum of areas over scenes: the contest pools areas, not scores."""
-    return sum(found, Areas())
-
-
-def mean_jaccard(scores: Iterable[float | None]) -> float | None:
-    """Mean over classes that have a score; None if none has."""
-    known = [score for score in scores if score is not None]
-    return sum(known) / len(known) if known else None

@@ -20,16 +20,13 @@ def morphology(probability: NDArray[np.uint8], dilate: int, erode: int) -> NDArr
     (H, W) uint8 array
         What lies beyond the image neither grows into it nor eats it.
     """
-    if not (dilate or erode):
-        return probability
     import cv2
 
-    found = probability
     if dilate:
-        found = np.asarray(cv2.dilate(found, _disc(dilate)), dtype=np.uint8)
+        probability = np.asarray(cv2.dilate(probability, _disc(dilate)), dtype=np.uint8)
     if erode:
-        found = np.asarray(cv2.erode(found, _disc(erode)), dtype=np.uint8)
-    return found
+        probability = np.asarray(cv2.erode(probability, _disc(erode)), dtype=np.uint8)
+    return probability
 
 
 def _disc(radius: int) -> NDArray[np.uint8]:

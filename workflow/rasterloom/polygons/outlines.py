@@ -106,15 +106,9 @@ def outlines(
     polygons = np.concatenate([np.empty(0, object), *large])
     if min_hole > 0:
         polygons = _without_absorbed(polygons, min_hole / determinant)
-    polygons = _settled_on_reference(polygons, matrix, simplify)
+    polygons = shapely.normalize(transformed(polygons, matrix))
+    polygons = settled(simplified(polygons, simplify) if simplify > 0 else polygons)
     return np.asarray(polygons[shapely.area(polygons) >= min_area], dtype=object)
-
-
-def _settled_on_reference(polygons: Polygons, matrix: Matrix, simplify: float) -> Polygons:
-    import shapely
-
-    moved = shapely.normalize(transformed(polygons, matrix))
-    return settled(simplified(moved, simplify) if simplify > 0 else moved)
 
 
 def _check(probability: NDArray[np.uint8], level: float) -> None:
@@ -149,7 +143,7 @@ def _traced(lines: NDArray[np.uint8], level: float, y: NDArray[np.float64]) -> P
     used = np.flatnonzero(lines.max(axis=0) > level)
     if not used.size:
         return np.empty(0, object)
-    columns = np.arange(max(used[0], 0), min(used[-1] + 2, width + 1) + 1)
+    columns = np.arange(used[0], min(used[-1] + 2, width + 1) + 1)
     x = np.concatenate([[0.0], np.arange(width) + 0.5, [float(width)]])[columns]
     z = lines[:, np.clip(columns - 1, 0, width - 1)].astype(np.float64)
     generator = contour_generator(x, y, z, name="serial", fill_type=FillType.ChunkCombinedOffsetOffset)
@@ -350,8 +344,7 @@ def _offenders(polygons: Polygons) -> NDArray[np.bool_]:
 
     if not polygons.size:
         return np.zeros(0, np.bool_)
-    bad = ~shapely.is_valid(polygons)
-    bad |= ~shapely.is_simple(shapely.boundary(polygons))
+    bad = ~shapely.is_valid(polygons) | ~shapely.is_simple(shapely.boundary(polygons))
     bad |= shapely.minimum_clearance(polygons) < CLEARANCE
     for index in near(polygons, CLEARANCE, lambda one, other: shapely.dwithin(one, other, CLEARANCE)):
         bad[index] = True

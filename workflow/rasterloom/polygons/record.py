@@ -78,17 +78,9 @@ def write_polygons(path: Path, scene: str, name: str, pixel: Polygons, mapped: P
     """
     import geopandas
 
-    count = len(pixel)
-    table = geopandas.GeoDataFrame(
-        {
-            "scene": np.full(count, scene, dtype=object),
-            "class": np.full(count, name, dtype=object),
-            "geometry": geopandas.GeoSeries(mapped, crs=crs),
-            "pixel": geopandas.GeoSeries(pixel),
-        },
-        geometry="geometry",
-        crs=crs,
-    ).astype({"scene": "str", "class": "str"})
+    names = {"scene": np.full(len(pixel), scene, dtype=object), "class": np.full(len(pixel), name, dtype=object)}
+    shapes = {"geometry": geopandas.GeoSeries(mapped, crs=crs), "pixel": geopandas.GeoSeries(pixel)}
+    table = geopandas.GeoDataFrame({**names, **shapes}, crs=crs).astype({"scene": "str", "class": "str"})
     table.to_parquet(path, index=False)
     return table_digest(scene, name, crs, mapped, pixel)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rasterloom.polygons.jaccard import Areas, mean_jaccard, pooled
+from rasterloom.polygons.jaccard import Areas
 
 COLUMNS = ("part", "class", "scene", "tp", "fp", "fn", "jaccard", "threshold")
 
@@ -45,7 +45,7 @@ class ClassScore:
         """Areas pooled over scenes, each weighted by its pixel's area, the weights being 1 on average."""
         weights = {scene: self.pixels.get(scene, 1.0) for scene in self.scenes}
         mean = sum(weights.values()) / len(weights) if weights else 1.0
-        return pooled(found.scaled(weights[scene] / mean) for scene, found in self.scenes.items())
+        return sum((found.scaled(weights[scene] / mean) for scene, found in self.scenes.items()), Areas())
 
 
 def pixel_area(reference: Mapping[str, Any]) -> tuple[str, float]:
@@ -95,7 +95,8 @@ def rows(part: str, classes: Iterable[ClassScore]) -> list[list[str]]:
             found.append([part, entry.name, scene, *_cells(measured), f"{entry.thresholds[scene]:g}"])
         found.append([part, entry.name, "all", *_cells(entry.total), f"{entry.common:g}"])
     if found:
-        mean = mean_jaccard(entry.total.jaccard for entry in known)
+        scores = [score for entry in known if (score := entry.total.jaccard) is not None]
+        mean = sum(scores) / len(scores) if scores else None
         found.append([part, "mean", "all", "", "", "", _score(mean), ""])
     return found
 

@@ -28,10 +28,8 @@ def decimals_of(values: NDArray[np.float64]) -> int:
 
     Coordinates of a polygons artifact have been rounded, so few are needed: 8 for the contest's grid units.
     """
-    for decimals in range(MOST_DECIMALS):
-        if np.allclose(np.round(values, decimals), values, rtol=1e-15, atol=1e-13):
-            return decimals
-    return MOST_DECIMALS
+    exact = (n for n in range(MOST_DECIMALS) if np.allclose(np.round(values, n), values, rtol=1e-15, atol=1e-13))
+    return next(exact, MOST_DECIMALS)
 
 
 def multipolygon_wkt(polygons: Any, decimals: int | None = None) -> str:

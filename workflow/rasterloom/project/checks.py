@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from rasterloom.config.model import Config
-
-if TYPE_CHECKING:
-    from rasterloom.config.recipe import Recipe
-    from rasterloom.dataset import Dataset
+from rasterloom.config import Config, Recipe
+from rasterloom.dataset import Dataset
 
 
 def data_checks(dataset: Dataset) -> Iterable[str]:
@@ -31,17 +27,11 @@ def learning_checks(config: Config, recipe: Recipe, dataset: Dataset, group: str
             f"`validation.folds`: {wanted} was given, but each fold needs ground of its own, and that of the labelled "
             f"scenes is {len(grounds)}: {remedy}"
         )
-    lacking = {
-        name: sorted({class_ for classes in targets.values() for class_ in classes})
-        for name, targets in recipe.groups.items()
-    }
-    lacking = {
-        name: classes
-        for name, classes in lacking.items()
-        if not any(set(classes) <= set(scene.labelled) for scene in training)
-    }
+    grouped = {name: {class_ for own in targets.values() for class_ in own} for name, targets in recipe.groups.items()}
+    labelled = [set(scene.labelled) for scene in training]
+    lacking = {name: own for name, own in grouped.items() if not any(own <= known for known in labelled)}
     for classes in lacking.values() if group in lacking else ():
         yield (
-            f"no training scene is labelled for {', '.join(classes)}{' together' * (len(classes) > 1)}, so there is "
-            "nothing to learn from: label one, or set the class to null under `classes`"
+            f"no training scene is labelled for {', '.join(sorted(classes))}{' together' * (len(classes) > 1)}, so "
+            "there is nothing to learn from: label one, or set the class to null under `classes`"
         )

@@ -13,8 +13,6 @@ from rasterloom.errors import InputError, concerning
 from rasterloom.raster.files import Raster, RasterInfo, open_raster
 from rasterloom.text import hint
 
-__all__ = ["Raster", "RasterInfo", "SensorReader", "missing_pixels", "nodata_of", "open_raster", "picked_bands"]
-
 Nodata = float | Sequence[float | None] | None
 """The digital number of pixels without data: of all bands, or by band where they differ; None if there is none."""
 

@@ -88,13 +88,16 @@ def read_scores(path: Path) -> Scores:
 
 def class_row(images: Images, name: str, scores: Scores) -> ClassRow:
     """A class with its scores and its figures, whose pictures are drawn."""
+    import pyarrow.parquet
+
     job = images.job
     spec, labels = job.spec, job.manifest(f"labels/{name}").items
-    counts = {scene: _rows(job, labels[scene]) for scene in spec["labelled"][name]}
+    files = {scene: job.store.open_path(labels[scene]) for scene in spec["labelled"][name]}
+    counts = {scene: int(pyarrow.parquet.read_metadata(file).num_rows) for scene, file in files.items()}
     scored = {part: scores.scenes[name, part] for part in (HELD_OUT, OUT_OF_FOLD)}
     chosen = [(scene, part) for part in scored for scene in scores.ranked(name, part)]
     validated = validation_scenes(job, spec["groups"][name])
-    trained = _in_sample(job, labels, {scene: n for scene, n in counts.items() if n and scene not in validated})
+    trained = _in_sample(files, {scene: n for scene, n in counts.items() if n and scene not in validated})
     tuning = read_tuning(job, name)
     has_truth = any(true > 0 for found in scored.values() for _, true, _ in found.values())
     return ClassRow(
@@ -117,19 +120,12 @@ def class_row(images: Images, name: str, scores: Scores) -> ClassRow:
     )
 
 
-def _rows(job: Job, item: Item) -> int:
-    """Rows of a Parquet item, from its footer alone."""
-    import pyarrow.parquet
-
-    return int(pyarrow.parquet.read_metadata(job.store.open_path(item)).num_rows)
-
-
-def _in_sample(job: Job, labels: Mapping[str, Item], counts: Mapping[str, int]) -> list[str]:
+def _in_sample(files: Mapping[str, Path], counts: Mapping[str, int]) -> list[str]:
     """The scene with most true area, of those with most polygons that every model trained on; none if there is none."""
     import shapely
 
     most = sorted(counts, key=lambda scene: (-counts[scene], scene))[:IN_SAMPLE_CANDIDATES]
-    areas = {s: float(shapely.area(read_labels(job.store.open_path(labels[s]))).sum()) for s in most}
+    areas = {scene: float(shapely.area(read_labels(files[scene])).sum()) for scene in most}
     return [max(areas, key=lambda scene: areas[scene])] if areas else []
 
 

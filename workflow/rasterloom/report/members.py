@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom import __version__
-from rasterloom.errors import StoreError
 from rasterloom.labels.record import read_folds
+from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.report.pages import MemberRow
 from rasterloom.store.job import Job
 
@@ -67,13 +67,5 @@ def _member_row(job: Job, member: str, fold: str, classes: list[str]) -> MemberR
 
 def learning_history(path: Path) -> dict[str, list[float]]:
     """The learning curve that a checkpoint holds: ``step``, ``loss``, ``iou``; empty if it holds none."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = [name for name in file.keys() if name.startswith("history.")]  # noqa: SIM118
-            return {name.removeprefix("history."): file.get_tensor(name).astype(float).tolist() for name in names}
-    except SafetensorError as error:
-        raise StoreError(
-            f"{path} is not a checkpoint ({error}): run `rasterloom verify --mend` and then the workflow again"
-        ) from None
+    history, _ = load_checkpoint(path, "history.")
+    return {name.removeprefix("history."): values.astype(float).tolist() for name, values in history.items()}

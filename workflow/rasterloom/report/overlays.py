@@ -19,20 +19,9 @@ from rasterloom.raster.grid import Matrix, compose, invert
 from rasterloom.raster.stacks import open_stack
 from rasterloom.registration.motions import moved_by, translation
 from rasterloom.registration.table import ShiftRow
+from rasterloom.report import pictures as draw
 from rasterloom.report.backdrops import Images, overview, read_window
 from rasterloom.report.pages import Picture
-from rasterloom.report.pictures import (
-    Bytes,
-    Colour,
-    Floats,
-    Frame,
-    fitted,
-    hexadecimal,
-    muted,
-    stretch_limits,
-    stretched,
-    tinted,
-)
 
 MOST = 6
 """Registrations that are shown, the worst ones."""
@@ -62,20 +51,20 @@ BLUR = 0.7
 PIXEL = 0.62
 """That of the Gaussian that does to an image about what a sensor does by averaging over its pixels, and stacking."""
 
-REFERENCE: Colour = (255, 40, 40)
+REFERENCE: draw.Colour = (255, 40, 40)
 """Edges of the reference: red."""
 
-SENSOR: Colour = (0, 225, 255)
+SENSOR: draw.Colour = (0, 225, 255)
 """Edges of the sensor: cyan."""
 
-BOTH: Colour = (255, 255, 255)
+BOTH: draw.Colour = (255, 255, 255)
 
 Mask = NDArray[np.bool_]
 
 Slopes = tuple[NDArray[Any], NDArray[Any], Mask]
 """Across and down, (H, W), and where they are of the image alone, not of the border of what is valid."""
 
-Shown = tuple[Floats, Mask]
+Shown = tuple[draw.Floats, Mask]
 """Bands, (C, H, W), and where they are valid, (H, W)."""
 
 
@@ -94,7 +83,7 @@ def scale_of(spec: Mapping[str, Any], sensor: str) -> str:
 def overlay_legend(reference: str) -> list[tuple[str, str]]:
     """Colours of the pictures, and what they mean."""
     entries = ((REFERENCE, f"edges of {reference}"), (SENSOR, "edges of the sensor"), (BOTH, "both at one place"))
-    return [(hexadecimal(colour), text) for colour, text in entries]
+    return [(draw.hexadecimal(colour), text) for colour, text in entries]
 
 
 def draw_overlays(images: Images, rows: Sequence[ShiftRow]) -> list[tuple[ShiftRow, list[Picture]]]:
@@ -120,15 +109,15 @@ def _draw(images: Images, row: ShiftRow) -> list[Picture]:
     path, size = images.stack(scale_of(images.job.spec, row.sensor), row.scene), images.sizes[row.scene]
     with open_stack(path) as stack:
         cell = max(size[0] / stack.shape[1], size[1] / stack.shape[0])
-    side, frame = window_side(row.pixel, cell, size), fitted(0.0, 0.0, *size, LONGEST)
+    side, frame = window_side(row.pixel, cell, size), draw.fitted(0.0, 0.0, *size, LONGEST)
     read_reference = partial(read_window, path, images.job.spec["reference"], size=size)
     read_sensor = partial(read_window, path, row.sensor, size=size, every=True)
     if side is not None:
         frame = busiest(read_reference(frame), read_sensor(frame), frame, side, row.pixel)
     under, after = read_reference(frame), read_sensor(frame)
     blur, wider = blurs(row.pixel, frame)
-    limits = stretch_limits(*after)
-    base = muted(stretched(*under, stretch_limits(*under)), 0.0, 0.5)
+    limits = draw.stretch_limits(*after)
+    base = draw.muted(draw.stretched(*under, draw.stretch_limits(*under)), 0.0, 0.5)
     red, slopes = edges(gradients(*under, wider)), gradients(*after, blur, limits)
     level = edge_level(slopes)
     stem = f"registration.{row.scene}.{row.sensor}"
@@ -143,7 +132,7 @@ def _draw(images: Images, row: ShiftRow) -> list[Picture]:
     ]
 
 
-def unmoved(read: Callable[[Frame], Shown], row: ShiftRow, frame: Frame, size: tuple[int, int]) -> Shown:
+def unmoved(read: Callable[[draw.Frame], Shown], row: ShiftRow, frame: draw.Frame, size: tuple[int, int]) -> Shown:
     """What a frame would show of a sensor if it lay where its files put it: bands (C, H, W), and where they are valid.
 
     A stack shows at x what it would show at motion(x), which is turned and shifted: the reverse brings it back.
@@ -164,7 +153,7 @@ def unmoved(read: Callable[[Frame], Shown], row: ShiftRow, frame: Frame, size: t
     return np.stack(turned), np.asarray(share > 0.99)
 
 
-def around(frame: Frame, motion: Matrix) -> Frame:
+def around(frame: draw.Frame, motion: Matrix) -> draw.Frame:
     """The frame of the same scale around what a motion of the reference's pixels makes of a frame."""
     from shapely import box
     from shapely.affinity import affine_transform
@@ -173,7 +162,7 @@ def around(frame: Frame, motion: Matrix) -> Frame:
     window = box(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height)
     left, upper, right, lower = affine_transform(window, [a, b, d, e, x, y]).bounds
     columns, rows = ceil((right - left) * frame.scale[0]), ceil((lower - upper) * frame.scale[1])
-    return Frame(left, upper, columns / frame.scale[0], rows / frame.scale[1], columns, rows)
+    return draw.Frame(left, upper, columns / frame.scale[0], rows / frame.scale[1], columns, rows)
 
 
 def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | None:
@@ -195,7 +184,7 @@ def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | Non
     return side if side * MUCH_MORE < min(size) else None
 
 
-def busiest(reference: Shown, sensor: Shown, whole: Frame, side: float, pixel: float) -> Frame:
+def busiest(reference: Shown, sensor: Shown, whole: draw.Frame, side: float, pixel: float) -> draw.Frame:
     """The square window, a side long, in which both reference and sensor, (C, H, W) and valid, have most edges."""
     import cv2
 
@@ -207,10 +196,10 @@ def busiest(reference: Shown, sensor: Shown, whole: Frame, side: float, pixel: f
     row, column = np.unravel_index(int(np.minimum(*means).argmax()), means[0].shape)
     centre = np.array([column + 0.5, row + 0.5]) / whole.scale
     x, y = np.clip(centre - side / 2, 0.0, np.array([whole.width, whole.height]) - side).tolist()
-    return fitted(round(x), round(y), side, side, LONGEST)
+    return draw.fitted(round(x), round(y), side, side, LONGEST)
 
 
-def blurs(pixel: float, frame: Frame) -> tuple[float, float]:
+def blurs(pixel: float, frame: draw.Frame) -> tuple[float, float]:
     """Deviations, in pixels of a picture, of the Gaussians that bring a sensor and the reference to one resolution.
 
     Parameters
@@ -226,7 +215,7 @@ def blurs(pixel: float, frame: Frame) -> tuple[float, float]:
 # Edges ----------------------------------------------------------------------------------------------------------
 
 
-def gradients(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | None = None) -> Slopes:
+def gradients(bands: NDArray[Any], valid: Mask, blur: float, limits: draw.Floats | None = None) -> Slopes:
     """Slopes of the sum of bands, each stretched by its limits.
 
     Parameters
@@ -240,7 +229,7 @@ def gradients(bands: NDArray[Any], valid: Mask, blur: float, limits: Floats | No
     """
     import cv2
 
-    limits = stretch_limits(bands, valid) if limits is None else limits
+    limits = draw.stretch_limits(bands, valid) if limits is None else limits
     low, high = limits[:, :1, None], limits[:, 1:, None]
     level = np.clip((np.where(valid, bands, low) - low) / (high - low), -0.5, 1.5).sum(axis=0).astype(np.float32)
     level[~valid] = 0.0
@@ -262,12 +251,12 @@ def edge_level(slopes: Slopes) -> float:
     return max(usual, FAINT * top)
 
 
-def strength(slopes: Slopes) -> Floats:
+def strength(slopes: Slopes) -> draw.Floats:
     """Length of the slope, (H, W) float32, 0..1: what is among the strongest `EDGES` is 1."""
     return np.asarray(np.clip(np.hypot(*slopes[:2]) / (edge_level(slopes) or np.inf), 0.0, 1.0), np.float32)
 
 
-def edges(slopes: Slopes, level: float | None = None) -> Floats:
+def edges(slopes: Slopes, level: float | None = None) -> draw.Floats:
     """Edges as thin smooth lines, (H, W) float32, 0..1.
 
     `level` is what `edge_level` gives, by default that of the slopes: two pictures with one level compare.
@@ -284,7 +273,7 @@ def edges(slopes: Slopes, level: float | None = None) -> Floats:
     return np.asarray(cv2.GaussianBlur(wide, (3, 3), 0.6), np.float32) / 255.0
 
 
-def overlaid(base: Bytes, reference: Floats, sensor: Floats) -> Bytes:
+def overlaid(base: draw.Bytes, reference: draw.Floats, sensor: draw.Floats) -> draw.Bytes:
     """Edges over an image: those of the reference in red, of the sensor in cyan, white where they coincide.
 
     Parameters
@@ -294,4 +283,4 @@ def overlaid(base: Bytes, reference: Floats, sensor: Floats) -> Bytes:
         Opacity of the edges, 0..1.
     """
     both = np.minimum(reference, sensor)
-    return tinted(base, np.stack([reference - both, sensor - both, both]), (REFERENCE, SENSOR, BOTH), alpha=1.0)
+    return draw.tinted(base, np.stack([reference - both, sensor - both, both]), (REFERENCE, SENSOR, BOTH), alpha=1.0)

@@ -14,7 +14,7 @@ from rasterloom import text
 from rasterloom.registration.table import LOW_CONFIDENCE, summarise_shifts, worst_first
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Template
 
 CURVE_POINTS = 48
 
@@ -202,9 +202,8 @@ def index_html(**values: Any) -> str:
         HTML that stands alone but for the pictures and the pages of the classes; well below 200 KB.
     """
     shifts, checkpoints = worst_first(values["shifts"]), values["checkpoints"]
-    return _render(
-        "index.html",
-        **values
+    return _page("index.html").render(
+        values
         | {
             "shifts": shifts[:SHIFT_ROWS],
             "more_shifts": max(0, len(shifts) - SHIFT_ROWS),
@@ -215,7 +214,7 @@ def index_html(**values: Any) -> str:
             "seconds": sum(row.seconds or 0.0 for row in checkpoints),
             "has_curves": len(checkpoints) <= CURVE_ROWS and any(curve_points(row.loss) for row in checkpoints),
             "curve_size": CURVE_SIZE,
-        },
+        }
     )
 
 
@@ -230,15 +229,11 @@ def class_html(row: ClassRow, others: Sequence[str], legend: Sequence[tuple[str,
     legend : sequence of (colour, text)
         Of all figures; what begins with ``outline`` is shown as a line.
     """
-    return _render("class.html", row=row, others=others, legend=legend)
-
-
-def _render(template: str, **values: Any) -> str:
-    return _environment().get_template(template).render(**values)
+    return _page("class.html").render(row=row, others=others, legend=legend)
 
 
 @cache
-def _environment() -> Environment:
+def _page(template: str) -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent / "templates")
@@ -253,4 +248,4 @@ def _environment() -> Environment:
         "curve": curve_points,
     }
     environment.globals |= {"class_page": class_page}
-    return environment
+    return environment.get_template(template)

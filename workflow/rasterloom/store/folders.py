@@ -6,13 +6,13 @@ directory or another version. What cannot be read is an error: if in doubt, `gc`
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rasterloom.errors import StoreError
+from rasterloom.store.files import read_json
 from rasterloom.store.lock import holder
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import COMMIT_LOCK, Store, User
@@ -65,6 +65,13 @@ def walk(folder: Path, skip: str = "") -> Iterator[Path]:
         yield from (Path(top) / name for name in sorted([*files, *links]))
 
 
+def _artifact_tree(results: Path) -> Iterator[Path]:
+    """Every file and link in those folders of a results folder in which manifests lie."""
+    for top in sorted(results.iterdir()):
+        if top.is_dir() and top.name not in _NO_MANIFESTS and not top.name.startswith("."):
+            yield from walk(top)
+
+
 def manifests_of(results: Path) -> Iterator[Path]:
     """Every manifest below a results folder (not below its store), sorted.
 
@@ -73,12 +80,9 @@ def manifests_of(results: Path) -> Iterator[Path]:
     OSError
         If a folder cannot be listed.
     """
-    for top in sorted(path for path in results.iterdir() if path.is_dir()):
-        if top.name in _NO_MANIFESTS or top.name.startswith("."):
-            continue
-        for path in walk(top):
-            if path.suffix == ".json" and not path.is_symlink() and not path.name.startswith("."):
-                yield path
+    for path in _artifact_tree(results):
+        if path.suffix == ".json" and not path.is_symlink() and not path.name.startswith("."):
+            yield path
 
 
 def asked_outputs(results: Path) -> dict[str, list[str]] | None:
@@ -91,7 +95,7 @@ def asked_outputs(results: Path) -> dict[str, list[str]] | None:
     """
     note = results / OUTPUTS_NOTE
     try:
-        value = json.loads(note.read_text(encoding="utf-8"))
+        value = read_json(note)
         return {str(stage): [str(path) for path in paths] for stage, paths in value.items()}
     except FileNotFoundError:
         return None
@@ -196,7 +200,7 @@ def other_store(results: Path, store: Store) -> Path | None:
     """
     seen: Path | None = None
     own = store.root.resolve()
-    links = (path for top in sorted(results.iterdir()) if _linked(top) for path in walk(top) if path.is_symlink())
+    links = (path for path in _artifact_tree(results) if path.is_symlink())
     for _, link in zip(range(200), links, strict=False):
         root = Path(os.path.normpath(link.parent.resolve() / link.readlink())).parent.parent
         if root.resolve() == own:
@@ -204,10 +208,6 @@ def other_store(results: Path, store: Store) -> Path | None:
         if (root / COMMIT_LOCK).exists():
             seen = root
     return seen
-
-
-def _linked(top: Path) -> bool:
-    return top.is_dir() and top.name not in _NO_MANIFESTS and not top.name.startswith(".")
 
 
 def require_own_store(results: Path, store: Store) -> None:
@@ -222,9 +222,6 @@ def require_own_store(results: Path, store: Store) -> None:
     other = other_store(results, store)
     if other is None:
         return
-    remedy = (
-        "unset RASTERLOOM_STORE"
-        if other.resolve() == (results / "store").resolve()
-        else f"set RASTERLOOM_STORE={other}"
-    )
+    its_own = other.resolve() == (results / "store").resolve()
+    remedy = "unset RASTERLOOM_STORE" if its_own else f"set RASTERLOOM_STORE={other}"
     raise StoreError(f"the artifacts of {results} lie in {other}, not in {store.root}: {remedy}")

@@ -135,16 +135,14 @@ class Job:
         """
         wanted = list(scenes)
         grouped = GROUPED.get(folder.split("/")[0])
-        if grouped is None:
-            groups = {scene: [scene] for scene in wanted}
-        else:
-            held = batches_of(self.spec) if grouped == "batches" else self.spec[grouped]
-            groups = {name: [s for s in ids if s in set(wanted)] for name, ids in held.items()}
+        groups: Mapping[str, Iterable[str]] = {scene: [scene] for scene in wanted}
+        if grouped is not None:
+            groups = batches_of(self.spec) if grouped == "batches" else self.spec[grouped]
         found: dict[str, Item] = {}
         for name, ids in groups.items():
-            if ids:
-                manifest = self.manifest(f"{folder}/{name}")
-                found.update({scene: manifest.items[scene] for scene in ids if scene in manifest.items})
+            if chosen := set(wanted).intersection(ids):
+                items = self.manifest(f"{folder}/{name}").items
+                found.update({scene: items[scene] for scene in chosen if scene in items})
         missing = [scene for scene in wanted if scene not in found]
         if missing:
             raise StoreError(

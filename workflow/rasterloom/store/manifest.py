@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rasterloom.errors import MissingInputError, StoreError
-from rasterloom.store.files import write_json
+from rasterloom.store.files import read_json, write_json
 from rasterloom.store.store import Item
 
 
@@ -34,9 +33,9 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """Read a manifest; MissingInputError if it is not there, StoreError if it is not one."""
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
             return cls(value["stage"], {name: Item.from_json(item) for name, item in value["items"].items()})
         except FileNotFoundError:
             raise MissingInputError(f"{path} is not there: run the stage that writes it first") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path} is not a manifest ({error}): delete it and run the workflow again") from None

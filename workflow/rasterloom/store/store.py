@@ -9,7 +9,7 @@ Snakemake, which deletes what is declared.
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
 import os
 import platform
 import resource
@@ -24,7 +24,7 @@ from typing import Any
 from rasterloom import __version__
 from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
-from rasterloom.store.files import flush, rename, temporary_path, write_json
+from rasterloom.store.files import flush, read_json, rename, temporary_path, write_json
 from rasterloom.store.lock import locked
 
 KEY_DIGITS = 32
@@ -136,7 +136,7 @@ class Store:
         note = self.root / "results" / f"{digest(str(path))[:KEY_DIGITS]}.json"
         value = {"results": str(path), "own": self.root.resolve() == path / "store"}
         try:
-            known = json.loads(note.read_text(encoding="utf-8"))
+            known = read_json(note)
         except (FileNotFoundError, ValueError):
             known = None
         if known != value:
@@ -154,7 +154,7 @@ class Store:
 
     def _user(self, note: Path) -> User:
         try:
-            value = json.loads(note.read_text(encoding="utf-8"))
+            value = read_json(note)
             results = Path(value["results"])
             moved = bool(value.get("own")) and self.root.resolve() != results / "store"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -315,18 +315,13 @@ def _cost(started: float) -> dict[str, float]:
 def read_sidecar(path: Path) -> dict[str, Any] | None:
     """The provenance of an artifact, or None if there is none that can be read."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        record = read_json(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return record if isinstance(record, dict) and {"key", "digest", "path", "bytes"} <= record.keys() else None
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, read once in blocks of 1 MiB."""
-    import hashlib
-
-    total = hashlib.sha256()
+    """SHA-256 of a file's bytes, read once."""
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

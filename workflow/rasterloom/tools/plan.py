@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rasterloom.config import read_configuration
 from rasterloom.config.recipe import MemberRecipe
@@ -21,6 +20,8 @@ from rasterloom.learning.networks import parameters
 from rasterloom.planning.disk import Space, room, space
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.rates import Kind, benchmark, known_rates
+from rasterloom.planning.sizes import Sizes, read_sizes
+from rasterloom.planning.stale import main_stale
 from rasterloom.stages import recomputed
 from rasterloom.store.store import Store
 from rasterloom.text import counted, duration, gigabytes, table
@@ -44,14 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the plan."""
-    from rasterloom.planning.sizes import read_sizes
-
     merged = read_configuration(args.configfile)
     dag = Dag.load(merged)
     store = Store.of(dag.results, recomputed())
     if args.stale:
-        from rasterloom.planning.stale import main_stale
-
         main_stale(dag, store, merged)
         return
     sizes = read_sizes(dag)
