@@ -188,7 +188,7 @@ KEYS = [
         start="",
     ),
     _sensor("motion", "euclidean", f"register S, place S, stack S, {OF_TWO}"),
-    _sensor("max_shift", 9, "register S"),  # where no scene reaches it
+    _sensor("max_shift", 9, "register S, place 1"),  # which one scene's record names
     _sensor("bands", None, "register S"),  # as many as the files have
     _sensor("nodata", 0, "register S, place S, stack S"),  # which no pixel is
     Key(

@@ -20,7 +20,7 @@ def raised(stage: str) -> Change:
     """The version of a stage raised by one."""
 
     def change(project: Project) -> None:
-        path = project.own_code() / f"rasterloom/{stage}.py"
+        path = project.own_code() / f"rasterloom/stages/{stage}.py"
         head, number, rest = path.read_text(encoding="utf-8").partition("\nVERSION = ")
         version, tail = rest.split("\n", 1)
         path.write_text(f"{head}{number}{int(version) + 1}\n{tail}", encoding="utf-8")
@@ -216,11 +216,11 @@ UNKNOWN = [
     ),
     Row(
         "artifact-shortened",
-        "an artifact cut off (a registration of a new scene), `rasterloom verify --mend`",
-        damaged(f"registration/{NEW}.json", f"stacks/coarse/{NEW}.json", shortened),
-        "register 1, place 1, stack K, predict M, ensemble C, vectorise C, "
+        "an artifact cut off (a placement of a new scene), `rasterloom verify --mend`",
+        damaged("placement/6040.json", f"stacks/coarse/{NEW}.json", shortened),
+        "place 1, stack K, predict M, ensemble C, vectorise C, "
         "wkt C + 1, submission 1, score 1, export 1, measure 1, report 1",
-        "register 1",
+        "place 1",
     ),
     Row(
         "artifact-changed",

@@ -28,9 +28,6 @@ from rasterloom.text import counted, duration, gigabytes, table
 
 HELP = "estimate models, jobs, disk and hours; list what is out of date"
 
-if TYPE_CHECKING:
-    from rasterloom.planning.sizes import Sizes
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
