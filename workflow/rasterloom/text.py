@@ -159,11 +159,6 @@ def table(rows: Sequence[Sequence[str]], right: Container[int] = (), indent: int
     ['a    1', 'bc  20']
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = (
-        [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    )
-    return [(" " * indent + "  ".join(cells)).rstrip() for cells in aligned]
+    pads = [str.rjust if column in right else str.ljust for column in range(len(widths))]
+    lines = ("  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)) for row in rows)
+    return [(" " * indent + line).rstrip() for line in lines]

@@ -68,24 +68,15 @@ def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes
     data, valid, coverage = read(y0, y1, x0, x1)
     matrix = patch.matrix.copy()
     matrix[:, 2] -= (x0, y0)
-    if is_exact(patch):
-        rows, columns, inside = _indices(matrix, patch.size, data.shape[-2:])
-        pick = np.ix_(rows, columns)
-        turned = bool(matrix[0, 0] == 0.0)
-        seen = valid != 0
-        inside = inside.T if turned else inside
-        return (
-            _picked(data, pick, turned).astype(np.float32),
-            (_picked(seen, pick, turned) & inside).astype(np.uint8),
-            _picked(coverage, pick, turned),
-        )
-    return _warp(data, valid, coverage, matrix, patch.size)
+    if not is_exact(patch):
+        return _warp(data, valid, coverage, matrix, patch.size)
+    rows, columns, inside = _indices(matrix, patch.size, data.shape[-2:])
 
+    def turned(array: NDArray[Any]) -> NDArray[Any]:
+        return np.ascontiguousarray(np.swapaxes(array, -1, -2) if matrix[0, 0] == 0.0 else array)
 
-def _picked(array: NDArray[Any], pick: tuple[NDArray[np.intp], ...], turned: bool) -> NDArray[Any]:
-    rows, columns = pick
-    out = array[..., rows, columns]
-    return np.ascontiguousarray(np.swapaxes(out, -1, -2) if turned else out)
+    seen = turned((valid != 0)[..., rows[:, None], columns] & inside).astype(np.uint8)
+    return turned(data[..., rows[:, None], columns]).astype(np.float32), seen, turned(coverage[rows[:, None], columns])
 
 
 def _indices(
@@ -112,13 +103,9 @@ def _warp(
         out = cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
         return np.asarray(out)
 
-    warped = np.empty((len(data), size, size), dtype=np.float32)
-    for i, plane in enumerate(data):
-        warped[i] = remap(plane.astype(np.float32), cv2.BORDER_REFLECT_101)
-    seen = np.empty((len(valid), size, size), dtype=np.uint8)
-    for i, mask in enumerate(valid):
-        seen[i] = remap((mask != 0).astype(np.float32), cv2.BORDER_CONSTANT) > 0.999
-    return warped, seen, remap(coverage, cv2.BORDER_REFLECT_101).astype(np.uint8)
+    warped = np.stack([remap(plane.astype(np.float32), cv2.BORDER_REFLECT_101) for plane in data])
+    seen = np.stack([remap((mask != 0).astype(np.float32), cv2.BORDER_CONSTANT) for mask in valid]) > 0.999
+    return warped, seen.astype(np.uint8), remap(coverage, cv2.BORDER_REFLECT_101).astype(np.uint8)
 
 
 def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], strength: float, patch: Patch) -> Floats:

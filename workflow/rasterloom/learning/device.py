@@ -98,9 +98,8 @@ def _lock_file(path: Path) -> IO[bytes]:
 
 def scheduled(environment: Mapping[str, str]) -> bool:
     """Whether environment variables say that this is a scheduler's job, which has chosen the GPUs."""
-    if any(environment.get(name) for name in SCHEDULERS):
-        return True
-    return bool(environment.get("JOB_ID")) and any(environment.get(name) for name in GRID_ENGINE)
+    grid_engine = environment.get("JOB_ID") and any(environment.get(name) for name in GRID_ENGINE)
+    return bool(grid_engine) or any(environment.get(name) for name in SCHEDULERS)
 
 
 @contextmanager

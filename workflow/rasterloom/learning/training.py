@@ -184,10 +184,9 @@ class Trainer:
         """The tensors of a batch; called in the thread that prepares it."""
         import torch
 
-        images, target, weight = (torch.from_numpy(a) for a in (batch.images, batch.target, batch.weight))
-        if self.device.type != "cuda":
-            return images, target, weight
-        return images.pin_memory(), target.pin_memory(), weight.pin_memory()
+        tensors = (torch.from_numpy(a) for a in (batch.images, batch.target, batch.weight))
+        images, target, weight = (t.pin_memory() if self.device.type == "cuda" else t for t in tensors)
+        return images, target, weight
 
     def advance(self, images: Tensor, target: Tensor, weight: Tensor) -> None:
         """One optimiser step."""

@@ -56,8 +56,7 @@ class Rules:
         self.workflow = workflow
         self.results = dag.results
         self._lock: IO[str] | None = None
-        outputs = dag.outputs()
-        self.targets = [f"{self.results}/{path}" for paths in outputs.values() for path in paths]
+        self.targets = [f"{self.results}/{path}" for paths in dag.outputs().values() for path in paths]
 
     @classmethod
     def load(cls, merged: Mapping[str, Any], files: Sequence[str | Path] = (), workflow: Any = None) -> Rules:

@@ -25,6 +25,7 @@ from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, read_sidecar
+from rasterloom.text import few
 
 _KEYED = re.compile(rf"([0-9a-f]{{{KEY_DIGITS}}})(\.[a-z.]+)")
 
@@ -84,13 +85,8 @@ class Stale:
             return "the store has lost it: run `rasterloom verify --mend` first"
         if self.certain:
             return "; ".join(map(str, self.changes)) or "there was none before"
-        because = f" ({_few(map(str, self.roots), '; ')})" if self.roots else ""
-        return f"if {_few(self.follows)} {'changes' if len(self.follows) == 1 else 'change'}{because}"
-
-
-def _few(names: Iterable[str], between: str = ", ") -> str:
-    found = list(names)
-    return between.join(found[:2]) + (f" and {len(found) - 2} more" if len(found) > 2 else "")
+        because = f" ({few(self.roots, '; ')})" if self.roots else ""
+        return f"if {few(self.follows)} {'changes' if len(self.follows) == 1 else 'change'}{because}"
 
 
 class _PlannedStore(Store):

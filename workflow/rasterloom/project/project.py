@@ -85,11 +85,10 @@ class Project:
         """Scenes whose digital numbers normalise the channels."""
         choice = self.config.statistics
         if isinstance(choice, list):
-            unknown = [scene for scene in choice if scene not in self.dataset.scenes]
-            if unknown:
-                raise ConfigError(
-                    f"`statistics`: the data set has no scene {unknown[0]!r}{nearest(unknown[0], self.dataset.scenes)}"
-                )
+            for scene in choice:
+                if scene not in self.dataset.scenes:
+                    near = nearest(scene, self.dataset.scenes)
+                    raise ConfigError(f"`statistics`: the data set has no scene {scene!r}{near}")
             return sorted(choice)
         return self.training if choice == "train" else sorted(self.dataset.scenes)
 
@@ -106,10 +105,6 @@ class Project:
             found.setdefault(self.dataset.scenes[scene].acquisition or scene, []).append(scene)
         return dict(sorted(found.items()))
 
-    def acquisitions_with(self, scenes: Iterable[str]) -> dict[str, list[str]]:
-        """The acquisitions of some scenes, each with those of them that belong to it."""
-        return _with(self.acquisitions, scenes)
-
     @cached_property
     def scale_sensors(self) -> dict[str, list[str]]:
         """Per scale that a member uses: the sensors that are stacked on it, in channel order."""
@@ -125,8 +120,7 @@ class Project:
     @cached_property
     def folds(self) -> list[str]:
         """Names of the checkpoints of a member."""
-        extra = ["all"] if self.config.validation.predict_with == "refit" else []
-        return [*self.fold_names, *extra]
+        return [*self.fold_names, *(["all"] if self.config.validation.predict_with == "refit" else [])]
 
     @cached_property
     def fold_names(self) -> list[str]:
@@ -160,10 +154,8 @@ class Project:
 
     def truth(self, class_name: str) -> list[str]:
         """Predicted scenes that no model trains on, and whose labels of a class are known."""
-        scenes = self.dataset.scenes
-        return [
-            s for s in self.predicted if s not in self.training and scenes[s].truth and class_name in scenes[s].labelled
-        ]
+        held_out = (self.dataset.scenes[s] for s in self.predicted if s not in self.training)
+        return [scene.id for scene in held_out if scene.truth and class_name in scene.labelled]
 
     def check_learning(self, group: str) -> None:
         """Refuse to plan what cannot be learned; what needs no labels, such as stacks, can be had all the same."""
@@ -177,7 +169,9 @@ class Project:
 
     def batches_with(self, scenes: Iterable[str]) -> dict[str, list[str]]:
         """The batches of some scenes, each with those of them that it holds."""
-        return _with(self.batches, scenes)
+        wanted = set(scenes)
+        found = {name: [scene for scene in ids if scene in wanted] for name, ids in self.batches.items()}
+        return {name: ids for name, ids in found.items() if ids}
 
     def polygon_tables(self, classes: Iterable[str], scenes: Iterable[str] | None = None) -> dict[str, Any]:
         """What a job reads that needs the polygons of classes on scenes (by default all predicted ones)."""
@@ -187,10 +181,3 @@ class Project:
             "scenes": chosen,
             "batches": self.batches_with(chosen),
         }
-
-
-def _with(groups: Mapping[str, Sequence[str]], scenes: Iterable[str]) -> dict[str, list[str]]:
-    """The groups that hold some scenes, each with these scenes alone."""
-    wanted = set(scenes)
-    found = {name: [scene for scene in ids if scene in wanted] for name, ids in groups.items()}
-    return {name: ids for name, ids in found.items() if ids}

@@ -25,6 +25,9 @@ from rasterloom.raster.grid import Matrix, rows_of
 CACHE_BYTES = 256 * 2**20
 """GDAL's cache of decoded blocks; its own default, a twentieth of the machine's memory, is no bound."""
 
+_DAMAGED = (ValueError, LookupError, TypeError, ArithmeticError, OSError, RuntimeError, MemoryError)
+"""What tifffile raises, besides its own error, where a file is damaged."""
+
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -388,18 +391,7 @@ def _mapped(path: Path, known: RasterInfo | None) -> tuple[Any, str]:
             return np.asarray(tifffile.memmap(path, mode="r") if mappable else series.asarray()), series.axes
     except RasterloomError:
         raise
-    except (
-        tifffile.TiffFileError,
-        ValueError,
-        LookupError,
-        TypeError,
-        ArithmeticError,
-        OSError,
-        RuntimeError,
-        MemoryError,
-        struct.error,
-        zlib.error,
-    ) as error:
+    except (tifffile.TiffFileError, struct.error, zlib.error, *_DAMAGED) as error:
         raise InputError(
             f"{path} cannot be read as a TIFF ({error}): it is truncated or damaged; fetch it again"
         ) from None

@@ -102,8 +102,7 @@ def axis_weights(inputs: int, outputs: int, step: float, offset: float) -> Axis:
     shape = (outputs, inputs)
     area_matrix = coo_array((area, (rows, columns)), shape=shape).tocsr()
     if size > 1:
-        slopes = _slopes(inputs)
-        data_matrix = area_matrix + coo_array((tilt, (rows, columns)), shape=shape).tocsr() @ slopes
+        data_matrix = area_matrix + coo_array((tilt, (rows, columns)), shape=shape).tocsr() @ _slopes(inputs)
     else:
         data_matrix = area_matrix.copy()
     total = np.asarray(area_matrix.sum(axis=1)).ravel()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from rasterloom.errors import InputError, MissingInputError, concerning
 from rasterloom.raster.files import Raster, open_raster
 from rasterloom.raster.sensor import SensorReader, missing_pixels, nodata_of, picked_bands
 from rasterloom.store.digest import BLOCK_ROWS, ArrayDigest, digest
-from rasterloom.store.files import write_json
+from rasterloom.store.files import read_json, write_json
 
 SATURATED_SHARE = 0.001
 """Share of a band's pixels with data at the end of its range from which the band counts as saturated."""
@@ -230,7 +229,7 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
 
 def _remembered(path: Path) -> Scan | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         moments = tuple(Moments(**band) for band in value["moments"])
         return Scan(value["digest"], value["dtype"], moments, tuple(BandFacts(**band) for band in value["facts"]))
     except (OSError, ValueError, KeyError, TypeError):

@@ -17,17 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.registration import edges
 from rasterloom.registration.comparison import Floats, Mask, View
-from rasterloom.registration.edges import (
-    Peak,
-    correlations,
-    eroded,
-    lags,
-    local_mean,
-    normalised,
-    peak_of,
-    spectra,
-)
 
 DETAIL = 3.0
 """Deviation, in pixels, of the Gaussian mean that is taken off a band. Measured: half the error of 6 or 12."""
@@ -74,7 +65,7 @@ def detail_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
     mean = np.float32(image.mean() if whole else image[valid].mean())
     image = image - mean if whole else np.where(valid, image - mean, np.float32(0))
     smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), blur)) if blur > 0 else image
-    return normalised(smooth - local_mean(image, valid, DETAIL), eroded(valid, blur))
+    return edges.normalised(smooth - edges.local_mean(image, valid, DETAIL), edges.eroded(valid, blur))
 
 
 def spread(numbers: Floats) -> Floats:
@@ -109,7 +100,7 @@ def components(signals: Floats) -> float:
     return float(np.trace(gram)) ** 2 / square if square else 0.0
 
 
-def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> tuple[Peak, Peak]:
+def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> tuple[edges.Peak, edges.Peak]:
     """The shift at which the signals of one image explain those of another best, and the reverse.
 
     Parameters
@@ -135,15 +126,16 @@ def best_fits(ones: Floats, others: Floats, max_shift: float, width: float) -> t
     Both rest on the same cross-correlations: B x T inverse transforms of the padded grid. Memory: 8 bytes per pixel and
     signal, and 4 a pair and shift of `lags`.
     """
-    one, other = spectra(ones, max_shift), spectra(others, max_shift)
+    one, other = edges.spectra(ones, max_shift), edges.spectra(others, max_shift)
     if not one.energy.any() or not other.energy.any():
-        return Peak((0.0, 0.0), 0.0, 0.0), Peak((0.0, 0.0), 0.0, 0.0)
-    far = lags(one.reach)
-    pairs = np.stack([correlations(one, i, other, far) for i in range(len(ones))])  # (B, T, lags, lags)
+        return edges.Peak((0.0, 0.0), 0.0, 0.0), edges.Peak((0.0, 0.0), 0.0, 0.0)
+    far = edges.lags(one.reach)
+    # (B, T, lags, lags)
+    pairs = np.stack([edges.correlations(one, i, other, far) for i in range(len(ones))])
     first, second = inverse_gram(ones), inverse_gram(others)
     there = sum(explained(pairs[:, j], first) for j in range(len(others))) / other.energy.sum()
     back = sum(explained(pairs[i], second) for i in range(len(ones))) / one.energy.sum()
-    return peak_of(there, one.reach, width), peak_of(back[::-1, ::-1], one.reach, width)
+    return edges.peak_of(there, one.reach, width), edges.peak_of(back[::-1, ::-1], one.reach, width)
 
 
 def inverse_gram(signals: Floats) -> NDArray[np.float64]:

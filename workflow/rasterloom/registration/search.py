@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from rasterloom.raster.grid import IDENTITY, Grid, Matrix, compose, invert
+from rasterloom.registration import motions
 from rasterloom.registration.band_fit import ALONE, best_fits, components, detail_signals, principal
 from rasterloom.registration.comparison import Floats, Mask, Source, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence, confidence, refusal
@@ -29,15 +30,6 @@ from rasterloom.registration.edges import (
     eroded,
     gradient_signals,
     spectra,
-)
-from rasterloom.registration.motions import (
-    farthest,
-    middle_shift,
-    on_grid,
-    on_reference,
-    rotation,
-    rounded,
-    translation,
 )
 
 COARSE_SIDE = 512
@@ -182,9 +174,9 @@ def given(method: Any, nominal: Matrix, size: tuple[int, int]) -> Placed:
         return Placed(nominal, (0.0, 0.0), 1.0, "none")
     if "shift" in method:
         shift = (float(method["shift"][0]), float(method["shift"][1]))
-        return Placed(compose(nominal, translation(shift)), shift, 1.0, "given")
+        return Placed(compose(nominal, motions.translation(shift)), shift, 1.0, "given")
     matrix = [[float(v) for v in row] for row in method["matrix"]]
-    return Placed(matrix, middle_shift(compose(invert(nominal), matrix), size), 1.0, "given")
+    return Placed(matrix, motions.middle_shift(compose(invert(nominal), matrix), size), 1.0, "given")
 
 
 def chosen_of(nominal: Matrix, attempts: Sequence[Attempt]) -> Placed:
@@ -251,13 +243,13 @@ class _Search:
     def _judged(self, base: Matrix, edges: Sequence[Candidate], bands: Candidate) -> list[Attempt]:
         """What both methods found, with the confidence that their agreement gives."""
         unit = max(self.pixel, *self.coarse.pixel)
-        one, other = (np.array(middle_shift(found.motion, self.size)) for found in (edges[-1], bands))
+        one, other = (np.array(motions.middle_shift(found.motion, self.size)) for found in (edges[-1], bands))
         apart = float(np.linalg.norm(one - other)) / unit
         clearest = max(edges[-1].evidence.clearness, bands.evidence.clearness)
         attempts = []
         for found in (*edges, bands):
-            motion = rounded(compose(invert(self.nominal), compose(base, found.motion)), self.motion)
-            shift = middle_shift(motion, self.size)
+            motion = motions.rounded(compose(invert(self.nominal), compose(base, found.motion)), self.motion)
+            shift = motions.middle_shift(motion, self.size)
             evidence = replace(found.evidence, apart=round(apart, 4), clearest=round(clearest, 4))
             sure = 0.0 if found.failure else round(confidence(found.method, evidence), 4)
             reason = found.failure or refusal(sure, evidence, shift, self.limit)
@@ -288,14 +280,14 @@ class _Search:
             back = cv2.getRotationMatrix2D(((columns - 1) / 2, (rows - 1) / 2), float(angle), 1.0)
             turned = np.asarray(cv2.warpAffine(other.values, back, (columns, rows)), dtype=np.float32)
             heights.append(correlation_peak(fixed, spectra([turned], self.reach), (0, 0), WIDTH, exact=False).height)
-        return compose(self.nominal, rotation(float(TURNS[int(np.argmax(heights))]), self.size))
+        return compose(self.nominal, motions.rotation(float(TURNS[int(np.argmax(heights))]), self.size))
 
     def _edges(self, views: Mapping[str, _Shown], own: _Shown, base: Matrix) -> list[Candidate]:
         """By correlating edges, refined by ECC both ways; by the correlation's peak if ECC fails."""
         one, other = self._pair(views, own)
         peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
         evidence = self._evidence(peak.height, peak.second, None)
-        start = on_reference(translation(peak.shift), self.coarse)
+        start = motions.on_reference(motions.translation(peak.shift), self.coarse)
         against = f"{one.name}{band_label(one.index, self.sources[one.name].shape[0])}"
         try:
             motion, apart = self._refined((one, other), base, start)
@@ -315,13 +307,13 @@ class _Search:
         Where that grid is much coarser than the images, once more in the window that shows most.
         """
         motion, apart = self._ecc(pair, base, start, self.fine)
-        if (away := farthest(motion, start, self.size)) > self._plausible():
+        if (away := motions.farthest(motion, start, self.size)) > self._plausible():
             raise NotRefined(f"ECC ended {away:.1f} reference pixels from the correlation's peak")
         whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
         if self.motion == "translation" and self.fine.pixel[0] > CLOSER * whole.pixel[0]:
             with suppress(NotRefined):
                 closer, near = self._ecc(pair, base, motion, best_window(pair, self.coarse, whole))
-                if farthest(closer, motion, self.size) <= max(self.fine.pixel):
+                if motions.farthest(closer, motion, self.size) <= max(self.fine.pixel):
                     return closer, near
         return motion, apart
 
@@ -329,12 +321,12 @@ class _Search:
         """ECC on a grid, both ways."""
         first = self._signal(pair[0], self.placed[pair[0].name].matrix, grid)
         second = self._signal(pair[1], base, grid)
-        begin = on_grid(start, grid)
+        begin = motions.on_grid(start, grid)
         usable = eroded(first.valid, BLUR), eroded(second.valid, BLUR)
         there = refine(first.values, second.values, begin, usable, self.motion)
         back = refine(second.values, first.values, invert(begin), usable[::-1], self.motion)
-        motion = on_reference(there, grid)
-        return motion, farthest(motion, invert(on_reference(back, grid)), self.size)
+        motion = motions.on_reference(there, grid)
+        return motion, motions.farthest(motion, invert(motions.on_reference(back, grid)), self.size)
 
     def _plausible(self) -> float:
         """How far ECC may go from the correlation's peak, reference pixels; a turn moves the corners."""
@@ -359,10 +351,10 @@ class _Search:
         there = principal(np.concatenate([shown.details for shown in views.values()]))
         back = principal(own.details)
         fit, returned = best_fits(there, back, self.reach, WIDTH)
-        motion = on_reference(translation(fit.shift), self.coarse)
-        backward = invert(on_reference(translation(returned.shift), self.coarse))
+        motion = motions.on_reference(motions.translation(fit.shift), self.coarse)
+        backward = invert(motions.on_reference(motions.translation(returned.shift), self.coarse))
         alone = max(components(there), components(back)) < ALONE
-        apart = None if alone else farthest(motion, backward, self.size) + self._turn() / 2
+        apart = None if alone else motions.farthest(motion, backward, self.size) + self._turn() / 2
         return Candidate("regression", "+".join(views), motion, self._evidence(fit.height, fit.second, apart))
 
 

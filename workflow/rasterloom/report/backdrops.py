@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.raster.resample import resample_rows
+from rasterloom.raster.stacks import open_stack
 from rasterloom.report.pages import Picture
 from rasterloom.report.pictures import Frame, fitted, jpeg, stretch_limits, stretched
 from rasterloom.store.files import atomic_path
@@ -68,9 +70,6 @@ def read_window(
     -----
     Memory: the picture, and strips of the stack; nothing that grows with the height of the scene.
     """
-    from rasterloom.raster.resample import resample_strips
-    from rasterloom.raster.stacks import open_stack
-
     with open_stack(path) as stack:
         plane = stack.sensors.index(sensor) if sensor in stack.sensors else 0
         first, count = stack.planes(stack.sensors[plane]).start, stack.channels[plane]
@@ -86,12 +85,8 @@ def read_window(
 
         shape = (bands.stop - bands.start, y1 - y0, x1 - x0)
         matrix = [[across[0], 0.0, across[1]], [0.0, down[0], down[1]]]
-        image = np.zeros((shape[0], frame.rows, frame.columns), np.float32)
-        mask = np.zeros((frame.rows, frame.columns), np.bool_)
-        for row, values, good in resample_strips(read, shape, matrix, (frame.rows, frame.columns)):
-            image[:, row : row + values.shape[1]] = values
-            mask[row : row + values.shape[1]] = good != 0
-    return image, mask
+        image, mask = resample_rows(read, shape, matrix, (frame.rows, frame.columns))
+    return image, mask != 0
 
 
 def _span(start: float, length: float, pixels: int, extent: int, cells: int) -> tuple[int, int, tuple[float, float]]:

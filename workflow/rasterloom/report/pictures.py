@@ -206,8 +206,6 @@ def seen(geometries: Geometries, frame: Frame) -> Geometries:
     """The polygons, (n,) array, whose bounds meet a frame, in the frame's picture coordinates."""
     import shapely
 
-    if len(geometries) == 0:
-        return geometries
     bounds = shapely.bounds(geometries)
     meets = (bounds[:, :2] < [frame.x + frame.width, frame.y + frame.height]).all(axis=1)
     meets &= (bounds[:, 2:] > [frame.x, frame.y]).all(axis=1)

@@ -74,17 +74,11 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Predict the scenes of a batch that the store does not hold yet."""
-    found: dict[str, Item] = {}
-    missing: list[Wanted] = []
-    for want in wanted(job):
-        item = job.store.find(job.stage, want.key)
-        if item is None:
-            missing.append(want)
-        else:
-            found[want.name] = item
-    if missing:
-        found.update(_predict(job, missing))
-    job.finish({scene: found[scene] for scene in job.spec["scenes"]})
+    wants = list(wanted(job))
+    found = {want.name: job.store.find(job.stage, want.key) for want in wants}
+    missing = [want for want in wants if found[want.name] is None]
+    made = _predict(job, missing) if missing else {}
+    job.finish({scene: item or made[scene] for scene, item in found.items()})
 
 
 def wanted(job: Job) -> Iterator[Wanted]:

@@ -37,7 +37,7 @@ def spec(project: Project, scale: str, scene: str) -> dict[str, Any]:
     sensors, settings = project.scale_sensors[scale], project.config.sensors
     return {
         "scene": scene,
-        "acquisitions": project.acquisitions_with([scene]),
+        "acquisitions": {name: [scene] for name, ids in project.acquisitions.items() if scene in ids},
         "scale": project.scale(scale),
         "sensors": sensors,
         "bands": {name: settings[name].bands for name in sensors},
@@ -108,21 +108,19 @@ def _from_files(
     job: Job, places: Mapping[str, Any], counts: Mapping[str, int], grid: Grid, path: Path
 ) -> dict[str, str]:
     """Write the stack of a job from its source files, which must not change meanwhile."""
-    scene = job.spec["scene"]
-    labels = {name: f"scene {scene}, sensor {name}" for name in counts}
+    labels = {name: f"scene {job.spec['scene']}, sensor {name}" for name in counts}
     files = {name: job.sources["sensors"][name] for name in counts if name in places}
     _check_unchanged(files, labels)
-    nodata = job.spec.get("nodata", {})
     with ExitStack() as opened:
         sensors: list[StackSensor] = []
         for name, count in counts.items():
-            if name not in places:
+            if place := places.get(name):
+                nodata = job.spec.get("nodata", {}).get(name)
+                reader = opened.enter_context(SensorReader(files[name], count, nodata, labels[name]))
+                dtype = np.uint16 if place["dtype"] == "uint16" else np.float32
+                sensors.append(StackSensor(name, count, dtype, reader, place["matrix"]))
+            else:
                 sensors.append(StackSensor(name, count, np.uint16))
-                continue
-            place = places[name]
-            reader = opened.enter_context(SensorReader(files[name], count, nodata.get(name), labels[name]))
-            dtype = np.uint16 if place["dtype"] == "uint16" else np.float32
-            sensors.append(StackSensor(name, count, dtype, reader, place["matrix"]))
         parts = write_stack(path, sensors, grid)
     _check_unchanged(files, labels)
     return parts

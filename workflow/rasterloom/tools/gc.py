@@ -50,11 +50,8 @@ def main(args: argparse.Namespace) -> None:
     results, store = args.results, Store.of(args.results)
     if not results.is_dir():
         raise StoreError(f"{results} is not a folder: name the results folder with --results")
-    lock = hold(results)
-    try:
+    with hold(results):
         _collect(results, store, args.dry_run)
-    finally:
-        lock.close()
 
 
 def _collect(results: Path, store: Store, dry_run: bool) -> None:

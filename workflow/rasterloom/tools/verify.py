@@ -11,9 +11,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.stages import folder_of
@@ -77,16 +78,12 @@ def main(args: argparse.Namespace) -> None:
     if not args.results.is_dir():
         raise StoreError(f"{args.results} is not a folder: name the results folder with --results")
     store = Store.of(args.results)
-    lock = hold(args.results) if args.mend else None
-    try:
-        _verify(args.results, store, lock)
-    finally:
-        if lock is not None:
-            lock.close()
+    with hold(args.results) if args.mend else nullcontext():
+        _verify(args.results, store, args.mend)
 
 
-def _verify(results: Path, store: Store, lock: IO[str] | None) -> None:
-    """Check a folder, and mend it if its lock is held."""
+def _verify(results: Path, store: Store, mended: bool) -> None:
+    """Check a folder, and mend it if asked; its lock is held then."""
     require_own_store(results, store)
     manifests = list(manifests_of(results))
     if not manifests:
@@ -98,7 +95,7 @@ def _verify(results: Path, store: Store, lock: IO[str] | None) -> None:
     if not faults:
         print(f"{len(manifests)} manifests in {results}: all artifacts are as they were written")
         return
-    if lock is None:
+    if not mended:
         raise StoreError(
             f"{_many(faults)} missing or damaged: `rasterloom verify --mend --results {results}` "
             "removes what is damaged, and the next run makes it again"

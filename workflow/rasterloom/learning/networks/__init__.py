@@ -64,8 +64,6 @@ def initialise(network: nn.Module, seed: int) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
 
 
 def parameters(model: Mapping[str, Any], channels: int) -> int | None:
