@@ -209,6 +209,12 @@ def test_planning_and_reuse_import_nothing_heavy(python: Callable[..., subproces
     assert out.splitlines() == list(STAGES)
 
 
+def test_no_module_shadows_the_standard_library() -> None:
+    """Python puts the folder that it is started in first, and what is built in before that."""
+    names = {path.stem for path in LIBRARY.rglob("*.py")} | {path.name for path in LIBRARY.rglob("*") if path.is_dir()}
+    assert names & (sys.stdlib_module_names - set(sys.builtin_module_names)) <= {"__init__", "__main__"}
+
+
 # Size ------------------------------------------------------------------------------------------------------
 
 
