@@ -22,7 +22,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "placement/{acquisition}.json"
 HELP = "fill in failed registrations from scenes of the same acquisition"
-VERSION = 2
+VERSION = 3
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
