@@ -271,6 +271,7 @@ def test_run_shows_the_worst_registrations_before_and_after(finished: Results) -
     assert places == sorted(places) and "elsewhere" not in index
 
 
+@pytest.mark.slow
 def test_run_removes_stale_pictures_and_pages(tmp_path: Path) -> None:
     results = Results(tmp_path, make_spec()).fill()
     results.run()
@@ -329,6 +330,7 @@ def test_run_of_a_reference_without_colours(tmp_path: Path, image: Any, colour: 
     assert abs(picture[10, 10].mean() - 140) <= 3
 
 
+@pytest.mark.slow
 def test_run_looks_closer_at_small_objects_on_the_finest_scale(tmp_path: Path) -> None:
     coarse, fine = {"name": "coarse", "size": 1024}, {"name": "fine", "size": 2048}
     spec = make_spec(scales={"coarse": coarse, "fine": fine}, class_scales={"house": [coarse, fine], "pond": [coarse]})

@@ -295,6 +295,7 @@ class Endless:
         return block, np.ones(block.shape[1:], np.bool_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [0.0, 0.0052])
 def test_write_stack_holds_bands_of_rows_alone(tmp_path: Path, turn: float) -> None:
     def peak(height: int) -> int:

@@ -206,6 +206,7 @@ def test_inspect_an_empty_folder_ends_with_code_1(tmp_path: Path, capsys: Captur
 # The other kinds of DATA -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture) -> None:
     write_scenes(tmp_path / "dstl", 2, 1, (256, 256), 1, False)
     text = printed(capsys, tmp_path / "dstl")
@@ -227,6 +228,7 @@ def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture
     assert "scenes 3: 3 to predict" in text
 
 
+@pytest.mark.slow
 def test_inspect_goes_on_over_damaged_rows_and_images_of_the_contest(tmp_path: Path, capsys: Capture) -> None:
     write_scenes(tmp_path, 2, 1, (256, 256), 1, False)
     table = tmp_path / "train_wkt_v4.csv"

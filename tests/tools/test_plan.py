@@ -65,6 +65,7 @@ def say(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return run
 
 
+@pytest.mark.slow
 def test_plan_of_generated_scenes_names_everything(say: Say) -> None:
     text = say()
     for words in (

@@ -27,6 +27,9 @@ from rasterloom.tools.scenes.painting import Painter
 from rasterloom.tools.scenes.shapes import rectangle
 
 csv.field_size_limit(sys.maxsize)
+
+pytestmark = pytest.mark.slow
+
 SIZE, SEED = (256, 256), 5
 
 
