@@ -69,7 +69,6 @@ def mask_of(polygons: list[Polygon], size: tuple[int, int]) -> NDArray[np.float3
 # --- files -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_write_scenes_other_counts_leave_scenes_identical(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "grown"
     writing.write_scenes(out, 1, 1, SIZE, SEED)
