@@ -302,7 +302,7 @@ def test_run_key_depends_on_the_order_of_sensors_and_on_the_reference(tmp_path: 
 
 def test_run_provenance_holds_the_names(tree: Tree) -> None:
     stage.run(tree.train_job())
-    record = json.loads(tree.store.sidecar("train", tree.model().key).read_text())
+    record = json.loads(tree.store.record_path("train", tree.model().key).read_text())
     assert record["recipe"]["sensors"] == ["rgb", "a"] and set(record["inputs"]["stacks"]) == {"a", "b"}
 
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from rasterloom.errors import StoreError
 from rasterloom.stages import recomputed
 from rasterloom.store.files import TEMPORARY
-from rasterloom.store.store import Item, Store, file_sha256, read_sidecar
+from rasterloom.store.store import Item, Store, file_sha256, read_record
 
 Put = Callable[..., Item]
 Python = Callable[..., "subprocess.Popen[str]"]
@@ -43,7 +43,7 @@ def test_find_gives_what_was_committed(store: Store) -> None:
     item = Item(KEY, "d" * 64, f"stack/{KEY}.zarr.zip", {"rgb": "e" * 64})
     assert work.committed() == item == store.find("stack", KEY)
     assert store.open_path(item).read_bytes() == b"12345"
-    record = json.loads(store.sidecar("stack", KEY).read_text())
+    record = json.loads(store.record_path("stack", KEY).read_text())
     assert (record["stage"], record["bytes"], record["recipe"], record["inputs"]) == ("stack", 5, {"scale": 2}, ["i"])
     assert record["sha256"] == file_sha256(store.open_path(item))
     assert {"rasterloom", "python"} == set(record["made_by"])
@@ -58,9 +58,9 @@ def test_find_other_key_or_stage_is_none(store: Store, put: Put) -> None:
     assert store.find("mask", KEY) is None
 
 
-def test_find_without_sidecar_is_none(store: Store, put: Put) -> None:
+def test_find_without_record_is_none(store: Store, put: Put) -> None:
     item = put("stack", KEY)
-    store.sidecar("stack", KEY).unlink()
+    store.record_path("stack", KEY).unlink()
     assert store.find("stack", KEY) is None
     for read in (store.open_path, store.facts):
         with pytest.raises(StoreError, match="verify --mend"):
@@ -68,9 +68,9 @@ def test_find_without_sidecar_is_none(store: Store, put: Put) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"key": "k", "digest": "d", "path": "p"}', "\udcff"])
-def test_find_with_unreadable_sidecar_is_none(store: Store, put: Put, text: str) -> None:
+def test_find_with_unreadable_record_is_none(store: Store, put: Put, text: str) -> None:
     put("stack", KEY)
-    store.sidecar("stack", KEY).write_bytes(text.encode(errors="surrogateescape"))
+    store.record_path("stack", KEY).write_bytes(text.encode(errors="surrogateescape"))
     assert store.find("stack", KEY) is None
 
 
@@ -190,7 +190,7 @@ with Store(Path(sys.argv[1])).writing("train", sys.argv[2], ".bin") as work:
     time.sleep(60)
 """
 
-KILLED_BEFORE_THE_SIDECAR = """
+KILLED_BEFORE_THE_RECORD = """
 import sys, time
 from pathlib import Path
 from rasterloom.store import store
@@ -206,7 +206,7 @@ with store.Store(Path(sys.argv[1])).writing("train", sys.argv[2], ".bin") as wor
 """
 
 
-@pytest.mark.parametrize("code", [KILLED_WHILE_WRITING, KILLED_BEFORE_THE_SIDECAR], ids=["file", "sidecar"])
+@pytest.mark.parametrize("code", [KILLED_WHILE_WRITING, KILLED_BEFORE_THE_RECORD], ids=["file", "record"])
 def test_killed_writer_leaves_nothing_that_looks_finished(store: Store, python: Python, put: Put, code: str) -> None:
     process = python(code, store.root, KEY)
     assert process.stdout is not None
@@ -285,10 +285,10 @@ def test_item_json_round_trip() -> None:
     assert "parts" not in Item("k", "d", "s/k.x").to_json()
 
 
-def test_read_sidecar_of_nothing_is_none(tmp_path: Path) -> None:
-    assert read_sidecar(tmp_path / "none.json") is None
+def test_read_record_of_nothing_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path / "none.json") is None
     (tmp_path / "file").write_text("")
-    assert read_sidecar(tmp_path / "file" / "none.json") is None
+    assert read_record(tmp_path / "file" / "none.json") is None
 
 
 def test_file_sha256_of_a_large_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -333,12 +333,12 @@ class StoreMachine(RuleBasedStateMachine):
     def lose(self, stage: str, key: str, whole: bool) -> None:
         (self.store.root / stage / f"{key}.bin").unlink(missing_ok=True)
         if whole:
-            self.store.sidecar(stage, key).unlink(missing_ok=True)
+            self.store.record_path(stage, key).unlink(missing_ok=True)
         self.known.pop((stage, key), None)
 
     @rule(stage=stages, key=keys)
     def forget(self, stage: str, key: str) -> None:
-        self.store.sidecar(stage, key).unlink(missing_ok=True)
+        self.store.record_path(stage, key).unlink(missing_ok=True)
         self.known.pop((stage, key), None)
 
     @rule(stage=stages, key=keys)

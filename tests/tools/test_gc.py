@@ -41,13 +41,13 @@ def test_gc_removes_old_unnamed_with_its_record(results: Path, store: Store, put
     assert there(store) == ["a" * 32]
     assert store.find("stack", named.key) == named
     assert store.find("stack", unnamed.key) is None
-    assert not store.sidecar("stack", unnamed.key).exists()
+    assert not store.record_path("stack", unnamed.key).exists()
 
 
 def test_gc_spares_the_young(results: Path, store: Store, put: Put) -> None:
     young, old = put("stack", "a" * 32), put("stack", "b" * 32)
     age(store.root)
-    for path in (store.root / young.path, store.sidecar("stack", young.key)):
+    for path in (store.root / young.path, store.record_path("stack", young.key)):
         os.utime(path)
     collect(results)
     assert there(store) == ["a" * 32]
@@ -124,7 +124,7 @@ def test_find_waits_while_something_is_removed(results: Path, store: Store, put:
         finder = python(FINDER, store.root, item.key)
         assert finder.stdout is not None
         assert finder.stdout.readline() == "looking\n"
-        gc._remove(store.sidecar("stack", item.key))
+        gc._remove(store.record_path("stack", item.key))
         gc._remove(store.root / item.path)
     assert finder.communicate(timeout=60)[0] == "None\n"
 
@@ -276,7 +276,7 @@ def test_find_marks_artifact_and_record_as_used(store: Store, put: Put) -> None:
     item = put("stack", "a" * 32)
     age(store.root)
     store.find("stack", item.key)
-    times = [path.stat().st_mtime for path in (store.root / item.path, store.sidecar("stack", item.key))]
+    times = [path.stat().st_mtime for path in (store.root / item.path, store.record_path("stack", item.key))]
     assert min(times) > time.time() - gc.DAY
 
 

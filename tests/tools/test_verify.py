@@ -46,7 +46,7 @@ def lose_file(store: Store, item: Item) -> None:
 
 
 def lose_record(store: Store, item: Item) -> None:
-    store.sidecar("stack", item.key).unlink()
+    store.record_path("stack", item.key).unlink()
 
 
 def damage(store: Store, item: Item) -> None:

@@ -111,7 +111,7 @@ def _amount(dag: Dag, sizes: Sizes, stage: str, names: Mapping[str, str], name: 
 def _size(store: Store, item: Item) -> int | None:
     """Bytes of an artifact with its record; None if the store has lost one of them."""
     try:
-        paths = store.root / item.path, store.sidecar(item.path.split("/")[0], item.key)
+        paths = store.root / item.path, store.record_path(item.path.split("/")[0], item.key)
         return sum(path.stat().st_size for path in paths)
     except FileNotFoundError:
         return None

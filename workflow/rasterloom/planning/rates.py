@@ -19,7 +19,7 @@ from rasterloom.learning.inference import mean_forward
 from rasterloom.learning.training import Batch, Trainer
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
-from rasterloom.store.store import Store, read_sidecar
+from rasterloom.store.store import Store, read_record
 
 RECORDS = 300
 """Records of a stage that are read at most, evenly spread over its keys."""
@@ -58,7 +58,7 @@ def _recorded(store: Store) -> Iterator[Any]:
     for stage in ("train", "predict"):
         paths = sorted((store.root / stage).glob("*.json"))
         for path in paths[:: len(paths) // RECORDS + 1]:
-            yield (read_sidecar(path) or {}).get("cost", {}).get("network")
+            yield (read_record(path) or {}).get("cost", {}).get("network")
 
 
 def _speed(entry: Any) -> Speed | None:

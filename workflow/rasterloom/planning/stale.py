@@ -24,7 +24,7 @@ from rasterloom.store.digest import canonical
 from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.manifest import Manifest
-from rasterloom.store.store import KEY_DIGITS, Item, Store, read_sidecar
+from rasterloom.store.store import KEY_DIGITS, Item, Store, read_record
 from rasterloom.text import few
 
 _KEYED = re.compile(rf"([0-9a-f]{{{KEY_DIGITS}}})(\.[a-z.]+)")
@@ -222,7 +222,7 @@ class Walk:
         key = self._links(job.folder).get(name)
         if key is None:
             return None
-        record = read_sidecar(self.store.sidecar(job.stage, key)) or {}
+        record = read_record(self.store.record_path(job.stage, key)) or {}
         stage_version = {"stage version": record["version"]} if record.get("version") is not None else {}
         return key, {**record, **stage_version}
 

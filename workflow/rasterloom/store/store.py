@@ -1,7 +1,7 @@
 """The store: artifacts by content key, beside each its provenance.
 
-An artifact is one file, ``<store>/<stage>/<key><suffix>``, and a sidecar ``<key>.json`` that is written last: an
-artifact without a sidecar does not exist. The key is the digest of everything that decides the content (stage
+An artifact is one file, ``<store>/<stage>/<key><suffix>``, and a record ``<key>.json`` that is written last: an
+artifact without a record does not exist. The key is the digest of everything that decides the content (stage
 version, recipe, digests of the inputs); the digest is that of the content. Nothing here is ever declared to
 Snakemake, which deletes what is declared.
 """
@@ -164,7 +164,7 @@ class Store:
             ) from None
         return User(note, results, moved)
 
-    def sidecar(self, stage: str, key: str) -> Path:
+    def record_path(self, stage: str, key: str) -> Path:
         """Where the provenance of an artifact lies."""
         return self.root / stage / f"{key}.json"
 
@@ -175,14 +175,14 @@ class Store:
             if item is not None:
                 with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
                     os.utime(self.root / item.path)  # `gc` spares what is young, also before a manifest names it
-                    os.utime(self.sidecar(stage, key))
+                    os.utime(self.record_path(stage, key))
         return item
 
     def lookup(self, stage: str, key: str) -> Item | None:
         """What `find` gives, without a trace."""
         if stage in self.recompute:
             return None
-        record = read_sidecar(self.sidecar(stage, key))
+        record = read_record(self.record_path(stage, key))
         if record is None:
             return None
         path = self.root / record["path"]
@@ -192,7 +192,7 @@ class Store:
         """The file of an item; StoreError, naming the item and the remedy, if it is not there as it was made."""
         path = self.root / item.path
         with self._looking():
-            record = read_sidecar(path.parent / f"{item.key}.json")
+            record = read_record(path.parent / f"{item.key}.json")
             size = path.stat().st_size if path.is_file() else None
         remedy = "run `rasterloom verify --mend` and then the workflow again"
         if record is None or size is None:
@@ -207,13 +207,13 @@ class Store:
 
     def cost(self, item: Item) -> dict[str, Any]:
         """What an artifact cost: seconds, peak memory and whatever its stage recorded."""
-        record = read_sidecar((self.root / item.path).parent / f"{item.key}.json")
+        record = read_record((self.root / item.path).parent / f"{item.key}.json")
         return dict(record["cost"]) if record else {}
 
     def facts(self, item: Item) -> dict[str, Any]:
         """What was noticed when an artifact was made: a function of its key, as the artifact is."""
         self.open_path(item)
-        record = read_sidecar((self.root / item.path).parent / f"{item.key}.json")
+        record = read_record((self.root / item.path).parent / f"{item.key}.json")
         return dict(record.get("facts", {})) if record else {}
 
     @contextmanager
@@ -261,14 +261,14 @@ class Store:
             flush(temporary)  # which may take long, so before the lock
             with self.committing():
                 self._say_if_different(stage, key, record)
-                self.sidecar(stage, key).unlink(missing_ok=True)
+                self.record_path(stage, key).unlink(missing_ok=True)
                 rename(temporary, final)
-                write_json(self.sidecar(stage, key), record)
+                write_json(self.record_path(stage, key), record)
         work.item = item
 
     def _say_if_different(self, stage: str, key: str, record: Mapping[str, Any]) -> None:
         """Say loudly that an artifact came out differently from the same inputs: keys promise that it does not."""
-        earlier = read_sidecar(self.sidecar(stage, key))
+        earlier = read_record(self.record_path(stage, key))
         if earlier is not None and earlier["digest"] != record["digest"]:
             print(
                 f"WARNING: {self.root / record['path']} was made again from the same inputs, and its content differs "
@@ -312,7 +312,7 @@ def _cost(started: float) -> dict[str, float]:
     return {"seconds": round(time.monotonic() - started, 3), "peak_memory_mb": round(peak, 1)}
 
 
-def read_sidecar(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> dict[str, Any] | None:
     """The provenance of an artifact, or None if there is none that can be read."""
     try:
         record = read_json(path)

@@ -22,7 +22,7 @@ from rasterloom.store.files import link
 from rasterloom.store.folders import manifests_of, require_own_store
 from rasterloom.store.lock import hold
 from rasterloom.store.manifest import Manifest
-from rasterloom.store.store import Item, Store, file_sha256, read_sidecar
+from rasterloom.store.store import Item, Store, file_sha256, read_record
 from rasterloom.text import counted, plural
 
 HELP = "check that the store has every artifact that a manifest names"
@@ -173,7 +173,7 @@ def _size(store: Store, item: Item) -> int:
 def _damage(store: Store, item: Item) -> str | None:
     """What is wrong with an artifact, judged by its own record alone; None if nothing is."""
     path = store.root / item.path
-    record = read_sidecar(path.parent / f"{item.key}.json")
+    record = read_record(path.parent / f"{item.key}.json")
     if not path.is_file():
         return f"{path} is missing"
     if record is None:
@@ -185,7 +185,7 @@ def _fault(store: Store, manifest: Path, stage: str, name: str, item: Item, dama
     path = store.root / item.path
     if damage is not None:
         return Fault("artifact", manifest, name, item, damage)
-    record = read_sidecar(path.parent / f"{item.key}.json")
+    record = read_record(path.parent / f"{item.key}.json")
     if record is None or record["digest"] != item.digest:
         return Fault("manifest", manifest, name, item, f"{path} {REMADE}")
     place = link_place(manifest, stage, name, item)
