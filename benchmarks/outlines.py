@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import rasterio.features
 import shapely
@@ -32,6 +34,7 @@ def iou(truth: list[Polygon], found: list[Polygon]) -> float:
 
 def main() -> None:
     """Print one row per size."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     rng = np.random.default_rng(0)
     print("size         sub-pixel  vertices   pixel edges  vertices")
     for width, height in SIZES:
