@@ -19,6 +19,8 @@ from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
 from rasterloom.learning import checkpoint, training
 from rasterloom.learning.augment import Normalisation, TrainingScene
+from rasterloom.learning.batches import Batch, make_batch, require_positive
+from rasterloom.learning.curves import jaccard, learning_curve
 from rasterloom.learning.device import computing
 from rasterloom.learning.sampling import index_scene
 from rasterloom.learning.scenes import open_training_scenes
@@ -51,7 +53,7 @@ def trained(
         trainer = Trainer(recipe, MODEL, 4, "cpu")
         if state is not None:
             trainer.restore(state)
-        batch_of: Callable[[int], training.Batch] = lambda step: training.make_batch(  # noqa: E731
+        batch_of: Callable[[int], Batch] = lambda step: make_batch(  # noqa: E731
             SCENES, recipe, NORMALISATION, step
         )
         done = training.train(trainer, batch_of, **options)
@@ -80,13 +82,13 @@ def test_learning_rate_of_short_trainings(steps: int) -> None:
 
 
 def test_jaccard_pools_pixels() -> None:
-    assert training.jaccard(np.array([[0.0, 1, 1, 0], [0.0, 5, 1, 2]])) == 0.6
-    assert training.jaccard(np.zeros((2, 4))) == 1.0
+    assert jaccard(np.array([[0.0, 1, 1, 0], [0.0, 5, 1, 2]])) == 0.6
+    assert jaccard(np.zeros((2, 4))) == 1.0
 
 
 @pytest.mark.parametrize(("steps", "points"), [(1, 1), (7, 7), (1000, 400)])
 def test_learning_curve(steps: int, points: int) -> None:
-    curve = training.learning_curve(np.ones((steps, 4), np.float32))
+    curve = learning_curve(np.ones((steps, 4), np.float32))
     assert [len(value) for value in curve.values()] == [points] * 3
     assert curve["history.step"][-1] == steps
     assert (curve["history.iou"] == np.float32(1 / 3)).all()
@@ -94,7 +96,7 @@ def test_learning_curve(steps: int, points: int) -> None:
 
 def test_make_batch_masks_invalid_reference_and_zeroes_invalid_sensors() -> None:
     still = recipe(batch=4, patch=40, augment={"flips": False, "rotation": False, "colour": 0.5})
-    batch = training.make_batch(SCENES, still, NORMALISATION, 0)
+    batch = make_batch(SCENES, still, NORMALISATION, 0)
     assert batch.images.shape == (4, 4, 40, 40)
     assert {str(a.dtype) for a in (batch.images, batch.target, batch.weight)} == {"float32"}
     assert batch.weight.sum() == 4 * 40 * 36  # columns beyond the scene have no weight
@@ -105,7 +107,7 @@ def test_make_batch_masks_invalid_reference_and_zeroes_invalid_sensors() -> None
 
 
 def test_make_batch_is_a_function_of_the_step() -> None:
-    one, again, other = (training.make_batch(SCENES, recipe(), NORMALISATION, step) for step in (3, 3, 4))
+    one, again, other = (make_batch(SCENES, recipe(), NORMALISATION, step) for step in (3, 3, 4))
     assert np.array_equal(one.images, again.images)
     assert not np.array_equal(one.images, other.images)
 
@@ -136,7 +138,7 @@ def test_train_resumed_equals_uninterrupted(precision: str, tmp_path: Path) -> N
 def test_train_learns() -> None:
     history = trained(recipe(steps=60, batch=4, precision="float32"))["history"]
     assert history[-10:, 0].mean() < 0.5 * history[:5, 0].mean()
-    assert training.jaccard(history[-10:]) > 0.6
+    assert jaccard(history[-10:]) > 0.6
 
 
 def test_train_ignores_invalid_ground() -> None:
@@ -144,8 +146,8 @@ def test_train_ignores_invalid_ground() -> None:
     digests = set()
     for value in (0.0, 1.0):
 
-        def batch_of(step: int, value: float = value) -> training.Batch:
-            batch = training.make_batch(SCENES, recipe(), NORMALISATION, step)
+        def batch_of(step: int, value: float = value) -> Batch:
+            batch = make_batch(SCENES, recipe(), NORMALISATION, step)
             batch.weight[:, :5] = 0.0
             batch.target[:, :5] = value
             return batch
@@ -167,8 +169,8 @@ def test_train_reports_progress() -> None:
 def test_require_positive_names_class_scenes_and_remedy() -> None:
     empty = [memory_scene(name, 0, covered=False) for name in ("s1", "s2")]
     with pytest.raises(LabelError, match=r"lakes: none of the 2 training scenes \(s1, s2\).*scale s.*Label it there"):
-        training.require_positive(empty, "lakes", "s")
-    training.require_positive([*empty, SCENES[0]], "lakes", "s")
+        require_positive(empty, "lakes", "s")
+    require_positive([*empty, SCENES[0]], "lakes", "s")
 
 
 # Files ------------------------------------------------------------------------------------------------------
@@ -336,7 +338,7 @@ def test_run_reads_by_window_what_the_cache_does_not_hold(tree: Tree) -> None:
         cached = open_training_scenes(job, held, stacks, masks)
         windowed = open_training_scenes(job, held, stacks, masks, cache=0)
         for step in range(3):
-            one, two = (training.make_batch(s, recipe(), norm, step) for s in (cached, windowed))
+            one, two = (make_batch(s, recipe(), norm, step) for s in (cached, windowed))
             assert np.array_equal(one.images, two.images)
             assert np.array_equal(one.target, two.target)
             assert np.array_equal(one.weight, two.weight)
@@ -352,10 +354,10 @@ def test_run_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     real = training.train
 
     def interrupted(trainer: Trainer, batch_of: Any, **options: Any) -> Any:
-        def batch(step: int) -> training.Batch:
+        def batch(step: int) -> Batch:
             if step == 5:
                 raise KeyboardInterrupt
-            made_batch: training.Batch = batch_of(step)
+            made_batch: Batch = batch_of(step)
             return made_batch
 
         return real(trainer, batch, **{**options, "save_seconds": 0.0})

@@ -8,7 +8,7 @@ uninterrupted one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import cos, pi
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.config.model import TrainingConfig
-from rasterloom.errors import LabelError
-from rasterloom.learning.augment import Normalisation, TrainingScene, cut, jitter
+from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
+from rasterloom.learning.curves import jaccard
 from rasterloom.learning.networks import build, initialise
 from rasterloom.learning.prefetch import prefetched
-from rasterloom.learning.sampling import draw_batch
 from rasterloom.learning.windows import Floats
 
 if TYPE_CHECKING:
@@ -39,66 +38,6 @@ SAVE_SECONDS = 120.0
 
 REPORT_STEPS = 20
 """Steps between two looks at the loss, which make a GPU wait; changes no result."""
-
-HISTORY_BINS = 400
-"""Points of the learning curve in a checkpoint."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step trains on.
-
-    Attributes
-    ----------
-    images : (N, C, P, P) float32, normalised, 0 where a sensor is invalid.
-    target : (N, P, P) float32, coverage as a fraction 0..1.
-    weight : (N, P, P) float32, 1 where the reference sensor is valid, else 0.
-    """
-
-    images: Floats
-    target: Floats
-    weight: Floats
-
-
-def require_positive(scenes: Sequence[TrainingScene], target: str, scale: str) -> None:
-    """Refuse to train on a class that no training scene shows.
-
-    Raises
-    ------
-    LabelError
-        If no scene has a positive pixel; names the class, the scenes and the remedy.
-    """
-    if any(scene.index.positive.count for scene in scenes):
-        return
-    names = ", ".join(scene.name for scene in scenes[:8]) + (", ..." if len(scenes) > 8 else "")
-    raise LabelError(
-        f"{target}: none of the {len(scenes)} training scenes ({names}) has a valid pixel of it at scale "
-        f"{scale}; at least one is needed. Label it there, move a scene that has it to the training part "
-        "(validation: another split, folds or seed), or remove the class from the configuration."
-    )
-
-
-def make_batch(
-    scenes: Sequence[TrainingScene], recipe: TrainingConfig, normalisation: Normalisation, step: int
-) -> Batch:
-    """The batch of one step, a function of the arguments alone.
-
-    Notes
-    -----
-    Memory: the batch, and the windows that one patch is cut from.
-    """
-    patches = draw_batch([scene.index for scene in scenes], recipe, step)
-    shape = (recipe.batch, recipe.patch, recipe.patch)
-    images = np.empty((recipe.batch, len(normalisation.mean), *shape[1:]), dtype=np.float32)
-    target, weight = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
-    for i, patch in enumerate(patches):
-        scene = scenes[patch.scene]
-        data, valid, coverage = cut(patch, scene.read, scene.index.shape)
-        image = normalisation.apply(data, valid)
-        images[i] = jitter(image, valid, normalisation.planes, recipe.augment.colour, patch)
-        target[i] = coverage / np.float32(255)
-        weight[i] = valid[0] != 0
-    return Batch(images, target, weight)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -191,7 +130,8 @@ class Trainer:
     def advance(self, images: Tensor, target: Tensor, weight: Tensor) -> None:
         """One optimiser step."""
         import torch
-        from torch.nn import functional
+
+        from rasterloom.learning.loss import counts, loss_of
 
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         target, weight = (t.to(self.device, non_blocking=True) for t in (target, weight))
@@ -201,12 +141,11 @@ class Trainer:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.network(images)
         logits = logits[:, 0].float()
-        each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        loss = (each * weight).sum() / weight.sum().clamp(min=1.0)
+        loss = loss_of(logits, target, weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self.history[self.step] = torch.stack([loss.detach(), *_counts(logits.detach(), target, weight)])
+        self.history[self.step] = torch.stack([loss.detach(), *counts(logits.detach(), target, weight)])
         self.step += 1
 
     def state(self) -> Arrays:
@@ -241,12 +180,6 @@ class Trainer:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     return np.array(tensor.detach().cpu().numpy(), order="C")  # a copy: the next step changes the tensor
-
-
-def _counts(logits: Tensor, target: Tensor, weight: Tensor) -> list[Tensor]:
-    """Pixels that are true positive, false positive and false negative at one half."""
-    found, wanted, seen = logits > 0, target > 0.5, weight > 0
-    return [(found & wanted & seen).sum(), (found & ~wanted & seen).sum(), (~found & wanted & seen).sum()]
 
 
 def train(
@@ -314,30 +247,3 @@ def progress_of(trainer: Trainer, since: int, seconds_per_step: float, busy: flo
     rows = _array(trainer.history[since : trainer.step]).astype(np.float64)
     loss, iou = float(rows[:, 0].mean()), jaccard(rows)
     return Progress(trainer.step, trainer.recipe.steps, loss, iou, seconds_per_step, busy)
-
-
-def jaccard(rows: NDArray[Any]) -> float:
-    """Jaccard of pixels pooled over rows of (loss, true positives, false positives, false negatives)."""
-    hit, wrong, missed = np.asarray(rows, dtype=np.float64)[:, 1:].sum(axis=0)
-    total = hit + wrong + missed
-    return float(hit / total) if total else 1.0
-
-
-def learning_curve(history: Floats) -> Arrays:
-    """The history of a training in at most `HISTORY_BINS` points.
-
-    Parameters
-    ----------
-    history : (steps, 4) as in `Trained`.
-
-    Returns
-    -------
-    dict of (n,) arrays: ``history.step`` int64 (steps done), ``history.loss`` and ``history.iou`` float32
-    (means of the steps since the point before; IoU on augmented training patches, at one half).
-    """
-    bins = np.array_split(np.arange(len(history)), min(HISTORY_BINS, len(history)))
-    return {
-        "history.step": np.array([b[-1] + 1 for b in bins], dtype=np.int64),
-        "history.loss": np.array([history[b, 0].astype(np.float64).mean() for b in bins], dtype=np.float32),
-        "history.iou": np.array([jaccard(history[b]) for b in bins], dtype=np.float32),
-    }

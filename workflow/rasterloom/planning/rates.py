@@ -13,10 +13,11 @@ import numpy as np
 
 from rasterloom.config.model import PredictionConfig, TrainingConfig
 from rasterloom.config.recipe import MemberRecipe
+from rasterloom.learning.batches import Batch
 from rasterloom.learning.cost import Speed, Work, speed_of
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.inference import mean_forward
-from rasterloom.learning.training import Batch, Trainer
+from rasterloom.learning.training import Trainer
 from rasterloom.store.digest import digest
 from rasterloom.store.files import write_json
 from rasterloom.store.store import Store, read_record

@@ -21,14 +21,16 @@ from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.errors import StoreError
 from rasterloom.labels.record import read_folds
 from rasterloom.learning.augment import Normalisation, TrainingScene
+from rasterloom.learning.batches import make_batch, require_positive
 from rasterloom.learning.checkpoint import Arrays, save_checkpoint
 from rasterloom.learning.cost import speed_of
+from rasterloom.learning.curves import learning_curve
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
-from rasterloom.learning.training import Progress, Trained, Trainer, learning_curve, make_batch, require_positive, train
+from rasterloom.learning.training import Progress, Trained, Trainer, train
 from rasterloom.project.project import Project
 from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, Wanted, scene_manifests
