@@ -1,4 +1,4 @@
-"""Training: the schedule, the batches, reproducible and resumed weights, checkpoints, the stage."""
+"""Stage train: its claim on the state of a training, checkpoints, keys, interrupted runs."""
 
 from __future__ import annotations
 
@@ -6,172 +6,25 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
 from rasterloom.learning import checkpoint, training
-from rasterloom.learning.augment import Normalisation, TrainingScene
-from rasterloom.learning.batches import Batch, make_batch, require_positive
-from rasterloom.learning.curves import jaccard, learning_curve
-from rasterloom.learning.device import computing
-from rasterloom.learning.sampling import index_scene
+from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.batches import Batch, make_batch
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
 from rasterloom.learning.training import Trainer
 from rasterloom.stages import train as stage
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
-from small_training import MODEL, TRAINING, Tree, scene, small_tree
-
-
-def memory_scene(name: str, seed: int, covered: bool = True) -> TrainingScene:
-    data, valid, coverage = scene(seed)
-    coverage = coverage if covered else np.zeros_like(coverage)
-
-    def read(y0: int, y1: int, x0: int, x1: int) -> Any:
-        return data[:, y0:y1, x0:x1], valid[:, y0:y1, x0:x1], coverage[y0:y1, x0:x1]
-
-    return TrainingScene(name, index_scene(lambda a, b: (coverage[a:b], valid[0, a:b]), len(coverage)), read)
-
-
-SCENES = [memory_scene("a", 0), memory_scene("b", 1)]
-NORMALISATION = Normalisation(np.full(4, 510, np.float32), np.full(4, 25, np.float32), np.array([0, 1, 1, 2]))
-
-
-def trained(
-    recipe: TrainingConfig, state: dict[str, NDArray[Any]] | None = None, **options: Any
-) -> dict[str, NDArray[Any]]:
-    with computing(recipe.threads):
-        trainer = Trainer(recipe, MODEL, 4, "cpu")
-        if state is not None:
-            trainer.restore(state)
-        batch_of: Callable[[int], Batch] = lambda step: make_batch(  # noqa: E731
-            SCENES, recipe, NORMALISATION, step
-        )
-        done = training.train(trainer, batch_of, **options)
-    return {**done.weights, "history": done.history}
-
-
-def recipe(**changes: Any) -> TrainingConfig:
-    return TrainingConfig.model_validate({**TRAINING, **changes})
-
-
-# Pure functions ---------------------------------------------------------------------------------------------
-
-
-def test_learning_rate_is_one_cycle() -> None:
-    rates = [training.learning_rate(step, 100, 2.0) for step in range(100)]
-    assert rates[0] == pytest.approx(2.0 / 25)
-    assert max(rates) == rates[20] == 2.0
-    assert rates[-1] == pytest.approx(2e-3)
-    assert rates[:21] == sorted(rates[:21])
-    assert rates[20:] == sorted(rates[20:], reverse=True)
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 7])
-def test_learning_rate_of_short_trainings(steps: int) -> None:
-    assert all(0 < training.learning_rate(step, steps, 1.0) <= 1.0 for step in range(steps))
-
-
-def test_jaccard_pools_pixels() -> None:
-    assert jaccard(np.array([[0.0, 1, 1, 0], [0.0, 5, 1, 2]])) == 0.6
-    assert jaccard(np.zeros((2, 4))) == 1.0
-
-
-@pytest.mark.parametrize(("steps", "points"), [(1, 1), (7, 7), (1000, 400)])
-def test_learning_curve(steps: int, points: int) -> None:
-    curve = learning_curve(np.ones((steps, 4), np.float32))
-    assert [len(value) for value in curve.values()] == [points] * 3
-    assert curve["history.step"][-1] == steps
-    assert (curve["history.iou"] == np.float32(1 / 3)).all()
-
-
-def test_make_batch_masks_invalid_reference_and_zeroes_invalid_sensors() -> None:
-    still = recipe(batch=4, patch=40, augment={"flips": False, "rotation": False, "colour": 0.5})
-    batch = make_batch(SCENES, still, NORMALISATION, 0)
-    assert batch.images.shape == (4, 4, 40, 40)
-    assert {str(a.dtype) for a in (batch.images, batch.target, batch.weight)} == {"float32"}
-    assert batch.weight.sum() == 4 * 40 * 36  # columns beyond the scene have no weight
-    assert set(np.unique(batch.target)) == {0.0, 1.0}
-    assert (batch.images[:, 1:3, :3, 2:6] == 0).all()  # plane 1 is invalid in its corner
-    assert (batch.images[:, 3, -5:] == 0).all()
-    assert (batch.images[:, 0, :, 2:38] != 0).mean() > 0.99
-
-
-def test_make_batch_is_a_function_of_the_step() -> None:
-    one, again, other = (make_batch(SCENES, recipe(), NORMALISATION, step) for step in (3, 3, 4))
-    assert np.array_equal(one.images, again.images)
-    assert not np.array_equal(one.images, other.images)
-
-
-# The loop ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
-def test_train_equal_inputs_equal_weights(precision: str) -> None:
-    one, again, other = (
-        trained(recipe(precision=precision, seed=seed), workers=workers) for seed, workers in ((1, 1), (1, 3), (2, 1))
-    )
-    assert array_digest(one) == array_digest(again)
-    assert array_digest(one) != array_digest(other)
-
-
-@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
-def test_train_resumed_equals_uninterrupted(precision: str, tmp_path: Path) -> None:
-    states: list[dict[str, NDArray[Any]]] = []
-    whole = trained(recipe(precision=precision), save=states.append, save_seconds=0.0)
-    assert [len(state["history"]) for state in states] == list(range(1, 8))
-    for state in (states[0], states[4]):
-        write_state(tmp_path / "s.safetensors", state)
-        read = read_state(tmp_path / "s.safetensors")
-        assert array_digest(trained(recipe(precision=precision), read)) == array_digest(whole)
-
-
-def test_train_learns() -> None:
-    history = trained(recipe(steps=60, batch=4, precision="float32"))["history"]
-    assert history[-10:, 0].mean() < 0.5 * history[:5, 0].mean()
-    assert jaccard(history[-10:]) > 0.6
-
-
-def test_train_ignores_invalid_ground() -> None:
-    """What lies where the reference is invalid changes no weight."""
-    digests = set()
-    for value in (0.0, 1.0):
-
-        def batch_of(step: int, value: float = value) -> Batch:
-            batch = make_batch(SCENES, recipe(), NORMALISATION, step)
-            batch.weight[:, :5] = 0.0
-            batch.target[:, :5] = value
-            return batch
-
-        with computing(1):
-            done = training.train(Trainer(recipe(steps=2), MODEL, 4, "cpu"), batch_of)
-        digests.add(array_digest(done.weights))
-    assert len(digests) == 1
-
-
-def test_train_reports_progress() -> None:
-    seen: list[training.Progress] = []
-    trained(recipe(steps=45), report=seen.append)
-    assert [p.step for p in seen] == [20, 40, 45]
-    assert all(0 <= p.busy <= 1 and p.seconds_per_step > 0 for p in seen)
-    assert "ms/step network" in str(seen[0])
-
-
-def test_require_positive_names_class_scenes_and_remedy() -> None:
-    empty = [memory_scene(name, 0, covered=False) for name in ("s1", "s2")]
-    with pytest.raises(LabelError, match=r"lakes: none of the 2 training scenes \(s1, s2\).*scale s.*Label it there"):
-        require_positive(empty, "lakes", "s")
-    require_positive([*empty, SCENES[0]], "lakes", "s")
-
+from small_training import MODEL, TRAINING, Tree, recipe, scene, small_tree
 
 # Files ------------------------------------------------------------------------------------------------------
 
@@ -442,3 +295,11 @@ def test_keys_hold_the_first_names_of_settings(tree: Tree, monkeypatch: pytest.M
         {"kind": "unet", "maps": 4, "levels": 2, "convolutions": 1},
         {"kind": "forest", "samples": 200, "trees": 3, "depth": 4},
     ]
+
+
+def test_keys_hold_later_settings_only_at_another_value(tree: Tree) -> None:
+    off = {name.removeprefix("training."): value for name, value in stage.OFF.items() if name.startswith("training.")}
+    (before,), (written,) = (list(stage.wanted(tree.train_job(training=t))) for t in (TRAINING, {**TRAINING, **off}))
+    assert written.key == before.key and set(off) <= set(TrainingConfig.model_fields)
+    (other,) = stage.wanted(tree.train_job(training={**TRAINING, **off, "soft_jaccard": 0.5}))
+    assert other.key != before.key

@@ -53,6 +53,8 @@ TRAINING: dict[str, Any] = {
     "positive_fraction": 1.0,
     "learning_rate": 0.01,
     "weight_decay": 0.9,
+    "gradient_clip": 1e-6,
+    "soft_jaccard": 0.5,
     "augment.flips": False,
     "augment.rotation": False,
     "augment.colour": 1.0,

@@ -12,6 +12,12 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import ZipStore
 
+from rasterloom.config.model import TrainingConfig
+from rasterloom.learning.augment import Normalisation, TrainingScene
+from rasterloom.learning.batches import make_batch
+from rasterloom.learning.device import computing
+from rasterloom.learning.sampling import index_scene
+from rasterloom.learning.training import Trainer, train
 from rasterloom.stages import job_of
 from rasterloom.store.digest import array_digest, digest
 from rasterloom.store.job import Job
@@ -151,3 +157,35 @@ def small_tree(root: Path, ids: str = "abcd", names: Mapping[str, str] | None = 
         "fold-1": {"train": sorted([b, c]), "validation": [a]},
     }
     return Tree(root, scenes, folds, names)
+
+
+def memory_scene(name: str, seed: int, covered: bool = True) -> TrainingScene:
+    """A scene in memory, with four channels of three sensors; not `covered`: without the class."""
+    data, valid, coverage = scene(seed)
+    coverage = coverage if covered else np.zeros_like(coverage)
+
+    def read(y0: int, y1: int, x0: int, x1: int) -> Any:
+        return data[:, y0:y1, x0:x1], valid[:, y0:y1, x0:x1], coverage[y0:y1, x0:x1]
+
+    return TrainingScene(name, index_scene(lambda a, b: (coverage[a:b], valid[0, a:b]), len(coverage)), read)
+
+
+SCENES = [memory_scene("a", 0), memory_scene("b", 1)]
+NORMALISATION = Normalisation(np.full(4, 510, np.float32), np.full(4, 25, np.float32), np.array([0, 1, 1, 2]))
+
+
+def recipe(**changes: Any) -> TrainingConfig:
+    """Settings of a short training; `changes` are laid over them."""
+    return TrainingConfig.model_validate({**TRAINING, **changes})
+
+
+def trained(
+    recipe: TrainingConfig, state: dict[str, NDArray[Any]] | None = None, **options: Any
+) -> dict[str, NDArray[Any]]:
+    """Weights and history of a training on `SCENES`, from a state on if there is one; `options` of `train`."""
+    with computing(recipe.threads):
+        trainer = Trainer(recipe, MODEL, 4, "cpu")
+        if state is not None:
+            trainer.restore(state)
+        done = train(trainer, lambda step: make_batch(SCENES, recipe, NORMALISATION, step), **options)
+    return {**done.weights, "history": done.history}

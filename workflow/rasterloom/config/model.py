@@ -271,6 +271,12 @@ class TrainingConfig(Table):
     )
     learning_rate: float = Field(1e-3, gt=0, le=10, description="peak of the one-cycle schedule")
     weight_decay: float = Field(1e-4, ge=0, le=10, description="AdamW's decoupled weight decay")
+    gradient_clip: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
+        None, description="largest norm of the gradient of a step; longer ones are shortened to it; null: no limit"
+    )
+    soft_jaccard: Fraction = Field(
+        0.0, description="share of the soft Jaccard in the loss; the rest is binary cross-entropy"
+    )
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="random changes of the patches")
     precision: Precision = "bfloat16"
     threads: Threads = 2

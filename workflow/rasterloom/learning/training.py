@@ -99,15 +99,25 @@ class Trainer:
     model : the network: a spec's table of a model.
     channels : input channels.
     device : torch's name of the device.
+    first_bias : logit that the last layer begins with everywhere; None: as `initialise` leaves it.
     """
 
-    def __init__(self, recipe: TrainingConfig, model: Mapping[str, Any], channels: int, device: str) -> None:
+    def __init__(
+        self,
+        recipe: TrainingConfig,
+        model: Mapping[str, Any],
+        channels: int,
+        device: str,
+        first_bias: float | None = None,
+    ) -> None:
         import torch
 
         self.recipe = recipe
         self.device = torch.device(device)
         self.network = build(model, channels)
         initialise(self.network, recipe.seed)
+        if first_bias is not None:
+            torch.nn.init.constant_(list(self.network.parameters())[-1], first_bias)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         self.optimiser = torch.optim.AdamW(
@@ -141,9 +151,11 @@ class Trainer:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.network(images)
         logits = logits[:, 0].float()
-        loss = loss_of(logits, target, weight)
+        loss = loss_of(logits, target, weight, self.recipe.soft_jaccard)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip, foreach=False)
         self.optimiser.step()
         self.history[self.step] = torch.stack([loss.detach(), *counts(logits.detach(), target, weight)])
         self.step += 1

@@ -43,6 +43,9 @@ VERSION = 2
 KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions", "max_depth": "depth"}
 """Settings of models that had another name once. Keys keep it, so that a new name trains no model again."""
 
+OFF = {"training.gradient_clip": None, "training.soft_jaccard": 0.0}
+"""Settings that came later, with the value at which nothing has changed: keys hold them only at another value."""
+
 KEYS = {
     "model": "models.{model}",
     **{f"model.{old}": f"models.{{model}}.{new}" for new, old in KEYED_AS.items()},
@@ -117,7 +120,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
         training.pop("threads", None)
     model = {KEYED_AS.get(name, name): value for name, value in spec["model"].items()}
     key = job.key(
-        {"model": model, "reference": reference_place(spec), "training": training},
+        without_off({"model": model, "reference": reference_place(spec), "training": training}),
         {
             "stacks": [sensor_parts(item, spec) for item in stacks.values()],
             "masks": [item.digest for item in masks.values()],
@@ -131,6 +134,15 @@ def wanted(job: Job) -> Iterator[Wanted]:
         "statistics": {name: item.digest for name, item in statistics.items()},
     }
     yield Wanted(spec["fold"], key, recipe, inputs, data)
+
+
+def without_off(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Settings, a table of tables, without those that are off (see `OFF`)."""
+    return {
+        name: without_off(value, f"{path}{name}.") if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if f"{path}{name}" not in OFF or OFF[f"{path}{name}"] != value
+    }
 
 
 def _training_data(job: Job) -> tuple[dict[str, Item], dict[str, Item], dict[str, Item]]:
