@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from rasterloom.registration.table import ShiftRow
 from rasterloom.report import pages
-from rasterloom.report.pages import ClassRow, Figure, MemberRow, Picture
+from rasterloom.report.pages import ClassRow, Figure, MemberRow, Picture, SplitRow
 
 VOID = {"meta", "img", "br", "link", "line", "polyline"}
 
@@ -62,8 +63,8 @@ def index(**changes: Any) -> str:
     values: dict[str, Any] = {
         "scenes": 3, "training": 2, "held_out": 1, "mean_held_out": 0.5, "mean_out_of_fold": None,
         "classes": [score()], "scenery": [], "scenery_note": "None.", "shifts": [], "overlays": [],
-        "overlay_legend": [], "checkpoints": [], "folds": [], "findings": [], "versions": [("rasterloom", "1")],
-        "recipe": "abc",
+        "overlay_legend": [], "checkpoints": [], "splits": [], "split_notes": [], "refit": False, "findings": [],
+        "versions": [("rasterloom", "1")], "recipe": "abc",
     }  # fmt: skip
     return pages.index_html(**{**values, **changes})
 
@@ -91,7 +92,7 @@ def test_curve_points_of_many_values_are_averaged() -> None:
 
 def test_index_html_escapes_and_closes() -> None:
     shifts = [shift(f"s{index:02d}", fallback="<b>") for index in range(45)]
-    html = index(shifts=shifts, classes=[score(figures=[FIGURE])], scenery=[FIGURE], folds=[("g", "n<o>te")])
+    html = index(shifts=shifts, classes=[score(figures=[FIGURE])], scenery=[FIGURE], split_notes=[("g", "n<o>te")])
     tags = Tags(html)
     assert "a &lt;note&gt;" in html and "<b>" not in html and "n&lt;o&gt;te" in html
     assert "class-tree" in tags.ids and not tags.unnamed
@@ -121,6 +122,33 @@ def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> 
     assert [name for name in tags.ids if name.startswith("overlay-")] == ["overlay-a-m", "overlay-b-m", "overlay-c-m"]
     assert html.count("fell back</span>") == 1 and html.count("low confidence</span>") == 1
     assert "no &lt;peak&gt;" in html and "(1.25 pixels of m)" in html and "background:#ff0000" in html
+
+
+def test_index_html_shows_both_sides_of_every_fold() -> None:
+    rows = [
+        SplitRow("cars", "fold-0", ["a", "b", "c"], ["<d>"], "bus", 0.256, 2, 1),
+        SplitRow("cars", "fold-0", ["a", "b", "c"], ["<d>"], "car", None, 0, 0),
+        SplitRow("cars", "fold-1", ["a"], [], "bus", 0.0, 5, 0),
+    ]
+    html = index(splits=rows)
+    Tags(html)
+    cells = [re.sub(r"<[^>]+>", "|", row) for row in html.split("\n<tr>") if "fold-" in row]
+    shown = [[cell for cell in re.split(r"\|+\s*", row) if cell.strip()] for row in cells]
+    assert [row[:9] for row in shown] == [
+        ["cars", "fold-0", "3", "1", "bus", "74 %", "26 %", "2", "1"],
+        ["cars", "fold-0", "3", "1", "car", "–", "–", "0", "0"],
+        ["cars", "fold-1", "1", "0", "bus", "100 %", "0 %", "5", "0"],
+    ]
+    assert 'title="&lt;d&gt;"' in html
+    many = index(splits=rows * pages.SPLIT_ROWS)
+    assert many.count("fold-") == pages.SPLIT_ROWS and f"{2 * pages.SPLIT_ROWS} more rows" in many
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_index_html_says_what_predicts_new_scenes(refit: bool) -> None:
+    html = index(refit=refit)
+    assert ("which trained on all labelled scenes" in html) == refit
+    assert ("the mean of the folds' models" in html) != refit
 
 
 def test_index_html_of_nothing() -> None:

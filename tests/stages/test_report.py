@@ -105,7 +105,12 @@ class Results:
             self.json(
                 f"folds/{name}",
                 name,
-                {"folds": {"fold-0": {"train": ["two"], "validation": ["one"]}}, "note": None},
+                {
+                    "folds": {"fold-0": {"train": ["two"], "validation": ["one"]}},
+                    "validated": {"fold-0": {name: 0.375}},
+                    "having": {"fold-0": {name: [1, 1]}},
+                    "note": "a note of the split" if name == "pond" else None,
+                },
             )
         for member in member_classes(self.spec):
             for fold in self.spec["folds"]:
@@ -239,6 +244,8 @@ def test_run_index_has_scores_registrations_members_and_provenance(finished: Res
     assert "77 pixels" in index
     assert "1 polygon crosses itself" in index and 'href="../quality/inputs.tsv"' in index
     assert index.count("<polyline") == 1
+    assert index.count("62 %") == index.count("38 %") == 2 and "pond: a note of the split" in index
+    assert "the mean of the folds' models" in index
     assert '<tr id="class-house">' in index
 
 

@@ -112,6 +112,34 @@ def test_divide_two_waterways_stand_on_both_sides() -> None:
     assert ("s17" in part["validation"]) and ("s03" in part["train"])  # a tenth is nearer to a fifth than nine tenths
 
 
+@pytest.mark.parametrize("validation", [HOLDOUT, {"folds": 2}, {"folds": 5}])
+def test_divide_counts_the_scenes_of_both_sides_that_hold_a_target(validation: dict[str, Any]) -> None:
+    areas = {f"s{i:02}": {"waterway": 7.0 * (i in (3, 17)), "trees": float(i)} for i in range(25)}
+    result = divide(areas, {}, validation, 0)
+    for name, part in result["folds"].items():
+        for target in ("trees", "waterway"):
+            sides = [sum(areas[s][target] > 0 for s in part[side]) for side in ("train", "validation")]
+            assert result["having"][name][target] == sides
+    validating = [fold["waterway"] for fold in result["having"].values() if fold["waterway"][1]]
+    assert validating == ([[1, 1]] * (2 if "folds" in validation else 1))
+    assert result["note"] is None
+
+
+def test_divide_two_waterways_of_one_place_are_not_validated_and_said_so() -> None:
+    areas = {f"s{i:02}": {"waterway": 7.0 * (i in (3, 17)), "trees": 1.0} for i in range(25)}
+    result = divide(areas, {"s03": "river", "s17": "river"}, HOLDOUT, 0)
+    assert result["having"]["fold-0"]["waterway"] == [2, 0]
+    assert says(result["note"], "target waterway ... one ground only (river) ... waterway is not validated")
+
+
+def test_divide_says_of_a_target_on_several_grounds_that_none_of_them_validates() -> None:
+    # One of three grounds validates, and no ground holds all three targets.
+    areas = {"a": {"t": 1.0, "u": 1.0}, "b": {"t": 1.0, "v": 1.0}, "c": {"u": 1.0, "v": 1.0}}
+    result = divide(areas, {}, HOLDOUT, 0)
+    (name,) = [target for target, sides in result["having"]["fold-0"].items() if not sides[1]]
+    assert says(result["note"], f"target {name} lies on 2 grounds ... all of which train: {name} is not validated")
+
+
 def test_divide_rare_targets_enlarge_the_validation_part() -> None:
     # Three targets, each in two grounds of its own: one validating ground cannot hold all three.
     areas = {f"s{i}": {t: 1.0 if i // 2 == n else 0.0 for n, t in enumerate("abc")} for i in range(6)}

@@ -20,6 +20,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.planning.rates import Kind
 from rasterloom.stages import STAGES
 from rasterloom.store.files import write_json
+from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.text import duration
 from rasterloom.tools import plan
@@ -221,6 +222,19 @@ def test_time_lines_without_a_network(contest: Callable[..., Dag], settings_tabl
 def test_networks_that_are_timed_are_those_that_differ(contest: Callable[..., Dag]) -> None:
     dag = contest()
     assert sorted(channels for _, channels in plan.networks(dag, contest_sizes(dag))) == [4, 20]
+
+
+def test_split_lines_are_the_notes_of_divisions_that_are_there(contest: Callable[..., Dag], tmp_path: Path) -> None:
+    dag, store = contest(results=str(tmp_path)), Store(tmp_path / "store")
+    assert plan.split_lines(dag, store) == []
+    for group, note in {"waterway": "waterway is not validated", "trees": None}.items():
+        with store.writing("split", group, ".folds.json") as work:
+            work.json({"note": note})
+        Manifest("split", {group: work.committed()}).write(tmp_path / f"folds/{group}.json")
+    assert plan.split_lines(dag, store) == [
+        "Splits, as the latest run made them:",
+        "  waterway: waterway is not validated",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.store.digest import digest
+from rasterloom.text import few
 
 EXHAUSTIVE = 100_000
 """Up to this many ways to choose the validation part, all are compared; above, the best is searched for."""
@@ -118,7 +119,8 @@ def divide(
     -------
     dict
         ``folds``: by name, ``train`` and ``validation``, sorted ids; ``validated``: by fold and target the share of
-        its area that validates, None where a target has none at all; ``note``: a sentence, or None.
+        its area that validates, None where a target has none at all; ``having``: by fold and target how many scenes
+        hold it, [that train, that validate]; ``note``: a sentence, or None.
 
     Notes
     -----
@@ -141,7 +143,18 @@ def divide(
     result: Folds = {
         name: {"train": sorted(set(scenes) - set(part)), "validation": sorted(part)} for name, part in parts.items()
     }
-    return {"folds": result, "validated": _shares(areas, result), "note": _note(members, areas, result, kept)}
+    return {
+        "folds": result,
+        "validated": _shares(areas, result),
+        "having": {
+            name: {
+                target: [sum(areas[s].get(target, 0.0) > 0 for s in part[side]) for side in ("train", "validation")]
+                for target in _targets(areas)
+            }
+            for name, part in result.items()
+        },
+        "note": _note(members, areas, result, kept),
+    }
 
 
 def _chosen(members: Members, areas: Areas, validation: Mapping[str, Any], seed: int) -> dict[str, list[str]]:
@@ -352,7 +365,9 @@ def _note(members: Members, areas: Areas, folds: Folds, kept: Kept) -> str | Non
         return "no scene was labelled for this group: there is nothing to learn from"
     if grounds == 1:
         return "one ground alone is labelled: every scene trains, nothing is validated, thresholds are not tuned"
-    single = {target: held[0] for target, held in _holders(members, areas).items() if len(held) == 1}
+    holders = _holders(members, areas)
+    single = {target: held[0] for target, held in holders.items() if len(held) == 1}
+    validated = {scene for part in folds.values() for scene in part["validation"]}
     said = [
         f"target {target} lies on one ground only ({ground}), which always trains: {target} is not validated"
         for target, ground in single.items()
@@ -362,6 +377,11 @@ def _note(members: Members, areas: Areas, folds: Folds, kept: Kept) -> str | Non
         for name, taken in kept.items()
         for target, ground in taken
         if target not in single
+    ]
+    said += [
+        f"target {target} lies on {len(held)} grounds ({few(held)}), all of which train: {target} is not validated"
+        for target, held in holders.items()
+        if len(held) > 1 and not any(areas[s].get(target, 0.0) > 0 for s in validated)
     ]
     empty = [name for name, part in folds.items() if not part["validation"]]
     if empty:

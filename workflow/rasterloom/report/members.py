@@ -12,7 +12,7 @@ from typing import Any
 from rasterloom import __version__
 from rasterloom.labels.record import read_folds
 from rasterloom.learning.checkpoint import load_checkpoint
-from rasterloom.report.pages import MemberRow
+from rasterloom.report.pages import MemberRow, SplitRow
 from rasterloom.store.job import Job
 
 LIBRARIES = ("numpy", "torch", "zarr", "shapely", "geopandas", "rasterio", "opencv-python-headless", "snakemake")
@@ -27,7 +27,19 @@ def versions() -> list[tuple[str, str]]:
     return found
 
 
-def fold_notes(job: Job) -> list[tuple[str, str]]:
+def split_rows(job: Job) -> list[SplitRow]:
+    """How the labelled scenes of each group were divided: a row for each fold and target."""
+    found = []
+    for group in sorted(set(job.spec["groups"].values())):
+        divided = read_folds(job, group)
+        for fold, part in divided["folds"].items():
+            for target, share in divided["validated"][fold].items():
+                having = divided["having"][fold][target]
+                found.append(SplitRow(group, fold, part["train"], part["validation"], target, share, *having))
+    return found
+
+
+def split_notes(job: Job) -> list[tuple[str, str]]:
     """Groups of classes whose division into folds had to be a poor one, and why."""
     notes = {group: read_folds(job, group)["note"] for group in sorted(set(job.spec["groups"].values()))}
     return [(group, note) for group, note in notes.items() if note]

@@ -26,6 +26,9 @@ SHIFT_ROWS = 40
 FINDING_ROWS = 60
 """Rows of the table of findings about the inputs; the rest is counted."""
 
+SPLIT_ROWS = 200
+"""Rows of the table of splits; the rest is counted."""
+
 CURVE_ROWS = 150
 """With more checkpoints than this the table shows no curves, so that the page stays light."""
 
@@ -135,6 +138,32 @@ class MemberRow:
     iou: float | None = None
 
 
+@dataclass(frozen=True)
+class SplitRow:
+    """A target in a fold of its group.
+
+    Attributes
+    ----------
+    group, fold : str
+    train, validation : list of str
+        The scenes of the fold.
+    target : str
+    share : float or None
+        Share of the target's labelled area that validates, 0..1; None if it has none at all.
+    having_train, having_validation : int
+        How many scenes of each side hold the target.
+    """
+
+    group: str
+    fold: str
+    train: list[str]
+    validation: list[str]
+    target: str
+    share: float | None
+    having_train: int
+    having_validation: int
+
+
 def class_page(name: str) -> str:
     """File name of a class's page."""
     return f"class-{name}.html"
@@ -185,7 +214,10 @@ def index_html(**values: Any) -> str:
     overlays : list of (ShiftRow, list of Picture)
         Registrations before and after; `overlay_legend`: list of (colour, text).
     checkpoints : list of MemberRow
-    folds : list of (group, note)
+    splits : list of SplitRow
+        How the labelled scenes were divided; `split_notes`: list of (group, note).
+    refit : bool
+        Whether new scenes are predicted by a model that was trained on all labelled scenes.
     findings : list of dict
         Rows of ``quality/inputs.tsv``.
     scenes, training, held_out : int
@@ -210,6 +242,7 @@ def index_html(**values: Any) -> str:
             "sensors": summarise_shifts(shifts),
             "low_confidence": LOW_CONFIDENCE,
             "finding_rows": FINDING_ROWS,
+            "split_rows": SPLIT_ROWS,
             "members": len({row.member for row in checkpoints}),
             "seconds": sum(row.seconds or 0.0 for row in checkpoints),
             "has_curves": len(checkpoints) <= CURVE_ROWS and any(curve_points(row.loss) for row in checkpoints),
@@ -242,6 +275,7 @@ def _page(template: str) -> Template:
     )
     environment.filters |= {
         "number": lambda value, digits=3: text.number(value, digits),
+        "percent": lambda value: text.NOTHING if value is None else f"{100 * value:.0f} %",
         "duration": text.duration,
         "memory": text.memory,
         "count": lambda value, *nouns: f"{value} {text.plural(value, *nouns)}",

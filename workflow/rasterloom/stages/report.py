@@ -21,7 +21,7 @@ from rasterloom.report import pages
 from rasterloom.report.backdrops import Images, finest, overview
 from rasterloom.report.classes import LEGEND, all_classes, class_row, read_scores, scenery
 from rasterloom.report.findings import read_table
-from rasterloom.report.members import fold_notes, member_classes, member_rows, versions
+from rasterloom.report.members import member_classes, member_rows, split_notes, split_rows, versions
 from rasterloom.report.overlays import draw_overlays, overlay_legend, overlay_scales
 from rasterloom.store.digest import digest
 from rasterloom.store.files import TEMPORARY, write_text
@@ -29,7 +29,7 @@ from rasterloom.store.job import Job, batch_manifests, scene_manifests
 
 OUTPUT = "report/index.html"
 HELP = "write pages and pictures"
-VERSION = 4
+VERSION = 5
 
 
 def jobs(project: Project) -> list[dict[str, str]]:
@@ -102,7 +102,9 @@ def run(job: Job) -> None:
         overlays=draw_overlays(images, shifts),
         overlay_legend=overlay_legend(spec["reference"]),
         checkpoints=member_rows(job),
-        folds=fold_notes(job),
+        splits=split_rows(job),
+        split_notes=split_notes(job),
+        refit="all" in spec["folds"],
         findings=read_table(job.results / "quality/inputs.tsv"),
         versions=versions(),
         recipe=digest(spec),

@@ -20,7 +20,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "folds/{group}.json"
 HELP = "divide the labelled scenes into training and validation"
-VERSION = 2
+VERSION = 3
 KEYS = {"seed": "validation.seed", "names": "validation"}
 
 

@@ -23,6 +23,8 @@ from rasterloom.planning.rates import Kind, benchmark, known_rates
 from rasterloom.planning.sizes import Sizes, read_sizes
 from rasterloom.planning.stale import main_stale
 from rasterloom.stages import recomputed
+from rasterloom.store.files import read_json
+from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.text import counted, duration, gigabytes, table
 
@@ -58,9 +60,10 @@ def main(args: argparse.Namespace) -> None:
         job_lines(dag, stages),
         disk_lines(stages["all"], store),
         time_lines(dag, sizes, known_rates(store)),
+        split_lines(dag, store),
         retrained(dag),
     )
-    print("\n\n".join("\n".join(section) for section in sections))
+    print("\n\n".join("\n".join(section) for section in sections if section))
 
 
 def networks(dag: Dag, sizes: Sizes) -> list[tuple[MemberRecipe, int]]:
@@ -209,6 +212,15 @@ def hours(found: Iterable[Task], work: Work, known: Mapping[Kind, float]) -> str
     unknown = {task.member for task in own} - {task.member for task in sure}
     more = f", unknown for {counted(len(unknown), 'member')}" if unknown else ""
     return f"{duration(left) if left else 'nothing'} to do of {duration(total)}{more}"
+
+
+def split_lines(dag: Dag, store: Store) -> list[str]:
+    """What an earlier run noted about the division of labelled scenes, such as a class that is not validated."""
+    paths = {group: dag.results / f"folds/{group}.json" for group in dag.recipe.groups}
+    items = {group: Manifest.read(path).items[group] for group, path in paths.items() if path.exists()}
+    notes = {group: read_json(store.open_path(item))["note"] for group, item in items.items()}
+    lines = [f"  {group}: {note}" for group, note in notes.items() if note]
+    return ["Splits, as the latest run made them:", *lines] if lines else []
 
 
 def retrained(dag: Dag) -> list[str]:
