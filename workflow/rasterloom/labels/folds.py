@@ -143,18 +143,8 @@ def divide(
     result: Folds = {
         name: {"train": sorted(set(scenes) - set(part)), "validation": sorted(part)} for name, part in parts.items()
     }
-    return {
-        "folds": result,
-        "validated": _shares(areas, result),
-        "having": {
-            name: {
-                target: [sum(areas[s].get(target, 0.0) > 0 for s in part[side]) for side in ("train", "validation")]
-                for target in _targets(areas)
-            }
-            for name, part in result.items()
-        },
-        "note": _note(members, areas, result, kept),
-    }
+    note = _note(members, areas, result, kept)
+    return {"folds": result, "validated": _shares(areas, result), "having": _having(areas, result), "note": note}
 
 
 def _chosen(members: Members, areas: Areas, validation: Mapping[str, Any], seed: int) -> dict[str, list[str]]:
@@ -355,6 +345,16 @@ def _shares(areas: Areas, folds: Folds) -> dict[str, dict[str, float | None]]:
 
     return {
         name: {target: share(target, part["validation"]) for target in _targets(areas)} for name, part in folds.items()
+    }
+
+
+def _having(areas: Areas, folds: Folds) -> dict[str, dict[str, list[int]]]:
+    def count(target: str, scenes: Sequence[str]) -> int:
+        return sum(areas[s].get(target, 0.0) > 0 for s in scenes)
+
+    return {
+        name: {target: [count(target, part["train"]), count(target, part["validation"])] for target in _targets(areas)}
+        for name, part in folds.items()
     }
 
 
