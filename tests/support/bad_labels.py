@@ -14,7 +14,7 @@ import pandas
 import rasterio
 import tifffile
 from rasterio.transform import Affine
-from shapely.geometry import MultiPolygon, Polygon, box
+from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from bad_inputs import BadInput, Make
 from rasterloom.dataset import Dataset, load_dataset
@@ -22,7 +22,7 @@ from rasterloom.labels.files import transformed
 from rasterloom.raster.contest_grid import dstl_matrix
 from rasterloom.report.findings import class_findings, label_findings
 from rasterloom.stages.label import run
-from small_labels import NORTH_UP, SIZE, UTM, image, label_job_of, on_map, sheet
+from small_labels import NORTH_UP, SIZE, UTM, buffered, image, label_job_of, on_map, sheet
 
 Load = Callable[[Path], Dataset]
 
@@ -68,6 +68,11 @@ def given(name: str, write: Callable[[Path], object], one: bool = True, georefer
         return sheet(root, *rows, classes=("houses", "roads"))
 
     return make
+
+
+def buffered_by(load: Load, **buffer: float) -> Load:
+    """A data set whose houses may be points and lines."""
+    return lambda root: buffered(load(root), **buffer)
 
 
 def features(
@@ -190,9 +195,10 @@ CASES: list[BadInput] = [
           *WKT, r"'POLYGON EMPTY\x00, or not'", "NUL"),
     stops("WKT that is not UTF-8", "a geometry with the byte 0xff in it", contest(b'6010_1_2,5,"POLYGON \xff EMPTY"'),
           *WKT, "'POLYGON � EMPTY'"),
-    stops("WKT of a point", "POINT (0.001 -0.001)", wkt("POINT (0.001 -0.001)"), *TABLE, "a Point", "buffer"),
+    stops("WKT of a point", "POINT (0.001 -0.001)", wkt("POINT (0.001 -0.001)"), *TABLE, "a Point",
+          "`classes.houses.buffer`"),
     stops("WKT of a line", "LINESTRING (0.001 -0.001, 0.002 -0.002)", wkt("LINESTRING (0.001 -0.001, 0.002 -0.002)"),
-          *TABLE, "a LineString", "buffer"),
+          *TABLE, "a LineString", "`classes.houses.buffer`"),
     stops("WKT of a curve", "CURVEPOLYGON ((0.001 -0.001, ...))",
           wkt("CURVEPOLYGON ((0.001 -0.001, 0.002 -0.001, 0.002 -0.002, 0.001 -0.001))"), *WKT, "'CURVEPOLYGON ((0.001",
           "straight"),
@@ -240,7 +246,10 @@ CASES: list[BadInput] = [
           given("l.gpkg", features(*on_map(FAR))), *GPKG, "1 feature", "no other scene", "coordinate system",
           "empty file"),
     stops("vector file of lines", "l.geojson with a LineString", given("l.geojson", geojson(LINE)), *GEOJSON,
-          "a LineString", "buffer"),
+          "a LineString", "`classes.houses.buffer`"),
+    stops("buffer in metres over an image without georeference", "`buffer: {metres: 2}` and points in pixels",
+          buffered_by(given("l.gpkg", features(Point(5, 5), crs=None), georeferenced=False), metres=2), *GPKG,
+          "`classes.houses.buffer`", "metres", "coordinate system", "{pixels: ...}"),
     stops("vector file at negative y", "polygons at y -6 to -2 over an image without georeference",
           given("l.gpkg", features(box(2, -6, 6, -2), crs=None), georeferenced=False), *GPKG, "x 0 to 20", "y 0 to 10",
           "x 2 to 6", "y -6 to -2", "sign of y"),

@@ -112,6 +112,14 @@ CASES: list[BadInput] = [
         "only one of size, gsd and factor",
     ),
     setting(
+        "buffer of two lengths",
+        "classes: {trees: {buffer: {metres: 2, pixels: 4}}}",
+        "`classes.trees.buffer`",
+        "exactly one of pixels and metres",
+        "{metres: 2}",
+    ),
+    setting("buffer that is a number", "classes: {trees: {buffer: 2}}", "`classes.trees.buffer`", "table", "2"),
+    setting(
         "hold-out and folds at once", "validation: {split: 0.8, folds: 5}", "`validation`", "`split`", "`folds`", "null"
     ),
     setting("number of a class twice", "classes: {trees: {id: 1}}", "`classes.trees.id`", "1", "`buildings`", "unique"),

@@ -201,6 +201,14 @@ KEYS = [
         "split C",
         start="",
     ),
+    Key(
+        "classes.*.buffer",  # no label is a point or a line
+        "classes.trees.buffer",
+        {"metres": 2.0},
+        "label 1, mask T, split 1, train F, predict S, ensemble S, tune 1, vectorise S, tables(1)",
+        "none",
+        start="",
+    ),
     Key("dataset.truth", "dataset.truth", None, "label C, from(mask)", "none", start=""),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +65,11 @@ def sheet(root: Path, *rows: str, classes: Sequence[str] = ("houses",)) -> Datas
     table.write_text("\n".join(row.replace("|", "\t") for row in rows) + "\n")
     sensors = {"rgb": {"reference": True}}
     return load_dataset({"layout": "sheet", "table": str(table)}, sensors, {c: i for i, c in enumerate(classes, 1)})
+
+
+def buffered(dataset: Dataset, class_name: str = "houses", **buffer: float) -> Dataset:
+    """A data set whose points and lines of a class are so wide."""
+    return replace(dataset, buffers={class_name: buffer})
 
 
 def label_job_of(dataset: Dataset, class_name: str, results: Path) -> Job:

@@ -333,10 +333,33 @@ class MemberConfig(Table):
     )
 
 
+class BufferConfig(Table):
+    """How wide a class's points and lines are: exactly one of the keys."""
+
+    pixels: float | None = Field(
+        None, gt=0, le=10_000, description="radius of a point, half the width of a line, in reference pixels"
+    )
+    metres: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="the same in metres; with layout sheet the reference image needs a coordinate system",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> BufferConfig:
+        if (self.pixels is None) == (self.metres is None):
+            raise ValueError("give exactly one of pixels and metres, such as {metres: 2}")
+        return self
+
+
 class ClassConfig(Table):
     """One class: its number in the tables and the members of its ensemble."""
 
     id: int = Field(ge=0, le=1_000_000, description="its number in tables of labels (the contest's ClassType); unique")
+    buffer: BufferConfig | None = Field(
+        None, description="makes labels that are points discs, and lines strips; null: points and lines are refused"
+    )
     members: list[MemberConfig] = Field(
         min_length=1, description="models whose probabilities are averaged, on the finest grid among them"
     )

@@ -94,6 +94,8 @@ class Dataset:
         exist.
     notes : tuple of str
         What a user should be told about the data set, one sentence each; nothing that stops a run.
+    buffers : dict of str to dict
+        By class, as far as the configuration gives one: how wide its points and lines are, ``pixels`` or ``metres``.
     """
 
     layout: Literal["dstl", "sheet"]
@@ -102,6 +104,7 @@ class Dataset:
     classes: dict[str, int]
     tables: dict[str, SourceFile] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    buffers: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def training(self) -> list[str]:
         """Ids of the scenes to learn from."""

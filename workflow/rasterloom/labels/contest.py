@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rasterloom.dataset.contest_ids import GSD
 from rasterloom.dataset.contest_tables import WktRow, table_bytes, wkt_rows
 from rasterloom.errors import LabelError
-from rasterloom.labels.geometry import Counts, Label, Polygons, clip, parse_wkt, polygon_parts, split_srid
+from rasterloom.labels.geometry import Buffer, Counts, Label, Polygons, clip, parse_wkt, polygon_parts, split_srid
 from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.contest_grid import Extent, dstl_matrix, grid_extent
 from rasterloom.raster.files import raster_info
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job
+
+_THIN = re.compile(rb"POINT|LINE|COLLECTION", re.IGNORECASE)
+"""In a WKT text that may hold points or lines."""
 
 
 def dstl_labels(job: Job) -> Iterable[Label]:
@@ -29,6 +34,7 @@ def dstl_labels(job: Job) -> Iterable[Label]:
                     numbers[row.scene].add(row.class_id)
                     if row.class_id == job.spec["id"]:
                         texts[row.scene].append((row, path, bytes(data[row.start : row.end])))
+    buffer = Buffer.of(job.spec, lambda: [[GSD, 0.0, 0.0], [0.0, GSD, 0.0]], "layout dstl")
     for scene in job.spec["scenes"]:
         rows = texts.pop(scene)
         info = raster_info(job.sources["reference"][scene]["path"])
@@ -41,12 +47,13 @@ def dstl_labels(job: Job) -> Iterable[Label]:
             "size": list(size),
             "grid": list(grid),
             "facts": facts,
+            **buffer.decided(any(_THIN.search(text) for _, _, text in rows)),
         }
-        yield Label(scene, decided, partial(_read, job.spec["class"], rows, grid, size), facts)
+        yield Label(scene, decided, partial(_read, job.spec["class"], rows, grid, size, buffer), facts)
 
 
 def _read(
-    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: Extent, size: tuple[int, int]
+    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: Extent, size: tuple[int, int], buffer: Buffer
 ) -> tuple[Polygons, Counts]:
     """Polygons of a scene's rows, in reference pixels."""
     found: Polygons = []
@@ -55,7 +62,7 @@ def _read(
         where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
         geometry = parse_wkt(_plain(text.decode("utf-8", "replace"), where), where)
         counts["third-coordinate"] += int(geometry.has_z)
-        polygons, made = polygon_parts(transformed([geometry], dstl_matrix(*grid, *size)), where)
+        polygons, made = polygon_parts(transformed([geometry], dstl_matrix(*grid, *size)), where, buffer)
         clipped, cut = clip(polygons, *size)
         if polygons and not clipped:
             raise LabelError(

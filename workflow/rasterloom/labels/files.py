@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import InputError, LabelError
+from rasterloom.labels.geometry import NO_BUFFER, Buffer
 from rasterloom.labels.wkt_tables import TABLES, read_wkt_table
 from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.files import RasterInfo, open_dataset
@@ -335,12 +336,13 @@ class Placed:
     heights: int = 0
 
 
-def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False) -> Placed:
+def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False, buffer: Buffer = NO_BUFFER) -> Placed:
     """Features as geometries in reference pixel coordinates.
 
     With a georeferenced scene they are brought to its CRS (a GeoJSON that names none is in longitude and
     latitude) and then to pixels. `plain`: a table of WKT; one that names no CRS is taken to be in the scene's.
-    Without georeference coordinates are pixels, x right and y down.
+    Without georeference coordinates are pixels, x right and y down. Points and lines count with their `buffer`, but
+    are returned as they are.
 
     Raises
     ------
@@ -375,6 +377,8 @@ def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False) -
     if not len(found):
         return Placed([], empty)
     bounds = shapely.bounds(found)
+    reach = buffer.reach(found)
+    bounds = bounds + np.hstack([-reach, reach])
     size = np.array([reference.width, reference.height])
     meets = np.all(bounds[:, 2:] > 0, axis=1) & np.all(bounds[:, :2] < size, axis=1)
     if reference.transform is None and not meets.any() and np.isfinite(bounds).all():

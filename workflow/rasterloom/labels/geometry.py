@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import LabelError
+from rasterloom.polygons.geometry import transformed
+from rasterloom.raster.grid import IDENTITY, Matrix, invert
 from rasterloom.store.digest import digest
 
 Polygons = list[Any]
@@ -32,6 +34,9 @@ LEAST_AREA = 1e-6
 
 TINY_AREA = 1.0
 """Square pixels; polygons below it are counted: they cover no pixel by half."""
+
+KEY = "`classes.{}.buffer`"
+"""Where the configuration says how wide points and lines are."""
 
 DEEPEST = 16
 """Levels of brackets in a WKT text; parsers recurse, and crash on a text that is nested without end."""
@@ -66,6 +71,83 @@ class Label:
     inputs: dict[str, Any]
     polygons: Callable[[], tuple[Polygons, Counts]]
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """How points and lines of a class become areas: discs, and strips with round ends.
+
+    Attributes
+    ----------
+    class_name : str
+    disc : 2 x 3 list of rows or None
+        From the unit disc to the disc of a point, around it, in reference pixels. None: points and lines are refused.
+    """
+
+    class_name: str = "<name>"
+    disc: Matrix | None = None
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], ground: Callable[[], Matrix | None], where: str) -> Buffer:
+        """The buffer of a label job on a scene.
+
+        Parameters
+        ----------
+        spec : mapping
+            ``class``, and perhaps ``buffer``: ``{"pixels": radius}`` or ``{"metres": radius}``.
+        ground : callable
+            Gives the matrix from reference pixels to metres, or None; asked if the radius is in metres.
+        where : str
+            Words for messages: file, scene, class.
+
+        Raises
+        ------
+        LabelError
+            For metres where `ground` gives None.
+        """
+        name, given = spec["class"], spec.get("buffer")
+        if given is None:
+            return cls(name)
+        metres = IDENTITY if "pixels" in given else ground()
+        if metres is None:
+            raise LabelError(
+                f"{where}: {KEY.format(name)} is in metres, and the reference image has no coordinate system that "
+                "gives a length: give {pixels: ...}, or the image a coordinate system"
+            )
+        (radius,) = given.values()
+        return cls(name, [[value * radius for value in row] for row in invert(metres)])
+
+    def decided(self, thin: bool) -> dict[str, Any]:
+        """What it adds to what decides the polygons of a scene, which may hold points or lines or not (`thin`)."""
+        return {"disc": self.disc} if thin and self.disc is not None else {}
+
+    def reach(self, geometries: NDArray[Any]) -> NDArray[np.float64]:
+        """How far discs reach beyond points and lines, (N, 2) in x and y; 0 for polygons."""
+        import shapely
+
+        sides = np.zeros(2) if self.disc is None else np.linalg.norm(np.array(self.disc)[:, :2], axis=1)
+        return np.where(shapely.get_dimensions(geometries)[:, None] < 2, sides, 0.0)
+
+    def areas(self, geometries: NDArray[Any], where: str) -> NDArray[Any]:
+        """Polygons as they are, points and lines with their buffer; LabelError for these if there is none."""
+        import shapely
+
+        thin = shapely.get_dimensions(geometries) < 2
+        if not thin.any():
+            return geometries
+        if self.disc is None:
+            raise LabelError(
+                f"{where}: it holds a {geometries[thin][0].geom_type}, which covers no area: say how wide it is, by "
+                f"{KEY.format(self.class_name)} (such as {{metres: 2}}), or remove it"
+            )
+        found = geometries.copy()
+        found[thin] = transformed(
+            shapely.buffer(transformed(found[thin], invert(self.disc)), 1.0, quad_segs=16), self.disc
+        )
+        return found
+
+
+NO_BUFFER = Buffer()
 
 
 def split_srid(text: str) -> tuple[int, str]:
@@ -135,7 +217,7 @@ def _depth(wkt: str) -> int:
     return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
 
 
-def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Counts]:
+def polygon_parts(geometries: Iterable[Any], where: str, buffer: Buffer = NO_BUFFER) -> tuple[Polygons, Counts]:
     """Valid single polygons of geometries, in their order.
 
     Invalid ones are mended: a ring that crosses itself keeps all it encloses, and what has no area goes. Of identical
@@ -145,9 +227,11 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
     ----------
     geometries : (N,) iterable of shapely geometry or None
         Polygons, multipolygons, or collections with these among their parts; None, empty ones, third coordinates,
-        and the points and lines of collections are left out.
+        and without a buffer the points and lines of collections are left out.
     where : str
         Words for messages: file, scene, class.
+    buffer : Buffer
+        What points and lines become.
 
     Returns
     -------
@@ -158,7 +242,7 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
     Raises
     ------
     LabelError
-        For points and lines on their own, and for coordinates that are not numbers.
+        For points and lines on their own without a buffer, and for coordinates that are not numbers.
     """
     import shapely
 
@@ -166,11 +250,12 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
     found = np.array([g for g in geometries if g is not None and not g.is_empty], dtype=object)
     if found.size == 0:
         return [], counts
-    found = _without_collections(shapely.force_2d(found), counts, where)
+    found = _without_collections(shapely.force_2d(found), counts, 0 if buffer.disc else 2)
     parts = shapely.get_parts(found)
     parts = parts[~shapely.is_empty(parts)]
     if not np.isfinite(shapely.get_coordinates(parts)).all():
-        raise LabelError(f"{where}: a polygon has coordinates that are not numbers: mend the file")
+        raise LabelError(f"{where}: a geometry has coordinates that are not numbers: mend the file")
+    parts = buffer.areas(parts, where)
     broken = ~shapely.is_valid(parts)
     try:
         if broken.any():
@@ -186,26 +271,20 @@ def polygon_parts(geometries: Iterable[Any], where: str) -> tuple[Polygons, Coun
     return list(once), +counts
 
 
-def _without_collections(found: NDArray[Any], counts: Counts, where: str) -> NDArray[Any]:
-    """Polygons and multipolygons, collections replaced by those in them."""
+def _without_collections(found: NDArray[Any], counts: Counts, least: int) -> NDArray[Any]:
+    """Geometries, collections replaced by what is in them: polygons, and from a dimension of `least` 0 all."""
     import shapely
 
     kinds = shapely.get_type_id(found)
-    wrong = np.flatnonzero(~np.isin(kinds, [POLYGON, MULTIPOLYGON, COLLECTION]))
-    if wrong.size:
-        raise LabelError(
-            f"{where}: it holds a {found[wrong[0]].geom_type}, polygons or multipolygons are needed: "
-            "buffer lines and points to the width of the objects, or remove them"
-        )
     if not (kinds == COLLECTION).any():
         return found
     plain: list[Any] = []
     for geometry, kind in zip(found, kinds, strict=True):
         members = _members(geometry) if kind == COLLECTION else [geometry]
-        areal = [m for m in members if shapely.get_type_id(m) in (POLYGON, MULTIPOLYGON)]
+        kept = [m for m in members if kind != COLLECTION or shapely.get_dimensions(m) >= least]
         counts["collection"] += int(kind == COLLECTION)
-        counts["left-out"] += len(members) - len(areal)
-        plain += areal
+        counts["left-out"] += len(members) - len(kept)
+        plain += kept
     return np.array(plain, dtype=object)
 
 

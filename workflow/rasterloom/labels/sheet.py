@@ -10,9 +10,19 @@ from typing import Any
 
 from rasterloom.errors import LabelError
 from rasterloom.labels.files import RASTERS, Mask, chosen, placed, read_mask, read_vector
-from rasterloom.labels.geometry import Counts, Label, Polygons, clip, mask_polygons, polygon_parts, polygons_digest
+from rasterloom.labels.geometry import (
+    Buffer,
+    Counts,
+    Label,
+    Polygons,
+    clip,
+    mask_polygons,
+    polygon_parts,
+    polygons_digest,
+)
 from rasterloom.labels.wkt_tables import TABLES
 from rasterloom.raster.files import RasterInfo, raster_info
+from rasterloom.raster.georeference import ground_matrix
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
 
@@ -65,7 +75,8 @@ def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str) -> Labe
 def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where: str) -> Label:
     path = Path(job.sources["labels"][scene]["path"])
     picked, unknown = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
-    features = placed(picked, reference, where, plain=path.suffix.lower() in TABLES)
+    buffer = Buffer.of(job.spec, partial(ground_matrix, reference), where)
+    features = placed(picked, reference, where, path.suffix.lower() in TABLES, buffer)
     own = not _shared(job, scene) or "scene" in frame.columns
     noted = {"shared": not own, "unknown": unknown, "empty": features.empty, "third-coordinate": features.heights}
     facts: dict[str, Any] = {name: value for name, value in noted.items() if value}
@@ -77,8 +88,9 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where
         "polygons": polygons_digest(scene, job.spec["class"], features.geometries),
         "size": [reference.width, reference.height],
         "facts": facts,
+        **buffer.decided(any(g.geom_type not in {"Polygon", "MultiPolygon"} for g in features.geometries)),
     }
-    return Label(scene, decided, partial(_read_vector, features.geometries, reference, where), facts)
+    return Label(scene, decided, partial(_read_vector, features.geometries, reference, where, buffer), facts)
 
 
 def _shared(job: Job, scene: str) -> bool:
@@ -106,7 +118,7 @@ def _read_mask(mask: Mask, reference: RasterInfo, where: str) -> tuple[Polygons,
     return clipped, Counts({name: n for name, n in counts.items() if name == "clipped"})
 
 
-def _read_vector(geometries: Polygons, reference: RasterInfo, where: str) -> tuple[Polygons, Counts]:
-    polygons, counts = polygon_parts(geometries, where)
+def _read_vector(geometries: list[Any], reference: RasterInfo, where: str, buffer: Buffer) -> tuple[Polygons, Counts]:
+    polygons, counts = polygon_parts(geometries, where, buffer)
     clipped, cut = clip(polygons, reference.width, reference.height)
     return clipped, counts + cut

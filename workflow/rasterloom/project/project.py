@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -74,7 +75,10 @@ class Project:
         resolve(config)
         sensors = {name: sensor.model_dump() for name, sensor in config.sensors.items()}
         ids = {name: entry.id for name, entry in config.classes.items()}
-        dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
+        buffers = {
+            name: entry.buffer.model_dump(exclude_none=True) for name, entry in config.classes.items() if entry.buffer
+        }
+        dataset = replace(load_dataset(config.dataset.model_dump(), sensors, ids), buffers=buffers)
         problems = list(data_checks(dataset))
         if problems:
             raise ConfigError(joined(problems))

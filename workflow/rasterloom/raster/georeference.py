@@ -95,20 +95,34 @@ def ground_distance(info: RasterInfo) -> float | None:
 
     None also for one that is neither geographic nor projected, such as that of a building site.
     """
+    if (units := _map_units(info)) is None or info.transform is None:
+        return None
+    (a, b, _), (d, e, _) = info.transform
+    return sqrt(abs(a * e - b * d) * units[0]) * units[1]
+
+
+def ground_matrix(info: RasterInfo) -> Matrix | None:
+    """The matrix from pixels to metres, eastwards and northwards of the first pixel; None as `ground_distance`."""
+    if (units := _map_units(info)) is None or info.transform is None:
+        return None
+    (a, b, _), (d, e, _) = info.transform
+    shrinks, metres = units
+    return [[a * shrinks * metres, b * shrinks * metres, 0.0], [d * metres, e * metres, 0.0]]
+
+
+def _map_units(info: RasterInfo) -> tuple[float, float] | None:
+    """How much shorter a unit of the map's x is than one of y in the middle of the image, and metres a unit of y."""
     if info.transform is None or info.crs is None:
         return None
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
-    (a, b, _), (d, e, _) = info.transform
-    area = abs(a * e - b * d)
     crs = CRS.from_wkt(info.crs)
     if crs.is_geographic:
-        latitude = d * info.width / 2 + e * info.height / 2 + info.transform[1][2]
-        metres = 111_320.0
-        return sqrt(area * cos(radians(latitude))) * metres
+        (_, _, _), (d, e, top) = info.transform
+        return cos(radians(d * info.width / 2 + e * info.height / 2 + top)), 111_320.0
     try:
-        return sqrt(area) * float(crs.linear_units_factor[1])
+        return 1.0, float(crs.linear_units_factor[1])
     except CRSError:
         return None
 

@@ -31,7 +31,7 @@ REMEDIES: Mapping[str, str] = {
     "no-area": "left out; remove them from the file",
     "duplicate": "taken once; remove the copies from the file",
     "duplicate-row": "all of them were taken together; keep one if they are versions of one another",
-    "collection": "its polygons were taken; buffer points and lines to the width of the objects",
+    "collection": "its polygons were taken; for its points and lines, set `buffer` of the class",
     "third-coordinate": "heights were left out; nothing to do",
     "tiny": "they cover less than a pixel; nothing to do, or remove them",
     "clipped": "cut at the border of the image; nothing to do",

@@ -3,6 +3,7 @@
 One job a class, one artifact a scene. Spec (besides ``stage`` and ``version``), by its functions `spec` and `sources`:
 
 - ``class``, ``id``: name and number of the class; ``scenes``: ids of the scenes in which it was labelled;
+- ``buffer``: how wide points and lines are, if the configuration says so;
 - ``layout``: ``dstl`` or ``sheet``; for ``sheet`` also ``whole``: the scenes whose file holds this class
   alone, and ``classes``: number of every class, to tell another class from a misspelt one.
 
@@ -29,6 +30,8 @@ OUTPUT = "labels/{class}.json"
 HELP = "read the labels of a class into reference pixels"
 VERSION = 2
 
+KEYS = {"buffer": "classes.{class}.buffer"}
+
 OWN_FOLDER = True
 """The artifacts are linked in a folder that is named after the manifest, not beside it."""
 
@@ -47,6 +50,8 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
         "scenes": [scene.id for scene in scenes],
         "layout": dataset.layout,
     }
+    if names["class"] in dataset.buffers:
+        found["buffer"] = dataset.buffers[names["class"]]
     if dataset.layout == "sheet":
         found["whole"] = [scene.id for scene in scenes if scene.labels[names["class"]].whole]
         found["classes"] = {} if len(found["whole"]) == len(scenes) else dataset.classes
@@ -93,4 +98,6 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The labels of each scene; the source's tables or files are read for their keys."""
     for label in dstl_labels(job) if job.spec["layout"] == "dstl" else sheet_labels(job):
         recipe = {"scene": label.scene, "class": job.spec["class"]}
+        if "disc" in label.inputs:
+            recipe["buffer"] = job.spec["buffer"]
         yield Wanted(label.scene, job.key(recipe, label.inputs), recipe, label.inputs, label)

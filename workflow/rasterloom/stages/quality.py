@@ -30,7 +30,7 @@ from rasterloom.text import counted
 
 OUTPUT = "quality/{table}.tsv"
 HELP = "list findings about images and labels, and the confidence of each registration"
-VERSION = 3
+VERSION = 4
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

@@ -347,7 +347,9 @@ def vector_lines(path: Path) -> list[str]:
         invalid = int((~frame.geometry.is_valid).sum())
         lines += [f"{invalid} of its geometries are invalid: they will be repaired"] if invalid else []
         if any("Polygon" not in kind for kind in kinds):
-            lines.append("points and lines are refused as labels: buffer them to the width of the objects")
+            lines.append(
+                "points and lines are labels only if `classes.<name>.buffer` says how wide they are, as {metres: 2}"
+            )
     properties = few((name for name in frame.columns if name != frame.geometry.name), most=12)
     lines.append(f"properties: {properties or 'none'}")
     if "class" in frame.columns:
