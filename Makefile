@@ -3,6 +3,7 @@
 # make quick         its quick part, within a minute on two cores; ROOM=polygons: that of tests/polygons alone
 # make demo-full     ten classes on generated scenes, up to 90 minutes on two cores
 # make rio           real imagery: the SpaceNet Rio chips below RASTERLOOM_TEST_DATA
+# make trees         points as labels: the urban trees below RASTERLOOM_TEST_DATA, half an hour on two cores
 # make check         formatters, linters, types
 # make docs          what is made of code and tests: the JSON schema, docs/configuration.md, troubleshooting.md, caching.md
 # TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
@@ -20,7 +21,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full rio test quick check docs fingerprints lock clean-demo
+.PHONY: demo demo-full rio trees test quick check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -36,6 +37,11 @@ rio: $(INSTALLED)
 	$(PY) presets/rio.py
 	$(SNAKEMAKE) --configfile presets/rio.yaml
 	$(call summary,results-rio)
+
+trees: $(INSTALLED)
+	$(PY) presets/urban-trees.py
+	$(SNAKEMAKE) --configfile presets/urban-trees.yaml
+	$(call summary,results-trees)
 
 test: $(INSTALLED)
 	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
