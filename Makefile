@@ -41,7 +41,7 @@ rio: $(INSTALLED)
 trees: $(INSTALLED)
 	$(PY) presets/urban-trees.py
 	$(SNAKEMAKE) --configfile presets/urban-trees.yaml
-	$(call summary,results-trees)
+	$(call summary,results-urban-trees)
 
 test: $(INSTALLED)
 	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
