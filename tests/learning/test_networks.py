@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from rasterloom.config.model import MODELS, NetworkConfig, is_network
+from rasterloom.config.model import MODELS, is_network
+from rasterloom.config.networks import NetworkConfig
 from rasterloom.learning.networks import NETWORKS, build, parameters
 from rasterloom.learning.pixel_models import PIXEL_MODELS
 

@@ -27,7 +27,8 @@ INFRASTRUCTURE = frozenset(
     {"", "errors", "cli", "stages", "project", "project.project", "project.checks"}
     | {"planning.guard", "planning.rules", "planning.graph"}
     | {"store", "store.files", "store.store", "store.manifest", "store.job", "store.lock"}
-    | {"dataset", "dataset.index", "config", "config.load", "config.model", "config.recipe"}
+    | {"dataset", "dataset.index", "config", "config.load", "config.model", "config.networks"}
+    | {"config.tables", "config.recipe"}
 )
 """Modules that decide where data lie and when a job runs, not what it computes."""
 

@@ -136,7 +136,7 @@ def test_usable_gives_a_valid_id_and_changes_no_valid_one(text: str) -> None:
 def test_name_of_gives_a_name_of_the_configuration(text: str) -> None:
     from pydantic import TypeAdapter
 
-    from rasterloom.config.model import Name
+    from rasterloom.config.tables import Name
 
     assert TypeAdapter(Name).validate_python(name_of(text)) == name_of(text)
 

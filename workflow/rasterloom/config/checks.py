@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.config.model import ClassConfig, Config, Matrix, MemberConfig, ModelConfig, NetworkConfig, Shift
+from rasterloom.config.model import ClassConfig, Config, Matrix, MemberConfig, ModelConfig, Shift
+from rasterloom.config.networks import NetworkConfig
 from rasterloom.text import nearest
 
 if TYPE_CHECKING:

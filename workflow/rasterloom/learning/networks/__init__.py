@@ -1,6 +1,6 @@
 """Networks for segmentation, by the `kind` of a model in the configuration: how each is built, and what it costs.
 
-A new network is a file here, an entry in `NETWORKS`, and the table of its keys in `rasterloom.config.model`. Nothing
+A new network is a file here, an entry in `NETWORKS`, and the table of its keys in `rasterloom.config.networks`. Nothing
 here imports torch before a network is built, so that a plan can know the costs without it.
 """
 
@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.config.model import UNetConfig, is_network, model_table
+from rasterloom.config.model import is_network, model_table
+from rasterloom.config.networks import UNetConfig
 
 if TYPE_CHECKING:
     from torch import nn
