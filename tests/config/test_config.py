@@ -77,7 +77,8 @@ def test_config_yaml_sets_of_channels_have_20_and_4_channels(settings_table: Tab
 
 def test_members_hold_the_settings_of_their_kind_alone(recipe: Recipe) -> None:
     forest = recipe.members["waterway-forest-all20-s1024"]
-    assert forest.model == {"kind": "forest", "trees": 40, "max_depth": 12, "samples": 200_000}
+    off = {"indices": False, "neighbourhood": []}
+    assert forest.model == {"kind": "forest", "trees": 40, "max_depth": 12, "samples": 200_000, **off}
     assert forest.training == {"threads": 2, "seed": 0}
     assert forest.prediction == {"threads": 2}
     unet = recipe.members["trees-unet64-all20-s2048"]

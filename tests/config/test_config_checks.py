@@ -47,7 +47,7 @@ MEMBER = ["classes", "trees", "members", 0]
         ([*MEMBER, "target"], "vehicles", "`vehicles` ... trees ... large_vehicle, small_vehicle"),
         ([*MEMBER, "target"], "crops", "members[0].target` ... `crops` ... trees"),
         (["models", "forest", "width"], 8, "`models.forest` ... `width` ... unet ... remove it"),
-        (["models", "unet64", "kind"], "unett", "`models.unet64.kind` ... 'unet' or ... 'forest' or 'linear'"),
+        (["models", "unet64", "kind"], "unett", "`models.unet64.kind` ... 'unet' or ... 'linear' or 'logistic'"),
         (["models", "unet64", "kind"], None, "`models.unet64.kind` is missing ... add it"),
         (["inputs"], {"all20": ["rgb"]}, "`inputs` ... called `channels` now"),
         ([*MEMBER, "input"], "all20", "`classes.trees.members[0].input` ... called `channels` now"),
@@ -58,7 +58,11 @@ MEMBER = ["classes", "trees", "members", 0]
         (["models", "forest", "depth"], 8, "`models.forest.depth` ... called `max_depth` now"),
         (["validation", "final"], "refit_all", "`validation.final` ... called `predict_with` now"),
         (["models", "spare"], {"kidn": "unet"}, "`models.spare.kidn` ... did you mean `kind`"),
-        (["models", "unet64", "samples"], 800, "`models.unet64` ... `samples` ... forest and linear"),
+        (
+            ["models", "unet64", "samples"],
+            800,
+            "`models.unet64` ... `samples` ... forest, boosting, linear and logistic",
+        ),
         (
             ["classes", "waterway", "training"],
             {"steps": 5},

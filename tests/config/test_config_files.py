@@ -275,7 +275,7 @@ def test_recorded_has_every_default_and_what_is_removed(settings_table: Table) -
     assert full["sensors"]["p"] is full["classes"]["crops"] is full["classes"]["trees"]["polygons"]["min_area"] is None
     assert full["classes"]["trees"]["training"] == {"seed": 3}
     assert full["scales"]["s1024"] == {"factor": 0.5, "size": None}
-    assert full["models"]["linear"] == {"kind": "linear", "samples": 200_000}
+    assert full["models"]["linear"] == {"kind": "linear", "samples": 200_000, "indices": False, "neighbourhood": []}
     again = load_config(json.loads(json.dumps(full)))
     assert (again.model_dump(), resolve(again)) == (config.model_dump(), resolve(config))
     over = load_config(merge(settings_table, json.loads(json.dumps(full))))

@@ -158,7 +158,7 @@ def test_reference_has_a_row_for_every_key() -> None:
     assert rows["dataset", "predict"][:3] == ["`scored` or `all` or list of text", "`null`", ""]
     assert rows["", "channels"][:3] == ["by name: list of text", "needed", ""]
     assert {f"`models.NAME` with `kind: {kind}`" for kind in MODELS} <= sections.keys()
-    assert rows["models.NAME", "kind"][:3] == ["`linear`", "needed", ""]
+    assert rows["models.NAME", "kind"][:3] == ["`logistic`", "needed", ""]
     assert rows["execution", "scenes_per_job"][0] == "`auto` or `1`"
 
 

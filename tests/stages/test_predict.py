@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from rasterloom.config.model import PredictionConfig
 from rasterloom.labels.folds import checkpoints_of
-from rasterloom.learning.inference import mean_forward
+from rasterloom.learning import inference
+from rasterloom.learning.checkpoint import load_checkpoint
+from rasterloom.learning.inference import mean_forward, pixel_rows
+from rasterloom.learning.stack_reader import read_stack
 from rasterloom.raster.planes import read_plane
 from rasterloom.stages import predict as stage
 from rasterloom.stages import train
@@ -158,9 +161,10 @@ def test_run_without_valid_ground_is_zero(tree: Tree) -> None:
     assert not read_plane(tree.store.open_path(tree.prediction("void")), "probability").any()
 
 
-@pytest.mark.parametrize("kind", ["forest", "linear"])
+@pytest.mark.parametrize("kind", ["forest", "boosting", "linear", "logistic"])
 def test_run_pixel_models(tree: Tree, kind: str) -> None:
-    model = {"kind": kind, "samples": 400, **({"trees": 5, "max_depth": 4} if kind == "forest" else {})}
+    trees = {"trees": 5, "max_depth": 4} if kind in {"forest", "boosting"} else {}
+    model = {"kind": kind, "samples": 400, **trees}
     pixel = {"model": model, "training": {"threads": 1, "seed": 0}, "member": kind}
     train.run(tree.train_job("fold-0", **pixel))
     job = tree.predict_job(["c"], labelled=["c"], folds=["fold-0"], model=model, member=kind, prediction={"threads": 1})
@@ -170,6 +174,22 @@ def test_run_pixel_models(tree: Tree, kind: str) -> None:
     _, valid, coverage = tree.scenes["c"]
     assert probability[(coverage > 0) & (valid[1] > 0)].mean() > 100 + probability[coverage == 0].mean()
     assert (probability[valid[1] == 0] == 0).all()
+
+
+def test_pixel_rows_are_the_same_in_any_blocks(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"kind": "logistic", "samples": 400, "neighbourhood": [3, 9]}
+    train.run(tree.train_job("fold-0", model=model, training={"threads": 1, "seed": 0}, member="n"))
+    job = tree.predict_job(["c"], folds=["fold-0"], model=model, member="n")
+    (want,) = stage.wanted(job)
+    item = job.manifest("models/n/fold-0").items["fold-0"]
+    checkpoint = load_checkpoint(tree.store.open_path(item))[0]
+    with read_stack(tree.store.open_path(want.work[0]), job.spec["sensors"], job.spec["reference"]) as reader:
+        whole, alone = (np.concatenate(list(pixel_rows(reader, [checkpoint] * n, 1))) for n in (1, 2))
+        assert np.array_equal(whole, alone) and len(np.unique(whole)) > 20
+        for rows, columns in ((1, 50), (7, 5), (16, 36)):
+            monkeypatch.setattr(inference, "SAMPLE_ROWS", rows)
+            monkeypatch.setattr(inference, "TILE_COLUMNS", columns)
+            assert np.array_equal(np.concatenate(list(pixel_rows(reader, [checkpoint], 2))), whole)
 
 
 class Asymmetric:

@@ -275,13 +275,46 @@ def test_run_without_positive_pixels_stops(tmp_path: Path) -> None:
     assert not list((made.store.root / "train").glob("*"))
 
 
-@pytest.mark.parametrize("model", [{"kind": "linear", "samples": 200}, {"kind": "forest", "samples": 200, "trees": 3}])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"kind": "linear", "samples": 200},
+        {"kind": "logistic", "samples": 200},
+        {"kind": "forest", "samples": 200, "trees": 3},
+        {"kind": "boosting", "samples": 200, "trees": 3},
+    ],
+)
 def test_run_pixel_models(tree: Tree, model: dict[str, Any]) -> None:
     job = tree.train_job("fold-1", model=model, training={"threads": 1, "seed": 0}, member="p")
     stage.run(job)
     item = job.manifest("models/p/fold-1").items["fold-1"]
     tensors, _ = checkpoint.load_checkpoint(tree.store.open_path(item))
     assert {name.split(".")[0] for name in tensors} == {model["kind"], "normalisation"}
+
+
+def test_run_says_which_indices_it_makes(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    model = {"kind": "linear", "samples": 200, "indices": True, "neighbourhood": [3]}
+    indices = {"rgb": {"NDWI": [1, 0]}}
+    job = tree.train_job("fold-1", model=model, training={"threads": 1, "seed": 0}, member="p", indices=indices)
+    stage.run(job)
+    tensors, recipe = checkpoint.load_checkpoint(tree.store.open_path(job.manifest("models/p/fold-1").items["fold-1"]))
+    assert "indices of rgb: NDWI" in capsys.readouterr().err
+    assert tensors["features.indices"].tolist() == [[1, 0, -1, -1]]
+    assert len(tensors["linear.coefficients"]) == 3 + 1 + 3
+    assert recipe["indices"] == "rgb: NDWI of bands 2 1"
+
+
+def test_keys_leave_out_features_that_are_off_and_hold_bands_by_place(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no model is trained again by the settings alone, nor by another name of a sensor."""
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(Job, "key", lambda _, recipe, inputs: asked.append(recipe) or "k" * 32)
+    linear = {"kind": "linear", "samples": 200}
+    list(stage.wanted(tree.train_job(model={**linear, "indices": False, "neighbourhood": []})))
+    list(stage.wanted(tree.train_job(model={**linear, "indices": True}, indices={"a": {"NDWI": [0, 1]}})))
+    assert [recipe["model"] for recipe in asked] == [linear, {**linear, "indices": True}]
+    assert [recipe.get("indices") for recipe in asked] == [None, [None, {"NDWI": [0, 1]}]]
 
 
 def test_keys_hold_the_first_names_of_settings(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

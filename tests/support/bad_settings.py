@@ -120,6 +120,28 @@ CASES: list[BadInput] = [
     ),
     setting("buffer that is a number", "classes: {trees: {buffer: 2}}", "`classes.trees.buffer`", "table", "2"),
     setting(
+        "width of a neighbourhood that has no centre",
+        "models: {forest: {neighbourhood: [3, 8]}}",
+        "`models.forest.neighbourhood[1]`",
+        "8 is even",
+        "odd",
+    ),
+    setting(
+        "indices of bands that nobody has named",
+        "{models: {forest: {indices: true}}, sensors: {m: {bands_are: null}}}",
+        "`models.forest.indices`",
+        "rgb, p, m, a",
+        "NDWI: green, nir",
+        "`bands_are`",
+    ),
+    setting(
+        "more names than bands",
+        "{models: {forest: {indices: true}}, sensors: {m: {bands: 4}}}",
+        "`sensors.m.bands_are`",
+        "8 names",
+        "`bands` is 4",
+    ),
+    setting(
         "hold-out and folds at once", "validation: {split: 0.8, folds: 5}", "`validation`", "`split`", "`folds`", "null"
     ),
     setting("number of a class twice", "classes: {trees: {id: 1}}", "`classes.trees.id`", "1", "`buildings`", "unique"),

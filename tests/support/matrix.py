@@ -81,7 +81,12 @@ CONFIG: dict[str, Any] = {
     "dataset": {"layout": "dstl", "root": "data", "predict": "all", "truth": "truth_wkt.csv"},
     "sensors": {
         "rgb": {"reference": True, "bands": 3, "registration": "none"},
-        "m": {"bands": 8, "registration": "auto", "max_shift": 8},
+        "m": {
+            "bands": 8,
+            "bands_are": ["coastal", "blue", "green", "yellow", "red", "red_edge", "nir", "nir2"],
+            "registration": "auto",
+            "max_shift": 8,
+        },
     },
     "channels": {"both": ["rgb", "m"], "colours": ["rgb"]},
     "scales": {"coarse": {"size": 32}, "native": {}},

@@ -121,7 +121,7 @@ def _polygons() -> list[Key]:
     return found
 
 
-def _model(name: str, path: str, value: int, start: str = "") -> Key:
+def _model(name: str, path: str, value: Any, start: str = "") -> Key:
     return Key(f"models.*.{name}", path, value, f"{RETRAINED}, tables(1)", RETRAINED, start)
 
 
@@ -135,6 +135,8 @@ KEYS = [
     _model("max_depth", "models.forest.max_depth", 2),
     _model("trees", "models.forest.trees", 5),
     _model("samples", "models.forest.samples", 100),
+    _model("indices", "models.forest.indices", True),
+    _model("neighbourhood", "models.forest.neighbourhood", [3, 5]),
     _model("width", "models.unet.width", 6, "network"),
     _model("depth", "models.unet.depth", 2, "network"),
     _model("convs_per_block", "models.unet.convs_per_block", 2, "network"),
@@ -189,6 +191,7 @@ KEYS = [
         "none",
         start="",
     ),
+    Key("sensors.*.bands_are", "sensors.m.bands_are", None, "none", "none", start=""),  # no model has `indices`
     _sensor("motion", "euclidean", f"register S, place S, stack S, {OF_TWO}"),
     _sensor("max_shift", 9, "register S, place 1"),  # which one scene's record names
     _sensor("bands", None, "register S"),  # as many as the files have

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rasterloom.config.model import ClassConfig, Config, Matrix, MemberConfig, ModelConfig, Shift
 from rasterloom.config.networks import NetworkConfig
+from rasterloom.config.pixel_models import INDICES, PixelModelConfig, indices_of
 from rasterloom.text import nearest
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _unused_settings(
 
 
 def settings_checks(config: Config, class_name: str, index: int, recipe: MemberRecipe) -> Iterable[str]:
-    """Mistakes in the settings of a network that show only when those of its class and the defaults are there too.
+    """Mistakes in the settings of a member that show only when those of its class and the defaults are there too.
 
     Parameters
     ----------
@@ -155,6 +156,8 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
     entry = config.classes[class_name]
     member = entry.members[index]
     model = config.models[member.model]
+    if isinstance(model, PixelModelConfig) and model.indices:
+        yield from _index_checks(config, member.model, recipe.sensors)
     if not isinstance(model, NetworkConfig):
         return
     layers: dict[str, ClassConfig | MemberConfig] = {
@@ -185,6 +188,24 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
         yield (
             f"`{_given(layers, 'training', 'patch')}.patch`: {patch} was given, but scale {recipe.scale['name']} "
             f"has {size} pixels a side; make the patch that or less, or the scale's `size` larger"
+        )
+
+
+def _index_checks(config: Config, model: str, sensors: Sequence[str]) -> Iterable[str]:
+    """A model with `indices` has a sensor whose bands allow one, and no sensor has more names than bands."""
+    named = {name: config.sensors[name].bands_are or [] for name in sensors}
+    for name, names in named.items():
+        bands = config.sensors[name].bands
+        if bands is not None and bands < len(names):
+            yield (
+                f"`sensors.{name}.bands_are`: {len(names)} names were given, but `bands` is {bands}: give a name (or "
+                "null) for each band at most"
+            )
+    if not any(map(indices_of, named.values())):
+        needs = "; ".join(f"{name}: {', '.join(dict.fromkeys(bands))}" for name, bands in INDICES.items())
+        yield (
+            f"`models.{model}.indices`: no sensor among {', '.join(sensors)} names the bands of an index ({needs}); "
+            "name them in its `bands_are`, or remove `indices`"
         )
 
 

@@ -169,7 +169,8 @@ class _Mistake:
         first, *others = key.split(".")
         if others and first in self.valid:
             return f"{where}keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"
-        kinds = " and ".join(kind for kind, table in MODELS.items() if key in table.model_fields)
+        own = [kind for kind, table in MODELS.items() if key in table.model_fields]
+        kinds = " and ".join([", ".join(own[:-1]), *own[-1:]] if len(own) > 1 else own)
         if kinds and self.branch in MODELS:
             table = place(self.keys[:-1])
             return f"`{table}`: `{key}` belongs to kind {kinds}, not {self.branch}: remove it (in an overlay: null)"

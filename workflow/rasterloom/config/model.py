@@ -6,13 +6,13 @@ A field's description is what config.yaml, docs/configuration.md and the JSON sc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from rasterloom.config.networks import NetworkConfig, UNetConfig
+from rasterloom.config.pixel_models import BandName, BoostingConfig, ForestConfig, LinearConfig, LogisticConfig
 from rasterloom.config.tables import (
-    KIND,
     MOST_SEED,
     Fraction,
     ModelTable,
@@ -93,6 +93,11 @@ class SensorConfig(Table):
         False, description="true for exactly one: all others and the labels are brought to its pixels"
     )
     bands: int | None = Field(None, ge=1, le=10_000, description="number of bands without alpha; null: as in the file")
+    bands_are: Annotated[list[BandName | None], Field(min_length=1)] | None = Field(
+        None,
+        description="names of the bands in their order, for `indices` of models: coastal, blue, green, yellow, red, "
+        "red_edge, nir, nir2, or null for any other; null: unknown",
+    )
     nodata: float | None = Field(
         None, description="no-data value (0 counts only where all bands are 0); null: as in the file"
     )
@@ -129,31 +134,9 @@ class ScaleConfig(Table):
         return self
 
 
-class PixelModelConfig(ModelTable):
-    """A model per pixel: it knows the channels of one pixel alone (see `rasterloom.learning.pixel_models`)."""
-
-    SETTINGS: ClassVar[Mapping[str, tuple[str, ...]]] = {"training": ("threads", "seed"), "prediction": ("threads",)}
-
-    samples: int = Field(
-        200_000, ge=100, le=100_000_000, description="pixels sampled for training, half of them positive"
-    )
-
-
-class ForestConfig(PixelModelConfig):
-    """A random forest, pixel by pixel."""
-
-    kind: Literal["forest"] = Field(description=KIND)
-    trees: int = Field(40, ge=1, le=10_000, description="number of trees")
-    max_depth: int = Field(12, ge=1, le=30, description="largest depth of a tree")
-
-
-class LinearConfig(PixelModelConfig):
-    """A linear regression, pixel by pixel."""
-
-    kind: Literal["linear"] = Field(description=KIND)
-
-
-ModelConfig = Annotated[UNetConfig | ForestConfig | LinearConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    UNetConfig | ForestConfig | BoostingConfig | LinearConfig | LogisticConfig, Field(discriminator="kind")
+]
 
 MODELS: Mapping[str, type[ModelTable]] = {
     get_args(table.model_fields["kind"].annotation)[0]: table for table in get_args(get_args(ModelConfig)[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -29,9 +29,9 @@ def _results_path(text: str) -> str:
     return text
 
 
-def _unique(ids: list[str]) -> list[str]:
+def unique(ids: list[Any]) -> list[Any]:
     """A list without repetitions; ValueError otherwise, which names the first."""
-    twice = next((scene for index, scene in enumerate(ids) if scene in ids[:index]), None)
+    twice = next((entry for index, entry in enumerate(ids) if entry in ids[:index]), None)
     if twice is not None:
         raise ValueError(f"{twice!r} is listed twice; remove one of them")
     return ids
@@ -45,7 +45,7 @@ PathText = Annotated[str, AfterValidator(_path)]
 
 ResultsPath = Annotated[str, AfterValidator(_path), AfterValidator(_results_path)]
 
-SceneIds = Annotated[list[str], AfterValidator(_unique)]
+SceneIds = Annotated[list[str], AfterValidator(unique)]
 
 Pixels = Annotated[int, Field(ge=16, le=16_384)]
 
@@ -67,7 +67,10 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-KIND = "unet (a network); or, pixel by pixel, forest (random forest) or linear (linear regression)"
+KIND = (
+    "unet (a network); or, pixel by pixel, forest (random forest), boosting (gradient boosting), linear or logistic "
+    "(regressions)"
+)
 
 
 class ModelTable(Table):

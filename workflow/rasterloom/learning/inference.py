@@ -15,6 +15,7 @@ from rasterloom.learning import windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.networks import build
+from rasterloom.learning.pixel_features import PixelFeatures
 from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.stack_reader import StackReader
@@ -23,6 +24,9 @@ from rasterloom.store.digest import BLOCK_ROWS
 
 Predictor = Callable[[StackReader, Sequence[str], Callable[[str], None]], Iterator[Floats]]
 """Blocks of rows of the mean probability of some checkpoints in a scene."""
+
+TILE_COLUMNS = 2048
+"""Columns of a scene whose features are made at a time. Changes no result."""
 
 
 def normalisation_of(checkpoint: Arrays, reader: StackReader) -> Normalisation:
@@ -112,16 +116,29 @@ def network_rows(
 
 
 def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int) -> Iterator[Floats]:
-    """Blocks of 128 rows of a pixel model's probability in a scene, the mean over checkpoints."""
+    """Blocks of 128 rows of a pixel model's probability in a scene, the mean over checkpoints of one member.
+
+    Notes
+    -----
+    Memory: rows of the stack, a block and those that its neighbourhood needs; and the features of 128 x 2048 pixels.
+    """
     height, width = reader.shape
+    features, normalisation = PixelFeatures.of_checkpoint(checkpoints[0]), normalisation_of(checkpoints[0], reader)
+    buffer = windows.RowBuffer(reader.rows, reader.shape, 1)
     for top in range(0, height, SAMPLE_ROWS):
-        data, valid = reader.rows(top, min(height, top + SAMPLE_ROWS))
-        total = np.zeros(data.shape[1] * width, dtype=np.float32)
-        for checkpoint in checkpoints:
-            features = normalisation_of(checkpoint, reader).apply(data, valid)
-            total += predict_pixels(checkpoint, features.reshape(len(features), -1), threads)
-        mean: Floats = np.divide(total, np.float32(len(checkpoints)), dtype=np.float32)
-        yield mean.reshape(-1, width)
+        first, last, rows = features.around(top, min(height, top + SAMPLE_ROWS), height)
+        data, valid = buffer.rows(first, last)
+        means: list[Floats] = []
+        for left in range(0, width, TILE_COLUMNS):
+            low, high, columns = features.around(left, min(width, left + TILE_COLUMNS), width)
+            part = np.s_[:, :, low:high]
+            found = features.stacked(data[part], valid[part], normalisation, (rows, columns))
+            total = np.zeros(found[0].size, dtype=np.float32)
+            for checkpoint in checkpoints:
+                total += predict_pixels(checkpoint, found.reshape(len(found), -1), threads)
+            mean = np.divide(total, np.float32(len(checkpoints)), dtype=np.float32)
+            means.append(mean.reshape(found.shape[1:]))
+        yield np.concatenate(means, axis=1)
 
 
 def encoded(blocks: Iterator[Floats], reader: StackReader) -> Iterator[Bytes]:

@@ -1,8 +1,8 @@
-"""Models that look at one pixel at a time: a random forest and a linear regression on the normalised
-channels.
+"""Models that look at one pixel at a time: random forest, gradient boosting, linear and logistic regression.
 
-Water has a characteristic spectrum, so such models find it without any context. Both are plain arrays: the
-forest is trained by scikit-learn and predicted by code of our own.
+Water has a characteristic spectrum, so such models find it without any context; other classes need the means around
+the pixel (see `rasterloom.learning.pixel_features`). All are plain arrays: trees are trained by scikit-learn and
+predicted by code of our own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.config.model import ForestConfig, LinearConfig, TrainingConfig, model_table
-from rasterloom.errors import StoreError
+from rasterloom.config.model import TrainingConfig, model_table
+from rasterloom.config.pixel_models import BoostingConfig, ForestConfig, LinearConfig, LogisticConfig
+from rasterloom.errors import RasterloomError, StoreError
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.checkpoint import Arrays
+from rasterloom.learning.pixel_features import PixelFeatures
 from rasterloom.learning.sampling import PixelSet, generator, scene_weights
 from rasterloom.learning.windows import Floats
 
@@ -31,6 +33,15 @@ SAMPLE_ROWS = 128
 
 SAMPLES_OF_LEAF = 5
 """Sampled pixels that each leaf of a forest holds at least."""
+
+LEAVES = 31
+"""Leaves of a tree of boosting at most: many small trees correct each other better than few large ones."""
+
+LOOKED_AT = 200
+"""Sampled pixels whose prediction is compared with the library's before boosting is kept."""
+
+RIDGE = 1.0
+"""Weight of half the squared coefficients in the loss of a logistic regression, as scikit-learn has it."""
 
 
 def allot(counts: Sequence[int], total: int) -> list[int]:
@@ -65,7 +76,11 @@ def draw_pixels(pixels: PixelSet, number: int, rng: np.random.Generator) -> NDAr
 
 
 def sample_pixels(
-    scenes: Sequence[TrainingScene], samples: int, seed: int, normalisation: Normalisation
+    scenes: Sequence[TrainingScene],
+    samples: int,
+    seed: int,
+    normalisation: Normalisation,
+    features: PixelFeatures,
 ) -> tuple[Floats, Floats]:
     """Features and targets of a balanced sample.
 
@@ -75,17 +90,18 @@ def sample_pixels(
     samples : how many pixels.
     seed : decides which.
     normalisation : of the channels.
+    features : which ones are wanted.
 
     Returns
     -------
-    features : (n, C) float32, normalised channels.
+    features : (n, F) float32.
     target : (n,) float32, coverage 0..1.
         Positive pixels are half of the wanted sample, or all there are; as many again are drawn from all
         valid ground. So n is at most `samples`.
 
     Notes
     -----
-    Memory: the sample and 128 rows of a scene; every scene is read once.
+    Memory: the sample, and 128 rows of a scene with those that their neighbourhood needs.
     """
     positive = allot([s.index.positive.count for s in scenes], samples // 2)
     ground = allot([s.index.ground.count for s in scenes], sum(positive))
@@ -93,13 +109,13 @@ def sample_pixels(
     for i, scene in enumerate(scenes):
         sets = (scene.index.positive, positive[i]), (scene.index.ground, ground[i])
         ranks = [draw_pixels(pixels, number, generator(seed, i, which)) for which, (pixels, number) in enumerate(sets)]
-        parts += _scene_pixels(scene, ranks, normalisation)
-    features, target = zip(*parts, strict=True)
-    return np.concatenate(features), np.concatenate(target)
+        parts += _scene_pixels(scene, ranks, normalisation, features)
+    found, target = zip(*parts, strict=True)
+    return np.concatenate(found), np.concatenate(target)
 
 
 def _scene_pixels(
-    scene: TrainingScene, ranks: Sequence[NDArray[np.int64]], normalisation: Normalisation
+    scene: TrainingScene, ranks: Sequence[NDArray[np.int64]], normalisation: Normalisation, features: PixelFeatures
 ) -> list[tuple[Floats, Floats]]:
     """Features and targets of the chosen pixels of one scene, in strips of rows."""
     height, width = scene.index.shape
@@ -110,10 +126,15 @@ def _scene_pixels(
         places = np.concatenate([_places(pixels, r, top, bottom) for pixels, r in zip(sets, ranks, strict=True)])
         if not len(places):
             continue
-        data, valid, coverage = scene.read(top, bottom, 0, width)
-        rows, columns = np.divmod(places, width)
-        picked = normalisation.apply(data[:, rows, columns][:, None], valid[:, rows, columns][:, None])[:, 0]
-        parts.append((np.ascontiguousarray(picked.T), (coverage[rows, columns] / np.float32(255)).astype(np.float32)))
+        first, last, inner = features.around(top, bottom, height)
+        data, valid, coverage = scene.read(first, last, 0, width)
+        rows, columns = np.divmod(places + inner.start * width, width)
+        target = (coverage[rows, columns] / np.float32(255)).astype(np.float32)
+        if not features.widths:  # a pixel for itself: the others are not needed
+            data, valid = data[:, rows, columns][:, None], valid[:, rows, columns][:, None]
+            rows, columns = np.zeros_like(rows), np.arange(len(rows))
+        picked = [plane[rows, columns] for plane in features.planes(data, valid, normalisation)]
+        parts.append((np.column_stack(picked), target))
     return parts
 
 
@@ -177,21 +198,125 @@ def fit_forest(features: Floats, target: Floats, model: ForestConfig, training: 
         random_state=training.seed % 2**32,
     ).fit(features, target)
     trees = [tree.tree_ for tree in forest.estimators_]
-    roots = np.cumsum([0] + [tree.node_count for tree in trees])[:-1]
-    children: list[NDArray[Any]] = []
-    for tree, root in zip(trees, roots, strict=True):
-        own = np.arange(tree.node_count)[:, None]
-        pair = np.column_stack([tree.children_left, tree.children_right])
-        children.append(np.where(pair < 0, own, pair) + root)
-    feature = np.concatenate([tree.feature for tree in trees])
-    threshold = np.concatenate([tree.threshold for tree in trees])
+    nodes = [
+        (tree.children_left, tree.children_right, tree.feature, tree.threshold, tree.value[:, 0, 0]) for tree in trees
+    ]
+    return _tree_arrays("forest", nodes, [max(tree.max_depth for tree in trees)])
+
+
+def fit_boosting(features: Floats, target: Floats, model: BoostingConfig, training: TrainingConfig) -> Arrays:
+    """Gradient boosting of the logistic loss against the coverage, as plain arrays.
+
+    Parameters
+    ----------
+    features : (n, F) float32.
+    target : (n,) float32, 0..1; a pixel counts as positive to that part, and as negative for the rest.
+    model : number and largest depth of the trees.
+    training : ``seed``, and ``threads``, which change nothing in the trees.
+
+    Returns
+    -------
+    As of `fit_forest`, named ``boosting.*``, but with the depth of each tree; and ``boosting.baseline`` (1,) float32,
+    what the values of the trees are added to.
+
+    Raises
+    ------
+    RasterloomError
+        If the installed scikit-learn keeps its trees in another way than this code reads.
+    """
+    import sklearn
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    positive, negative = np.flatnonzero(target > 0), np.flatnonzero(target < 1)
+    rows = np.concatenate([positive, negative if len(negative) else positive[:1]])  # of weight 0: two kinds are needed
+    label = np.arange(len(rows)) < len(positive)
+    booster = HistGradientBoostingClassifier(
+        max_iter=model.trees,
+        max_depth=model.max_depth,
+        max_leaf_nodes=LEAVES,
+        early_stopping=False,
+        random_state=training.seed % 2**32,
+    )
+    with threadpool_limits(training.threads):
+        booster.fit(features[rows], label, sample_weight=np.where(label, target[rows], 1 - target[rows]))
+        theirs = booster.decision_function(features[:LOOKED_AT])
+    try:
+        trees = [tree.nodes for (tree,) in booster._predictors]  # scikit-learn has no public way to them
+        nodes = [(t["left"], t["right"], t["feature_idx"], t["num_threshold"], t["value"]) for t in trees]
+        arrays = _tree_arrays("boosting", nodes, [int(t["depth"].max()) for t in trees])
+        arrays["boosting.baseline"] = booster._baseline_prediction.astype(np.float32).reshape(1)
+        same = np.allclose(_boosted(arrays, features[:LOOKED_AT].T), theirs, rtol=1e-3, atol=1e-3)
+    except (AttributeError, TypeError, ValueError, IndexError):
+        same = False
+    if not same:
+        raise RasterloomError(
+            f"kind boosting: scikit-learn {sklearn.__version__} keeps its trees in another way than is known here; "
+            "install the version of requirements.lock, or use kind forest"
+        )
+    return arrays
+
+
+def fit_logistic(features: Floats, target: Floats, model: LogisticConfig, training: TrainingConfig) -> Arrays:
+    """Logistic regression of the coverage with an intercept, in double precision.
+
+    Parameters
+    ----------
+    features : (n, F) float32.
+    target : (n,) float32, 0..1; a pixel counts as positive to that part, and as negative for the rest.
+    model, training : ``threads`` counts alone.
+
+    Returns
+    -------
+    ``logistic.coefficients`` (F,) float32 and ``logistic.intercept`` (1,) float32.
+
+    Notes
+    -----
+    Memory: three copies of the features in double precision.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+    from threadpoolctl import threadpool_limits
+
+    matrix = np.column_stack([features.astype(np.float64), np.ones(len(features))])
+    wanted = target.astype(np.float64)
+    ridge = np.append(np.full(features.shape[1], RIDGE), 0.0)
+
+    def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        score = matrix @ found
+        total = (np.logaddexp(0.0, score) - wanted * score).sum() + 0.5 * (ridge * found**2).sum()
+        return float(total), matrix.T @ (expit(score) - wanted) + ridge * found
+
+    def curvature(found: NDArray[np.float64]) -> NDArray[np.float64]:
+        score = matrix @ found
+        weighted = matrix * (expit(score) * expit(-score))[:, None]
+        return np.asarray(matrix.T @ weighted + np.diag(ridge))
+
+    options = {"gtol": 1e-8 * len(features), "maxiter": 200}
+    with threadpool_limits(training.threads):
+        start = np.zeros(matrix.shape[1])
+        found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options).x
+    solution = found.astype(np.float32)
+    return {"logistic.coefficients": solution[:-1], "logistic.intercept": solution[-1:]}
+
+
+def _tree_arrays(kind: str, trees: Sequence[Sequence[NDArray[Any]]], depth: Sequence[int]) -> Arrays:
+    """Arrays of trees, each given by the left and right child, feature, threshold and value of its nodes.
+
+    What a leaf has for children are not nodes below it, that is, not of a higher number.
+    """
+    left, right, feature, threshold, value = (np.concatenate(parts) for parts in zip(*trees, strict=True))
+    counts = [len(tree[0]) for tree in trees]
+    roots = np.cumsum([0, *counts])[:-1]
+    own = np.concatenate([np.arange(count) for count in counts])[:, None]
+    pair = np.column_stack([left, right]).astype(np.int64)
     return {
-        "forest.roots": roots.astype(np.int32),
-        "forest.depth": np.array([max(tree.max_depth for tree in trees)], dtype=np.int32),
-        "forest.children": np.concatenate(children).astype(np.int32),
-        "forest.feature": np.maximum(feature, 0).astype(np.int32),
-        "forest.threshold": _rounded_down(threshold),
-        "forest.value": np.concatenate([tree.value[:, 0, 0] for tree in trees]).astype(np.float32),
+        f"{kind}.roots": roots.astype(np.int32),
+        f"{kind}.depth": np.array(depth, dtype=np.int32),
+        f"{kind}.children": (np.where(pair <= own, own, pair) + np.repeat(roots, counts)[:, None]).astype(np.int32),
+        f"{kind}.feature": np.maximum(feature, 0).astype(np.int32),
+        f"{kind}.threshold": _rounded_down(threshold),
+        f"{kind}.value": value.astype(np.float32),
     }
 
 
@@ -238,28 +363,60 @@ def predict_pixels(model: Mapping[str, NDArray[Any]], features: Floats, threads:
 
 
 def _linear(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
-    total = np.full(features.shape[1], model["linear.intercept"][0], dtype=np.float32)
-    for coefficient, channel in zip(model["linear.coefficients"], features, strict=True):
-        total += coefficient * channel  # channel by channel: no library chooses the order of the sum
-    return np.clip(total, 0.0, 1.0)
+    return np.clip(_weighted(model, "linear", features), 0.0, 1.0)
+
+
+def _logistic(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
+    return _expit(_weighted(model, "logistic", features))
 
 
 def _forest(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
-    """All pixels of a block descend a tree together, level by level; leaves lead to themselves."""
+    return _descended(model, "forest", features) / np.float32(len(model["forest.roots"]))
+
+
+def _boosting(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
+    return _expit(_boosted(model, features))
+
+
+def _boosted(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
+    """The logit of each pixel."""
+    return _descended(model, "boosting", features) + np.float32(model["boosting.baseline"][0])
+
+
+def _expit(logit: Floats) -> Floats:
+    from scipy.special import expit
+
+    return np.asarray(expit(logit), dtype=np.float32)
+
+
+def _weighted(model: Mapping[str, NDArray[Any]], kind: str, features: Floats) -> Floats:
+    """The sum of all features of each pixel, weighted, and the intercept."""
+    total = np.full(features.shape[1], model[f"{kind}.intercept"][0], dtype=np.float32)
+    for coefficient, channel in zip(model[f"{kind}.coefficients"], features, strict=True):
+        total += coefficient * channel  # channel by channel: no library chooses the order of the sum
+    return total
+
+
+def _descended(model: Mapping[str, NDArray[Any]], kind: str, features: Floats) -> Floats:
+    """The sum of the values that all trees give each pixel.
+
+    All pixels of a block descend a tree together, level by level; leaves lead to themselves.
+    """
     count = features.shape[1]
     flat = np.ascontiguousarray(features).ravel()
-    children = model["forest.children"].ravel()
-    feature, threshold, value = (model[f"forest.{name}"] for name in ("feature", "threshold", "value"))
+    children = model[f"{kind}.children"].ravel()
+    feature, threshold, value = (model[f"{kind}.{name}"] for name in ("feature", "threshold", "value"))
     offset = feature * np.int32(count)  # of the node's channel in `flat`
     pixel = np.arange(count, dtype=np.int32)
     total = np.zeros(count, dtype=np.float32)
-    for root in model["forest.roots"]:
+    roots = model[f"{kind}.roots"]
+    for root, depth in zip(roots, np.broadcast_to(model[f"{kind}.depth"], roots.shape), strict=True):
         node = np.full(count, root, dtype=np.int32)
-        for _ in range(int(model["forest.depth"][0])):
+        for _ in range(int(depth)):
             right = flat.take(offset.take(node) + pixel) > threshold.take(node)
             node = children.take(2 * node + right)
         total += value.take(node)
-    return total / np.float32(len(model["forest.roots"]))
+    return total
 
 
 @dataclass(frozen=True)
@@ -282,7 +439,9 @@ class PixelModel:
 
 PIXEL_MODELS: Mapping[str, PixelModel] = {
     "forest": PixelModel(fit_forest, _forest, "forest.roots", threads_matter=False),
+    "boosting": PixelModel(fit_boosting, _boosting, "boosting.roots", threads_matter=False),
     "linear": PixelModel(fit_linear, _linear, "linear.coefficients", threads_matter=True),
+    "logistic": PixelModel(fit_logistic, _logistic, "logistic.coefficients", threads_matter=True),
 }
 """The kinds of models per pixel, by the `kind` of a model in the configuration. A new one is an entry here, and the
 table of its keys in `rasterloom.config.model`."""
@@ -299,7 +458,7 @@ def fit(features: Floats, target: Floats, model: Mapping[str, Any], training: Ma
 
     Returns
     -------
-    dict of arrays, see `fit_linear` and `fit_forest`.
+    dict of arrays, see the kind's function.
     """
     table = model_table(model)
     return PIXEL_MODELS[table.kind].fit(features, target, table, TrainingConfig.model_validate(training))

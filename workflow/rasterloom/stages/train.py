@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from rasterloom.config.model import TrainingConfig, is_network
+from rasterloom.config.pixel_models import indices_of
 from rasterloom.errors import StoreError
 from rasterloom.labels.record import read_folds
 from rasterloom.learning.augment import Normalisation, TrainingScene
@@ -26,6 +27,7 @@ from rasterloom.learning.checkpoint import Arrays, save_checkpoint
 from rasterloom.learning.cost import speed_of
 from rasterloom.learning.curves import learning_curve
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
@@ -43,7 +45,12 @@ VERSION = 2
 KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions", "max_depth": "depth"}
 """Settings of models that had another name once. Keys keep it, so that a new name trains no model again."""
 
-OFF = {"training.gradient_clip": None, "training.soft_jaccard": 0.0}
+OFF: Mapping[str, Any] = {
+    "model.indices": False,
+    "model.neighbourhood": [],
+    "training.gradient_clip": None,
+    "training.soft_jaccard": 0.0,
+}
 """Settings that came later, with the value at which nothing has changed: keys hold them only at another value."""
 
 KEYS = {
@@ -51,6 +58,7 @@ KEYS = {
     **{f"model.{old}": f"models.{{model}}.{new}" for new, old in KEYED_AS.items()},
     "sensors": "channels.{channels}",
     "reference": "sensors.*.reference",
+    "indices": "sensors.*.bands_are",
     "training": "*.training",
 }
 
@@ -67,7 +75,10 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
     """The member's model, channels, scale and settings of training."""
     found, group = project.recipe.members[member], project.recipe.group_of(member)
     project.check_learning(group)
+    named = {name: indices_of(project.config.sensors[name].bands_are or []) for name in found.sensors}
+    indices = {"indices": {name: own for name, own in named.items() if own}} if found.model.get("indices") else {}
     return {
+        **indices,
         "member": member,
         "fold": fold,
         "target": found.target,
@@ -119,8 +130,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
     if not threads_matter(spec["model"]):
         training.pop("threads", None)
     model = {KEYED_AS.get(name, name): value for name, value in spec["model"].items()}
+    named = spec.get("indices", {})
+    places = {"indices": [named.get(sensor) for sensor in spec["sensors"]]} if named else {}
     key = job.key(
-        without_off({"model": model, "reference": reference_place(spec), "training": training}),
+        without_off({"model": model, "reference": reference_place(spec), "training": training, **places}),
         {
             "stacks": [sensor_parts(item, spec) for item in stacks.values()],
             "masks": [item.digest for item in masks.values()],
@@ -128,6 +141,8 @@ def wanted(job: Job) -> Iterator[Wanted]:
         },
     )
     recipe = {"model": model, **{name: spec[name] for name in ("sensors", "reference", "training")}}
+    if named:
+        recipe["indices"] = "; ".join(f"{sensor}: {_words(own)}" for sensor, own in named.items())
     inputs = {
         "stacks": {scene: sensor_parts(item, spec) for scene, item in stacks.items()},
         "masks": {scene: item.digest for scene, item in masks.items()},
@@ -143,6 +158,11 @@ def without_off(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         for name, value in settings.items()
         if f"{path}{name}" not in OFF or OFF[f"{path}{name}"] != value
     }
+
+
+def _words(indices: Mapping[str, Sequence[int]]) -> str:
+    """Indices and the numbers of their bands, from 1."""
+    return ", ".join(f"{name} of bands {' '.join(str(n + 1) for n in bands)}" for name, bands in indices.items())
 
 
 def _training_data(job: Job) -> tuple[dict[str, Item], dict[str, Item], dict[str, Item]]:
@@ -206,11 +226,15 @@ def _compute(
         weights = {f"network.{name}": value for name, value in trained.weights.items()}
         work.cost.update(device=device, network_share=round(trained.busy, 3), network=speed)
         return {**weights, **constants, **learning_curve(trained.history)}
-    samples, seed = spec["model"]["samples"], spec["training"]["seed"]
-    features, target = sample_pixels(scenes, samples, seed, normalisation)
-    job.log(f"train: {spec['member']}: {len(target)} pixels of {len(scenes)} scenes")
+    model, seed, named = spec["model"], spec["training"]["seed"], spec.get("indices", {})
+    widths = model.get("neighbourhood", ())
+    wanted = pixel_features(named, widths, spec["sensors"], spec["reference"], normalisation.planes)
+    features, target = sample_pixels(scenes, model["samples"], seed, normalisation, wanted)
+    job.log(f"train: {spec['member']}: {len(target)} pixels of {len(scenes)} scenes, {features.shape[1]} features")
+    for sensor, own in named.items():
+        job.log(f"train: {spec['member']}: indices of {sensor}: {', '.join(own)}")
     work.cost.update(device="cpu", samples=len(target))
-    return {**fit(features, target, spec["model"], spec["training"]), **constants}
+    return {**fit(features, target, model, spec["training"]), **wanted.arrays, **constants}
 
 
 def _train_network(
