@@ -56,3 +56,7 @@ onstart:
 
 onerror:
     guarded(RULES.explain)(log)
+
+
+onsuccess:
+    guarded(RULES.finish)()

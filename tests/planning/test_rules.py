@@ -18,9 +18,13 @@ from common import stand_in_dag
 from rasterloom.config import load_config
 from rasterloom.errors import ConfigError
 from rasterloom.planning.rules import Rules, prepare_jobs
+from rasterloom.polygons.scores import COLUMNS
+from rasterloom.report.runs import read_runs
 from rasterloom.store.files import write_text
 from rasterloom.store.folders import asked_outputs
 from rasterloom.store.job import asked_digest, asked_path
+from rasterloom.store.manifest import Manifest
+from rasterloom.store.tables import tsv_text
 
 
 @pytest.fixture
@@ -81,6 +85,22 @@ def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path
     assert load_config(recipe) == rules.dag.config
     assert (tmp_path / "results/.lock").read_text() == str(os.getpid())
     assert asked_outputs(tmp_path / "results") == rules.dag.outputs(), "for `gc`, in this folder or another"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_finished_run_is_kept_if_it_was_to_score(asked: bool, rules: Rules, capsys: pytest.CaptureFixture[str]) -> None:
+    write_text(rules.results / "score.tsv", tsv_text(COLUMNS, []))  # of this recipe, or of an earlier one
+    for path in rules.dag.outputs()["train"]:
+        Manifest("train", {}).write(rules.results / path)
+    outputs = [f"{rules.results}/{path}" for path in ("wkt.csv", *(["score.tsv"] if asked else []))]
+    rules.workflow = SimpleNamespace(dag=SimpleNamespace(jobs=[SimpleNamespace(output=[path]) for path in outputs]))
+    rules.finish()
+    runs = read_runs(rules.results)
+    assert [f"this is run {run.name}" in capsys.readouterr().err for run in runs] == [True] * asked
+    assert all(run.versions["train"] >= 1 and run.recipe["scales"]["s1024"] == {"size": 1024} for run in runs)
+    rules.finish()
+    assert read_runs(rules.results) == runs
+    assert capsys.readouterr().err == ""
 
 
 def test_load_looks_at_the_files_before_anything_else(settings_table: dict[str, Any], tmp_path: Path) -> None:

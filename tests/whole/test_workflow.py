@@ -103,6 +103,7 @@ def test_full_run_writes_every_output(finished: Project) -> None:
     ):
         assert (results / path).stat().st_size > 0, path
     assert len(list((results / "vectors").glob("*.gpkg"))) == SCENES
+    assert len(list((results / "runs").glob("*.json"))) == 1
     parts = {line.split("\t")[0] for line in (results / "score.tsv").read_text().splitlines()[1:]}
     assert parts == {"held-out", "out-of-fold"}
     sample = (finished.folder / "data/tiny/sample_submission.csv").read_bytes().splitlines()
@@ -129,6 +130,9 @@ def test_threshold_of_one_class_recomputes_its_polygons_alone(finished: Project)
     assert finished.run() == {"tune": 1, "vectorise": SCENES}
     finished.overlay = {}
     assert finished.run() == {}, "an earlier recipe costs nothing"
+    lines = finished.rasterloom("runs", "--results", finished.results.name).splitlines()
+    assert len(lines) == 4, "and is the run that it was"
+    assert "classes.buildings.polygons.threshold: auto -> 0.9" in lines[3]
 
 
 def test_training_steps_of_one_class_recompute_that_class_alone(finished: Project) -> None:

@@ -15,8 +15,9 @@ from rasterloom.config.load import recorded
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
-from rasterloom.planning.snakemake_internals import force_unless_noticed, lift_rate_limit
-from rasterloom.stages import module_of, recomputed
+from rasterloom.planning.snakemake_internals import asks_for, force_unless_noticed, lift_rate_limit
+from rasterloom.report.runs import record
+from rasterloom.stages import STAGES, module_of, recomputed, version_of
 from rasterloom.store.files import write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
 from rasterloom.store.job import asked_digest, asked_path
@@ -176,6 +177,15 @@ class Rules:
             ) from None
         for note in self.dag.dataset.notes:
             print(f"rasterloom: {note}", file=sys.stderr)
+
+    def finish(self) -> None:
+        """After a run that did not fail: keep its recipe and scores for `rasterloom runs`, if it was to score."""
+        if asks_for(self.workflow, f"{self.results}/{module_of('score').OUTPUT}"):
+            models = self.dag.outputs()["train"]
+            versions = {stage: version_of(stage) for stage in STAGES}
+            run = record(self.results, recorded(self.dag.config, self.merged), versions, models)
+            if run is not None:
+                print(f"rasterloom: this is run {run.name}; `rasterloom runs` compares it with others", file=sys.stderr)
 
     def explain(self, logs: Sequence[str]) -> None:
         """After a failed run: repeat the errors of its jobs as the last lines that a user sees.

@@ -27,6 +27,11 @@ def lift_rate_limit(workflow: Any) -> None:
         workflow.scheduler.job_rate_limiter = None
 
 
+def asks_for(workflow: Any, output: str) -> bool:
+    """Whether a file is among what a run is to have in the end, whether its job ran or had run before."""
+    return any(str(path) == output for job in workflow.dag.jobs for path in job.output)
+
+
 def force_unless_noticed(workflow: Any, output: str, params: Collection[str]) -> None:
     """Have Snakemake run a job again if its records do not show that the output was made for something else.
 

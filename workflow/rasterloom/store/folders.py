@@ -20,7 +20,7 @@ from rasterloom.store.store import COMMIT_LOCK, Store, User
 OUTPUTS_NOTE = ".outputs.json"
 """In a results folder: what its latest run asks for, by stage, relative to the folder."""
 
-_NO_MANIFESTS = {"store", "report", "logs", "benchmarks", "vectors"}
+_NO_MANIFESTS = {"store", "report", "logs", "benchmarks", "vectors", "runs", "training"}
 """Folders of the results tree in which no manifest lies."""
 
 
