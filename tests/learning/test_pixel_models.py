@@ -47,7 +47,7 @@ def pixel_scene(seed: int, shape: tuple[int, int] = (300, 20)) -> TrainingScene:
     def read(y0: int, y1: int, x0: int, x1: int) -> Any:
         return data[:, y0:y1, x0:x1], valid[:, y0:y1, x0:x1], coverage[y0:y1, x0:x1]
 
-    return TrainingScene(str(seed), index_scene(lambda a, b: (coverage[a:b], valid[0, a:b]), shape[0]), read)
+    return TrainingScene(str(seed), index_scene(lambda a, b: (coverage[a:b], valid[0, a:b]), shape[0]), read, PLAIN)
 
 
 PLAIN = Normalisation(np.zeros(2, np.float32), np.ones(2, np.float32), np.array([0, 0]))
@@ -87,19 +87,19 @@ def test_draw_pixels_without_repetition() -> None:
 
 def test_sample_pixels_is_balanced_and_takes_the_right_pixels() -> None:
     scenes = [pixel_scene(0), pixel_scene(1)]
-    features, target = sample_pixels(scenes, 200, 0, PLAIN, CHANNELS)
+    features, target = sample_pixels(scenes, 200, 0, CHANNELS)
     assert features.shape == (200, 2)
     assert np.array_equal(features[:, 1], np.round(target * 255))  # features and target are of one pixel
     assert 100 <= (target == 1).sum() < 125  # half, and what chance adds
     assert not (features[:, 0] % 20 == 0).any()  # nothing invalid
-    again = sample_pixels(scenes, 200, 0, PLAIN, CHANNELS)
+    again = sample_pixels(scenes, 200, 0, CHANNELS)
     assert array_digest({"f": features, "t": target}) == array_digest(dict(zip("ft", again, strict=True)))
 
 
 def test_sample_pixels_few_positives_make_a_small_sample() -> None:
     scene = pixel_scene(0)
     positive = scene.index.positive.count
-    features, target = sample_pixels([scene], 100_000, 0, PLAIN, CHANNELS)
+    features, target = sample_pixels([scene], 100_000, 0, CHANNELS)
     assert len(features) == 2 * positive
     assert (target == 1).sum() >= positive
 

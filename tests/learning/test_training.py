@@ -17,7 +17,7 @@ from rasterloom.learning.device import computing
 from rasterloom.learning.state import read_state, write_state
 from rasterloom.learning.training import Trainer
 from rasterloom.store.digest import array_digest
-from small_training import MODEL, NORMALISATION, SCENES, memory_scene, recipe, trained
+from small_training import MODEL, SCENES, memory_scene, recipe, trained
 
 # Pure functions ---------------------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ def test_learning_curve(steps: int, points: int) -> None:
 
 def test_make_batch_masks_invalid_reference_and_zeroes_invalid_sensors() -> None:
     still = recipe(batch=4, patch=40, augment={"flips": False, "rotation": False, "colour": 0.5})
-    batch = make_batch(SCENES, still, NORMALISATION, 0)
+    batch = make_batch(SCENES, still, 0)
     assert batch.images.shape == (4, 4, 40, 40)
     assert {str(a.dtype) for a in (batch.images, batch.target, batch.weight)} == {"float32"}
     assert batch.weight.sum() == 4 * 40 * 36  # columns beyond the scene have no weight
@@ -62,7 +62,7 @@ def test_make_batch_masks_invalid_reference_and_zeroes_invalid_sensors() -> None
 
 
 def test_make_batch_is_a_function_of_the_step() -> None:
-    one, again, other = (make_batch(SCENES, recipe(), NORMALISATION, step) for step in (3, 3, 4))
+    one, again, other = (make_batch(SCENES, recipe(), step) for step in (3, 3, 4))
     assert np.array_equal(one.images, again.images)
     assert not np.array_equal(one.images, other.images)
 
@@ -102,7 +102,7 @@ def test_train_ignores_invalid_ground() -> None:
     for value in (0.0, 1.0):
 
         def batch_of(step: int, value: float = value) -> Batch:
-            batch = make_batch(SCENES, recipe(), NORMALISATION, step)
+            batch = make_batch(SCENES, recipe(), step)
             batch.weight[:, :5] = 0.0
             batch.target[:, :5] = value
             return batch

@@ -309,6 +309,33 @@ def test_spec_a_new_scene_to_predict_retrains_nothing(settings_table: Table) -> 
     assert changed == {path for path in before if json.loads(before[path])["stage"] in over_all_scenes}
 
 
+@pytest.mark.parametrize("by", ["scene", "acquisition"])
+def test_spec_with_own_statistics_a_new_scene_retrains_nothing(settings_table: Table, by: str) -> None:
+    """Whatever `statistics` says; and it is no new member of an acquisition."""
+    table = {**settings_table, "normalise_by": by}
+    before, after = (specs(stand_in_dag(table, TRAIN, found)) for found in (PREDICT, [*PREDICT, "6180_4_4"]))
+    stages = {json.loads(before[path])["stage"] for path in before if before[path] != after[path]}
+    assert stages == {"wkt", "submission", "measure", "quality", "report"}
+    new = {json.loads(after[path])["stage"] for path in after.keys() - before.keys()}
+    assert new == {"register", "place", "stack", "normalisation", "predict", "ensemble", "vectorise", "export"}
+
+
+def test_units_are_scenes_or_acquisitions(settings_table: Table) -> None:
+    scenes = ["6010_1_2", "6010_1_3", "6020_0_0"]
+    found = {}
+    for by in ("dataset", "acquisition", "scene"):
+        dag = stand_in_dag({**settings_table, "normalise_by": by}, scenes, [])
+        found[by] = dag.units
+        assert dag.outputs()["normalisation"] == [f"statistics/{unit}.json" for unit in dag.units]
+        spec = dag.spec("train", member="trees-unet64-all20-s1024", fold="split")
+        assert [dag.units[spec["units"][s]] for s in scenes if "units" in spec] == [
+            ids for s in scenes for ids in dag.units.values() if s in ids and by != "dataset"
+        ]
+    assert found["dataset"] == {"statistics": scenes}
+    assert list(found["acquisition"].values()) == [scenes[:2], scenes[2:]]
+    assert found["scene"] == {scene: [scene] for scene in scenes}
+
+
 def test_labelled_leaves_out_scenes_where_a_class_of_the_group_was_not_looked_for(settings_table: Table) -> None:
     dag = stand_in_dag(settings_table, TRAIN, PREDICT)
     object.__setattr__(dag.dataset.scenes[TRAIN[0]], "labelled", ("small_vehicle", "trees"))

@@ -19,6 +19,7 @@ from rasterloom.learning import checkpoint, training
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.batches import Batch, make_batch
 from rasterloom.learning.scenes import open_training_scenes
+from rasterloom.learning.stack_reader import read_stack
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
 from rasterloom.learning.training import Trainer
 from rasterloom.stages import train as stage
@@ -188,10 +189,13 @@ def test_run_reads_by_window_what_the_cache_does_not_hold(tree: Tree) -> None:
     stacks, masks = job.items("stacks/s", ["a", "b"]), job.items("masks/s/t", ["a", "b"])
     norm = Normalisation(np.zeros(3, np.float32), np.ones(3, np.float32), np.array([0, 0, 1]))
     with ExitStack() as held:
-        cached = open_training_scenes(job, held, stacks, masks)
-        windowed = open_training_scenes(job, held, stacks, masks, cache=0)
+        paths = {name: tree.store.open_path(item) for name, item in stacks.items()}
+        readers = {name: held.enter_context(read_stack(path, ["rgb", "a"], "rgb")) for name, path in paths.items()}
+        cached, windowed = (
+            open_training_scenes(job, held, readers, masks, {"a": norm, "b": norm}, cache) for cache in (10**6, 0)
+        )
         for step in range(3):
-            one, two = (make_batch(s, recipe(), norm, step) for s in (cached, windowed))
+            one, two = (make_batch(s, recipe(), step) for s in (cached, windowed))
             assert np.array_equal(one.images, two.images)
             assert np.array_equal(one.target, two.target)
             assert np.array_equal(one.weight, two.weight)

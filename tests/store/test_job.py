@@ -38,7 +38,7 @@ def job_of(results: Path, spec: dict[str, Any]) -> Job:
     [
         ({"stage": "register", "scene": "6010_1_2"}, "registration/6010_1_2.json"),
         ({"stage": "stack", "scene": "a", "scale": SCALE}, "stacks/s1024/a.json"),
-        ({"stage": "normalisation", "scenes": ["a"]}, "statistics/statistics.json"),
+        ({"stage": "normalisation", "unit": "statistics", "scenes": ["a"]}, "statistics/statistics.json"),
         ({"stage": "label", "class": "trees"}, "labels/trees.json"),
         (
             {"stage": "mask", "scene": "a", "scale": SCALE, "target": "vehicles", "classes": ["x"]},

@@ -197,6 +197,15 @@ DIVISION = [
         "none",
     ),
     Row(
+        "normalise-by-scene",
+        "`normalise_by: scene`",
+        put("normalise_by", "scene"),
+        "normalisation S, from(train)",
+        "normalisation 2*S, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        start="networks",
+        keys=("normalise_by",),
+    ),
+    Row(
         "split",
         "`validation.split`",
         put("validation.split", 0.4),

@@ -74,10 +74,25 @@ class Tree:
             self.names[sensor]: {
                 "mean": stacked[counts[i] : counts[i + 1]].mean(axis=1).tolist(),
                 "sd": stacked[counts[i] : counts[i + 1]].std(axis=1).tolist(),
+                "count": [stacked.shape[1]] * channels,
             }
-            for i, sensor in enumerate(SENSORS)
+            for i, (sensor, channels) in enumerate(SENSORS.items())
         }
         self._json("normalisation", "statistics/statistics", statistics, ".statistics.json")
+
+    def own_statistics(self, name: str, **missing: bool) -> None:
+        """Write statistics of a scene's own pixels; without those of sensors that are missing."""
+        ends, data = np.cumsum([0, *SENSORS.values()]), self.scenes[name][0]
+        found: dict[str, Any] = {}
+        for i, sensor in enumerate(SENSORS):
+            pixels = data[ends[i] : ends[i + 1]].reshape(SENSORS[sensor], -1)[: 0 if missing.get(sensor) else None]
+            columns = {
+                "mean": pixels.mean(axis=1),
+                "sd": pixels.std(axis=1),
+                "count": np.full(len(pixels), data[0].size),
+            }
+            found[self.names[sensor]] = {column: values.tolist() for column, values in columns.items()}
+        self._json("normalisation", f"statistics/{name}", found, ".statistics.json")
 
     def _manifest(self, stage: str, path: str, items: dict[str, Item]) -> None:
         Manifest(stage, items).write(self.results / f"{path}.json")
@@ -159,6 +174,9 @@ def small_tree(root: Path, ids: str = "abcd", names: Mapping[str, str] | None = 
     return Tree(root, scenes, folds, names)
 
 
+NORMALISATION = Normalisation(np.full(4, 510, np.float32), np.full(4, 25, np.float32), np.array([0, 1, 1, 2]))
+
+
 def memory_scene(name: str, seed: int, covered: bool = True) -> TrainingScene:
     """A scene in memory, with four channels of three sensors; not `covered`: without the class."""
     data, valid, coverage = scene(seed)
@@ -167,11 +185,12 @@ def memory_scene(name: str, seed: int, covered: bool = True) -> TrainingScene:
     def read(y0: int, y1: int, x0: int, x1: int) -> Any:
         return data[:, y0:y1, x0:x1], valid[:, y0:y1, x0:x1], coverage[y0:y1, x0:x1]
 
-    return TrainingScene(name, index_scene(lambda a, b: (coverage[a:b], valid[0, a:b]), len(coverage)), read)
+    return TrainingScene(
+        name, index_scene(lambda a, b: (coverage[a:b], valid[0, a:b]), len(coverage)), read, NORMALISATION
+    )
 
 
 SCENES = [memory_scene("a", 0), memory_scene("b", 1)]
-NORMALISATION = Normalisation(np.full(4, 510, np.float32), np.full(4, 25, np.float32), np.array([0, 1, 1, 2]))
 
 
 def recipe(**changes: Any) -> TrainingConfig:
@@ -187,5 +206,5 @@ def trained(
         trainer = Trainer(recipe, MODEL, 4, "cpu")
         if state is not None:
             trainer.restore(state)
-        done = train(trainer, lambda step: make_batch(SCENES, recipe, NORMALISATION, step), **options)
+        done = train(trainer, lambda step: make_batch(SCENES, recipe, step), **options)
     return {**done.weights, "history": done.history}

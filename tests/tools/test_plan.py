@@ -238,17 +238,19 @@ def test_split_lines_are_the_notes_of_divisions_that_are_there(contest: Callable
 
 
 @pytest.mark.parametrize(
-    ("statistics", "words"),
+    ("settings", "words"),
     [
-        ("all", ["WARNING", "all 28 checkpoints and predicts all scenes again"]),
-        ("train", ["retrains nothing (`statistics: train`)", "One more labelled scene trains all 28 checkpoints"]),
-        (["6010_1_1"], ["retrains nothing", "every class that it is labelled for"]),
+        ({"statistics": "all"}, ["WARNING", "all 28 checkpoints and predicts all scenes again"]),
+        ({"statistics": "train"}, ["nothing (`statistics: train`)", "One more labelled scene trains all 28"]),
+        ({"statistics": ["6010_1_1"]}, ["retrains nothing", "every class that it is labelled for"]),
+        ({"normalise_by": "scene"}, ["nothing (`normalise_by: scene`)", "every class that it is labelled for"]),
+        ({"normalise_by": "acquisition"}, ["unless it was taken together with a labelled scene (`normalise_by"]),
     ],
 )
-def test_retrained_by_a_new_scene(contest: Callable[..., Dag], statistics: Any, words: list[str]) -> None:
-    text = " ".join(" ".join(plan.retrained(contest(statistics=statistics))).split())
+def test_retrained_by_a_new_scene(contest: Callable[..., Dag], settings: dict[str, Any], words: list[str]) -> None:
+    text = " ".join(" ".join(plan.retrained(contest(**settings))).split())
     assert all(word in text for word in words), text
-    assert ("WARNING" in text) == (statistics == "all")
+    assert ("WARNING" in text) == (settings.get("statistics") == "all")
 
 
 def test_disk_lines_warn_of_a_full_disk(tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
-"""Statistics: registration of every named scene -> statistics/statistics.json, mean and deviation per channel."""
+"""Statistics: registrations -> statistics/{unit}.json, mean and deviation per channel; one, or as `normalise_by` says."""
 
 
 rule normalisation:
     input:
         manifests=RULES.manifests("normalisation"),
     output:
-        RESULTS / "statistics/statistics.json",
+        RESULTS / "statistics/{unit}.json",
     log:
-        RESULTS / "logs/normalisation/normalisation.log",
+        RESULTS / "logs/normalisation/{unit}.log",
     benchmark:
-        RESULTS / "benchmarks/normalisation/normalisation.tsv"
+        RESULTS / "benchmarks/normalisation/{unit}.tsv"
     conda:
         "../../envs/raster.yaml"
     threads: 1
@@ -20,6 +20,6 @@ rule normalisation:
         results=RULES.folder,
         spec=RULES.spec("normalisation"),
     message:
-        "merge the statistics of each channel"
+        "merge the moments of each channel: {wildcards.unit}"
     shell:
         "exec python -m rasterloom normalisation --results {params.results:q} --spec {params.spec:q} 2> {log:q}"

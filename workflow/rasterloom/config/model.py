@@ -340,7 +340,13 @@ class Config(Table):
     )
     statistics: Literal["all", "train"] | Annotated[SceneIds, Field(min_length=1)] = Field(
         "all",
-        description="scenes whose mean and deviation normalise the channels: all, train, or a list of ids (in quotes)",
+        description="normalise_by dataset: the scenes whose mean and deviation count: all, train, or a list of ids (in "
+        "quotes)",
+    )
+    normalise_by: Literal["dataset", "acquisition", "scene"] = Field(
+        "dataset",
+        description="whose mean and deviation normalise the channels of a scene: dataset (those of `statistics`), "
+        "acquisition (those of all scenes taken together with it) or scene (its own)",
     )
     validation: ValidationConfig = Field(description="how labelled scenes are divided into training and validation")
     execution: ExecutionConfig = Field(

@@ -176,8 +176,9 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class TrainingScene:
-    """A labelled scene: its index, and how to read a window of it."""
+    """A labelled scene: its index, how to read a window of it, and what normalises its channels."""
 
     name: str
     index: SceneIndex
     read: Read
+    normalisation: Normalisation

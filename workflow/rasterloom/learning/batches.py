@@ -9,7 +9,7 @@ import numpy as np
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
-from rasterloom.learning.augment import Normalisation, TrainingScene, cut, jitter
+from rasterloom.learning.augment import TrainingScene, cut, jitter
 from rasterloom.learning.sampling import draw_batch
 from rasterloom.learning.windows import Floats
 
@@ -48,9 +48,7 @@ def require_positive(scenes: Sequence[TrainingScene], target: str, scale: str) -
     )
 
 
-def make_batch(
-    scenes: Sequence[TrainingScene], recipe: TrainingConfig, normalisation: Normalisation, step: int
-) -> Batch:
+def make_batch(scenes: Sequence[TrainingScene], recipe: TrainingConfig, step: int) -> Batch:
     """The batch of one step, a function of the arguments alone.
 
     Notes
@@ -59,13 +57,13 @@ def make_batch(
     """
     patches = draw_batch([scene.index for scene in scenes], recipe, step)
     shape = (recipe.batch, recipe.patch, recipe.patch)
-    images = np.empty((recipe.batch, len(normalisation.mean), *shape[1:]), dtype=np.float32)
+    images = np.empty((recipe.batch, len(scenes[0].normalisation.mean), *shape[1:]), dtype=np.float32)
     target, weight = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
     for i, patch in enumerate(patches):
         scene = scenes[patch.scene]
         data, valid, coverage = cut(patch, scene.read, scene.index.shape)
-        image = normalisation.apply(data, valid)
-        images[i] = jitter(image, valid, normalisation.planes, recipe.augment.colour, patch)
+        image = scene.normalisation.apply(data, valid)
+        images[i] = jitter(image, valid, scene.normalisation.planes, recipe.augment.colour, patch)
         target[i] = coverage / np.float32(255)
         weight[i] = valid[0] != 0
     return Batch(images, target, weight)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from rasterloom.config.model import PredictionConfig
-from rasterloom.errors import StoreError
 from rasterloom.learning import windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
@@ -22,28 +21,11 @@ from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import Bytes, Floats, Forward, WindowBatch
 from rasterloom.store.digest import BLOCK_ROWS
 
-Predictor = Callable[[StackReader, Sequence[str], Callable[[str], None]], Iterator[Floats]]
-"""Blocks of rows of the mean probability of some checkpoints in a scene."""
+Predictor = Callable[[StackReader, Normalisation, Sequence[str], Callable[[str], None]], Iterator[Floats]]
+"""Blocks of rows of the mean probability of some checkpoints in a scene; they share what normalises a window."""
 
 TILE_COLUMNS = 2048
 """Columns of a scene whose features are made at a time. Changes no result."""
-
-
-def normalisation_of(checkpoint: Arrays, reader: StackReader) -> Normalisation:
-    """The normalisation that a checkpoint was trained with.
-
-    Raises
-    ------
-    StoreError
-        If it has another number of channels than the stack.
-    """
-    mean, sd = checkpoint["normalisation.mean"], checkpoint["normalisation.sd"]
-    if len(mean) != len(reader.planes):
-        raise StoreError(
-            f"the checkpoint has {len(mean)} channels but the stack gives {len(reader.planes)}: they belong to "
-            "different configurations; run the workflow again"
-        )
-    return Normalisation(mean, sd, reader.planes)
 
 
 def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: str) -> Any:
@@ -115,7 +97,9 @@ def network_rows(
     return windows.sliding_rows(ahead(), forward, shape, window, stride)
 
 
-def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int) -> Iterator[Floats]:
+def pixel_rows(
+    reader: StackReader, normalisation: Normalisation, checkpoints: Sequence[Arrays], threads: int
+) -> Iterator[Floats]:
     """Blocks of 128 rows of a pixel model's probability in a scene, the mean over checkpoints of one member.
 
     Notes
@@ -123,7 +107,7 @@ def pixel_rows(reader: StackReader, checkpoints: Sequence[Arrays], threads: int)
     Memory: rows of the stack, a block and those that its neighbourhood needs; and the features of 128 x 2048 pixels.
     """
     height, width = reader.shape
-    features, normalisation = PixelFeatures.of_checkpoint(checkpoints[0]), normalisation_of(checkpoints[0], reader)
+    features = PixelFeatures.of_checkpoint(checkpoints[0])
     buffer = windows.RowBuffer(reader.rows, reader.shape, 1)
     for top in range(0, height, SAMPLE_ROWS):
         first, last, rows = features.around(top, min(height, top + SAMPLE_ROWS), height)

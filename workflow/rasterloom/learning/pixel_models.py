@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rasterloom.config.model import TrainingConfig, model_table
 from rasterloom.config.pixel_models import BoostingConfig, ForestConfig, LinearConfig, LogisticConfig
 from rasterloom.errors import RasterloomError, StoreError
-from rasterloom.learning.augment import Normalisation, TrainingScene
+from rasterloom.learning.augment import TrainingScene
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.pixel_features import PixelFeatures
 from rasterloom.learning.sampling import PixelSet, generator, scene_weights
@@ -76,11 +76,7 @@ def draw_pixels(pixels: PixelSet, number: int, rng: np.random.Generator) -> NDAr
 
 
 def sample_pixels(
-    scenes: Sequence[TrainingScene],
-    samples: int,
-    seed: int,
-    normalisation: Normalisation,
-    features: PixelFeatures,
+    scenes: Sequence[TrainingScene], samples: int, seed: int, features: PixelFeatures
 ) -> tuple[Floats, Floats]:
     """Features and targets of a balanced sample.
 
@@ -89,7 +85,6 @@ def sample_pixels(
     scenes : labelled scenes; at least one has positive pixels.
     samples : how many pixels.
     seed : decides which.
-    normalisation : of the channels.
     features : which ones are wanted.
 
     Returns
@@ -109,13 +104,13 @@ def sample_pixels(
     for i, scene in enumerate(scenes):
         sets = (scene.index.positive, positive[i]), (scene.index.ground, ground[i])
         ranks = [draw_pixels(pixels, number, generator(seed, i, which)) for which, (pixels, number) in enumerate(sets)]
-        parts += _scene_pixels(scene, ranks, normalisation, features)
+        parts += _scene_pixels(scene, ranks, features)
     found, target = zip(*parts, strict=True)
     return np.concatenate(found), np.concatenate(target)
 
 
 def _scene_pixels(
-    scene: TrainingScene, ranks: Sequence[NDArray[np.int64]], normalisation: Normalisation, features: PixelFeatures
+    scene: TrainingScene, ranks: Sequence[NDArray[np.int64]], features: PixelFeatures
 ) -> list[tuple[Floats, Floats]]:
     """Features and targets of the chosen pixels of one scene, in strips of rows."""
     height, width = scene.index.shape
@@ -133,7 +128,7 @@ def _scene_pixels(
         if not features.widths:  # a pixel for itself: the others are not needed
             data, valid = data[:, rows, columns][:, None], valid[:, rows, columns][:, None]
             rows, columns = np.zeros_like(rows), np.arange(len(rows))
-        picked = [plane[rows, columns] for plane in features.planes(data, valid, normalisation)]
+        picked = [plane[rows, columns] for plane in features.planes(data, valid, scene.normalisation)]
         parts.append((np.column_stack(picked), target))
     return parts
 

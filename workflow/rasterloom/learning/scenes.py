@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from functools import partial
 
 from rasterloom.errors import StoreError
-from rasterloom.learning.augment import Read, TrainingScene, Window
+from rasterloom.learning.augment import Normalisation, Read, TrainingScene, Window
 from rasterloom.learning.sampling import index_scene
-from rasterloom.learning.stack_reader import StackReader, read_stack
+from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import Bytes
 from rasterloom.raster.chunks import ChunkedArray
 from rasterloom.raster.planes import open_plane
@@ -21,15 +21,20 @@ CACHE_BYTES = 1_500_000_000
 
 
 def open_training_scenes(
-    job: Job, held: ExitStack, stacks: Mapping[str, Item], masks: Mapping[str, Item], cache: int = CACHE_BYTES
+    job: Job,
+    held: ExitStack,
+    readers: Mapping[str, StackReader],
+    masks: Mapping[str, Item],
+    normalisations: Mapping[str, Normalisation],
+    cache: int = CACHE_BYTES,
 ) -> list[TrainingScene]:
     """Open labelled scenes and find their positive pixels.
 
     Parameters
     ----------
-    job : names sensors and reference, and opens items.
+    job : names the target, and opens items.
     held : keeps the files open.
-    stacks, masks : items of each scene.
+    readers, masks, normalisations : of each scene.
     cache : bytes of decoded scenes kept in memory; scenes beyond it are read window by window.
 
     Notes
@@ -37,9 +42,7 @@ def open_training_scenes(
     Memory: `cache`, and a quarter of a byte a pixel of every scene.
     """
     scenes: list[TrainingScene] = []
-    for name, item in stacks.items():
-        path = job.store.open_path(item)
-        reader = held.enter_context(read_stack(path, job.spec["sensors"], job.spec["reference"]))
+    for name, reader in readers.items():
         coverage = held.enter_context(open_plane(job.store.open_path(masks[name]), "coverage"))
         if coverage.shape != reader.shape:
             raise StoreError(
@@ -53,7 +56,7 @@ def open_training_scenes(
         if cost <= cache:
             cache -= cost
             read = partial(_part, read(0, height, 0, width))
-        scenes.append(TrainingScene(name, index, read))
+        scenes.append(TrainingScene(name, index, read, normalisations[name]))
     return scenes
 
 

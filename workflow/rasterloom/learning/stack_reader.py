@@ -23,6 +23,7 @@ class StackReader:
     ----------
     shape : (H, W).
     planes : (C,) plane of `valid` of each channel.
+    counts : channels of each sensor, in the order in which they were asked for.
     """
 
     def __init__(self, stack: Stack, sensors: Sequence[str], reference: str) -> None:
@@ -32,7 +33,8 @@ class StackReader:
         self._stack = stack
         self._channels = np.concatenate([np.arange(ends[i], ends[i + 1]) for i in map(names.index, sensors)])
         self._sources = np.array([names.index(name) for name in order])
-        self.planes = np.repeat([order.index(s) for s in sensors], [counts[names.index(s)] for s in sensors])
+        self.counts = [int(counts[names.index(s)]) for s in sensors]
+        self.planes = np.repeat([order.index(s) for s in sensors], self.counts)
         self.shape = stack.shape
 
     def window(self, y0: int, y1: int, x0: int, x1: int) -> tuple[NDArray[Any], Bytes]:

@@ -88,6 +88,7 @@ class Rules:
         names: dict[str, set[str]] = {
             "scene": set(dag.registered),
             "acquisition": set(dag.acquisitions),
+            "unit": set(dag.units),
             "scale": set(dag.scale_sensors),
             "target": {member.target for member in recipe.members.values()},
             "class": set(recipe.classes),

@@ -16,6 +16,7 @@ from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.errors import ConfigError
 from rasterloom.labels.folds import fold_names
 from rasterloom.project.checks import data_checks, learning_checks
+from rasterloom.store.job import DATASET
 from rasterloom.text import nearest
 
 SINGLE_LIMIT = 64
@@ -86,15 +87,16 @@ class Project:
 
     @cached_property
     def statistics_scenes(self) -> list[str]:
-        """Scenes whose digital numbers normalise the channels."""
-        choice = self.config.statistics
+        """Scenes whose digital numbers normalise the channels of all scenes; none if each has statistics of its own."""
+        choice: Any = self.config.statistics
         if isinstance(choice, list):
             for scene in choice:
                 if scene not in self.dataset.scenes:
                     near = nearest(scene, self.dataset.scenes)
                     raise ConfigError(f"`statistics`: the data set has no scene {scene!r}{near}")
-            return sorted(choice)
-        return self.training if choice == "train" else sorted(self.dataset.scenes)
+        if self.config.normalise_by != "dataset":
+            return []
+        return self.training if choice == "train" else sorted(self.dataset.scenes if choice == "all" else choice)
 
     @cached_property
     def registered(self) -> list[str]:
@@ -108,6 +110,24 @@ class Project:
         for scene in self.registered:
             found.setdefault(self.dataset.scenes[scene].acquisition or scene, []).append(scene)
         return dict(sorted(found.items()))
+
+    @cached_property
+    def units(self) -> dict[str, list[str]]:
+        """By the name of their statistics: scenes whose channels are normalised by what they have in common."""
+        match self.config.normalise_by:
+            case "dataset":
+                return {DATASET: self.statistics_scenes}
+            case "acquisition":
+                return self.acquisitions
+        return {scene: [scene] for scene in self.registered}
+
+    def normalised(self, scenes: Iterable[str]) -> dict[str, Any]:
+        """What a spec says of the statistics of scenes; nothing if all share those of the data set."""
+        by, dataset = self.config.normalise_by, self.dataset.scenes
+        if by == "dataset":
+            return {}
+        own = {scene: (by == "acquisition" and dataset[scene].acquisition) or scene for scene in scenes}
+        return {"normalise_by": by, "units": own}
 
     @cached_property
     def scale_sensors(self) -> dict[str, list[str]]:

@@ -1,4 +1,7 @@
-"""Stage normalisation: mean and standard deviation of every channel, merged from the moments of registered scenes."""
+"""Stage normalisation: mean and standard deviation of every channel, merged from the moments of registered scenes.
+
+Those of the data set; or, as `normalise_by` says, of each acquisition or scene.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,21 @@ from rasterloom.store.digest import digest
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
-OUTPUT = "statistics/statistics.json"
+OUTPUT = "statistics/{unit}.json"
+OWN_FOLDER = True
 HELP = "mean and standard deviation of each channel"
 VERSION = 2
 
 
-def jobs(project: Project) -> list[dict[str, str]]:
-    """One job."""
-    return [{}]
+def jobs(project: Project) -> Iterator[dict[str, str]]:
+    """One job; or one per acquisition or scene."""
+    return ({"unit": unit} for unit in project.units)
 
 
-def spec(project: Project) -> dict[str, Any]:
-    """All sensors, and the scenes whose digital numbers count."""
-    return {"sensors": list(project.config.sensors), "scenes": project.statistics_scenes}
+def spec(project: Project, unit: str) -> dict[str, Any]:
+    """All sensors, and the scenes whose digital numbers count; a unit of its own need not have all sensors."""
+    lenient = {} if project.config.normalise_by == "dataset" else {"lenient": True}
+    return {"unit": unit, "sensors": list(project.config.sensors), "scenes": project.units[unit], **lenient}
 
 
 def names(spec: Mapping[str, Any]) -> list[str]:
@@ -43,7 +48,7 @@ def run(job: Job) -> None:
     """Merge the moments of the scenes that the recipe names, one artifact per sensor."""
 
     def make(want: Wanted, work: Writing) -> None:
-        work.json(merge_scenes(want.work, want.name))
+        work.json(merge_scenes(want.work, want.name, lenient="lenient" in job.spec))
 
     job.finish(job.obtain(wanted(job), ".statistics.json", make))
 
@@ -51,6 +56,7 @@ def run(job: Job) -> None:
 def wanted(job: Job) -> Iterator[Wanted]:
     """The statistics of each sensor."""
     names, items = list(job.spec["sensors"]), job.items("registration", job.spec["scenes"])
+    recipe = {"lenient": True} if "lenient" in job.spec else {}
     moments: dict[str, dict[str, list[Moments]]] = {name: {} for name in names}
     for scene in job.each(sorted(items)):
         places = read_registration(job.store.open_path(items[scene]))["sensors"]
@@ -61,10 +67,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
         # by content, so that a scene's name decides neither the key nor the last bit of a sum
         ordered = dict(sorted(moments[name].items(), key=lambda entry: [astuple(band) for band in entry[1]]))
         inputs = {"moments": digest([[asdict(band) for band in bands] for bands in ordered.values()])}
-        yield Wanted(name, job.key({}, inputs), {}, inputs, ordered)
+        yield Wanted(name, job.key(recipe, inputs), recipe, inputs, ordered)
 
 
-def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[str, list[Any]]:
+def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str, lenient: bool = False) -> dict[str, list[Any]]:
     """Statistics of a sensor over scenes.
 
     Parameters
@@ -73,6 +79,8 @@ def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[
         Of raw digital numbers; pixels without data do not count.
     sensor : str
         For messages.
+    lenient : bool
+        Take what there is: empty lists if no scene has the sensor, zeros for a band without a valid pixel.
 
     Returns
     -------
@@ -82,8 +90,11 @@ def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[
     Raises
     ------
     InputError
-        If no scene has the sensor, scenes differ in the number of bands, or a band has no valid pixel anywhere.
+        If scenes differ in the number of bands; unless `lenient`, if no scene has the sensor, or a band has no valid
+        pixel anywhere.
     """
+    if not moments and lenient:
+        return {"mean": [], "sd": [], "count": []}
     if not moments:
         raise InputError(f"sensor {sensor}: no scene of the statistics has an image of it; check `statistics`")
     first = next(iter(moments))
@@ -95,7 +106,7 @@ def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str) -> dict[
             )
     merged = [sum(bands, Moments()) for bands in zip(*moments.values(), strict=True)]
     for band, total in enumerate(merged, 1):
-        if not total.count:
+        if not total.count and not lenient:
             raise InputError(
                 f"sensor {sensor}: band {band} has no valid pixel in any of {len(moments)} scenes: check the files "
                 "and `nodata` of the sensor"

@@ -10,16 +10,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rasterloom.config.model import PredictionConfig, is_network
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
 from rasterloom.learning import inference
-from rasterloom.learning.checkpoint import load_checkpoint
+from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.checkpoint import Arrays, load_checkpoint
 from rasterloom.learning.cost import forward_passes, speed_of
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+from rasterloom.learning.normalisation import (
+    prediction_normalisation,
+    read_statistics,
+    statistics_items,
+    statistics_manifests,
+)
 from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
 from rasterloom.learning.windows import Floats
 from rasterloom.project.project import Project
@@ -55,6 +61,7 @@ def spec(project: Project, member: str, batch: str) -> dict[str, Any]:
         "folds": project.folds,
         "predict_with": project.config.validation.predict_with,
         "prediction": found.prediction,
+        **project.normalised(scenes),
     }
 
 
@@ -69,6 +76,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *scene_manifests(f"stacks/{spec['scale']['name']}", spec["scenes"]),
         *[f"models/{spec['member']}/{fold}.json" for fold in spec["folds"]],
         *([f"folds/{spec['group']}.json"] if spec["labelled"] else []),
+        *(statistics_manifests(spec) if "units" in spec else []),
     ]
 
 
@@ -89,12 +97,16 @@ def wanted(job: Job) -> Iterator[Wanted]:
     stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
     # a pixel model's result does not depend on how it is computed
     prediction = spec["prediction"] if is_network(spec["model"]) else {}
-    recipe = {"sensors": spec["sensors"], "reference": spec["reference"], "prediction": prediction}
+    told = [name for name in ("sensors", "reference", "normalise_by") if name in spec]
+    recipe: dict[str, Any] = {"prediction": prediction, **{name: spec[name] for name in told}}
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
+        own = statistics_items(job, [scene])[scene] if "units" in spec else None
+        if own is not None:
+            inputs["statistics"] = [item.digest for item in own.values()]
         key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
-        yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}))
+        yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}, own))
 
 
 def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
@@ -104,17 +116,20 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
     found: dict[str, Item] = {}
     with ExitStack() as held:
         paths = {fold: job.store.open_path(models[fold]) for fold in sorted(models)}
-        predictor, hardware = _predictor(job, held, paths)
+        checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
+        predictor, hardware = _predictor(job, held, checkpoints)
 
         def make(want: Wanted, work: Writing) -> None:
-            stack, chosen = job.store.open_path(want.work[0]), list(want.work[1])
+            stack, chosen, items = job.store.open_path(want.work[0]), list(want.work[1]), want.work[2]
 
             def say(text: str) -> None:
                 job.log(f"predict: {spec['member']}: {want.name}: {text}")
 
             with read_stack(stack, spec["sensors"], spec["reference"]) as reader:
                 started = time.monotonic()
-                blocks = predictor(reader, chosen, say)
+                own = None if items is None else read_statistics(job, items, reader)
+                normalisation = prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
+                blocks = predictor(reader, normalisation, chosen, say)
                 work.digest = write_plane(work.path, "probability", reader.shape, inference.encoded(blocks, reader))
                 seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
                 work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
@@ -137,26 +152,26 @@ def _speed(
     return asdict(speed_of("prediction", hardware, precision, seconds, spec["model"], channels, window, passes))
 
 
-def _predictor(job: Job, held: ExitStack, paths: Mapping[str, Path]) -> tuple[inference.Predictor, str | None]:
-    """The function that predicts a scene, with the checkpoints loaded, and the network's hardware.
+def _predictor(job: Job, held: ExitStack, checkpoints: Mapping[str, Arrays]) -> tuple[inference.Predictor, str | None]:
+    """The function that predicts a scene with some of the checkpoints, and the network's hardware.
 
-    `stack` holds the device.
+    `held` holds the device.
     """
     spec = job.spec
-    checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
     prediction = PredictionConfig.model_validate(spec["prediction"])
     if not is_network(spec["model"]):
-        threads = prediction.threads
-        return lambda reader, chosen, _: inference.pixel_rows(reader, [checkpoints[f] for f in chosen], threads), None
+        return lambda reader, normalisation, chosen, _: inference.pixel_rows(
+            reader, normalisation, [checkpoints[fold] for fold in chosen], prediction.threads
+        ), None
     keep_memory()
     device = held.enter_context(pick_device())
     held.enter_context(computing(prediction.threads))
     networks = {fold: inference.load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
 
-    def predict(reader: StackReader, chosen: Sequence[str], say: Callable[[str], None]) -> Iterator[Floats]:
+    def predict(
+        reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None]
+    ) -> Iterator[Floats]:
         forward = inference.mean_forward([networks[fold] for fold in chosen], prediction, device)
-        # checkpoints of one member share their statistics: one normalised window serves all of them
-        normalisation = inference.normalisation_of(checkpoints[chosen[0]], reader)
         return inference.network_rows(reader, normalisation, forward, prediction, say)
 
     return predict, hardware_name(device, prediction.threads)

@@ -10,16 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.config.pixel_models import indices_of
-from rasterloom.errors import StoreError
 from rasterloom.labels.record import read_folds
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch, require_positive
@@ -27,15 +24,20 @@ from rasterloom.learning.checkpoint import Arrays, save_checkpoint
 from rasterloom.learning.cost import speed_of
 from rasterloom.learning.curves import learning_curve
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+from rasterloom.learning.normalisation import (
+    Items,
+    statistics_items,
+    statistics_manifests,
+    training_normalisations,
+)
 from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.scenes import open_training_scenes
-from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
+from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
 from rasterloom.learning.training import Progress, Trained, Trainer, train
 from rasterloom.project.project import Project
-from rasterloom.store.files import read_json
-from rasterloom.store.job import Job, Wanted, scene_manifests
+from rasterloom.store.job import DATASET, Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
 OUTPUT = "models/{member}/{fold}.json"
@@ -89,6 +91,7 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
         "group": group,
         "training": found.training,
         "scenes": project.labelled(group),
+        **project.normalised(project.labelled(group)),
     }
 
 
@@ -104,7 +107,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     return [
         *scene_manifests(f"stacks/{scale}", scenes),
         *scene_manifests(f"masks/{scale}/{spec['target']}", scenes),
-        "statistics/statistics.json",
+        *statistics_manifests(spec),
         *folds,
     ]
 
@@ -126,6 +129,8 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The checkpoint of the job's member and fold; its key holds no name of a scene, a sensor or a member."""
     spec = job.spec
     stacks, masks, statistics = data = _training_data(job)
+    digests = {name: {sensor: item.digest for sensor, item in found.items()} for name, found in statistics.items()}
+    own = [list(found.values()) for found in digests.values()]
     training = dict(spec["training"])
     if not threads_matter(spec["model"]):
         training.pop("threads", None)
@@ -137,16 +142,17 @@ def wanted(job: Job) -> Iterator[Wanted]:
         {
             "stacks": [sensor_parts(item, spec) for item in stacks.values()],
             "masks": [item.digest for item in masks.values()],
-            "statistics": [item.digest for item in statistics.values()],
+            "statistics": own if "units" in spec else own[0],
         },
     )
-    recipe = {"model": model, **{name: spec[name] for name in ("sensors", "reference", "training")}}
+    kept = [name for name in ("sensors", "reference", "training", "normalise_by") if name in spec]
+    recipe: dict[str, Any] = {"model": model, **{name: spec[name] for name in kept}}
     if named:
         recipe["indices"] = "; ".join(f"{sensor}: {_words(own)}" for sensor, own in named.items())
     inputs = {
         "stacks": {scene: sensor_parts(item, spec) for scene, item in stacks.items()},
         "masks": {scene: item.digest for scene, item in masks.items()},
-        "statistics": {name: item.digest for name, item in statistics.items()},
+        "statistics": digests if "units" in spec else digests[DATASET],
     }
     yield Wanted(spec["fold"], key, recipe, inputs, data)
 
@@ -165,8 +171,8 @@ def _words(indices: Mapping[str, Sequence[int]]) -> str:
     return ", ".join(f"{name} of bands {' '.join(str(n + 1) for n in bands)}" for name, bands in indices.items())
 
 
-def _training_data(job: Job) -> tuple[dict[str, Item], dict[str, Item], dict[str, Item]]:
-    """Stacks and masks by scene, and statistics by sensor in channel order.
+def _training_data(job: Job) -> tuple[dict[str, Item], dict[str, Item], Items]:
+    """Stacks, masks and statistics by scene.
 
     The scenes are those of this checkpoint, in an order that their names do not change: patches are drawn in it.
     """
@@ -176,11 +182,10 @@ def _training_data(job: Job) -> tuple[dict[str, Item], dict[str, Item], dict[str
     stacks = job.items(f"stacks/{scale}", scenes)
     masks = job.items(f"masks/{scale}/{spec['target']}", scenes)
     ordered = sorted(scenes, key=lambda scene: (sensor_parts(stacks[scene], spec), masks[scene].digest))
-    statistics = job.manifest("statistics/statistics").items
     return (
         {scene: stacks[scene] for scene in ordered},
         {scene: masks[scene] for scene in ordered},
-        {name: statistics[name] for name in spec["sensors"]},
+        statistics_items(job, ordered),
     )
 
 
@@ -192,27 +197,21 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
         folder = held.enter_context(claimed_state(state)) if is_network(spec["model"]) else None
 
         def make(want: Wanted, work: Writing) -> None:
-            opened = open_training_scenes(job, held, stacks, masks)
+            if not stacks:
+                require_positive((), spec["target"], spec["scale"]["name"])
+            readers = {scene: held.enter_context(_opened(job, item)) for scene, item in stacks.items()}
+            kept, own = training_normalisations(job, statistics, readers)
+            opened = open_training_scenes(job, held, readers, masks, own)
             require_positive(opened, spec["target"], spec["scale"]["name"])
-            normalisation = _normalisation(job, statistics, stacks)
-            tensors = _compute(job, work, folder, opened, normalisation)
+            tensors = _compute(job, work, folder, opened, kept)
             work.digest = save_checkpoint(work.path, tensors, {**want.recipe, "model": spec["model"]})
 
         return job.made(want, ".safetensors", make)
 
 
-def _normalisation(job: Job, statistics: Mapping[str, Item], stacks: Mapping[str, Item]) -> Normalisation:
-    tables = [read_json(job.store.open_path(item)) for item in statistics.values()]
-    mean, sd = (np.array([n for t in tables for n in t[k]], dtype=np.float32) for k in ("mean", "sd"))
-    first = next(iter(stacks.values()))
-    with read_stack(job.store.open_path(first), job.spec["sensors"], job.spec["reference"]) as reader:
-        planes = reader.planes
-    if len(planes) != len(mean):
-        raise StoreError(
-            f"the statistics of {', '.join(statistics)} have {len(mean)} channels, the stacks {len(planes)}: they "
-            "belong to different configurations; run the workflow again"
-        )
-    return Normalisation(mean, sd, planes)
+def _opened(job: Job, item: Item) -> AbstractContextManager[StackReader]:
+    """A stack, as a member of the job reads it."""
+    return read_stack(job.store.open_path(item), job.spec["sensors"], job.spec["reference"])
 
 
 def _compute(
@@ -222,14 +221,14 @@ def _compute(
     spec = job.spec
     constants = {"normalisation.mean": normalisation.mean, "normalisation.sd": normalisation.sd}
     if state is not None:
-        trained, device, speed = _train_network(job, state, scenes, normalisation)
+        trained, device, speed = _train_network(job, state, scenes)
         weights = {f"network.{name}": value for name, value in trained.weights.items()}
         work.cost.update(device=device, network_share=round(trained.busy, 3), network=speed)
         return {**weights, **constants, **learning_curve(trained.history)}
     model, seed, named = spec["model"], spec["training"]["seed"], spec.get("indices", {})
     widths = model.get("neighbourhood", ())
     wanted = pixel_features(named, widths, spec["sensors"], spec["reference"], normalisation.planes)
-    features, target = sample_pixels(scenes, model["samples"], seed, normalisation, wanted)
+    features, target = sample_pixels(scenes, model["samples"], seed, wanted)
     job.log(f"train: {spec['member']}: {len(target)} pixels of {len(scenes)} scenes, {features.shape[1]} features")
     for sensor, own in named.items():
         job.log(f"train: {spec['member']}: indices of {sensor}: {', '.join(own)}")
@@ -237,12 +236,10 @@ def _compute(
     return {**fit(features, target, model, spec["training"]), **wanted.arrays, **constants}
 
 
-def _train_network(
-    job: Job, state: Path, scenes: Sequence[TrainingScene], normalisation: Normalisation
-) -> tuple[Trained, str, dict[str, Any]]:
+def _train_network(job: Job, state: Path, scenes: Sequence[TrainingScene]) -> tuple[Trained, str, dict[str, Any]]:
     """Train a network, going on from the state of an interrupted run; with the device, and the speed of this run."""
     keep_memory()
-    model, channels = job.spec["model"], len(normalisation.mean)
+    model, channels = job.spec["model"], len(scenes[0].normalisation.mean)
     recipe = TrainingConfig.model_validate(job.spec["training"])
 
     def report(progress: Progress) -> None:
@@ -257,7 +254,7 @@ def _train_network(
         first, started = trainer.step, time.monotonic()
         trained = train(
             trainer,
-            lambda step: make_batch(scenes, recipe, normalisation, step),
+            lambda step: make_batch(scenes, recipe, step),
             save=lambda arrays: write_state(state / STATE, arrays),
             report=report,
             workers=min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device != "cpu" else 1,

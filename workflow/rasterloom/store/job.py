@@ -26,6 +26,9 @@ GROUPED: Mapping[str, str] = {
 }
 """Folders whose manifests hold several scenes, and the key of a spec that says which; elsewhere one holds one."""
 
+DATASET = "statistics"
+"""Name of the statistics that all scenes share; where scenes have their own, a spec says in `units` which."""
+
 
 def wildcards(spec: Mapping[str, Any]) -> dict[str, str]:
     """The names in a spec by which its output is found: strings, and the ``name`` of named tables."""

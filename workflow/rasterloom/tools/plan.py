@@ -85,7 +85,8 @@ def data_lines(dag: Dag, sizes: Sizes) -> list[str]:
     roles = Counter(scene.role for scene in scenes.values())
     truth = sum(scene.truth for scene in scenes.values())
     held = f" ({truth:,} with held-out truth)" if truth else ""
-    other = f", {roles['other']:,} in the statistics alone" if roles["other"] and dag.config.statistics == "all" else ""
+    alone = len(dag.registered) - len(dag.predicted)
+    other = f", {alone:,} in the statistics alone" if alone else ""
     rows, columns = (sum(sizes.reference[s][axis] for s in dag.predicted) // len(dag.predicted) for axis in (0, 1))
     return [
         f"Data: {dataset.root or dataset.table}, layout {dataset.layout}",
@@ -224,15 +225,18 @@ def split_lines(dag: Dag, store: Store) -> list[str]:
 
 
 def retrained(dag: Dag) -> list[str]:
-    """What new scenes would train again, by the configuration's `statistics`."""
+    """What new scenes would train again, by the configuration's `statistics` and `normalise_by`."""
     count = counted(len(dag.recipe.members) * len(dag.folds), "checkpoint")
     nothing = "One more scene to predict retrains nothing"
+    split = "One more labelled scene retrains every class that it is labelled for: it changes their split."
+    if (by := dag.config.normalise_by) != "dataset":
+        unless = ", unless it was taken together with a labelled scene" if by == "acquisition" else ""
+        return [f"{nothing}{unless} (`normalise_by: {by}`).", split]
     if dag.config.statistics == "train":
         labelled = f"One more labelled scene trains all {count} again: it changes the normalisation and the split."
         return [f"{nothing} (`statistics: train`).", labelled]
     if dag.config.statistics != "all":
-        labelled = "One more labelled scene retrains every class that it is labelled for: it changes their split."
-        return [f"{nothing} (`statistics` names the scenes that it is made of).", labelled]
+        return [f"{nothing} (`statistics` names the scenes that it is made of).", split]
     return [
         "WARNING: `statistics: all`: any new image in the data set changes the normalisation. It trains",
         f"all {count} and predicts all scenes again. `statistics: train` avoids this.",

@@ -1,0 +1,181 @@
+"""What normalises a member's channels: statistics that all scenes share, or each scene's own.
+
+With statistics of their own, scenes that differ in light, haze, season or sensor look alike to a model. A scene
+that shows next to nothing (open water, fog) must not be stretched until its noise looks like objects, so a deviation
+counts as at least a share of what the model was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.errors import InputError, StoreError
+from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.checkpoint import Arrays
+from rasterloom.learning.stack_reader import StackReader
+from rasterloom.store.files import read_json
+from rasterloom.store.job import DATASET, Job
+from rasterloom.store.store import Item
+
+LEAST_SHARE = 0.25
+"""A scene's deviation counts as at least this share of the deviation within the scenes that a model was trained on.
+
+Of 118 crops of five cities, the least has .29 of the common deviation, and 99 of 100 have .5 or more. Of 13 images of
+Rio with data, two of bare mud have .11 and .14, all others .4 or more. So images with objects are used as they are, and
+mud is not stretched until its ripples look like roofs."""
+
+Items = Mapping[str, Mapping[str, Item]]
+"""Statistics of each scene (or, where all share them, of `DATASET` alone), by sensor in the order of the channels."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the digital numbers of each channel.
+
+    Attributes
+    ----------
+    mean, sd : (C,) float64.
+    count : (C,) float64, valid pixels; where it is 0, the others say nothing.
+    """
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    count: NDArray[np.float64]
+
+
+def statistics_manifests(spec: Mapping[str, Any]) -> list[str]:
+    """Paths, relative to the results folder, of the manifests of the statistics that a spec's scenes need."""
+    units = {spec["units"][scene] for scene in spec["scenes"]} if "units" in spec else {DATASET}
+    return [f"statistics/{unit}.json" for unit in sorted(units)]
+
+
+def statistics_items(job: Job, scenes: Iterable[str]) -> Items:
+    """The statistics of scenes; see `Items`."""
+    units = {scene: job.spec["units"][scene] for scene in scenes} if "units" in job.spec else {DATASET: DATASET}
+    found = {unit: job.manifest(f"statistics/{unit}").items for unit in set(units.values())}
+    return {name: {sensor: found[unit][sensor] for sensor in job.spec["sensors"]} for name, unit in units.items()}
+
+
+def read_statistics(job: Job, items: Mapping[str, Item], reader: StackReader) -> Statistics:
+    """The statistics of the channels of a stack; the count is 0 where a scene lacks the sensor.
+
+    Raises
+    ------
+    StoreError
+        If they have another number of channels than the stack.
+    """
+    tables = [read_json(job.store.open_path(item)) for item in items.values()]
+    found = [len(table["mean"]) for table in tables]
+    if any(length not in {0, count} for length, count in zip(found, reader.counts, strict=True)):
+        raise StoreError(
+            f"the statistics of {', '.join(items)} have {sum(found)} channels, the stacks {len(reader.planes)}: they "
+            "belong to different configurations; run the workflow again"
+        )
+    own = {k: [t[k] or [0.0] * n for t, n in zip(tables, reader.counts, strict=True)] for k in ("mean", "sd", "count")}
+    return Statistics(*(np.array([number for part in parts for number in part], float) for parts in own.values()))
+
+
+def training_normalisations(
+    job: Job, items: Items, readers: Mapping[str, StackReader]
+) -> tuple[Normalisation, dict[str, Normalisation]]:
+    """The normalisation that a checkpoint keeps, and that of each of its training scenes.
+
+    Parameters
+    ----------
+    job : of the training.
+    items : statistics of the scenes.
+    readers : stack of each training scene, at least one.
+
+    Returns
+    -------
+    kept : the data set's; or, where scenes have statistics of their own, mean and deviation within these scenes.
+    scenes : by scene; see `scene_normalisation`.
+
+    Raises
+    ------
+    InputError
+        If the scenes differ in their channels, or no scene has a valid pixel of a channel.
+    """
+    first = next(iter(readers))
+    planes, counts = readers[first].planes, readers[first].counts
+    if "units" not in job.spec:
+        shared = _normalisation(read_statistics(job, items[DATASET], readers[first]), planes)
+        return shared, dict.fromkeys(readers, shared)
+    for scene, reader in readers.items():
+        if reader.counts != counts:
+            raise InputError(
+                f"scene {scene} has {reader.counts} bands of {', '.join(job.spec['sensors'])}, scene {first} {counts}: "
+                "all scenes must have the same bands; check the files, or set `bands` of the sensors"
+            )
+    own = {scene: read_statistics(job, items[scene], reader) for scene, reader in readers.items()}
+    within = _within(list(own.values()))
+    if not within.count.all():
+        sensor = job.spec["sensors"][int(np.searchsorted(np.cumsum(counts), within.count.argmin(), side="right"))]
+        raise InputError(
+            f"sensor {sensor}: none of the {len(own)} training scenes has a valid pixel of one of its bands: label a "
+            "scene that has it, check its files and `nodata`, or leave it out of `channels`"
+        )
+    kept = _normalisation(within, planes)
+    return kept, {scene: scene_normalisation(kept, statistics) for scene, statistics in own.items()}
+
+
+def _within(scenes: Sequence[Statistics]) -> Statistics:
+    """Mean and deviation within scenes; what the scenes differ by is no part of the deviation."""
+    count = np.sum([own.count for own in scenes], axis=0)
+    mean = np.sum([own.count * own.mean for own in scenes], axis=0) / np.maximum(count, 1)
+    variance = np.sum([own.count * own.sd**2 for own in scenes], axis=0) / np.maximum(count, 1)
+    return Statistics(mean, np.sqrt(variance), count)
+
+
+def _normalisation(statistics: Statistics, planes: NDArray[np.intp]) -> Normalisation:
+    return Normalisation(statistics.mean.astype(np.float32), statistics.sd.astype(np.float32), planes)
+
+
+def scene_normalisation(kept: Normalisation, own: Statistics) -> Normalisation:
+    """The normalisation of a scene by its own statistics.
+
+    Parameters
+    ----------
+    kept : of the model; it stands in for channels of which the scene has no valid pixel.
+    own : of the scene, or of what it shares statistics with.
+
+    Returns
+    -------
+    Normalisation. A deviation counts as at least `LEAST_SHARE` of the model's.
+    """
+    seen = own.count > 0
+    mean = np.where(seen, own.mean, kept.mean).astype(np.float32)
+    sd = np.maximum(np.where(seen, own.sd, kept.sd).astype(np.float32), np.float32(LEAST_SHARE) * kept.sd)
+    return Normalisation(mean, sd, kept.planes)
+
+
+def prediction_normalisation(
+    checkpoints: Sequence[Arrays], own: Statistics | None, reader: StackReader
+) -> Normalisation:
+    """The normalisation of a scene that checkpoints of a member predict together.
+
+    Parameters
+    ----------
+    checkpoints : at least one; without `own`, all have the same normalisation.
+    own : the scene's own statistics, if it has any; what the checkpoints keep of theirs is then averaged.
+    reader : of the scene's stack.
+
+    Raises
+    ------
+    StoreError
+        If they have another number of channels than the stack.
+    """
+    several = checkpoints if own is not None else checkpoints[:1]
+    mean, sd = (np.mean([arrays[f"normalisation.{name}"] for arrays in several], axis=0) for name in ("mean", "sd"))
+    if len(mean) != len(reader.planes):
+        raise StoreError(
+            f"the checkpoint has {len(mean)} channels but the stack gives {len(reader.planes)}: they belong to "
+            "different configurations; run the workflow again"
+        )
+    kept = Normalisation(mean, sd, reader.planes)
+    return kept if own is None else scene_normalisation(kept, own)
