@@ -112,7 +112,7 @@ def test_sample_pixels_with_a_neighbourhood_is_that_of_the_whole_scene(
     data, valid, coverage = scene.read(0, 300, 0, 20)
     whole = np.stack(list(features.planes(data, valid, PLAIN)))
     monkeypatch.setattr(pixelmodels, "SAMPLE_ROWS", rows)
-    found, target = sample_pixels([scene], 100, 3, PLAIN, features)
+    found, target = sample_pixels([scene], 100, 3, features)
     places = np.divmod(found[:, 0].astype(int), 20)  # channel 0 is the pixel's number
     assert found.shape == (len(target), 7)
     assert np.array_equal(found, whole[:, *places].T)

@@ -16,6 +16,7 @@ from rasterloom.labels.folds import checkpoints_of
 from rasterloom.learning import inference
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.inference import mean_forward, pixel_rows
+from rasterloom.learning.normalisation import prediction_normalisation
 from rasterloom.learning.stack_reader import read_stack
 from rasterloom.raster.planes import read_plane
 from rasterloom.stages import predict as stage
@@ -184,12 +185,13 @@ def test_pixel_rows_are_the_same_in_any_blocks(tree: Tree, monkeypatch: pytest.M
     item = job.manifest("models/n/fold-0").items["fold-0"]
     checkpoint = load_checkpoint(tree.store.open_path(item))[0]
     with read_stack(tree.store.open_path(want.work[0]), job.spec["sensors"], job.spec["reference"]) as reader:
-        whole, alone = (np.concatenate(list(pixel_rows(reader, [checkpoint] * n, 1))) for n in (1, 2))
+        shared = prediction_normalisation([checkpoint], None, reader)
+        whole, alone = (np.concatenate(list(pixel_rows(reader, shared, [checkpoint] * n, 1))) for n in (1, 2))
         assert np.array_equal(whole, alone) and len(np.unique(whole)) > 20
         for rows, columns in ((1, 50), (7, 5), (16, 36)):
             monkeypatch.setattr(inference, "SAMPLE_ROWS", rows)
             monkeypatch.setattr(inference, "TILE_COLUMNS", columns)
-            assert np.array_equal(np.concatenate(list(pixel_rows(reader, [checkpoint], 2))), whole)
+            assert np.array_equal(np.concatenate(list(pixel_rows(reader, shared, [checkpoint], 2))), whole)
 
 
 class Asymmetric:
