@@ -99,6 +99,24 @@ def test_mean_strips_counts_a_member_where_it_is_valid_only() -> None:
     np.testing.assert_array_equal(found, np.repeat([[200, 200, 200, 200, 150, 150, 150, 150]], 4, axis=0))
 
 
+def test_mean_strips_weighs_members_where_they_are_valid() -> None:
+    one, other = np.full((4, 4), 200, np.uint8), np.full((4, 4), 100, np.uint8)
+    seen = np.full((4, 4), 255, np.uint8)
+    seen[0] = other[0] = 0
+    valid = [np.full((4, 4), 255, np.uint8), seen]
+    found = np.concatenate(list(mean_strips([one, other], (4, 4), valid, [0.25, 0.75])))
+    np.testing.assert_array_equal(found, np.repeat([200, 125, 125, 125], 4).reshape(4, 4))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 99), st.floats(0.01, 1))
+def test_mean_strips_of_equal_weights_is_the_mean(seed: int, weight: float) -> None:
+    members = [noise((9, 7), seed), noise((9, 7), seed + 1)]
+    ones = [np.ones((9, 7))] * 2
+    found = np.concatenate(list(mean_strips(members, (9, 7), ones, [weight, weight])))
+    assert np.abs(found.astype(int) - mean(members, (9, 7))).max() <= 1  # but for ties
+
+
 def test_mean_strips_is_zero_where_the_finest_grid_is_invalid() -> None:
     fine, coarse = np.full((4, 4), 200, np.uint8), np.full((2, 2), 100, np.uint8)
     seen = np.full((4, 4), 255, np.uint8)
@@ -151,6 +169,7 @@ def job_with(folder: Path, members: dict[str, dict[str, U8]], valid: dict[str, d
         Manifest("predict", items).write(folder / "predictions" / name / "b.json")
     spec = {
         "stage": "ensemble", "version": 1, "class": "trees", "batch": "b", "scenes": ["s", "t"], "reference": "rgb",
+        "ensemble": "mean",
         "members": [{"name": name, "scale": {"name": name}} for name in members],
     }  # fmt: skip
     return job_of(spec, {}, folder, store)
@@ -187,7 +206,7 @@ def test_run_computes_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
 
 def test_inputs_name_a_scale_once() -> None:
     members = [{"name": name, "scale": {"name": "s"}} for name in "ab"]
-    spec = {"members": members, "batch": "b", "scenes": ["x"]}
+    spec = {"members": members, "batch": "b", "scenes": ["x"], "ensemble": "mean"}
     assert ensemble.inputs(spec) == ["predictions/a/b.json", "predictions/b/b.json", "stacks/s/x.json"]
 
 

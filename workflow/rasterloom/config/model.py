@@ -269,6 +269,11 @@ class ClassConfig(Table):
     members: list[MemberConfig] = Field(
         min_length=1, description="models whose probabilities are averaged, on the finest grid among them"
     )
+    ensemble: Literal["mean", "weighted", "best"] = Field(
+        "mean",
+        description="mean: all members count alike; weighted: by weights with the best Jaccard on out-of-fold "
+        "predictions; best: only the member with the best one",
+    )
     training: TrainingConfig = Field(
         default_factory=TrainingConfig, description="what differs from `defaults.training`"
     )

@@ -29,11 +29,12 @@ class MemberRecipe:
 
 @dataclass(frozen=True)
 class ClassRecipe:
-    """One class: the names of its members, its group of targets, its polygon settings."""
+    """One class: the names of its members and how they count, its group of targets, its polygon settings."""
 
     name: str
     id: int
     members: tuple[str, ...]
+    ensemble: str
     group: str
     polygons: dict[str, Any]
 

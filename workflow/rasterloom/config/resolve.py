@@ -47,7 +47,8 @@ def resolve(config: Config) -> Recipe:
     for name, entry in config.classes.items():
         polygons = _settings(config.defaults.polygons, entry.polygons)
         group = recipe.group_of(names[name][0])
-        recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), group, polygons)
+        ensemble = entry.ensemble if len(names[name]) > 1 else "mean"
+        recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), ensemble, group, polygons)
     refuse([*problems, *name_checks(recipe)])
     return recipe
 

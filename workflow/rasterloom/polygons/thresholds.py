@@ -40,11 +40,15 @@ def joint_histogram(probability: NDArray[np.uint8], fraction: NDArray[np.uint8])
 def split_counts(joint: NDArray[np.int64]) -> Counts:
     """Counts, (2, 256), of each probability outside and inside the truth, from a scene's (256, 256) `joint_histogram`.
 
-    The truth are the pixels of coverage 128 or more; if none reaches it, those of the largest coverage above 0.
+    The truth are the pixels of coverage `first_true` or more.
     """
-    largest = int(np.flatnonzero(joint.any(axis=1)).max(initial=0))
-    first = 128 if largest >= 128 else max(largest, 1)
+    first = first_true(joint)
     return np.stack([joint[:first].sum(axis=0), joint[first:].sum(axis=0)])
+
+
+def first_true(joint: NDArray[np.int64]) -> int:
+    """The least coverage of a true pixel: 128; if none of the scene reaches it, the largest coverage above 0."""
+    return min(128, int(np.flatnonzero(joint.any(axis=1)).max(initial=0)) or 1)
 
 
 def jaccards(counts: Counts) -> NDArray[np.float64] | None:

@@ -162,6 +162,11 @@ class Project:
         classes = {name for names in self.recipe.groups[group].values() for name in names}
         return [s for s in self.training if classes <= set(self.dataset.scenes[s].labelled)]
 
+    def ensemble_members(self, class_name: str) -> list[dict[str, Any]]:
+        """Name and scale of each member of a class."""
+        members = [self.recipe.members[name] for name in self.recipe.classes[class_name].members]
+        return [{"name": member.name, "scale": member.scale} for member in members]
+
     def scored(self) -> dict[str, Any]:
         """By class its number, its group, the scenes with held-out truth and those that were labelled for its group."""
         classes = self.recipe.classes

@@ -1,15 +1,23 @@
-"""Means of planes of different sizes on the finest grid among them."""
+"""Means of planes of different sizes, weighted or not, on the finest grid among them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.errors import StoreError
+from rasterloom.raster.planes import open_plane
+from rasterloom.raster.stacks import open_stack
 from rasterloom.store.digest import BLOCK_ROWS
+
+Strip = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""(rows, W) values of a member, 0 where it does not count, and where it counts."""
 
 
 def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -17,7 +25,36 @@ def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(shapes, key=lambda shape: shape[0] * shape[1])
 
 
-def mean_strips(members: Sequence[Any], shape: tuple[int, int], valid: Sequence[Any]) -> Iterator[NDArray[np.uint8]]:
+@contextmanager
+def open_members(paths: Sequence[tuple[Path, Path]], reference: str) -> Iterator[tuple[list[Any], list[Plane]]]:
+    """Open members, each a prediction and the stack that it was made from, for reading by rows.
+
+    Yields
+    ------
+    list of (h, w) uint8 arrays, list of (h, w) uint8 planes
+        Probabilities, and where the sensor `reference` is valid.
+
+    Raises
+    ------
+    StoreError
+        If a prediction and its stack have different shapes.
+    """
+    with ExitStack() as opened:
+        files = {stack: opened.enter_context(open_stack(stack)) for _, stack in paths}
+        valid = [Plane(files[stack].valid, files[stack].sensors.index(reference)) for _, stack in paths]
+        arrays = [opened.enter_context(open_plane(member, "probability")) for member, _ in paths]
+        for (member, stack), array, plane in zip(paths, arrays, valid, strict=True):
+            if plane_shape(array) != plane.shape:
+                raise StoreError(
+                    f"the prediction {member} has shape {plane_shape(array)}, its stack {stack} {plane.shape}: they "
+                    "belong to different runs; run the workflow again"
+                )
+        yield arrays, valid
+
+
+def mean_strips(
+    members: Sequence[Any], shape: tuple[int, int], valid: Sequence[Any], weights: Sequence[float] | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Mean of probabilities on one grid, in strips of rows.
 
     Parameters
@@ -29,6 +66,8 @@ def mean_strips(members: Sequence[Any], shape: tuple[int, int], valid: Sequence[
         ``cv2.INTER_LINEAR``), a finer one is averaged over the footprint of each pixel.
     valid : sequence of (h, w) arrays, or of anything that gives rows when sliced
         Not 0 where a member is valid, on its own grid.
+    weights : sequence of float, optional
+        Above 0, one for each member; None: all alike.
 
     Yields
     ------
@@ -42,17 +81,22 @@ def mean_strips(members: Sequence[Any], shape: tuple[int, int], valid: Sequence[
     Memory: a strip per member and a block of rows of each.
     """
     own = next((i for i, member in enumerate(members) if plane_shape(member) == shape), None)
-    streams = [_strips(member, plane, shape) for member, plane in zip(members, valid, strict=True)]
-    for strips in zip(*streams, strict=True):
+    factors = [np.float32(1)] * len(members) if weights is None else [np.float32(weight) for weight in weights]
+    for strips in member_strips(members, shape, valid):
         total = np.zeros(strips[0][0].shape, np.float32)
         count = np.zeros_like(total)
-        for strip, good in strips:
-            total += strip
-            count += good
-        mean = np.floor(total / np.maximum(count, np.float32(1)) + np.float32(0.5))
+        for (strip, good), factor in zip(strips, factors, strict=True):
+            total += strip * factor
+            count += good * factor
+        mean = np.floor(total / np.where(count > 0, count, np.float32(1)) + np.float32(0.5))
         if own is not None:
             mean *= strips[own][1]
         yield np.clip(mean, 0, 255).astype(np.uint8)
+
+
+def member_strips(members: Sequence[Any], shape: tuple[int, int], valid: Sequence[Any]) -> Iterator[tuple[Strip, ...]]:
+    """All members on one grid, in strips of 256 rows, the last one fewer; see `mean_strips`."""
+    return zip(*(_strips(member, plane, shape) for member, plane in zip(members, valid, strict=True)), strict=True)
 
 
 def plane_shape(array: Any) -> tuple[int, int]:
@@ -60,8 +104,8 @@ def plane_shape(array: Any) -> tuple[int, int]:
     return int(array.shape[0]), int(array.shape[1])
 
 
-def _strips(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Bands of one member on a grid: values, float32, 0 where it does not count, and where it counts."""
+def _strips(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[Strip]:
+    """Strips of one member on a grid."""
 
     def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         return np.asarray(member[start:stop])[None], np.asarray(valid[start:stop]) != 0

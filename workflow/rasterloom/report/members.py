@@ -12,7 +12,9 @@ from typing import Any
 from rasterloom import __version__
 from rasterloom.labels.record import read_folds
 from rasterloom.learning.checkpoint import load_checkpoint
-from rasterloom.report.pages import MemberRow, SplitRow
+from rasterloom.polygons.thresholds import read_tuning
+from rasterloom.polygons.weights import read_weights
+from rasterloom.report.pages import EnsembleRow, MemberRow, SplitRow
 from rasterloom.store.job import Job
 
 LIBRARIES = ("numpy", "torch", "zarr", "shapely", "geopandas", "rasterio", "opencv-python-headless", "snakemake")
@@ -43,6 +45,22 @@ def split_notes(job: Job) -> list[tuple[str, str]]:
     """Groups of classes whose division into folds had to be a poor one, and why."""
     notes = {group: read_folds(job, group)["note"] for group in sorted(set(job.spec["groups"].values()))}
     return [(group, note) for group, note in notes.items() if note]
+
+
+def ensembles(spec: Mapping[str, Any]) -> list[str]:
+    """The classes with several members."""
+    return [name for name, members in spec["members"].items() if len(members) > 1]
+
+
+def ensemble_rows(job: Job) -> list[EnsembleRow]:
+    """One row per class with several members."""
+    found = []
+    for name in ensembles(job.spec):
+        weighed, members = read_weights(job, name), job.spec["members"][name]
+        rows = list(zip(members, weighed["weights"], weighed["jaccards"], strict=True))
+        tuned = read_tuning(job, name)["jaccard"]
+        found.append(EnsembleRow(name, job.spec["ensembles"][name], rows, tuned, weighed["reason"]))
+    return found
 
 
 def member_classes(spec: Mapping[str, Any]) -> dict[str, list[str]]:

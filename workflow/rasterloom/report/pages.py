@@ -139,6 +139,30 @@ class MemberRow:
 
 
 @dataclass(frozen=True)
+class EnsembleRow:
+    """A class with several members.
+
+    Attributes
+    ----------
+    name : str
+    ensemble : str
+        ``mean``, ``weighted`` or ``best``.
+    members : list of (name, weight, Jaccard or None)
+        Weights for new scenes, sum 1; Jaccards of pixels, each at its own best threshold.
+    jaccard : float or None
+        Of pixels of the ensemble; None with a fixed threshold.
+    reason : str or None
+        Why its members count alike although other weights were asked for.
+    """
+
+    name: str
+    ensemble: str
+    members: list[tuple[str, float, float | None]]
+    jaccard: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class SplitRow:
     """A target in a fold of its group.
 
@@ -214,6 +238,7 @@ def index_html(**values: Any) -> str:
     overlays : list of (ShiftRow, list of Picture)
         Registrations before and after; `overlay_legend`: list of (colour, text).
     checkpoints : list of MemberRow
+    ensembles : list of EnsembleRow
     splits : list of SplitRow
         How the labelled scenes were divided; `split_notes`: list of (group, note).
     refit : bool

@@ -23,6 +23,7 @@ STAGES = (
     "split",
     "train",
     "predict",
+    "weigh",
     "ensemble",
     "tune",
     "vectorise",

@@ -1,17 +1,18 @@
-"""Ensembles: the mean of a class's members on the finest grid among them, where the reference is valid."""
+"""Ensembles: the mean of a class's members on the finest grid among them, where the reference is valid.
+
+With weights (`ensemble: weighted` or `best`), a member of weight 0 is not read, as if the class did not have it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rasterloom.errors import StoreError
+from rasterloom.polygons.weights import read_weights, weights_of
 from rasterloom.project.project import Project
-from rasterloom.raster.means import Plane, finest, mean_strips, plane_shape
-from rasterloom.raster.planes import open_plane, write_plane
-from rasterloom.raster.stacks import open_stack
+from rasterloom.raster.means import finest, mean_strips, open_members, plane_shape
+from rasterloom.raster.planes import write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Writing
 
@@ -26,11 +27,11 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 
 
 def spec(project: Project, **names: str) -> dict[str, Any]:
-    """The members of the class, and the scenes of the batch."""
-    members = [project.recipe.members[name] for name in project.recipe.classes[names["class"]].members]
+    """The members of the class and how they count, and the scenes of the batch."""
     return {
         "class": names["class"],
-        "members": [{"name": member.name, "scale": member.scale} for member in members],
+        "ensemble": project.recipe.classes[names["class"]].ensemble,
+        "members": project.ensemble_members(names["class"]),
         "reference": project.reference,
         "batch": names["batch"],
         "scenes": project.batches[names["batch"]],
@@ -43,11 +44,12 @@ def names(spec: Mapping[str, Any]) -> list[str]:
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
-    """Manifests read: the predictions of every member for the batch, and the stacks that they were made from."""
+    """Manifests read: the predictions of every member for the batch, their stacks, and the weights if there are any."""
     scales = dict.fromkeys(member["scale"]["name"] for member in spec["members"])
     return [
         *(f"predictions/{member['name']}/{spec['batch']}.json" for member in spec["members"]),
         *(path for scale in scales for path in scene_manifests(f"stacks/{scale}", spec["scenes"])),
+        *([f"weights/{spec['class']}.json"] if spec["ensemble"] != "mean" else []),
     ]
 
 
@@ -55,8 +57,9 @@ def run(job: Job) -> None:
     """Average the members' predictions of each scene of a batch."""
 
     def make(want: Wanted, work: Writing) -> None:
-        paths = [(job.store.open_path(prediction), job.store.open_path(stack)) for prediction, stack in want.work]
-        work.digest = _write(work.path, paths, job.spec["reference"])
+        found, weights = want.work
+        paths = [(job.store.open_path(prediction), job.store.open_path(stack)) for prediction, stack in found]
+        work.digest = _write(work.path, paths, weights, job.spec["reference"])
 
     job.finish(job.obtain(wanted(job), ".zarr.zip", make, total=len(job.spec["scenes"])))
 
@@ -67,23 +70,20 @@ def wanted(job: Job) -> Iterator[Wanted]:
     predictions = {member["name"]: job.items(f"predictions/{member['name']}", scenes) for member in spec["members"]}
     scales = {member["scale"]["name"] for member in spec["members"]}
     stacks = {scale: job.items(f"stacks/{scale}", scenes) for scale in scales}
+    weighed = None if spec["ensemble"] == "mean" else read_weights(job, spec["class"])
     for scene in scenes:
-        found = [(predictions[m["name"]][scene], stacks[m["scale"]["name"]][scene]) for m in spec["members"]]
-        origin = [[prediction.digest, stack.parts[spec["reference"]]] for prediction, stack in found]
-        yield Wanted(scene, job.key({}, origin), {}, origin, found)
+        weights = [1.0] * len(spec["members"]) if weighed is None else weights_of(weighed, scene)
+        used = [(member, weight) for member, weight in zip(spec["members"], weights, strict=True) if weight > 0]
+        found = [(predictions[m["name"]][scene], stacks[m["scale"]["name"]][scene]) for m, _ in used]
+        origin: list[list[Any]] = [[prediction.digest, stack.parts[spec["reference"]]] for prediction, stack in found]
+        own = [weight for _, weight in used] if len({weight for _, weight in used}) > 1 else None
+        if own:  # weights that are all alike are those of a mean
+            origin = [[*entry, weight] for entry, weight in zip(origin, own, strict=True)]
+        yield Wanted(scene, job.key({}, origin), {}, origin, (found, own))
 
 
-def _write(path: Path, members: Sequence[tuple[Path, Path]], reference: str) -> str:
+def _write(path: Path, members: Sequence[tuple[Path, Path]], weights: Sequence[float] | None, reference: str) -> str:
     """Write the mean of members, each a prediction and its stack, and give its digest."""
-    with ExitStack() as opened:
-        files = {stack: opened.enter_context(open_stack(stack)) for _, stack in members}
-        valid = [Plane(files[stack].valid, files[stack].sensors.index(reference)) for _, stack in members]
-        arrays = [opened.enter_context(open_plane(member, "probability")) for member, _ in members]
-        for (member, stack), array, plane in zip(members, arrays, valid, strict=True):
-            if plane_shape(array) != plane.shape:
-                raise StoreError(
-                    f"the prediction {member} has shape {plane_shape(array)}, its stack {stack} {plane.shape}: they "
-                    "belong to different runs; run the workflow again"
-                )
+    with open_members(members, reference) as (arrays, valid):
         shape = finest([plane_shape(array) for array in arrays])
-        return write_plane(path, "probability", shape, mean_strips(arrays, shape, valid))
+        return write_plane(path, "probability", shape, mean_strips(arrays, shape, valid, weights))

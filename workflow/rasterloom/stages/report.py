@@ -3,8 +3,9 @@
 Spec (besides ``stage`` and ``version``): ``classes``: number by class; ``groups``: group by class; ``truth``: by class
 the scenes with truth that no model trains on; ``labelled``: by class the scenes labelled for its group; ``scenes``: all
 predicted scenes; ``batches``: scenes by batch; ``reference``: the reference sensor; ``members``: by class the names of
-its members; ``scales``: tables by name; ``scale_sensors``: by scale the sensors that are stacked on it;
-``class_scales``: by class the scales of its members; ``folds``: names of the checkpoints of a member.
+its members; ``ensembles``: by class how they count; ``scales``: tables by name; ``scale_sensors``: by scale the sensors
+that are stacked on it; ``class_scales``: by class the scales of its members; ``folds``: names of the checkpoints of a
+member.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from rasterloom.report import pages
 from rasterloom.report.backdrops import Images, finest, overview
 from rasterloom.report.classes import LEGEND, all_classes, class_row, read_scores, scenery
 from rasterloom.report.findings import read_table
-from rasterloom.report.members import member_classes, member_rows, split_notes, split_rows, versions
+from rasterloom.report.members import (
+    ensemble_rows,
+    ensembles,
+    member_classes,
+    member_rows,
+    split_notes,
+    split_rows,
+    versions,
+)
 from rasterloom.report.overlays import draw_overlays, overlay_legend, overlay_scales
 from rasterloom.store.digest import digest
 from rasterloom.store.files import TEMPORARY, write_text
@@ -46,6 +55,7 @@ def spec(project: Project) -> dict[str, Any]:
         "batches": project.batches,
         "reference": project.reference,
         "members": {name: list(found.members) for name, found in classes.items()},
+        "ensembles": {name: found.ensemble for name, found in classes.items()},
         "scales": {name: project.scale(name) for name in project.scale_sensors},
         "scale_sensors": project.scale_sensors,
         "class_scales": {name: [members[member].scale for member in own.members] for name, own in classes.items()},
@@ -71,6 +81,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *(f"folds/{group}.json" for group in sorted(set(spec["groups"].values()))),
         *(f"models/{member}/{fold}.json" for member in member_classes(spec) for fold in spec["folds"]),
         *(f"tuning/{name}.json" for name in spec["classes"]),
+        *(f"weights/{name}.json" for name in ensembles(spec)),
         *(path for name in spec["classes"] for path in batch_manifests(f"polygons/{name}", spec)),
     ]
 
@@ -102,6 +113,7 @@ def run(job: Job) -> None:
         overlays=draw_overlays(images, shifts),
         overlay_legend=overlay_legend(spec["reference"]),
         checkpoints=member_rows(job),
+        ensembles=ensemble_rows(job),
         splits=split_rows(job),
         split_notes=split_notes(job),
         refit="all" in spec["folds"],
