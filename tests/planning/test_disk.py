@@ -62,6 +62,7 @@ def test_space_counts_every_artifact_of_a_run(dag: Dag, sizes: Sizes) -> None:
         "split": len(dag.recipe.groups),
         "train": 28,
         "predict": 5 * 28,
+        "weigh": 10,
         "ensemble": 50,
         "tune": 10,
         "vectorise": 50,

@@ -32,7 +32,7 @@ Table = dict[str, Any]
 Specs = dict[str, str]
 TRAIN = [f"60{n}0_0_0" for n in range(1, 6)]
 PREDICT = ["6110_0_0", "6110_0_1", "6110_0_2"]
-OF_A_CLASS = ("label", "mask", "split", "train", "predict", "ensemble", "tune", "vectorise")
+OF_A_CLASS = ("label", "mask", "split", "train", "predict", "weigh", "ensemble", "tune", "vectorise")
 
 
 @pytest.fixture(autouse=True)
@@ -270,8 +270,9 @@ def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small:
             {"classes": {"trees": {"members": [{"model": "unet64", "channels": "all20", "scale": "s1024"}]}}},
             {"ensemble"},
         ),
+        ({"classes": {"trees": {"ensemble": "weighted"}}}, {"weigh", "ensemble"}),
     ],
-    ids=["area", "threshold", "stride", "steps", "members"],
+    ids=["area", "threshold", "stride", "steps", "members", "ensemble"],
 )
 def test_spec_a_class_setting_changes_the_stages_that_it_decides(
     settings_table: Table, small: Dag, overlay: Table, stages: set[str]

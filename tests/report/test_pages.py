@@ -11,7 +11,7 @@ import pytest
 
 from rasterloom.registration.table import ShiftRow
 from rasterloom.report import pages
-from rasterloom.report.pages import ClassRow, Figure, MemberRow, Picture, SplitRow
+from rasterloom.report.pages import ClassRow, EnsembleRow, Figure, MemberRow, Picture, SplitRow
 
 VOID = {"meta", "img", "br", "link", "line", "polyline"}
 
@@ -63,8 +63,8 @@ def index(**changes: Any) -> str:
     values: dict[str, Any] = {
         "scenes": 3, "training": 2, "held_out": 1, "mean_held_out": 0.5, "mean_out_of_fold": None,
         "classes": [score()], "scenery": [], "scenery_note": "None.", "shifts": [], "overlays": [],
-        "overlay_legend": [], "checkpoints": [], "splits": [], "split_notes": [], "refit": False, "findings": [],
-        "versions": [("rasterloom", "1")], "recipe": "abc",
+        "overlay_legend": [], "checkpoints": [], "ensembles": [], "splits": [], "split_notes": [], "refit": False,
+        "findings": [], "versions": [("rasterloom", "1")], "recipe": "abc",
     }  # fmt: skip
     return pages.index_html(**{**values, **changes})
 
@@ -122,6 +122,20 @@ def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> 
     assert [name for name in tags.ids if name.startswith("overlay-")] == ["overlay-a-m", "overlay-b-m", "overlay-c-m"]
     assert html.count("fell back</span>") == 1 and html.count("low confidence</span>") == 1
     assert "no &lt;peak&gt;" in html and "(1.25 pixels of m)" in html and "background:#ff0000" in html
+
+
+def test_index_html_shows_every_member_beside_its_ensemble() -> None:
+    rows = [
+        EnsembleRow("car", "weighted", [("car-<a>", 0.75, 0.5), ("car-b", 0.25, 0.25)], 0.625, None),
+        EnsembleRow("bus", "best", [("bus-a", 0.5, None), ("bus-b", 0.5, None)], None, "no <truth>"),
+    ]
+    html = index(ensembles=rows)
+    Tags(html)
+    assert html.count('rowspan="3"') == 4 and "car-&lt;a&gt;" in html
+    shown = re.findall(r">(0\.\d\d|0\.\d\d\d)(?=<)", html[html.index('id="members"') :])
+    assert shown == ["0.75", "0.500", "0.25", "0.250", "0.625", "0.50", "0.50"]
+    assert "all alike: no &lt;truth&gt;" in html and "Checkpoints" in html
+    assert "ensemble</strong>" not in index()
 
 
 def test_index_html_shows_both_sides_of_every_fold() -> None:

@@ -48,7 +48,8 @@ def make_spec(**changes: Any) -> dict[str, Any]:
         "scenes": ["held", "new", "one", "two"],
         "batches": {"a": ["held", "new"], "b": ["one", "two"]},
         "reference": "rgb",
-        "members": {"house": ["house-unet"], "pond": ["pond-forest"]},
+        "members": {"house": ["house-unet", "house-forest"], "pond": ["pond-forest"]},
+        "ensembles": {"house": "weighted", "pond": "mean"},
         "scales": {"small": scale},
         "scale_sensors": {"small": ["rgb", "m"]},
         "class_scales": {"house": [scale], "pond": [scale]},
@@ -101,7 +102,14 @@ class Results:
                 self.stack(scale, scene, *image)
         for name in self.spec["classes"]:
             self.polygons(name, truth.get(name, {}), predicted.get(name, {}))
-            self.json(f"tuning/{name}", name, {"threshold": 101.5, "reason": None, "present": 1, "scenes": {}})
+            self.json(
+                f"tuning/{name}",
+                name,
+                {"threshold": 101.5, "jaccard": 0.625, "reason": None, "present": 1, "scenes": {}},
+            )
+            if len(self.spec["members"][name]) > 1:
+                found = {"weights": [0.75, 0.25], "jaccards": [0.5625, 0.4375], "reason": None, "scenes": {}}
+                self.json(f"weights/{name}", name, found)
             self.json(
                 f"folds/{name}",
                 name,
@@ -246,6 +254,7 @@ def test_run_index_has_scores_registrations_members_and_provenance(finished: Res
     assert index.count("<polyline") == 1
     assert index.count("62 %") == index.count("38 %") == 2 and "pond: a note of the split" in index
     assert "the mean of the folds' models" in index
+    assert all(f">{value}<" in index for value in ("weighted", "0.75", "0.25", "0.562", "0.438", "0.625"))
     assert '<tr id="class-house">' in index
 
 

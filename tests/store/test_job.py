@@ -49,6 +49,7 @@ def job_of(results: Path, spec: dict[str, Any]) -> Job:
         ({"stage": "predict", "member": "t-u-i-s", "batch": "bucket-07"}, "predictions/t-u-i-s/bucket-07.json"),
         ({"stage": "ensemble", "class": "trees", "batch": "a"}, "ensembles/trees/a.json"),
         ({"stage": "tune", "class": "trees", "group": "trees"}, "tuning/trees.json"),
+        ({"stage": "weigh", "class": "trees", "group": "trees"}, "weights/trees.json"),
         ({"stage": "vectorise", "class": "trees", "batch": "a", "id": 5}, "polygons/trees/a.json"),
         ({"stage": "wkt", "file": "wkt/trees.csv"}, "wkt/trees.csv"),
         ({"stage": "submission"}, "submission.csv"),

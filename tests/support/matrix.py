@@ -57,6 +57,7 @@ TOTALS = {
     "split": "C",
     "train": "M*F",
     "predict": "M*S",
+    "weigh": "1",
     "ensemble": "C*S",
     "tune": "C",
     "vectorise": "C*S",
@@ -70,8 +71,12 @@ READERS: Mapping[str, Sequence[frozenset[str]]] = {
 """Final tables that are written again just when one of these stages has run: quality/inputs.tsv, registration.tsv."""
 
 OF_CLASS = "ensemble S, tune 1, vectorise S"
-"""What follows the predictions of one class."""
-OF_TWO = "train 2*F, predict 2*S, ensemble C*S, tune C, vectorise C*S"
+"""What follows the predictions of one class with one member."""
+OF_ENSEMBLE = f"weigh 1, {OF_CLASS}"
+"""What follows the predictions of the class with several members."""
+OF_ALL = "weigh 1, ensemble C*S, tune C, vectorise C*S"
+"""What follows the predictions of all classes."""
+OF_TWO = f"train 2*F, predict 2*S, {OF_ALL}"
 """What follows the stacks of the coarse scale, which two members use, one of each class."""
 AFTER_REGISTRATION = "place A, stack K*S, normalisation 1, mask M*T, from(train)"
 AFTER_LABELS = "label C, from(mask)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from matrix import AFTER_LABELS, LABELLED, NEW, OF_CLASS, Change, Project, Row, both, nothing, put
+from matrix import AFTER_LABELS, LABELLED, NEW, OF_ALL, OF_CLASS, OF_ENSEMBLE, Change, Project, Row, both, nothing, put
 
 Table = dict[str, Any]
 
@@ -125,11 +125,19 @@ SETTINGS = [
         keys=("defaults.polygons.simplify",),
     ),
     Row(
+        "ensemble",
+        "one class's `ensemble: best` for `mean` (but for the one scene that validates: no other ground weighs it)",
+        put("classes.buildings.ensemble", "best"),
+        f"{OF_ENSEMBLE}, tables(1)",
+        "weigh 1, ensemble S - 1, vectorise S - 1",
+        keys=("classes.*.ensemble",),
+    ),
+    Row(
         "training-of-a-class",
         "one class's `training`",
         put("classes.buildings.training.seed", 1),
-        f"train m*F, predict m*S, {OF_CLASS}, tables(1)",
-        f"train m*F, predict m*S, {OF_CLASS}",
+        f"train m*F, predict m*S, {OF_ENSEMBLE}, tables(1)",
+        f"train m*F, predict m*S, {OF_ENSEMBLE}",
         keys=("classes.*.training.seed",),
     ),
     Row(
@@ -144,8 +152,8 @@ SETTINGS = [
         "networks",
         "another model for one of two members of a class",
         put("classes.buildings.members.0.model", "unet"),
-        f"train F, predict S, {OF_CLASS}, tables(1)",
-        f"train F, predict S, {OF_CLASS}",
+        f"train F, predict S, {OF_ENSEMBLE}, tables(1)",
+        f"train F, predict S, {OF_ENSEMBLE}",
         start="network",
         keys=("classes.*.members.model",),
     ),
@@ -185,7 +193,7 @@ DIVISION = [
         "`statistics: all` for `train`",
         put("statistics", "all"),
         "normalisation 1, from(train)",
-        "normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        f"normalisation 2, train M*F, predict M*S, {OF_ALL}",
         start="networks",  # what a forest says may stay the same
         keys=("statistics",),
     ),
@@ -210,15 +218,15 @@ DIVISION = [
         "`validation.split`",
         put("validation.split", 0.4),
         "split C, from(train)",
-        "split C, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        f"split C, train M*F, predict M*S, {OF_ALL}",
         keys=("validation.split",),
     ),
     Row(
         "folds",
         "two `folds` in place of a split",
         both(put("validation.split", None), put("validation.folds", 2)),
-        "split C, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S, tables(C)",
-        "split C, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        f"split C, train M*F, predict M*S, {OF_ALL}, tables(C)",
+        f"split C, train M*F, predict M*S, {OF_ALL}",
         keys=("validation.folds",),
         numbers={"F": 2},
     ),
@@ -226,7 +234,7 @@ DIVISION = [
         "refit-all",
         "`validation.predict_with: refit`",
         put("validation.predict_with", "refit"),
-        "train M, predict M*S, ensemble C*S, tune C, vectorise C*S, tables(C)",
+        f"train M, predict M*S, {OF_ALL}, tables(C)",
         "train M, predict M*N, ensemble C*N, vectorise C*N",
         keys=("validation.predict_with",),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from matrix import AFTER_LABELS, LABELLED, NEW, OF_CLASS, OF_TWO, SPARE, Change, Project, Row
+from matrix import AFTER_LABELS, LABELLED, NEW, OF_ALL, OF_CLASS, OF_TWO, SPARE, Change, Project, Row
 from small_contest import edit_rows, multipolygon, remove_scene, rename_scene, set_age, write_scene
 
 TRAINS = LABELLED[2]
@@ -106,7 +106,7 @@ INPUTS = [
         "the images of a labelled scene replaced, of whose acquisition there is another scene",
         replaced(LABELLED[0], days=0),
         f"register 1, place 1, stack 2*K, normalisation 1, {AFTER_LABELS}",
-        "register 1, place 1, stack K, normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        f"register 1, place 1, stack K, normalisation 2, train M*F, predict M*S, {OF_ALL}",
     ),
     Row(
         "world-file",
@@ -165,7 +165,7 @@ INPUTS = [
         "a scene added for prediction alone, with `statistics: all`",
         scene_added(SPARE[0], "sample_submission.csv"),
         "register 1, place 1, stack K, normalisation 1, from(train)",
-        "register 1, place 1, stack K, normalisation 2, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        f"register 1, place 1, stack K, normalisation 2, train M*F, predict M*S, {OF_ALL}",
         start="statistics-all",
         numbers={"S": 5, "N": 2},
     ),
@@ -184,8 +184,7 @@ INPUTS = [
         "a labelled scene added",
         scene_added(SPARE[0], "train_wkt_v4.csv"),
         f"register 1, place 1, stack K, normalisation 1, {AFTER_LABELS}",
-        "register 1, place 1, stack K, normalisation 2, label C, mask M, split C, "
-        "train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        f"register 1, place 1, stack K, normalisation 2, label C, mask M, split C, train M*F, predict M*S, {OF_ALL}",
         numbers={"S": 5, "T": 4},
     ),
     Row(

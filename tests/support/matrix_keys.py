@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from matrix import AFTER_REGISTRATION, OF_CLASS, OF_TWO
+from matrix import AFTER_REGISTRATION, OF_ALL, OF_CLASS, OF_ENSEMBLE, OF_TWO
 from rasterloom.config.model import MODELS, AugmentConfig, Config, PredictionConfig, TrainingConfig
 
 RETRAINED = f"train F, predict S, {OF_CLASS}"
+OF_SEVERAL = f"train F, predict S, {OF_ENSEMBLE}"
+"""What follows another model for one member of the class that has several."""
 REPREDICTED = f"predict S, {OF_CLASS}"
-ALL_RETRAINED = "train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S"
+ALL_RETRAINED = f"train M*F, predict M*S, {OF_ALL}"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _settings() -> list[Key]:
         for name, value in PREDICTION.items():
             jobs = f"{REPREDICTED}, tables(1)"
             if level == "defaults" and name == "threads":
-                jobs = "predict M*S, ensemble C*S, tune C, vectorise C*S, tables(C)"
+                jobs = f"predict M*S, {OF_ALL}, tables(C)"
             alone = "predict" if name in {"threads", "batch"} else ""
             key, path = f"{level}.prediction.{name}", f"{place}.prediction.{name}"
             found.append(Key(key, path, value, jobs, REPREDICTED, alone=alone))
@@ -122,7 +124,8 @@ def _polygons() -> list[Key]:
 
 
 def _model(name: str, path: str, value: Any, start: str = "") -> Key:
-    return Key(f"models.*.{name}", path, value, f"{RETRAINED}, tables(1)", RETRAINED, start)
+    follows = RETRAINED if start else OF_SEVERAL
+    return Key(f"models.*.{name}", path, value, f"{follows}, tables(1)", follows, start)
 
 
 def _sensor(name: str, value: Any, items: str) -> Key:
@@ -144,8 +147,8 @@ KEYS = [
         "models.*.samples",
         "models.linear.samples",
         100,
-        "train 2*F, predict 2*S, ensemble C*S, tune C, vectorise C*S, tables(C)",
-        "train 2*F, predict 2*S, ensemble C*S, tune C, vectorise C*S",
+        f"train 2*F, predict 2*S, {OF_ALL}, tables(C)",
+        f"train 2*F, predict 2*S, {OF_ALL}",
         start="",
     ),
     *(
@@ -171,23 +174,32 @@ KEYS = [
         "classes.*.members.training.seed",
         "classes.buildings.members.0.training.seed",
         1,
-        f"{RETRAINED}, tables(1)",
-        RETRAINED,
+        f"{OF_SEVERAL}, tables(1)",
+        OF_SEVERAL,
         start="",
     ),
     Key(
         "classes.*.members.channels",
         "classes.buildings.members.1.channels",
         "both",
-        f"stack S, {RETRAINED}, tables(1)",
-        f"stack S, {RETRAINED}",
+        f"stack S, {OF_SEVERAL}, tables(1)",
+        f"stack S, {OF_SEVERAL}",
+        start="",
+    ),
+    Key("classes.*.ensemble", "classes.trees.ensemble", "best", "none", "none", start=""),  # of one member
+    Key(
+        "classes.*.ensemble",
+        "classes.buildings.ensemble",
+        "weighted",
+        f"{OF_ENSEMBLE}, tables(1)",
+        "weigh 1, ensemble S - 1, vectorise S - 1",
         start="",
     ),
     Key(
         "defaults.prediction.threads",  # without a network, whose results alone may depend on it
         "defaults.prediction.threads",
         2,
-        "predict M*S, ensemble C*S, tune C, vectorise C*S, tables(C)",
+        f"predict M*S, {OF_ALL}, tables(C)",
         "none",
         start="",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from matrix import AFTER_REGISTRATION, OF_CLASS, OF_TWO, Change, Project, Row, both, put
+from matrix import AFTER_REGISTRATION, OF_ALL, OF_CLASS, OF_ENSEMBLE, OF_TWO, Change, Project, Row, both, put
 
 Table = dict[str, Any]
 MEMBERS: Table = {"model": "forest", "channels": "colours", "scale": "coarse"}
@@ -51,8 +51,8 @@ PARTS = [
         "member-added",
         "a member added",
         put("classes.buildings.members.2", MEMBERS),
-        f"train F, predict S, {OF_CLASS}, tables(1)",
-        f"train F, predict S, {OF_CLASS}",
+        f"train F, predict S, {OF_ENSEMBLE}, tables(1)",
+        f"train F, predict S, {OF_ENSEMBLE}",
         keys=("classes.*.members",),
     ),
     Row(
@@ -67,8 +67,8 @@ PARTS = [
         "scale-added",
         "a scale added, and a member that uses it",
         both(put("scales.fine", {"size": 48}), put("classes.buildings.members.2", {**MEMBERS, "scale": "fine"})),
-        f"stack S, mask T, train F, predict S, {OF_CLASS}, tables(1)",
-        f"stack S, mask T, train F, predict S, {OF_CLASS}",
+        f"stack S, mask T, train F, predict S, {OF_ENSEMBLE}, tables(1)",
+        f"stack S, mask T, train F, predict S, {OF_ENSEMBLE}",
         keys=("classes.*.members.scale",),
     ),
     Row(
@@ -90,7 +90,7 @@ PARTS = [
         "model-renamed",
         "a model renamed",
         renamed("model", "forest", "wood"),
-        f"train F, predict S, {OF_CLASS}, tables(1)",
+        f"train F, predict S, {OF_ENSEMBLE}, tables(1)",
         "none",
     ),
     Row(
@@ -100,8 +100,8 @@ PARTS = [
             put("targets.cover", ["buildings", "trees"]),
             put("classes.buildings.members.2", {**MEMBERS, "target": "cover"}),
         ),
-        f"mask T, split 1, train 3*F, predict 3*S, {OF_CLASS}, tables(1)",
-        f"mask T, split 1, train 3*F, predict 3*S, {OF_CLASS}",
+        f"mask T, split 1, train 3*F, predict 3*S, {OF_ENSEMBLE}, tables(1)",
+        f"mask T, split 1, train 3*F, predict 3*S, {OF_ENSEMBLE}",
         keys=("targets.*", "classes.*.members.target"),
     ),
     Row(
@@ -181,7 +181,7 @@ PARTS = [
             put("sensors.rgb", {"bands": 3, "registration": "auto"}),
         ),
         "from(register)",
-        "register S, place S, stack K*S, normalisation 1, train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        f"register S, place S, stack K*S, normalisation 1, train M*F, predict M*S, {OF_ALL}",
         keys=("sensors.*.reference",),
     ),
 ]

@@ -102,7 +102,7 @@ def sweep(cases: Mapping[str, Mapping[str, Any]], results: Path) -> dict[str, li
 
     before = Dag.load(read_config_files([Path("config.yaml")]))
     stages = frozenset(["register", "place", "stack", "normalisation", "label", "mask", "split"])
-    stages |= {"train", "predict", "ensemble", "tune", "vectorise"}
+    stages |= {"train", "predict", "weigh", "ensemble", "tune", "vectorise"}
     found = {}
     for name, merged in cases.items():
         shutil.rmtree(SHADOW, ignore_errors=True)

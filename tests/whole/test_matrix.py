@@ -44,7 +44,7 @@ def test_first_run_computes_everything(matrix: Matrix) -> None:
     assert outcome.jobs == jobs_for("from(register)")
     assert outcome.items == counts(
         "register S, place S, stack K*S, normalisation 2, label C*S, mask M*T, split C, train M*F, predict M*S, "
-        "ensemble C*S, tune C, vectorise C*S"
+        "weigh 1, ensemble C*S, tune C, vectorise C*S"
     )
     assert outcome.faults == []
 
@@ -95,6 +95,7 @@ CONTEST = {
     "split": 9,
     "train": 28,
     "predict": 25 * 28,
+    "weigh": 10,
     "ensemble": 25 * 10,
     "tune": 10,
     "vectorise": 25 * 10,

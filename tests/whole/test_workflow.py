@@ -140,7 +140,7 @@ def test_training_steps_of_one_class_recompute_that_class_alone(finished: Projec
     computed = finished.run()
     assert computed["train"] == 2
     assert computed["predict"] == 2 * SCENES
-    assert set(computed) <= {"train", "predict", "ensemble", "tune", "vectorise"}
+    assert set(computed) <= {"train", "predict", "weigh", "ensemble", "tune", "vectorise"}
     finished.overlay = {}
     assert finished.run() == {}
 
