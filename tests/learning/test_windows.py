@@ -11,10 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from rasterloom.learning.windows import (
+    MOST_SAMPLED,
     in_blocks,
     padded_index,
     quantised,
     reflected,
+    sample_step,
     sliding_rows,
     symmetries,
     visit_counts,
@@ -198,3 +200,14 @@ def test_symmetries_are_the_eight_of_a_square() -> None:
 )
 def test_reflected(length: int, target: int, expected: list[int]) -> None:
     assert reflected(np.arange(target), length).tolist() == expected
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (256, 256), (1000, 1000), (3400, 3400), (64, 40_000), (20_000, 30_000)])
+def test_sample_step_spreads_few_windows_over_the_scene(shape: tuple[int, int]) -> None:
+    step = sample_step(shape, 256)
+    starts = [window_starts(length, 256, step) for length in shape]
+    assert len(starts[0]) * len(starts[1]) <= MOST_SAMPLED
+    for own, length in zip(starts, shape, strict=True):
+        assert own[0] == 0 and own[-1] == max(0, length - 256)  # from edge to edge
+    if min(shape) > 2000:
+        assert len(starts[0]) * len(starts[1]) > MOST_SAMPLED / 4

@@ -202,6 +202,9 @@ class PredictionConfig(Table):
         description="step of the sliding window, at most the window; a pixel gets the mean of all windows over it",
     )
     symmetries: bool = Field(True, description="average over the 8 flips and rotations of each window")
+    adapt: bool = Field(
+        False, description="blend the statistics of batch normalisation with those of the scene (docs/learning.md)"
+    )
     batch: int = Field(4, ge=1, le=10_000, description="windows per forward pass")
     precision: Precision = "bfloat16"
     threads: Threads = 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ Prepare = Callable[[NDArray[Any], Bytes], Floats]
 
 Forward = Callable[[Floats], Floats]
 """Probabilities (N, window, window) float32, 0..1, of a batch (N, C, window, window) float32."""
+
+MOST_SAMPLED = 64
+"""Windows by which a scene is judged where not all of them need be looked at: 4 million pixels if they are of 256."""
 
 READ_ROWS = 128
 """Rows are read in multiples of the stacks' chunks."""
@@ -86,6 +90,16 @@ def padded_index(length: int, window: int) -> NDArray[np.intp]:
     """
     total = max(length, window)
     return reflected(np.arange(total) - (total - length) // 2, length)
+
+
+def sample_step(shape: tuple[int, int], window: int) -> int:
+    """Pixels from window to window where a scene is sampled: as few whole windows as `MOST_SAMPLED` of them allow."""
+    return next(step for k in count(1) if sampled(shape, window, step := window * k) <= MOST_SAMPLED)
+
+
+def sampled(shape: tuple[int, int], window: int, step: int) -> int:
+    """Number of windows, `step` pixels apart, of a scene (H, W)."""
+    return len(window_starts(shape[0], window, step)) * len(window_starts(shape[1], window, step))
 
 
 class RowBuffer:

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from rasterloom.config.model import PredictionConfig, is_network
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
 from rasterloom.learning import inference
+from rasterloom.learning.adaptation import adapted, sample_windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays, load_checkpoint
 from rasterloom.learning.cost import forward_passes, speed_of
@@ -95,8 +97,9 @@ def wanted(job: Job) -> Iterator[Wanted]:
     models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
     folds = read_folds(job, spec["group"])["folds"] if spec["labelled"] else {}
     stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
-    # a pixel model's result does not depend on how it is computed
-    prediction = spec["prediction"] if is_network(spec["model"]) else {}
+    # a pixel model's result does not depend on how it is computed; `adapt` came later, and keys hold it only if true
+    settings = spec["prediction"] if is_network(spec["model"]) else {}
+    prediction = {name: value for name, value in settings.items() if (name, value) != ("adapt", False)}
     told = [name for name in ("sensors", "reference", "normalise_by") if name in spec]
     recipe: dict[str, Any] = {"prediction": prediction, **{name: spec[name] for name in told}}
     for scene, stack in stacks.items():
@@ -171,7 +174,11 @@ def _predictor(job: Job, held: ExitStack, checkpoints: Mapping[str, Arrays]) -> 
     def predict(
         reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None]
     ) -> Iterator[Floats]:
-        forward = inference.mean_forward([networks[fold] for fold in chosen], prediction, device)
+        own = [networks[fold] for fold in chosen]
+        if prediction.adapt:
+            sample = partial(sample_windows, reader, normalisation, prediction)
+            own = [adapted(network, sample(), device, prediction.precision) for network in own]
+        forward = inference.mean_forward(own, prediction, device)
         return inference.network_rows(reader, normalisation, forward, prediction, say)
 
     return predict, hardware_name(device, prediction.threads)
