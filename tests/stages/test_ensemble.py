@@ -199,7 +199,7 @@ def test_run_computes_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     job = job_with(tmp_path, {"one": {s: np.full((2, 2), 7, np.uint8) for s in "st"}})
     ensemble.run(job)
     first = Manifest.read(job.output)
-    monkeypatch.setattr(ensemble, "_write", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(ensemble, "write_plane", lambda *_: pytest.fail("computed again"))
     ensemble.run(job)
     assert Manifest.read(job.output) == first
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rasterloom.errors import LabelError
+from rasterloom.polygons.coverage import coverage_strips
+from rasterloom.registration.record import references
 from rasterloom.store.files import read_json
 from rasterloom.store.job import Job
 from rasterloom.store.store import Item
@@ -39,3 +45,30 @@ def read_folds(job: Job, group: str) -> dict[str, Any]:
 def validation_scenes(job: Job, group: str) -> set[str]:
     """Scenes in the validation part of some fold of a group: their predictions are out-of-fold."""
     return {scene for fold in read_folds(job, group)["folds"].values() for scene in fold["validation"]}
+
+
+def validated_labels(job: Job) -> dict[str, tuple[Item, tuple[int, int]]]:
+    """By scene that validates, of those of a job: its label of the job's class, (width, height) of its reference."""
+    chosen = sorted(validation_scenes(job, job.spec["group"]) & set(job.spec["scenes"]))
+    placed = references(job, chosen)
+    sizes = {scene: (int(placed[scene]["width"]), int(placed[scene]["height"])) for scene in chosen}
+    return {scene: (label_item(job, job.spec["class"], scene), size) for scene, size in sizes.items()}
+
+
+def label_strips(
+    job: Job, scene: str, label: Item, size: tuple[int, int], shape: tuple[int, int], rows: int | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Coverage of a grid over a scene by the labels of the job's class, in strips of `rows`; see `coverage_strips`.
+
+    Parameters
+    ----------
+    size : (width, height)
+        Of the scene's reference, in whose pixels the labels are.
+    shape : (H, W)
+        Of the grid.
+    """
+    matrix = [[size[0] / shape[1], 0.0, 0.0], [0.0, size[1] / shape[0], 0.0]]
+    try:
+        yield from coverage_strips(read_labels(job.store.open_path(label)), shape, matrix, rows=rows)
+    except LabelError as error:
+        raise LabelError(f"class {job.spec['class']} on scene {scene}: {error}") from None

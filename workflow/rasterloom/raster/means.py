@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from rasterloom.errors import StoreError
 from rasterloom.raster.planes import open_plane
 from rasterloom.raster.stacks import open_stack
 from rasterloom.store.digest import BLOCK_ROWS
+from rasterloom.store.job import Job, batch_manifests, scene_manifests
+from rasterloom.store.store import Item, Store
 
 Strip = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """(rows, W) values of a member, 0 where it does not count, and where it counts."""
@@ -25,8 +26,32 @@ def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(shapes, key=lambda shape: shape[0] * shape[1])
 
 
+def member_manifests(spec: Mapping[str, Any]) -> list[str]:
+    """Paths of the manifests of a spec's members on its scenes: of their predictions, and of their stacks."""
+    scales = dict.fromkeys(member["scale"]["name"] for member in spec["members"])
+    return [
+        *(path for member in spec["members"] for path in batch_manifests(f"predictions/{member['name']}", spec)),
+        *(path for scale in scales for path in scene_manifests(f"stacks/{scale}", spec["scenes"])),
+    ]
+
+
+def member_items(job: Job, scenes: Sequence[str]) -> dict[str, list[tuple[Item, Item]]]:
+    """By scene, the prediction of each member of a job's spec, and the stack that it was made from."""
+    scales = [(member["name"], member["scale"]["name"]) for member in job.spec["members"]]
+    predictions = {name: job.items(f"predictions/{name}", scenes) for name, _ in scales}
+    stacks = {scale: job.items(f"stacks/{scale}", scenes) for scale in {scale for _, scale in scales}}
+    return {scene: [(predictions[name][scene], stacks[scale][scene]) for name, scale in scales] for scene in scenes}
+
+
+def member_origin(found: Sequence[tuple[Item, Item]], reference: str) -> list[list[Any]]:
+    """What decides the content of members on a scene: their predictions, and where the sensor `reference` is valid."""
+    return [[prediction.digest, stack.parts[reference]] for prediction, stack in found]
+
+
 @contextmanager
-def open_members(paths: Sequence[tuple[Path, Path]], reference: str) -> Iterator[tuple[list[Any], list[Plane]]]:
+def open_members(
+    store: Store, found: Sequence[tuple[Item, Item]], reference: str
+) -> Iterator[tuple[list[Any], list[Plane]]]:
     """Open members, each a prediction and the stack that it was made from, for reading by rows.
 
     Yields
@@ -39,6 +64,7 @@ def open_members(paths: Sequence[tuple[Path, Path]], reference: str) -> Iterator
     StoreError
         If a prediction and its stack have different shapes.
     """
+    paths = [(store.open_path(prediction), store.open_path(stack)) for prediction, stack in found]
     with ExitStack() as opened:
         files = {stack: opened.enter_context(open_stack(stack)) for _, stack in paths}
         valid = [Plane(files[stack].valid, files[stack].sensors.index(reference)) for _, stack in paths]

@@ -5,15 +5,14 @@ With weights (`ensemble: weighted` or `best`), a member of weight 0 is not read,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rasterloom.polygons.weights import read_weights, weights_of
 from rasterloom.project.project import Project
-from rasterloom.raster.means import finest, mean_strips, open_members, plane_shape
+from rasterloom.raster import means
 from rasterloom.raster.planes import write_plane
-from rasterloom.store.job import Job, Wanted, scene_manifests
+from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
 
 OUTPUT = "ensembles/{class}/{batch}.json"
@@ -45,12 +44,7 @@ def names(spec: Mapping[str, Any]) -> list[str]:
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:
     """Manifests read: the predictions of every member for the batch, their stacks, and the weights if there are any."""
-    scales = dict.fromkeys(member["scale"]["name"] for member in spec["members"])
-    return [
-        *(f"predictions/{member['name']}/{spec['batch']}.json" for member in spec["members"]),
-        *(path for scale in scales for path in scene_manifests(f"stacks/{scale}", spec["scenes"])),
-        *([f"weights/{spec['class']}.json"] if spec["ensemble"] != "mean" else []),
-    ]
+    return [*means.member_manifests(spec), *([f"weights/{spec['class']}.json"] if spec["ensemble"] != "mean" else [])]
 
 
 def run(job: Job) -> None:
@@ -58,32 +52,22 @@ def run(job: Job) -> None:
 
     def make(want: Wanted, work: Writing) -> None:
         found, weights = want.work
-        paths = [(job.store.open_path(prediction), job.store.open_path(stack)) for prediction, stack in found]
-        work.digest = _write(work.path, paths, weights, job.spec["reference"])
+        with means.open_members(job.store, found, job.spec["reference"]) as (arrays, valid):
+            shape = means.finest([means.plane_shape(array) for array in arrays])
+            work.digest = write_plane(work.path, "probability", shape, means.mean_strips(arrays, shape, valid, weights))
 
     job.finish(job.obtain(wanted(job), ".zarr.zip", make, total=len(job.spec["scenes"])))
 
 
 def wanted(job: Job) -> Iterator[Wanted]:
     """The ensemble of each scene of the batch."""
-    spec, scenes = job.spec, list(job.spec["scenes"])
-    predictions = {member["name"]: job.items(f"predictions/{member['name']}", scenes) for member in spec["members"]}
-    scales = {member["scale"]["name"] for member in spec["members"]}
-    stacks = {scale: job.items(f"stacks/{scale}", scenes) for scale in scales}
+    spec = job.spec
     weighed = None if spec["ensemble"] == "mean" else read_weights(job, spec["class"])
-    for scene in scenes:
-        weights = [1.0] * len(spec["members"]) if weighed is None else weights_of(weighed, scene)
-        used = [(member, weight) for member, weight in zip(spec["members"], weights, strict=True) if weight > 0]
-        found = [(predictions[m["name"]][scene], stacks[m["scale"]["name"]][scene]) for m, _ in used]
-        origin: list[list[Any]] = [[prediction.digest, stack.parts[spec["reference"]]] for prediction, stack in found]
-        own = [weight for _, weight in used] if len({weight for _, weight in used}) > 1 else None
-        if own:  # weights that are all alike are those of a mean
-            origin = [[*entry, weight] for entry, weight in zip(origin, own, strict=True)]
-        yield Wanted(scene, job.key({}, origin), {}, origin, (found, own))
-
-
-def _write(path: Path, members: Sequence[tuple[Path, Path]], weights: Sequence[float] | None, reference: str) -> str:
-    """Write the mean of members, each a prediction and its stack, and give its digest."""
-    with open_members(members, reference) as (arrays, valid):
-        shape = finest([plane_shape(array) for array in arrays])
-        return write_plane(path, "probability", shape, mean_strips(arrays, shape, valid, weights))
+    for scene, found in means.member_items(job, spec["scenes"]).items():
+        every = [1.0] * len(found) if weighed is None else weights_of(weighed, scene)
+        used = [member for member, weight in zip(found, every, strict=True) if weight > 0]
+        weights = [weight for weight in every if weight > 0]
+        origin = means.member_origin(used, spec["reference"])
+        if len(set(weights)) > 1:  # weights that are all alike are those of a mean
+            origin = [[*entry, weight] for entry, weight in zip(origin, weights, strict=True)]
+        yield Wanted(scene, job.key({}, origin), {}, origin, (used, weights if len(set(weights)) > 1 else None))

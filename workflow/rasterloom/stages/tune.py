@@ -6,19 +6,15 @@ The level used for a scene that was tuned on comes from the other grounds only, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rasterloom.errors import LabelError
-from rasterloom.labels.record import label_item, read_labels, validation_scenes
-from rasterloom.polygons.coverage import coverage_strips
+from rasterloom.labels.record import label_strips, validated_labels
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histogram, split_counts, tuning, tuning_entry
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
-from rasterloom.registration.record import references
 from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
 from rasterloom.store.store import Item, Writing
 
@@ -80,17 +76,14 @@ def run(job: Job) -> None:
 
 def wanted(job: Job) -> Iterator[Wanted]:
     """The tuning of the job's class."""
-    name, settings = job.spec["class"], job.spec["polygons"]
-    recipe = dict(settings)
-    scenes: dict[str, tuple[Item, Item, tuple[int, int]]] = {}
-    given: list[Any] = []
-    if not _is_fixed(job.spec):
-        chosen = sorted(validation_scenes(job, job.spec["group"]) & set(job.spec["scenes"]))
-        ensembles, placed = job.items(f"ensembles/{name}", chosen), references(job, chosen)
-        for scene in chosen:
-            label, size = label_item(job, name, scene), (placed[scene]["width"], placed[scene]["height"])
-            scenes[scene] = (ensembles[scene], label, size)
-            given.append([scene, job.spec["ground"][scene], ensembles[scene].digest, label.digest, list(size)])
+    name, recipe = job.spec["class"], dict(job.spec["polygons"])
+    labels = {} if _is_fixed(job.spec) else validated_labels(job)
+    ensembles = job.items(f"ensembles/{name}", labels)
+    given = [
+        [scene, job.spec["ground"][scene], ensembles[scene].digest, label.digest, list(size)]
+        for scene, (label, size) in labels.items()
+    ]
+    scenes = {scene: (ensembles[scene], *found) for scene, found in labels.items()}
     yield Wanted(name, job.key(recipe, given), recipe, given, scenes)
 
 
@@ -102,27 +95,18 @@ def _fixed(probability: float) -> dict[str, Any]:
 def _search(job: Job, scenes: Mapping[str, tuple[Item, Item, tuple[int, int]]]) -> dict[str, Any]:
     counts: dict[str, Counts] = {}
     for scene in job.each(scenes):
-        ensemble, label, size = scenes[scene]
-        paths = job.store.open_path(ensemble), job.store.open_path(label)
-        counts[scene] = _scene_histogram(*paths, size, job.spec["polygons"], job.spec["class"], scene)
+        counts[scene] = _scene_histogram(job, scene, *scenes[scene])
     return tuning(counts, job.spec["ground"])
 
 
-def _scene_histogram(
-    ensemble: Path, label: Path, size: tuple[int, int], settings: Mapping[str, Any], name: str, scene: str
-) -> Counts:
+def _scene_histogram(job: Job, scene: str, ensemble: Item, label: Item, size: tuple[int, int]) -> Counts:
     """Counts of a scene; memory: two bytes a pixel of the ensemble (one without morphology), and a strip of rows."""
-    probability = read_plane(ensemble, "probability")
+    probability = read_plane(job.store.open_path(ensemble), "probability")
     # In two steps, so that what was read is gone before the second one.
-    probability = morphology(probability, settings["dilate"], 0)
-    probability = morphology(probability, 0, settings["erode"])
-    height, width = probability.shape
-    matrix = [[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]]
+    probability = morphology(probability, job.spec["polygons"]["dilate"], 0)
+    probability = morphology(probability, 0, job.spec["polygons"]["erode"])
     joint, row = np.zeros((256, 256), np.int64), 0
-    try:
-        for strip in coverage_strips(read_labels(label), (height, width), matrix):
-            joint += joint_histogram(probability[row : row + len(strip)], strip)
-            row += len(strip)
-    except LabelError as error:
-        raise LabelError(f"class {name} on scene {scene}: {error}") from None
+    for strip in label_strips(job, scene, label, size, probability.shape):
+        joint += joint_histogram(probability[row : row + len(strip)], strip)
+        row += len(strip)
     return split_counts(joint)
