@@ -7,6 +7,8 @@ import json
 import os
 import re
 import string
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,19 @@ def test_help_of_a_stage_names_its_output_and_options(stage: str, capsys: Captur
 def test_help_of_a_tool_is_more_than_its_line(tool: str, capsys: Capture) -> None:
     assert code_of(tool, "--help") == 0
     assert len(capsys.readouterr().out.splitlines()) > 4
+
+
+@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(chosen: str | None) -> None:
+    code = (
+        "import os, sys\nfrom rasterloom import cli\nfrom rasterloom.stages import module_of\n"
+        "module_of('train').run = lambda _: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)\n"
+        """cli.main(["train", "--spec", '{"stage": "train", "member": "m", "fold": "f"}'])"""
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if chosen is None else {"OMP_WAIT_POLICY": chosen}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (f"{chosen or 'PASSIVE'} False\n", 0), done.stderr
 
 
 def test_version(capsys: Capture) -> None:

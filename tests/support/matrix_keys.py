@@ -57,6 +57,7 @@ TRAINING: dict[str, Any] = {
     "weight_decay": 0.9,
     "gradient_clip": 1e-6,
     "soft_jaccard": 0.5,
+    "keep": "ema",
     "augment.flips": False,
     "augment.rotation": False,
     "augment.colour": 1.0,
@@ -98,6 +99,8 @@ def _settings() -> list[Key]:
             jobs = f"{REPREDICTED}, tables(1)"
             if level == "defaults" and name == "threads":
                 jobs = f"predict M*S, {OF_ALL}, tables(C)"
+            if name == "window":  # trainings are watched by windows of that size, and find their checkpoints
+                jobs = f"train F, {jobs}"
             alone = "predict" if name in {"threads", "batch"} else ""
             key, path = f"{level}.prediction.{name}", f"{place}.prediction.{name}"
             found.append(Key(key, path, value, jobs, REPREDICTED, alone=alone))

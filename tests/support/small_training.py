@@ -137,7 +137,7 @@ class Tree:
     def train_job(self, fold: str = "fold-0", **changes: Any) -> Job:
         """A training job; `changes` are laid over its spec."""
         spec = {
-            "stage": "train", "version": 1, "member": "m", "fold": fold, "target": "t", "model": MODEL,
+            "stage": "train", "version": 1, "window": 16, "member": "m", "fold": fold, "target": "t", "model": MODEL,
             "sensors": [self.names["rgb"], self.names["a"]], "reference": self.names["rgb"],
             "scale": {"name": "s"}, "group": "g", "training": TRAINING,
             "scenes": sorted(self.scenes),

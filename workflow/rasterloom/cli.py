@@ -7,6 +7,7 @@ import difflib
 import errno
 import importlib
 import json
+import os
 import string
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ _NO_ROOM = {
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 a mistake (explained), 2 unusable arguments, 130 Ctrl-C."""
+    # OpenMP reads it when torch loads: threads that wait for one another sleep, and leave the cores to neighbours
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser(given).parse_args(given)
     try:

@@ -30,6 +30,10 @@ class LabelError(RasterloomError, ValueError):
     """A label (polygon, mask, table of labels) cannot be used as it is."""
 
 
+class TrainingError(RasterloomError, ArithmeticError):
+    """A training cannot go on."""
+
+
 class StoreError(RasterloomError, RuntimeError):
     """An artifact that a manifest names is missing from the store, or damaged."""
 

@@ -184,6 +184,11 @@ class TrainingConfig(Table):
         0.0, description="share of the soft Jaccard in the loss; the rest is binary cross-entropy"
     )
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="random changes of the patches")
+    keep: Literal["last", "best", "ema"] = Field(
+        "last",
+        description="weights that are kept: last; best (at the look with the best validation Jaccard); or ema (moving "
+        "average over the latest twentieth of the steps)",
+    )
     precision: Precision = "bfloat16"
     threads: Threads = 2
     seed: int = Field(0, ge=0, le=MOST_SEED, description="of the first weights and of every random draw")

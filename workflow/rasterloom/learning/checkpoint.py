@@ -22,18 +22,20 @@ def save_checkpoint(path: Path, tensors: Arrays, recipe: Mapping[str, Any]) -> s
     Parameters
     ----------
     path : the file.
-    tensors : weights (``network.*``, ``forest.*`` or ``linear.*``), ``normalisation.mean`` and ``.sd``.
+    tensors : weights (``network.*``, ``forest.*`` or ``linear.*``), ``normalisation.mean`` and ``.sd``, learning curve
+        (``history.*``, ``watch.*``).
     recipe : model, sensors, reference and training, kept as metadata.
 
     Returns
     -------
-    Content digest, over names, shapes, dtypes and values of the tensors.
+    Content digest, over names, shapes, dtypes and values of the tensors; but for ``watch.*``, which validation scenes
+    decide and no prediction reads.
     """
     from safetensors.numpy import save_file
 
     ordered = {name: np.ascontiguousarray(tensors[name]).reshape(tensors[name].shape) for name in sorted(tensors)}
     save_file(ordered, path, metadata={"recipe": canonical(recipe)})
-    return array_digest(ordered)
+    return array_digest({name: value for name, value in ordered.items() if not name.startswith("watch.")})
 
 
 def load_checkpoint(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:

@@ -124,6 +124,15 @@ def training_normalisations(
     return kept, {scene: scene_normalisation(kept, statistics) for scene, statistics in own.items()}
 
 
+def validation_normalisations(
+    job: Job, kept: Normalisation, items: Items, readers: Mapping[str, StackReader]
+) -> dict[str, Normalisation]:
+    """The normalisation of scenes that a training is watched on, as they will be predicted; see the function above."""
+    if "units" not in job.spec:
+        return dict.fromkeys(readers, kept)
+    return {scene: scene_normalisation(kept, read_statistics(job, items[scene], r)) for scene, r in readers.items()}
+
+
 def _within(scenes: Sequence[Statistics]) -> Statistics:
     """Mean and deviation within scenes; what the scenes differ by is no part of the deviation."""
     count = np.sum([own.count for own in scenes], axis=0)

@@ -60,6 +60,11 @@ class PixelSet:
         """(H, W) of the scene."""
         return len(self.bits), self.width
 
+    def window(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.bool_]:
+        """Which pixels of rows y0..y1 and columns x0..x1 (exclusive) are in the set, (y1 - y0, x1 - x0)."""
+        rows = np.unpackbits(self.bits[y0:y1], axis=1, count=self.width)
+        return np.asarray(rows[:, x0:x1], dtype=np.bool_)
+
     def pixel(self, rank: int) -> tuple[int, int]:
         """Column and row of the pixel number `rank` (0..count-1) in reading order; O(log H + W)."""
         row = int(np.searchsorted(self.ends, rank, side="right"))

@@ -7,6 +7,7 @@ uninterrupted one.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,15 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.config.model import TrainingConfig
+from rasterloom.errors import TrainingError
 from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
-from rasterloom.learning.curves import jaccard
+from rasterloom.learning.curves import NUMBERS, Row, curve_arrays, curve_rows, curve_steps, jaccard
 from rasterloom.learning.networks import build, initialise
 from rasterloom.learning.prefetch import prefetched
+from rasterloom.learning.watching import Watch, learned_nothing
 from rasterloom.learning.windows import Floats
+from rasterloom.text import duration, number
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 WARM_UP = 0.2
 """Share of the steps in which the learning rate rises."""
@@ -57,20 +61,43 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * (END + (1 - END) * (1 + cos(pi * min(1.0, part))) / 2)
 
 
+AVERAGED = 0.05
+"""Share of the steps over which the moving average of the weights reaches back."""
+
+
+HUGE = 1e4
+"""A normalised value from which the images are to blame for a loss that is not finite."""
+
+NOTHING_LEARNED = (
+    "the network has learned nothing: in the last third of the training it called no pixel of the class so, and on "
+    "validation scenes no threshold is better than calling everything so; train longer (`steps`), with more of the "
+    "class (`positive_fraction`, 1 at most) or another `learning_rate`, and see whether the labels lie on the images"
+)
+
+
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: `step` of `steps`, mean loss and IoU since the last report, speed."""
+    """How far a training is: `step` of `steps`, mean loss and Jaccard since the last report, speed.
+
+    `validation` is the Jaccard of the last look, None before the first; `left` the seconds that are left.
+    """
 
     step: int
     steps: int
     loss: float
-    iou: float
+    jaccard: float
+    validation: float | None
+    rate: float
     seconds_per_step: float
+    left: float
     busy: float
 
     def __str__(self) -> str:
-        milliseconds = 1000 * self.seconds_per_step
-        return f"loss {self.loss:.4f} IoU {self.iou:.3f} {milliseconds:.0f} ms/step network {self.busy:.0%}"
+        return (
+            f"loss {self.loss:.4f} Jaccard {self.jaccard:.3f} validation {number(self.validation, 3)} "
+            f"rate {self.rate:.1e} {1000 * self.seconds_per_step:.0f} ms/step network {self.busy:.0%} "
+            f"{duration(self.left)} left"
+        )
 
 
 @dataclass(frozen=True)
@@ -79,14 +106,16 @@ class Trained:
 
     Attributes
     ----------
-    weights : arrays of the network's state, by name.
+    weights : arrays of the network's state that the recipe keeps, by name.
     history : (steps, 4) float32: loss, and pixels of the batch that are true positive, false positive, false
         negative at one half.
+    rows : its curve.
     busy : share of the time in which the network did not wait for a batch.
     """
 
     weights: Arrays
     history: Floats
+    rows: list[Row]
     busy: float
 
 
@@ -126,8 +155,16 @@ class Trainer:
             weight_decay=recipe.weight_decay,
             foreach=False,
         )
+        self.average = copy.deepcopy(self.network).eval() if recipe.keep == "ema" else None
+        self.best: Arrays = {}
         self.history = torch.zeros((recipe.steps, 4), device=self.device)
+        self.rows: list[Row] = []
         self.step = 0
+
+    @property
+    def watched(self) -> nn.Module:
+        """The network that is watched: the average of weights if that is kept."""
+        return self.network if self.average is None else self.average
 
     def tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The tensors of a batch; called in the thread that prepares it."""
@@ -158,22 +195,66 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip, foreach=False)
         self.optimiser.step()
         self.history[self.step] = torch.stack([loss.detach(), *counts(logits.detach(), target, weight)])
+        self._follow()
         self.step += 1
+
+    def _follow(self) -> None:
+        """Bring the average nearer to the weights and running statistics; over fewer steps at the beginning."""
+        import torch
+
+        if self.average is None:
+            return
+        old = min(1 - 1 / max(1.0, AVERAGED * self.recipe.steps), (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
+        with torch.no_grad():
+            for mean, value in pairs:
+                mean.lerp_(value, 1 - old) if mean.is_floating_point() else mean.copy_(value)
+
+    def mark(self, watch: Watch | None, seconds: float) -> Row:
+        """Add a row to the curve, with a look if one is due, and keep the best weights if they are wanted."""
+        since = self.rows[-1]["step"] if self.rows else 0
+        counted = _array(self.history[since : self.step]).astype(np.float64)
+        look = watch.look(self.watched) if watch is not None and self.step in watch.steps else None
+        best = max((row["validation"] or 0.0 for row in self.rows), default=0.0)
+        numbers = {
+            "loss": float(counted[:, 0].mean()),
+            "jaccard": jaccard(counted),
+            "validation": look and look.jaccard,
+            "threshold": look and look.threshold,
+            "learning_rate": learning_rate(self.step - 1, self.recipe.steps, self.recipe.learning_rate),
+            "seconds": seconds,
+        }
+        row: Row = {name: None if value is None else float(f"{value:.6g}") for name, value in numbers.items()}
+        self.rows.append({"step": self.step, **row})
+        if self.recipe.keep == "best" and (row["validation"] or 0.0) > best:
+            self.best = _arrays(self.network)
+        last_third = _array(self.history[2 * self.step // 3 : self.step])
+        if self.step == self.recipe.steps and learned_nothing(jaccard(last_third), look):
+            self.rows[-1]["warning"] = NOTHING_LEARNED
+        return self.rows[-1]
 
     def state(self) -> Arrays:
         """Everything that the next step depends on."""
-        arrays = {f"network.{name}": value for name, value in self.weights().items()}
+        kinds = {"network": _arrays(self.network), "best": self.best}
+        if self.average is not None:
+            kinds["average"] = _arrays(self.average)
+        arrays = {f"{kind}.{name}": value for kind, values in kinds.items() for name, value in values.items()}
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimiser.state.get(parameter, {}).items():
                 arrays[f"optimiser.{key}.{name}"] = _array(value)
+        arrays |= curve_arrays(self.rows, (*NUMBERS, "seconds"))
         return {**arrays, "history": _array(self.history[: self.step])}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state that `state` gave."""
         import torch
 
-        saved = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
-        self.network.load_state_dict({name: torch.from_numpy(np.array(v)) for name, v in saved.items()})
+        for kind, network in (("network.", self.network), ("average.", self.average)):
+            if network is not None:
+                saved = {k.removeprefix(kind): v for k, v in state.items() if k.startswith(kind)}
+                network.load_state_dict({name: torch.from_numpy(np.array(v)) for name, v in saved.items()})
+        self.best = {k.removeprefix("best."): v for k, v in state.items() if k.startswith("best.")}
+        self.rows = curve_rows(state)
         for name, parameter in self.network.named_parameters():
             for key in ("step", "exp_avg", "exp_avg_sq"):
                 if (value := state.get(f"optimiser.{key}.{name}")) is not None:
@@ -186,8 +267,12 @@ class Trainer:
         self.history[: self.step] = torch.from_numpy(np.array(state["history"]))
 
     def weights(self) -> Arrays:
-        """The network's weights and running statistics."""
-        return {name: _array(value) for name, value in self.network.state_dict().items()}
+        """Weights and running statistics that the recipe keeps; the last where no look had a best."""
+        return self.best or _arrays(self.watched)
+
+
+def _arrays(network: nn.Module) -> Arrays:
+    return {name: _array(value) for name, value in network.state_dict().items()}
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -198,6 +283,8 @@ def train(
     trainer: Trainer,
     batch_of: Callable[[int], Batch],
     *,
+    watch: Watch | None = None,
+    tell: Callable[[Row], None] | None = None,
     save: Callable[[Arrays], None] | None = None,
     report: Callable[[Progress], None] | None = None,
     workers: int = 1,
@@ -209,6 +296,8 @@ def train(
     ----------
     trainer : a new one, or one that a state was restored into.
     batch_of : the batch of a step, called in other threads.
+    watch : looks at the validation scenes.
+    tell : called with each row of the curve.
     save : called with the state about every `save_seconds`.
     report : called every few steps.
     workers : threads that prepare batches.
@@ -217,6 +306,11 @@ def train(
     -------
     Trained. For equal inputs, threads and processor model the weights are equal bit by bit, interrupted or
     not.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite.
 
     Notes
     -----
@@ -229,6 +323,8 @@ def train(
     started = last = saved = time.monotonic()
     waited = 0.0
     first = reported = trainer.step
+    before = trainer.rows[-1]["seconds"] if trainer.rows else 0.0
+    marks = curve_steps(steps).union(watch.steps if watch is not None else ())
 
     def prepare(step: int) -> tuple[Tensor, Tensor, Tensor]:
         return trainer.tensors(batch_of(step))
@@ -239,11 +335,19 @@ def train(
         tensors = next(batches)
         waited += time.monotonic() - asked if step > first else 0.0
         trainer.advance(*tensors)
+        reporting = trainer.step == steps or trainer.step % REPORT_STEPS == 0
+        if reporting or trainer.step in marks:
+            require_finite(trainer, reported, batch_of)
+        if trainer.step in marks:
+            row = trainer.mark(watch, before + time.monotonic() - started)
+            if tell is not None:
+                tell(row)
         now = time.monotonic()
-        if step + 1 == steps or (step + 1) % REPORT_STEPS == 0:
+        if reporting:
             if report is not None:
                 busy = 1 - waited / max(now - started, 1e-9)
-                report(progress_of(trainer, reported, (now - last) / (trainer.step - reported), busy))
+                left = (now - started) / (trainer.step - first) * (steps - trainer.step)
+                report(progress_of(trainer, reported, (now - last) / (trainer.step - reported), left, busy))
             last, reported = now, trainer.step
         if save is not None and now - saved >= save_seconds and step + 1 < steps:
             save(trainer.state())
@@ -251,11 +355,32 @@ def train(
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
     busy = 1 - waited / max(time.monotonic() - started, 1e-9)
-    return Trained(trainer.weights(), _array(trainer.history), busy)
+    return Trained(trainer.weights(), _array(trainer.history), trainer.rows, busy)
 
 
-def progress_of(trainer: Trainer, since: int, seconds_per_step: float, busy: float) -> Progress:
+def progress_of(trainer: Trainer, since: int, seconds_per_step: float, left: float, busy: float) -> Progress:
     """The progress of a trainer, with means over the steps after `since`."""
-    rows = _array(trainer.history[since : trainer.step]).astype(np.float64)
-    loss, iou = float(rows[:, 0].mean()), jaccard(rows)
-    return Progress(trainer.step, trainer.recipe.steps, loss, iou, seconds_per_step, busy)
+    counted = _array(trainer.history[since : trainer.step]).astype(np.float64)
+    loss, found = float(counted[:, 0].mean()), jaccard(counted)
+    looks = [row["validation"] for row in trainer.rows if row["validation"] is not None]
+    rate = learning_rate(trainer.step - 1, trainer.recipe.steps, trainer.recipe.learning_rate)
+    last = looks[-1] if looks else None
+    return Progress(trainer.step, trainer.recipe.steps, loss, found, last, rate, seconds_per_step, left, busy)
+
+
+def require_finite(trainer: Trainer, since: int, batch_of: Callable[[int], Batch]) -> None:
+    """Refuse to go on after a loss that is not finite: every weight would be lost."""
+    bad = np.flatnonzero(~np.isfinite(_array(trainer.history[since : trainer.step, 0])))
+    if not len(bad):
+        return
+    step, recipe = since + int(bad[0]), trainer.recipe
+    largest = float(np.abs(batch_of(step).images).max())
+    if not largest < HUGE:
+        raise TrainingError(
+            f"the loss is not finite at step {step + 1}, whose images hold {largest:.3g} standard deviations: look for "
+            "NaN and huge values in the imagery (`rasterloom inspect`), and mark them as no-data"
+        )
+    advice = [f"lower `learning_rate` ({recipe.learning_rate:g})"]
+    advice += ["set `gradient_clip: 1`"] if recipe.gradient_clip is None else ["lower `gradient_clip`"]
+    advice += ["set `precision: float32`"] if recipe.precision != "float32" else []
+    raise TrainingError(f"the loss is not finite at step {step + 1}: {', or '.join(advice)}")

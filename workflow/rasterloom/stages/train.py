@@ -17,25 +17,28 @@ from typing import Any
 
 from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.config.pixel_models import indices_of
+from rasterloom.errors import TrainingError
 from rasterloom.labels.record import read_folds
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch, require_positive
-from rasterloom.learning.checkpoint import Arrays, save_checkpoint
+from rasterloom.learning.checkpoint import Arrays, load_checkpoint, save_checkpoint
 from rasterloom.learning.cost import speed_of
-from rasterloom.learning.curves import learning_curve
+from rasterloom.learning.curves import Row, add_to_curve, curve_arrays, curve_rows, learning_curve, write_curve
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.normalisation import (
     Items,
     statistics_items,
     statistics_manifests,
     training_normalisations,
+    validation_normalisations,
 )
 from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
-from rasterloom.learning.training import Progress, Trained, Trainer, train
+from rasterloom.learning.training import Trainer, train
+from rasterloom.learning.watching import Watch
 from rasterloom.project.project import Project
 from rasterloom.store.job import DATASET, Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
@@ -51,6 +54,7 @@ OFF: Mapping[str, Any] = {
     "model.indices": False,
     "model.neighbourhood": [],
     "training.gradient_clip": None,
+    "training.keep": "last",
     "training.soft_jaccard": 0.0,
 }
 """Settings that came later, with the value at which nothing has changed: keys hold them only at another value."""
@@ -62,6 +66,7 @@ KEYS = {
     "reference": "sensors.*.reference",
     "indices": "sensors.*.bands_are",
     "training": "*.training",
+    "window": "*.prediction.window",
 }
 
 GPU_WORKERS = 8
@@ -90,6 +95,7 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
         "scale": found.scale,
         "group": group,
         "training": found.training,
+        "window": found.prediction.get("window"),
         "scenes": project.labelled(group),
         **project.normalised(project.labelled(group)),
     }
@@ -122,13 +128,17 @@ def run(job: Job) -> None:
     elif state.is_dir():  # the run that made the checkpoint was killed before it had tidied up
         with claimed_state(state):
             pass
+    if is_network(job.spec["model"]):
+        watched, _ = load_checkpoint(job.store.open_path(item), "watch.")
+        write_curve(_curve(job), curve_rows(watched))
     job.finish({want.name: item})
 
 
 def wanted(job: Job) -> Iterator[Wanted]:
     """The checkpoint of the job's member and fold; its key holds no name of a scene, a sensor or a member."""
     spec = job.spec
-    stacks, masks, statistics = data = _training_data(job)
+    scenes, others = _sides(job)
+    stacks, masks, statistics = data = _labelled(job, scenes)
     digests = {name: {sensor: item.digest for sensor, item in found.items()} for name, found in statistics.items()}
     own = [list(found.values()) for found in digests.values()]
     training = dict(spec["training"])
@@ -137,24 +147,37 @@ def wanted(job: Job) -> Iterator[Wanted]:
     model = {KEYED_AS.get(name, name): value for name, value in spec["model"].items()}
     named = spec.get("indices", {})
     places = {"indices": [named.get(sensor) for sensor in spec["sensors"]]} if named else {}
-    key = job.key(
-        without_off({"model": model, "reference": reference_place(spec), "training": training, **places}),
-        {
-            "stacks": [sensor_parts(item, spec) for item in stacks.values()],
-            "masks": [item.digest for item in masks.values()],
-            "statistics": own if "units" in spec else own[0],
-        },
-    )
+    given = {
+        "stacks": [sensor_parts(item, spec) for item in stacks.values()],
+        "masks": [item.digest for item in masks.values()],
+        "statistics": own if "units" in spec else own[0],
+    }
     kept = [name for name in ("sensors", "reference", "training", "normalise_by") if name in spec]
     recipe: dict[str, Any] = {"model": model, **{name: spec[name] for name in kept}}
     if named:
         recipe["indices"] = "; ".join(f"{sensor}: {_words(own)}" for sensor, own in named.items())
-    inputs = {
+    inputs: dict[str, Any] = {
         "stacks": {scene: sensor_parts(item, spec) for scene, item in stacks.items()},
         "masks": {scene: item.digest for scene, item in masks.items()},
         "statistics": digests if "units" in spec else digests[DATASET],
     }
-    yield Wanted(spec["fold"], key, recipe, inputs, data)
+    places |= {"window": spec["window"]} if training.get("keep") == "best" and others else {}
+    if "window" in places:  # only where they choose the weights do validation scenes decide
+        recipe["window"] = spec["window"]
+        seen, truth, measured = _labelled(job, others)
+        inputs["validation"] = {
+            scene: [
+                *sensor_parts(item, spec),
+                truth[scene].digest,
+                *(i.digest for i in measured.get(scene, {}).values()),
+            ]
+            for scene, item in seen.items()
+        }
+        given["validation"] = list(inputs["validation"].values())
+    key = job.key(
+        without_off({"model": model, "reference": reference_place(spec), "training": training, **places}), given
+    )
+    yield Wanted(spec["fold"], key, recipe, inputs, (*data, others))
 
 
 def without_off(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -171,14 +194,17 @@ def _words(indices: Mapping[str, Sequence[int]]) -> str:
     return ", ".join(f"{name} of bands {' '.join(str(n + 1) for n in bands)}" for name, bands in indices.items())
 
 
-def _training_data(job: Job) -> tuple[dict[str, Item], dict[str, Item], Items]:
-    """Stacks, masks and statistics by scene.
+def _sides(job: Job) -> tuple[list[str], list[str]]:
+    """The scenes that the checkpoint trains on, and those that validate it."""
+    if job.spec["fold"] == "all":
+        return job.spec["scenes"], []
+    fold = read_folds(job, job.spec["group"])["folds"][job.spec["fold"]]
+    return fold["train"], fold["validation"]
 
-    The scenes are those of this checkpoint, in an order that their names do not change: patches are drawn in it.
-    """
+
+def _labelled(job: Job, scenes: Sequence[str]) -> tuple[dict[str, Item], dict[str, Item], Items]:
+    """Stacks, masks and statistics by scene, in an order that their names do not change: patches are drawn in it."""
     spec, scale = job.spec, job.spec["scale"]["name"]
-    everything = spec["fold"] == "all"
-    scenes = spec["scenes"] if everything else read_folds(job, spec["group"])["folds"][spec["fold"]]["train"]
     stacks = job.items(f"stacks/{scale}", scenes)
     masks = job.items(f"masks/{scale}/{spec['target']}", scenes)
     ordered = sorted(scenes, key=lambda scene: (sensor_parts(stacks[scene], spec), masks[scene].digest))
@@ -189,21 +215,33 @@ def _training_data(job: Job) -> tuple[dict[str, Item], dict[str, Item], Items]:
     )
 
 
+def _curve(job: Job) -> Path:
+    """Where the curve of the training is told while it runs."""
+    return Path(job.results, "training", job.spec["member"], f"{job.spec['fold']}.jsonl")
+
+
 def _trained(job: Job, want: Wanted, state: Path) -> Item:
     """Train and commit a checkpoint; the state of its training goes only when the checkpoint is in the store."""
     spec = job.spec
-    stacks, masks, statistics = want.work
+    stacks, masks, statistics, others = want.work
     with ExitStack() as held:
         folder = held.enter_context(claimed_state(state)) if is_network(spec["model"]) else None
 
         def make(want: Wanted, work: Writing) -> None:
             if not stacks:
                 require_positive((), spec["target"], spec["scale"]["name"])
-            readers = {scene: held.enter_context(_opened(job, item)) for scene, item in stacks.items()}
-            kept, own = training_normalisations(job, statistics, readers)
-            opened = open_training_scenes(job, held, readers, masks, own)
-            require_positive(opened, spec["target"], spec["scale"]["name"])
-            tensors = _compute(job, work, folder, opened, kept)
+            seen, truth, measured = _labelled(job, others if folder is not None else ())
+            readers = {scene: held.enter_context(_opened(job, item)) for scene, item in {**stacks, **seen}.items()}
+            kept, own = training_normalisations(job, statistics, {scene: readers[scene] for scene in stacks})
+            own |= validation_normalisations(job, kept, measured, {scene: readers[scene] for scene in seen})
+            opened = open_training_scenes(job, held, readers, {**masks, **truth}, own)
+            scenes, watched = opened[: len(stacks)], opened[len(stacks) :]
+            require_positive(scenes, spec["target"], spec["scale"]["name"])
+            if folder is None:
+                tensors = _fit(job, work, scenes, kept)
+            else:
+                tensors = _train_network(job, work, folder, scenes, watched)
+            tensors |= {"normalisation.mean": kept.mean, "normalisation.sd": kept.sd}
             work.digest = save_checkpoint(work.path, tensors, {**want.recipe, "model": spec["model"]})
 
         return job.made(want, ".safetensors", make)
@@ -214,17 +252,9 @@ def _opened(job: Job, item: Item) -> AbstractContextManager[StackReader]:
     return read_stack(job.store.open_path(item), job.spec["sensors"], job.spec["reference"])
 
 
-def _compute(
-    job: Job, work: Writing, state: Path | None, scenes: Sequence[TrainingScene], normalisation: Normalisation
-) -> Arrays:
-    """Tensors of the checkpoint; `state` is the claimed folder of a network's training."""
+def _fit(job: Job, work: Writing, scenes: Sequence[TrainingScene], normalisation: Normalisation) -> Arrays:
+    """What a model per pixel is made of."""
     spec = job.spec
-    constants = {"normalisation.mean": normalisation.mean, "normalisation.sd": normalisation.sd}
-    if state is not None:
-        trained, device, speed = _train_network(job, state, scenes)
-        weights = {f"network.{name}": value for name, value in trained.weights.items()}
-        work.cost.update(device=device, network_share=round(trained.busy, 3), network=speed)
-        return {**weights, **constants, **learning_curve(trained.history)}
     model, seed, named = spec["model"], spec["training"]["seed"], spec.get("indices", {})
     widths = model.get("neighbourhood", ())
     wanted = pixel_features(named, widths, spec["sensors"], spec["reference"], normalisation.planes)
@@ -233,34 +263,52 @@ def _compute(
     for sensor, own in named.items():
         job.log(f"train: {spec['member']}: indices of {sensor}: {', '.join(own)}")
     work.cost.update(device="cpu", samples=len(target))
-    return {**fit(features, target, model, spec["training"]), **wanted.arrays, **constants}
+    return {**fit(features, target, model, spec["training"]), **wanted.arrays}
 
 
-def _train_network(job: Job, state: Path, scenes: Sequence[TrainingScene]) -> tuple[Trained, str, dict[str, Any]]:
-    """Train a network, going on from the state of an interrupted run; with the device, and the speed of this run."""
+def _train_network(
+    job: Job, work: Writing, state: Path, scenes: Sequence[TrainingScene], watched: Sequence[TrainingScene]
+) -> Arrays:
+    """Weights and curves of a network, which goes on from the state of an interrupted run."""
     keep_memory()
     model, channels = job.spec["model"], len(scenes[0].normalisation.mean)
+    name = f"{job.spec['member']} {job.spec['fold']}"
     recipe = TrainingConfig.model_validate(job.spec["training"])
-
-    def report(progress: Progress) -> None:
-        job.progress(progress.step, progress.steps, f"{job.spec['member']} {job.spec['fold']}: {progress}")
-
     with pick_device() as device, computing(recipe.threads):
+        workers = min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device != "cpu" else 1
+        watch = Watch(watched, recipe, job.spec["window"], workers) if watched else None
+        job.log(f"train: {name}: {watch or 'no validation scenes: nobody watches, and the last weights are kept'}")
         trainer = Trainer(recipe, model, channels, device)
         saved = read_state(state / STATE)
         if saved is not None:
             trainer.restore(saved)
-            job.log(f"train: {job.spec['member']} goes on at step {trainer.step} of {recipe.steps}")
+            job.log(f"train: {name} goes on at step {trainer.step} of {recipe.steps}")
+        write_curve(_curve(job), trainer.rows)
         first, started = trainer.step, time.monotonic()
-        trained = train(
-            trainer,
-            lambda step: make_batch(scenes, recipe, step),
-            save=lambda arrays: write_state(state / STATE, arrays),
-            report=report,
-            workers=min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device != "cpu" else 1,
-        )
+        try:
+            trained = train(
+                trainer,
+                lambda step: make_batch(scenes, recipe, step),
+                watch=watch,
+                tell=lambda row: _tell(job, name, row),
+                save=lambda arrays: write_state(state / STATE, arrays),
+                report=lambda progress: job.progress(progress.step, progress.steps, f"{name}: {progress}"),
+                workers=workers,
+            )
+        except TrainingError as error:
+            (state / STATE).unlink(missing_ok=True)  # it would lead there again
+            raise TrainingError(f"{name}: {error}") from None
         seconds, images = time.monotonic() - started, (trainer.step - first) * recipe.batch
         write_state(state / STATE, trainer.state())
         hardware = hardware_name(device, recipe.threads)
     speed = speed_of("training", hardware, recipe.precision, seconds, model, channels, recipe.patch, images)
-    return trained, device, asdict(speed)
+    work.cost.update(device=device, network_share=round(trained.busy, 3), network=asdict(speed))
+    weights = {f"network.{key}": value for key, value in trained.weights.items()}
+    return {**weights, **learning_curve(trained.history), **curve_arrays(trained.rows)}
+
+
+def _tell(job: Job, name: str, row: Row) -> None:
+    """Add a row to the curve that others follow, and say in the log what it warns of."""
+    add_to_curve(_curve(job), row)
+    if "warning" in row:
+        job.log(f"train: {name}: warning: {row['warning']}")

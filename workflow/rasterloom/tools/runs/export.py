@@ -119,4 +119,5 @@ def _points(curve: Curve) -> Iterator[tuple[str, float, int]]:
     """Name, value and step of each number of a learning curve."""
     for row in curve:
         step = int(row["step"] or 0)
-        yield from ((name, value, step) for name, value in row.items() if name != "step" and value is not None)
+        numbers = {name: value for name, value in row.items() if isinstance(value, int | float) and name != "step"}
+        yield from ((name, value, step) for name, value in numbers.items())
