@@ -319,12 +319,9 @@ def train(
     """
     import torch
 
-    steps = trainer.recipe.steps
-    started = last = saved = time.monotonic()
-    waited = 0.0
-    first = reported = trainer.step
-    before = trainer.rows[-1]["seconds"] if trainer.rows else 0.0
-    marks = curve_steps(steps).union(watch.steps if watch is not None else ())
+    first, steps = trainer.step, trainer.recipe.steps
+    telling = _Telling(trainer, batch_of, watch, tell, report)
+    saved = time.monotonic()
 
     def prepare(step: int) -> tuple[Tensor, Tensor, Tensor]:
         return trainer.tensors(batch_of(step))
@@ -333,39 +330,71 @@ def train(
     for step in range(first, steps):
         asked = time.monotonic()
         tensors = next(batches)
-        waited += time.monotonic() - asked if step > first else 0.0
+        telling.waited += time.monotonic() - asked if step > first else 0.0
         trainer.advance(*tensors)
-        reporting = trainer.step == steps or trainer.step % REPORT_STEPS == 0
-        if reporting or trainer.step in marks:
-            require_finite(trainer, reported, batch_of)
-        if trainer.step in marks:
-            row = trainer.mark(watch, before + time.monotonic() - started)
-            if tell is not None:
-                tell(row)
-        now = time.monotonic()
-        if reporting:
-            if report is not None:
-                busy = 1 - waited / max(now - started, 1e-9)
-                left = (now - started) / (trainer.step - first) * (steps - trainer.step)
-                report(progress_of(trainer, reported, (now - last) / (trainer.step - reported), left, busy))
-            last, reported = now, trainer.step
-        if save is not None and now - saved >= save_seconds and step + 1 < steps:
+        telling.after_step()
+        if save is not None and time.monotonic() - saved >= save_seconds and trainer.step < steps:
             save(trainer.state())
             saved = time.monotonic()
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
-    busy = 1 - waited / max(time.monotonic() - started, 1e-9)
-    return Trained(trainer.weights(), _array(trainer.history), trainer.rows, busy)
+    return Trained(trainer.weights(), _array(trainer.history), trainer.rows, telling.busy)
 
 
-def progress_of(trainer: Trainer, since: int, seconds_per_step: float, left: float, busy: float) -> Progress:
-    """The progress of a trainer, with means over the steps after `since`."""
-    counted = _array(trainer.history[since : trainer.step]).astype(np.float64)
-    loss, found = float(counted[:, 0].mean()), jaccard(counted)
-    looks = [row["validation"] for row in trainer.rows if row["validation"] is not None]
-    rate = learning_rate(trainer.step - 1, trainer.recipe.steps, trainer.recipe.learning_rate)
-    last = looks[-1] if looks else None
-    return Progress(trainer.step, trainer.recipe.steps, loss, found, last, rate, seconds_per_step, left, busy)
+class _Telling:
+    """What is told of a training while it runs: rows of its curve, and its progress every few steps."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        batch_of: Callable[[int], Batch],
+        watch: Watch | None,
+        tell: Callable[[Row], None] | None,
+        report: Callable[[Progress], None] | None,
+    ) -> None:
+        self.trainer, self.batch_of, self.watch, self.tell, self.report = trainer, batch_of, watch, tell, report
+        self.marks = curve_steps(trainer.recipe.steps).union(watch.steps if watch is not None else ())
+        self.first = self.reported = trainer.step
+        self.before = trainer.rows[-1]["seconds"] if trainer.rows else 0.0
+        self.started = self.last = time.monotonic()
+        self.waited = 0.0
+
+    @property
+    def busy(self) -> float:
+        """Share of the time in which the network did not wait for a batch."""
+        return 1 - self.waited / max(time.monotonic() - self.started, 1e-9)
+
+    def after_step(self) -> None:
+        """Look at what the steps since the last report have counted, where there is something to tell of it."""
+        step = self.trainer.step
+        reporting, marking = step == self.trainer.recipe.steps or step % REPORT_STEPS == 0, step in self.marks
+        if reporting or marking:
+            require_finite(self.trainer, self.reported, self.batch_of)
+        if marking:
+            row = self.trainer.mark(self.watch, self.before + time.monotonic() - self.started)
+            if self.tell is not None:
+                self.tell(row)
+        if reporting:
+            if self.report is not None:
+                self.report(self._progress())
+            self.last, self.reported = time.monotonic(), step
+
+    def _progress(self) -> Progress:
+        """The progress, with means over the steps since the last report."""
+        recipe, step, now = self.trainer.recipe, self.trainer.step, time.monotonic()
+        counted = _array(self.trainer.history[self.reported : step]).astype(np.float64)
+        looks = [row["validation"] for row in self.trainer.rows if row["validation"] is not None]
+        return Progress(
+            step,
+            recipe.steps,
+            loss=float(counted[:, 0].mean()),
+            jaccard=jaccard(counted),
+            validation=looks[-1] if looks else None,
+            rate=learning_rate(step - 1, recipe.steps, recipe.learning_rate),
+            seconds_per_step=(now - self.last) / (step - self.reported),
+            left=(now - self.started) / (step - self.first) * (recipe.steps - step),
+            busy=self.busy,
+        )
 
 
 def require_finite(trainer: Trainer, since: int, batch_of: Callable[[int], Batch]) -> None:
