@@ -12,21 +12,31 @@ from torch import nn
 
 from rasterloom.learning.networks import build
 
+WAYS = {
+    "bfloat16, channels_last": (True, True),
+    "bfloat16": (False, True),
+    "float32, channels_last": (True, False),
+    "float32": (False, False),
+}
+"""Whether memory is laid out by channels_last, and whether the forward pass is in bfloat16; first the recipe's way."""
 
-def stepper(channels_last: bool, bfloat16: bool, batch: int, patch: int) -> Callable[[], None]:
+
+def stepper(
+    channels_last: bool, bfloat16: bool, batch: int, patch: int, device: str = "cpu", width: int = 64
+) -> Callable[[], None]:
     """One optimiser step on random patches."""
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
-    net = build(model, 20).to(memory_format=layout).train()
+    model = {"kind": "unet", "width": width, "depth": 6, "convs_per_block": 3}
+    net = build(model, 20).to(device, memory_format=layout).train()
     optimiser = torch.optim.AdamW(net.parameters())
-    data = torch.randn(batch, 20, patch, patch).to(memory_format=layout)
-    target = (torch.rand(batch, 1, patch, patch) > 0.9).float()
+    data = torch.randn(batch, 20, patch, patch).to(device, memory_format=layout)
+    target = (torch.rand(batch, 1, patch, patch) > 0.9).float().to(device)
     loss_of = nn.BCEWithLogitsLoss()
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
             logits = net(data)
         loss_of(logits.float().reshape(target.shape), target).backward()
         optimiser.step()
@@ -43,10 +53,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    ways = {
-        "bfloat16, channels_last": stepper(True, True, args.batch, args.patch),
-        "float32": stepper(False, False, args.batch, args.patch),
-    }
+    ways = {name: stepper(*WAYS[name], args.batch, args.patch) for name in ("bfloat16, channels_last", "float32")}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for round_ in range(args.rounds + 1):
         for name, step in ways.items():

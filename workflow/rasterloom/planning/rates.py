@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,9 +98,16 @@ def benchmark(store: Store, networks: Iterable[tuple[MemberRecipe, int]], say: C
                     seconds = _timed(step)
                 precision, batch = settings["precision"], int(settings["batch"])
                 found.append(speed_of(work, name, precision, seconds, member.model, channels, side, batch))
-    entries = [asdict(speed) for speed in found]
-    write_json(store.root / "rates" / f"{digest(entries)[:32]}.json", {"speeds": entries})
+    write_rates(store, found)
     return found
+
+
+def write_rates(store: Store, speeds: Iterable[Speed]) -> Path:
+    """Keep speeds where `known_rates` finds them; the path of the file."""
+    entries = [asdict(speed) for speed in speeds]
+    path = store.root / "rates" / f"{digest(entries)[:32]}.json"
+    write_json(path, {"speeds": entries})
+    return path
 
 
 def _steps(member: MemberRecipe, channels: int, device: str) -> Iterator[tuple[Work, int, Callable[[], Any]]]:
