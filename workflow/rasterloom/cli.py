@@ -19,7 +19,8 @@ from rasterloom.errors import InputError, RasterloomError
 from rasterloom.stages import STAGES, job_of, module_of, recomputed
 from rasterloom.store.store import Store
 
-TOOLS = {name: name for name in ("plan", "runs", "scenes", "verify", "gc", "schema")} | {"inspect": "inspection"}
+TOOLS = {name: name for name in ("plan", "runs", "scenes", "verify", "gc", "schema")}
+TOOLS |= {"inspect": "inspection", "lr-range": "lr_range"}
 """The module below `rasterloom.tools` of each command that is no stage: ``HELP``, ``configure(parser)``, ``main``."""
 
 _MAKE_ROOM = "make room (`rasterloom gc` removes artifacts that nobody uses), then run the same command again"

@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import cos, pi
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,7 @@ class Trainer:
         )
         self.average = copy.deepcopy(self.network).eval() if recipe.keep == "ema" else None
         self.best: Arrays = {}
+        self.rate_of: Callable[[int], float] = partial(learning_rate, steps=recipe.steps, peak=recipe.learning_rate)
         self.history = torch.zeros((recipe.steps, 4), device=self.device)
         self.rows: list[Row] = []
         self.step = 0
@@ -182,9 +184,8 @@ class Trainer:
 
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         target, weight = (t.to(self.device, non_blocking=True) for t in (target, weight))
-        rate = learning_rate(self.step, self.recipe.steps, self.recipe.learning_rate)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate_of(self.step)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.network(images)
         logits = logits[:, 0].float()
@@ -221,7 +222,7 @@ class Trainer:
             "jaccard": jaccard(counted),
             "validation": look and look.jaccard,
             "threshold": look and look.threshold,
-            "learning_rate": learning_rate(self.step - 1, self.recipe.steps, self.recipe.learning_rate),
+            "learning_rate": self.rate_of(self.step - 1),
             "seconds": seconds,
         }
         row: Row = {name: None if value is None else float(f"{value:.6g}") for name, value in numbers.items()}
@@ -390,7 +391,7 @@ class _Telling:
             loss=float(counted[:, 0].mean()),
             jaccard=jaccard(counted),
             validation=looks[-1] if looks else None,
-            rate=learning_rate(step - 1, recipe.steps, recipe.learning_rate),
+            rate=self.trainer.rate_of(step - 1),
             seconds_per_step=(now - self.last) / (step - self.reported),
             left=(now - self.started) / (step - self.first) * (recipe.steps - step),
             busy=self.busy,

@@ -223,20 +223,11 @@ def _curve(job: Job) -> Path:
 def _trained(job: Job, want: Wanted, state: Path) -> Item:
     """Train and commit a checkpoint; the state of its training goes only when the checkpoint is in the store."""
     spec = job.spec
-    stacks, masks, statistics, others = want.work
     with ExitStack() as held:
         folder = held.enter_context(claimed_state(state)) if is_network(spec["model"]) else None
 
         def make(want: Wanted, work: Writing) -> None:
-            if not stacks:
-                require_positive((), spec["target"], spec["scale"]["name"])
-            seen, truth, measured = _labelled(job, others if folder is not None else ())
-            readers = {scene: held.enter_context(_opened(job, item)) for scene, item in {**stacks, **seen}.items()}
-            kept, own = training_normalisations(job, statistics, {scene: readers[scene] for scene in stacks})
-            own |= validation_normalisations(job, kept, measured, {scene: readers[scene] for scene in seen})
-            opened = open_training_scenes(job, held, readers, {**masks, **truth}, own)
-            scenes, watched = opened[: len(stacks)], opened[len(stacks) :]
-            require_positive(scenes, spec["target"], spec["scale"]["name"])
+            scenes, watched, kept = training_scenes(job, held, want)
             if folder is None:
                 tensors = _fit(job, work, scenes, kept)
             else:
@@ -245,6 +236,29 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
             work.digest = save_checkpoint(work.path, tensors, {**want.recipe, "model": spec["model"]})
 
         return job.made(want, ".safetensors", make)
+
+
+def training_scenes(
+    job: Job, held: ExitStack, want: Wanted
+) -> tuple[list[TrainingScene], list[TrainingScene], Normalisation]:
+    """The scenes that a checkpoint trains on and those that validate it, open as long as `held`; what it normalises by.
+
+    Raises
+    ------
+    LabelError
+        If no scene to train on has a pixel of the target.
+    """
+    spec, (stacks, masks, statistics, others) = job.spec, want.work
+    if not stacks:
+        require_positive((), spec["target"], spec["scale"]["name"])
+    seen, truth, measured = _labelled(job, others if is_network(spec["model"]) else ())
+    readers = {scene: held.enter_context(_opened(job, item)) for scene, item in {**stacks, **seen}.items()}
+    kept, own = training_normalisations(job, statistics, {scene: readers[scene] for scene in stacks})
+    own |= validation_normalisations(job, kept, measured, {scene: readers[scene] for scene in seen})
+    opened = open_training_scenes(job, held, readers, {**masks, **truth}, own)
+    scenes, watched = opened[: len(stacks)], opened[len(stacks) :]
+    require_positive(scenes, spec["target"], spec["scale"]["name"])
+    return scenes, watched, kept
 
 
 def _opened(job: Job, item: Item) -> AbstractContextManager[StackReader]:
