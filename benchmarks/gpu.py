@@ -78,10 +78,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--patch", type=int, default=256)
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 2, help="of the cores")
     args = parser.parse_args()
     keep_memory()
     device, model = torch.device(args.device), {**MODEL, "width": args.width}
-    cores = os.cpu_count() or 2
+    cores = args.threads
     with computing(cores):
         name = hardware_name(args.device, cores)
         print(f"{name}, torch {torch.__version__}: batches of {args.batch} patches of {args.patch}, 20 channels")

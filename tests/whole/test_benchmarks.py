@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rasterloom.planning.rates import known_rates
 from rasterloom.raster.grid import compose
 from rasterloom.raster.resample import resample
+from rasterloom.store.store import Store
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -216,6 +218,23 @@ def test_methods_agree_on_the_sign_of_a_shift(cases: dict[str, Case], method: st
     found = METHODS[method][1](case)["p"]
     assert found.accepted and np.hypot(*case.sensors["p"].shift) > 0.8
     np.testing.assert_allclose(np.array(found.motion)[:, 2], case.sensors["p"].shift, atol=0.5)
+
+
+@pytest.mark.slow
+def test_gpu_benchmark_runs_dry_and_its_rates_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import gpu
+
+    sizes = ["--width", "2", "--patch", "64", "--batch", "2", "--threads", "1"]
+    monkeypatch.setattr(
+        sys, "argv", ["gpu.py", "--device", "cpu", "--seconds", "0.01", "--store", str(tmp_path), *sizes]
+    )
+    gpu.main()
+    printed = capsys.readouterr().out
+    assert printed.count("bare step") == 4 and "share of the time in which the network computed" in printed
+    (kinds,) = known_rates(Store(tmp_path)).values()
+    assert {(work, precision) for work, precision, _ in kinds} == {("training", "bfloat16"), ("prediction", "bfloat16")}
 
 
 def test_ablation_overlay_turns_off_all_but_the_reference() -> None:
