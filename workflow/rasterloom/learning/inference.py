@@ -24,7 +24,7 @@ from rasterloom.store.digest import BLOCK_ROWS
 Predictor = Callable[[StackReader, Normalisation, Sequence[str], Callable[[str], None]], Iterator[Floats]]
 """Blocks of rows of the mean probability of some checkpoints in a scene; they share what normalises a window."""
 
-TILE_COLUMNS = 2048
+TILE_COLUMNS = 1024
 """Columns of a scene whose features are made at a time. Changes no result."""
 
 
@@ -104,7 +104,7 @@ def pixel_rows(
 
     Notes
     -----
-    Memory: rows of the stack, a block and those that its neighbourhood needs; and the features of 128 x 2048 pixels.
+    Memory: rows of the stack, a block and those that its neighbourhood needs; and the features of 128 x 1024 pixels.
     """
     height, width = reader.shape
     features = PixelFeatures.of_checkpoint(checkpoints[0])
