@@ -18,19 +18,10 @@ from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD
 from rasterloom.project.project import Project
 from rasterloom.registration.record import references
 from rasterloom.registration.table import read_table as read_shifts
-from rasterloom.report import pages
+from rasterloom.report import members, pages
 from rasterloom.report.backdrops import Images, finest, overview
 from rasterloom.report.classes import LEGEND, all_classes, class_row, read_scores, scenery
 from rasterloom.report.findings import read_table
-from rasterloom.report.members import (
-    ensemble_rows,
-    ensembles,
-    member_classes,
-    member_rows,
-    split_notes,
-    split_rows,
-    versions,
-)
 from rasterloom.report.overlays import draw_overlays, overlay_legend, overlay_scales
 from rasterloom.store.digest import digest
 from rasterloom.store.files import TEMPORARY, write_text
@@ -48,7 +39,7 @@ def jobs(project: Project) -> list[dict[str, str]]:
 
 def spec(project: Project) -> dict[str, Any]:
     """See the docstring of this module."""
-    members, classes = project.recipe.members, project.recipe.classes
+    models, classes = project.recipe.members, project.recipe.classes
     return {
         **project.scored(),
         "scenes": project.predicted,
@@ -58,7 +49,7 @@ def spec(project: Project) -> dict[str, Any]:
         "ensembles": {name: found.ensemble for name, found in classes.items()},
         "scales": {name: project.scale(name) for name in project.scale_sensors},
         "scale_sensors": project.scale_sensors,
-        "class_scales": {name: [members[member].scale for member in own.members] for name, own in classes.items()},
+        "class_scales": {name: [models[member].scale for member in own.members] for name, own in classes.items()},
         "folds": project.folds,
     }
 
@@ -79,9 +70,9 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *sorted(stacks),
         *(f"labels/{name}.json" for name in spec["classes"]),
         *(f"folds/{group}.json" for group in sorted(set(spec["groups"].values()))),
-        *(f"models/{member}/{fold}.json" for member in member_classes(spec) for fold in spec["folds"]),
+        *(f"models/{member}/{fold}.json" for member in members.member_classes(spec) for fold in spec["folds"]),
         *(f"tuning/{name}.json" for name in spec["classes"]),
-        *(f"weights/{name}.json" for name in ensembles(spec)),
+        *(f"weights/{name}.json" for name in members.ensembles(spec)),
         *(path for name in spec["classes"] for path in batch_manifests(f"polygons/{name}", spec)),
     ]
 
@@ -112,13 +103,13 @@ def run(job: Job) -> None:
         shifts=shifts,
         overlays=draw_overlays(images, shifts),
         overlay_legend=overlay_legend(spec["reference"]),
-        checkpoints=member_rows(job),
-        ensembles=ensemble_rows(job),
-        splits=split_rows(job),
-        split_notes=split_notes(job),
+        checkpoints=members.member_rows(job),
+        ensembles=members.ensemble_rows(job),
+        splits=members.split_rows(job),
+        split_notes=members.split_notes(job),
         refit="all" in spec["folds"],
         findings=read_table(job.results / "quality/inputs.tsv"),
-        versions=versions(),
+        versions=members.versions(),
         recipe=digest(spec),
     )
     remove_stale(folder, images.written | {folder / pages.class_page(name) for name in names})
