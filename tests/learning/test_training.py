@@ -121,6 +121,16 @@ def test_train_reports_progress() -> None:
     assert "ms/step network" in str(seen[0])
 
 
+@pytest.mark.parametrize("idle", [True, False])
+def test_waiting_for_a_batch_counts_only_if_the_device_is_idle(idle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is behind computes while the loop waits."""
+    monkeypatch.setattr(Trainer, "idle", idle)
+    clock = iter(range(10_000))
+    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    done = training.train(Trainer(recipe(steps=5), MODEL, 4, "cpu"), lambda step: make_batch(SCENES, recipe(), step))
+    assert (done.busy < 1) == idle
+
+
 def test_require_positive_names_class_scenes_and_remedy() -> None:
     empty = [memory_scene(name, 0, covered=False) for name in ("s1", "s2")]
     with pytest.raises(LabelError, match=r"lakes: none of the 2 training scenes \(s1, s2\).*scale s.*Label it there"):

@@ -150,11 +150,13 @@ class Trainer:
             torch.nn.init.constant_(list(self.network.parameters())[-1], first_bias)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
+        # a GPU takes as long to be told of a parameter as to compute it: all of them at once
+        self.at_once = self.device.type == "cuda"
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
-            foreach=False,
+            foreach=self.at_once,
         )
         self.average = copy.deepcopy(self.network).eval() if recipe.keep == "ema" else None
         self.best: Arrays = {}
@@ -162,6 +164,13 @@ class Trainer:
         self.history = torch.zeros((recipe.steps, 4), device=self.device)
         self.rows: list[Row] = []
         self.step = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the device has nothing to do; a GPU may be behind, with steps that it was given before."""
+        import torch
+
+        return not self.at_once or bool(torch.cuda.current_stream(self.device).query())
 
     @property
     def watched(self) -> nn.Module:
@@ -193,7 +202,8 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip, foreach=False)
+            parameters = self.network.parameters()
+            torch.nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip, foreach=self.at_once)
         self.optimiser.step()
         self.history[self.step] = torch.stack([loss.detach(), *counts(logits.detach(), target, weight)])
         self._follow()
@@ -206,10 +216,13 @@ class Trainer:
         if self.average is None:
             return
         old = min(1 - 1 / max(1.0, AVERAGED * self.recipe.steps), (1 + self.step) / (10 + self.step))
-        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
+        pairs = list(zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True))
+        real = [pair for pair in pairs if pair[0].is_floating_point()]
+        whole = [pair for pair in pairs if not pair[0].is_floating_point()]
         with torch.no_grad():
-            for mean, value in pairs:
-                mean.lerp_(value, 1 - old) if mean.is_floating_point() else mean.copy_(value)
+            torch._foreach_lerp_([mean for mean, _ in real], [value for _, value in real], 1 - old)
+            for mean, value in whole:
+                mean.copy_(value)
 
     def mark(self, watch: Watch | None, seconds: float) -> Row:
         """Add a row to the curve, with a look if one is due, and keep the best weights if they are wanted."""
@@ -331,7 +344,7 @@ def train(
     for step in range(first, steps):
         asked = time.monotonic()
         tensors = next(batches)
-        telling.waited += time.monotonic() - asked if step > first else 0.0
+        telling.waited += time.monotonic() - asked if step > first and trainer.idle else 0.0
         trainer.advance(*tensors)
         telling.after_step()
         if save is not None and time.monotonic() - saved >= save_seconds and trainer.step < steps:
