@@ -37,6 +37,7 @@ include: "workflow/rules/export.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/quality.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/sanity.smk"
 
 
 wildcard_constraints:

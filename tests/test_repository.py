@@ -106,7 +106,7 @@ def test_rule_gives_sources_exactly_where_the_stage_reads_them(stage: str) -> No
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_rule_of_a_model_asks_for_torch_a_gpu_and_the_recipes_threads(stage: str) -> None:
-    text, model = rule_of(stage), stage in {"train", "predict"}
+    text, model = rule_of(stage), stage in {"train", "predict", "sanity"}
     assert ("envs/torch.yaml" in text) == model
     assert ("envs/raster.yaml" in text) != model
     assert ("gpu=RULES.gpus," in text) == model

@@ -294,8 +294,9 @@ def test_graph_refuses_to_learn_without_labels(settings_table: Table) -> None:
 
 def test_data_checks_names_that_stand_for_something_else(settings_table: Table) -> None:
     assert list(data_checks(stand_in(settings_table).dataset)) == []
-    (told,) = data_checks(stand_in(settings_table, fold="all").dataset)
-    assert "a fold is called `all`" in told
+    for name in ("all", "sanity"):
+        (told,) = data_checks(stand_in(settings_table, fold=name).dataset)
+        assert f"a fold is called `{name}`" in told
     (told,) = data_checks(stand_in(settings_table, predict="all").dataset)
     assert "a scene is called `all`" in told
 

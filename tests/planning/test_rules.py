@@ -61,6 +61,7 @@ def test_wildcards_are_the_names_of_the_configuration(rules: Rules) -> None:
     assert re.fullmatch(patterns["group"], "large_vehicle+small_vehicle+vehicles"), "names are escaped"
     assert re.fullmatch(patterns["file"], "wkt/trees.csv")
     assert not re.fullmatch(patterns["file"], "score.tsv")
+    assert re.fullmatch(patterns["fold"], "sanity") and not re.fullmatch(patterns["fold"], "all")
 
 
 def test_threads_are_those_of_the_recipe(settings_table: dict[str, Any]) -> None:
@@ -69,12 +70,15 @@ def test_threads_are_those_of_the_recipe(settings_table: dict[str, Any]) -> None
     rules = Rules(stand_in_dag(table, ["6010_1_2"], []), table)
     assert rules.threads("train")({"member": "trees-unet64-all20-s1024"}) == 7
     assert rules.threads("predict")({"member": "trees-unet64-all20-s1024"}) == 2
+    table["classes"]["trees"]["prediction"] = {"threads": 5}
+    assert Rules(stand_in_dag(table, ["6010_1_2"], []), table).threads("sanity")({}) == 5, "those of any member"
 
 
 def test_only_networks_ask_for_a_gpu(rules: Rules) -> None:
     assert rules.gpus({"member": "trees-unet64-all20-s1024"}) == 1
     assert rules.gpus({"member": "waterway-forest-all20-s1024"}) == 0
     assert rules.gpus({"member": "waterway-linear-all20-s1024"}) == 0
+    assert rules.gpus({}) == 1
 
 
 def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path) -> None:
@@ -101,6 +105,15 @@ def test_finished_run_is_kept_if_it_was_to_score(asked: bool, rules: Rules, caps
     rules.finish()
     assert read_runs(rules.results) == runs
     assert capsys.readouterr().err == ""
+
+
+def test_sanity_check_ends_with_what_came_out(rules: Rules, capsys: pytest.CaptureFixture[str]) -> None:
+    write_text(rules.results / "sanity/sanity.txt", "trees: go on\n")
+    for output, said in (("score", ""), ("sanity", "trees: go on\n")):
+        job = SimpleNamespace(output=[f"{rules.results}/{output}/{output}.json"])
+        rules.workflow = SimpleNamespace(dag=SimpleNamespace(jobs=[job]))
+        rules.finish()
+        assert capsys.readouterr().err == said
 
 
 def test_load_looks_at_the_files_before_anything_else(settings_table: dict[str, Any], tmp_path: Path) -> None:

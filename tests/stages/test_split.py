@@ -16,7 +16,7 @@ from common import says
 from rasterloom.labels.folds import divide, fold_names
 from rasterloom.labels.geometry import write_polygons
 from rasterloom.stages import job_of
-from rasterloom.stages.split import inputs, polygon_area, run
+from rasterloom.stages.split import inputs, run
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
@@ -292,8 +292,3 @@ def test_run_writes_folds_and_reuses_them(tmp_path: Path) -> None:
     assert job.manifest("folds/vehicles").items["vehicles"] == item
     run(_job(tmp_path, {**squares, "small": {"a": 1.0, "b": 1.0, "c": 3.5}}))
     assert job.manifest("folds/vehicles").items["vehicles"].key != item.key
-
-
-def test_polygon_area_of_no_polygons_is_zero(tmp_path: Path) -> None:
-    write_polygons(tmp_path / "x.parquet", "a", "t", [])
-    assert polygon_area(tmp_path / "x.parquet") == 0.0

@@ -14,7 +14,10 @@ from rasterloom.cli import main
 from rasterloom.report.runs import Run
 from rasterloom.store.files import write_text
 
-CURVE = '{"step": 10, "loss": 0.5, "validation": null}\n{"step": 20, "loss": 0.25, "validation": 0.625}\n'
+CURVE = (
+    '{"step": 10, "loss": 0.5, "validation": null}\n'
+    '{"step": 20, "loss": 0.25, "validation": 0.625, "warning": "text"}\n'
+)
 Capture = pytest.CaptureFixture[str]
 
 
@@ -123,6 +126,7 @@ def test_missing_extra_is_one_line(
     assert line.startswith(f"rasterloom: --{option} needs ") and words in line
 
 
+@pytest.mark.slow
 def test_export_to_tensorboard(results: Path, runs: list[Run], tmp_path: Path, capsys: Capture) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -139,6 +143,7 @@ def test_export_to_tensorboard(results: Path, runs: list[Run], tmp_path: Path, c
     assert json.loads(text.tensor_proto.string_val[0]) == runs[1].recipe
 
 
+@pytest.mark.slow
 def test_export_to_mlflow(results: Path, runs: list[Run], tmp_path: Path, capsys: Capture) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("alembic")

@@ -159,4 +159,4 @@ def test_table_in_the_docs_is_that_of_the_rows() -> None:
 
 
 def _ordered(found: dict[str, int]) -> dict[str, int]:
-    return {stage: found[stage] for stage in STAGES if found[stage]}
+    return {stage: found[stage] for stage in STAGES if found.get(stage)}

@@ -142,7 +142,7 @@ def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     if missing:
         raise InputError(f"`rasterloom {args.stage}` needs --{' and --'.join(missing)}: it writes {wanted}")
     dag = Dag.load(read_configuration(args.configfile))
-    known = dag.outputs()[args.stage]
+    known = [wanted.format(**found) for found in module_of(args.stage).jobs(dag)]
     if wanted.format(**names) not in known:
         nearest = difflib.get_close_matches(wanted.format(**names), known, n=4, cutoff=0)
         raise InputError(

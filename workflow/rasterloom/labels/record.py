@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +72,22 @@ def label_strips(
         yield from coverage_strips(read_labels(job.store.open_path(label)), shape, matrix, rows=rows)
     except LabelError as error:
         raise LabelError(f"class {job.spec['class']} on scene {scene}: {error}") from None
+
+
+def polygon_area(path: Path) -> float:
+    """Sum of the areas of the polygons in a label artifact, in square pixels."""
+    import pyarrow.parquet
+    import shapely
+
+    column = pyarrow.parquet.read_table(path, columns=["geometry"])["geometry"]
+    return float(shapely.area(shapely.from_wkb(column.to_numpy())).sum()) if len(column) else 0.0
+
+
+def richest(job: Job, classes: Iterable[str], scenes: Iterable[str], most: int) -> list[str]:
+    """The scenes in which some classes together have most area, that first; a scene with none is left out."""
+    items = [job.manifest(f"labels/{name}").items for name in classes]
+    areas = {
+        scene: sum(polygon_area(job.store.open_path(found[scene])) for found in items if scene in found)
+        for scene in scenes
+    }
+    return sorted((scene for scene in areas if areas[scene] > 0), key=lambda scene: (-areas[scene], scene))[:most]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from typing import Any
 
 import numpy as np
 
-from rasterloom.config.model import PredictionConfig
+from rasterloom.config.model import PredictionConfig, is_network
 from rasterloom.learning import windows
+from rasterloom.learning.adaptation import adapted, sample_windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
+from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.networks import build
 from rasterloom.learning.pixel_features import PixelFeatures
 from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
@@ -131,3 +135,41 @@ def encoded(blocks: Iterator[Floats], reader: StackReader) -> Iterator[Bytes]:
     for block in windows.in_blocks(blocks, BLOCK_ROWS):
         yield windows.quantised(block, reader.reference(top, top + len(block)))
         top += len(block)
+
+
+def predictor(
+    spec: Mapping[str, Any], held: ExitStack, checkpoints: Mapping[str, Arrays]
+) -> tuple[Predictor, str | None]:
+    """The function that predicts a scene with some of the checkpoints, on the device of a network.
+
+    Parameters
+    ----------
+    spec : its ``model`` and ``prediction`` count.
+    held : holds the device.
+    checkpoints : of one member, by fold.
+
+    Returns
+    -------
+    The function, and the network's hardware; None for a model per pixel.
+    """
+    prediction = PredictionConfig.model_validate(spec["prediction"])
+    if not is_network(spec["model"]):
+        return lambda reader, normalisation, chosen, _: pixel_rows(
+            reader, normalisation, [checkpoints[fold] for fold in chosen], prediction.threads
+        ), None
+    keep_memory()
+    device = held.enter_context(pick_device())
+    held.enter_context(computing(prediction.threads))
+    networks = {fold: load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
+
+    def predict(
+        reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None]
+    ) -> Iterator[Floats]:
+        own = [networks[fold] for fold in chosen]
+        if prediction.adapt:
+            sample = partial(sample_windows, reader, normalisation, prediction)
+            own = [adapted(network, sample(), device, prediction.precision) for network in own]
+        forward = mean_forward(own, prediction, device)
+        return network_rows(reader, normalisation, forward, prediction, say)
+
+    return predict, hardware_name(device, prediction.threads)

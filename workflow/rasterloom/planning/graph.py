@@ -11,7 +11,7 @@ from typing import Any
 
 from rasterloom.dataset.archive import split_member
 from rasterloom.project.project import Project
-from rasterloom.stages import STAGES, module_of, version_of
+from rasterloom.stages import full_run, module_of, version_of
 from rasterloom.store.digest import canonical, digest
 from rasterloom.store.files import write_text
 
@@ -24,7 +24,7 @@ class Dag(Project):
 
     def jobs(self) -> dict[str, list[dict[str, str]]]:
         """Every job of a full run, as its wildcards, by stage in the order of the data."""
-        return {stage: list(module_of(stage).jobs(self)) for stage in STAGES}
+        return {stage: list(module_of(stage).jobs(self)) for stage in full_run()}
 
     def outputs(self) -> dict[str, list[str]]:
         """Everything a full run writes, relative to the results folder, by stage."""

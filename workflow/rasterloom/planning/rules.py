@@ -12,7 +12,9 @@ from typing import IO, Any
 
 from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
+from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import RasterloomError
+from rasterloom.learning.sanity import SANITY
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.snakemake_internals import asks_for, force_unless_noticed, lift_rate_limit
@@ -94,7 +96,7 @@ class Rules:
             "class": set(recipe.classes),
             "group": set(recipe.groups),
             "member": set(recipe.members),
-            "fold": set(dag.folds),
+            "fold": {*dag.folds, SANITY},
             "batch": set(dag.batches),
             "table": {names["table"] for names in dag.jobs()["quality"]},
             "file": {"wkt.csv", *(f"wkt/{name}.csv" for name in recipe.classes)},
@@ -147,14 +149,18 @@ class Rules:
         return guarded(ask)
 
     def threads(self, stage: str) -> Callable[[Wildcards], int]:
-        """Threads: cores of a member's job, as many as its recipe has compute threads."""
-        section = {"train": "training", "predict": "prediction"}[stage]
-        members = self.dag.recipe.members
-        return guarded(lambda wildcards: int(getattr(members[wildcards["member"]], section)["threads"]))
+        """Threads: cores of a job, as many as the recipe of its member, or of any member, has compute threads."""
+        section = "training" if stage == "train" else "prediction"
+        return guarded(lambda wildcards: max(getattr(m, section)["threads"] for m in self._members(wildcards)))
 
     def gpus(self, wildcards: Wildcards) -> int:
-        """Resource: GPUs of a member's job, one for a network and none for a model per pixel."""
-        return int(self.dag.recipe.members[wildcards["member"]].is_network)
+        """Resource: GPUs of a job, one for a network and none for models per pixel alone."""
+        return int(any(member.is_network for member in self._members(wildcards)))
+
+    def _members(self, wildcards: Wildcards) -> list[MemberRecipe]:
+        """The member of a job, or every one."""
+        members = self.dag.recipe.members
+        return [members[wildcards["member"]]] if "member" in wildcards else list(members.values())
 
     def start(self) -> None:
         """Before the first job of a run: take the results folder's lock and record the merged recipe.
@@ -180,7 +186,13 @@ class Rules:
             print(f"rasterloom: {note}", file=sys.stderr)
 
     def finish(self) -> None:
-        """After a run that did not fail: keep its recipe and scores for `rasterloom runs`, if it was to score."""
+        """After a run that did not fail: keep its recipe and scores for `rasterloom runs`, if it was to score.
+
+        If it was a sanity check, say what came out.
+        """
+        sanity = module_of("sanity")
+        if asks_for(self.workflow, f"{self.results}/{sanity.OUTPUT}"):
+            print((self.results / sanity.SUMMARY).read_text(encoding="utf-8"), end="", file=sys.stderr)
         if asks_for(self.workflow, f"{self.results}/{module_of('score').OUTPUT}"):
             models = self.dag.outputs()["train"]
             versions = {stage: version_of(stage) for stage in STAGES}

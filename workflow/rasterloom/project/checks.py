@@ -10,8 +10,11 @@ from rasterloom.dataset import Dataset
 
 def data_checks(dataset: Dataset) -> Iterable[str]:
     """Names in the data that stand for something else in the results."""
-    if "all" in {scene.fold for scene in dataset.scenes.values()}:
+    folds = {scene.fold for scene in dataset.scenes.values()}
+    if "all" in folds:
         yield "a fold is called `all`, as is the model that is trained on everything: rename it in the column `fold`"
+    if "sanity" in folds:
+        yield "a fold is called `sanity`, as is the model that learns by heart: rename it in the column `fold`"
     if "all" in dataset.scenes:
         yield "a scene is called `all`, as are the sums over scenes in score.tsv: rename it"
 

@@ -32,8 +32,8 @@ _CURVE_DIGITS = 32
 _WITHOUT_EFFECT = ("results", "execution")
 """Sections of the configuration that change no result."""
 
-Curve = list[dict[str, float | None]]
-"""By line: ``step``, ``loss``, ``jaccard``, ``validation``, ``threshold``, ``learning_rate``, ``seconds``."""
+Curve = list[dict[str, Any]]
+"""Rows of a learning curve, as `rasterloom.learning.curves` writes them; numbers, None where there is none."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ STAGES = (
     "measure",
     "quality",
     "report",
+    "sanity",
 )
 
 
@@ -41,8 +42,9 @@ def module_of(stage: str) -> ModuleType:
     """The module of a stage, which says all there is to say of it.
 
     - ``OUTPUT``: what a job writes, relative to the results folder, with the names of wildcards in braces; ``HELP``;
-      ``VERSION``; ``OWN_FOLDER``, if its artifacts are linked in a folder of their own; ``KEYS``, from a
-      path in the recipe of an artifact to the key of the configuration, where the two differ;
+      ``VERSION``; ``OWN_FOLDER``, if its artifacts are linked in a folder of their own; ``ON_REQUEST``, if a full run
+      leaves it out; ``KEYS``, from a path in the recipe of an artifact to the key of the configuration, where the two
+      differ;
     - ``jobs(project)``: the wildcards of every job; ``spec(project, **names)``: a job's slice of the recipe;
       ``sources(project, **names)``: the source files that it reads, if it reads any;
     - ``inputs(spec)``: the manifests that it reads; ``run(job)``: do it;
@@ -81,6 +83,11 @@ def folder_of(stage: str, output: Path) -> Path:
     return output.with_suffix("") if hasattr(module_of(stage), "OWN_FOLDER") else output.parent
 
 
+def full_run() -> list[str]:
+    """The stages of a full run."""
+    return [stage for stage in STAGES if not hasattr(module_of(stage), "ON_REQUEST")]
+
+
 def artifact_stages() -> list[str]:
-    """Stages with artifacts; the others write a table or pages, again in each of their jobs."""
-    return [stage for stage in STAGES if hasattr(module_of(stage), "wanted")]
+    """Stages of a full run with artifacts; the others write a table or pages, again in each of their jobs."""
+    return [stage for stage in full_run() if hasattr(module_of(stage), "wanted")]

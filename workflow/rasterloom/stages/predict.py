@@ -7,21 +7,17 @@ if a scene is missing from the store.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
-from rasterloom.config.model import PredictionConfig, is_network
+from rasterloom.config.model import is_network
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
 from rasterloom.learning import inference
-from rasterloom.learning.adaptation import adapted, sample_windows
-from rasterloom.learning.augment import Normalisation
-from rasterloom.learning.checkpoint import Arrays, load_checkpoint
+from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.cost import forward_passes, speed_of
-from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.normalisation import (
     prediction_normalisation,
     read_statistics,
@@ -29,7 +25,6 @@ from rasterloom.learning.normalisation import (
     statistics_manifests,
 )
 from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
-from rasterloom.learning.windows import Floats
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import write_plane
 from rasterloom.store.job import Job, Wanted, scene_manifests
@@ -120,7 +115,7 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
     with ExitStack() as held:
         paths = {fold: job.store.open_path(models[fold]) for fold in sorted(models)}
         checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
-        predictor, hardware = _predictor(job, held, checkpoints)
+        predictor, hardware = inference.predictor(spec, held, checkpoints)
 
         def make(want: Wanted, work: Writing) -> None:
             stack, chosen, items = job.store.open_path(want.work[0]), list(want.work[1]), want.work[2]
@@ -153,32 +148,3 @@ def _speed(
     passes = checkpoints * forward_passes(prediction, *reader.shape)
     window, precision = int(prediction["window"]), prediction["precision"]
     return asdict(speed_of("prediction", hardware, precision, seconds, spec["model"], channels, window, passes))
-
-
-def _predictor(job: Job, held: ExitStack, checkpoints: Mapping[str, Arrays]) -> tuple[inference.Predictor, str | None]:
-    """The function that predicts a scene with some of the checkpoints, and the network's hardware.
-
-    `held` holds the device.
-    """
-    spec = job.spec
-    prediction = PredictionConfig.model_validate(spec["prediction"])
-    if not is_network(spec["model"]):
-        return lambda reader, normalisation, chosen, _: inference.pixel_rows(
-            reader, normalisation, [checkpoints[fold] for fold in chosen], prediction.threads
-        ), None
-    keep_memory()
-    device = held.enter_context(pick_device())
-    held.enter_context(computing(prediction.threads))
-    networks = {fold: inference.load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
-
-    def predict(
-        reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None]
-    ) -> Iterator[Floats]:
-        own = [networks[fold] for fold in chosen]
-        if prediction.adapt:
-            sample = partial(sample_windows, reader, normalisation, prediction)
-            own = [adapted(network, sample(), device, prediction.precision) for network in own]
-        forward = inference.mean_forward(own, prediction, device)
-        return inference.network_rows(reader, normalisation, forward, prediction, say)
-
-    return predict, hardware_name(device, prediction.threads)

@@ -10,10 +10,10 @@ or has no labelled scene at all, gets it with an empty validation, so that every
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from rasterloom.labels.folds import divide
+from rasterloom.labels.record import polygon_area
 from rasterloom.project.project import Project
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Writing
@@ -95,15 +95,6 @@ def read_areas(job: Job) -> dict[str, dict[str, float]]:
         }
         for scene in sorted(job.spec["scenes"])
     }
-
-
-def polygon_area(path: Path) -> float:
-    """Sum of the areas of the polygons in a label artifact, in square pixels."""
-    import pyarrow.parquet
-    import shapely
-
-    column = pyarrow.parquet.read_table(path, columns=["geometry"])["geometry"]
-    return float(shapely.area(shapely.from_wkb(column.to_numpy())).sum()) if len(column) else 0.0
 
 
 def _classes(spec: Mapping[str, Any]) -> list[str]:

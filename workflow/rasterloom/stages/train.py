@@ -18,7 +18,7 @@ from typing import Any
 from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.config.pixel_models import indices_of
 from rasterloom.errors import TrainingError
-from rasterloom.labels.record import read_folds
+from rasterloom.labels.record import read_folds, richest
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch, require_positive
 from rasterloom.learning.checkpoint import Arrays, load_checkpoint, save_checkpoint
@@ -34,6 +34,7 @@ from rasterloom.learning.normalisation import (
 )
 from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
+from rasterloom.learning.sanity import SANITY, SCENES, by_heart
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
@@ -94,10 +95,11 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
         "reference": project.reference,
         "scale": found.scale,
         "group": group,
-        "training": found.training,
+        "training": by_heart(found.training) if fold == SANITY and found.is_network else found.training,
         "window": found.prediction.get("window"),
         "scenes": project.labelled(group),
         **project.normalised(project.labelled(group)),
+        **({"classes": list(found.classes)} if fold == SANITY else {}),
     }
 
 
@@ -109,12 +111,13 @@ def names(spec: Mapping[str, Any]) -> list[str]:
 def inputs(spec: dict[str, Any]) -> list[str]:
     """Manifests that a training reads, relative to the results folder."""
     scale, scenes = spec["scale"]["name"], spec["scenes"]
-    folds = [] if spec["fold"] == "all" else [f"folds/{spec['group']}.json"]
+    divided = [] if spec["fold"] in ("all", SANITY) else [f"folds/{spec['group']}.json"]
     return [
         *scene_manifests(f"stacks/{scale}", scenes),
         *scene_manifests(f"masks/{scale}/{spec['target']}", scenes),
         *statistics_manifests(spec),
-        *folds,
+        *divided,
+        *(f"labels/{name}.json" for name in spec.get("classes", ())),
     ]
 
 
@@ -198,6 +201,8 @@ def _sides(job: Job) -> tuple[list[str], list[str]]:
     """The scenes that the checkpoint trains on, and those that validate it."""
     if job.spec["fold"] == "all":
         return job.spec["scenes"], []
+    if job.spec["fold"] == SANITY:
+        return richest(job, job.spec["classes"], job.spec["scenes"], SCENES), []
     fold = read_folds(job, job.spec["group"])["folds"][job.spec["fold"]]
     return fold["train"], fold["validation"]
 

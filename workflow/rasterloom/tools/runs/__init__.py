@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from rasterloom.errors import InputError
 from rasterloom.report.runs import (
@@ -112,7 +113,7 @@ def _shown(value: str | None) -> str:
     return NOTHING if value is None else brief(value, 40)
 
 
-def _cells(row: dict[str, float | None]) -> list[str]:
+def _cells(row: dict[str, Any]) -> list[str]:
     return [number(row.get(name)) for name in CURVE]
 
 
