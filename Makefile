@@ -5,6 +5,7 @@
 # make rio           real imagery: the SpaceNet Rio chips below RASTERLOOM_TEST_DATA
 # make trees         points as labels: the urban trees below RASTERLOOM_TEST_DATA, half an hour on two cores
 # make sanity        can each class be learned at all? Before a long run; CONFIG=mine.yaml: of that configuration
+# make resume-check  a training that is killed five times ends with the bits of one that was not; minutes
 # make check         formatters, linters, types
 # make docs          what is made of code and tests: the JSON schema, docs/configuration.md, troubleshooting.md, caching.md
 # TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
@@ -22,7 +23,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full rio sanity trees test quick check docs fingerprints lock clean-demo
+.PHONY: demo demo-full rio sanity trees resume-check test quick check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -46,6 +47,9 @@ trees: $(INSTALLED)
 
 sanity: $(INSTALLED)
 	$(SNAKEMAKE) sanity $(if $(CONFIG),--configfile $(CONFIG))
+
+resume-check: $(INSTALLED)
+	$(PY) benchmarks/resume.py --work data/resume
 
 test: $(INSTALLED)
 	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
