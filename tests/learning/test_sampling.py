@@ -210,3 +210,52 @@ def test_draw_batch_rest_keeps_to_valid_ground() -> None:
         (patch,) = draw_batch([index], recipe(0, 1, 8, 0.0), step)
         assert patch.x + 4 > 30
         assert patch.y + 4 > 30
+
+
+# Zoom --------------------------------------------------------------------------------------------------------
+
+
+def test_draw_batch_zoom_is_log_uniform_and_changes_no_other_draw() -> None:
+    ground, plain, zooming = scene((100, 120), (50, 60)), AugmentConfig(), AugmentConfig(zoom=0.4)
+    pairs = [
+        pair
+        for step in range(200)
+        for pair in zip(*(draw_batch([ground], recipe(3, 2, augment=a), step) for a in (plain, zooming)), strict=True)
+    ]
+    assert all((a.angle, a.flip_x, a.flip_y, a.item) == (b.angle, b.flip_x, b.flip_y, b.item) for a, b in pairs)
+    assert all(a.scale == 1 for a, _ in pairs)
+    logs = np.log([b.scale for _, b in pairs]) / np.log(0.4)
+    assert 0 <= logs.min() < 0.05 and 0.95 < logs.max() <= 1
+    assert abs(logs.mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("augmentation", [AugmentConfig(zoom=0.3, rotation=False), AugmentConfig(zoom=0.3)])
+@pytest.mark.parametrize("pixel", [(0, 0), (30, 40), (99, 119)])
+def test_draw_batch_zoomed_patches_contain_the_pixel(augmentation: AugmentConfig, pixel: tuple[int, int]) -> None:
+    ground = scene((100, 120), pixel)
+    for step in range(50):
+        patch = draw_batch([ground], recipe(1, 2, fraction=1.0, augment=augmentation), step)[0]
+        assert contains(patch, pixel[1] + 0.5, pixel[0] + 0.5)
+        if not augmentation.rotation:  # within the scene, but for half a pixel at its corners
+            corners = np.array([[0, 0], [16, 16]]) @ patch.matrix[:, :2].T + patch.matrix[:, 2]
+            assert (corners >= -0.5).all() and (corners <= [120.5, 100.5]).all()
+
+
+@pytest.mark.parametrize(("shape", "least"), [((20, 40), 0.8), ((16, 16), 1.0), ((9, 90), 1.0), ((200, 200), 0.3)])
+def test_draw_batch_zoom_ends_at_the_size_of_the_scene(shape: tuple[int, int], least: float) -> None:
+    ground = scene(shape, (4, 4))
+    patches = [draw_batch([ground], recipe(s, 2, augment=AugmentConfig(zoom=0.3)), 0)[0] for s in range(60)]
+    assert min(patch.scale for patch in patches) == pytest.approx(least, rel=0.05)
+
+
+def test_draw_batch_draws_the_same_patches_for_ever() -> None:
+    """What was drawn before there were zooms."""
+    rng = np.random.default_rng(5)
+    ground = indexed(((rng.random((90, 110)) < 0.02) * 255).astype(np.uint8))
+    patches = draw_batch([ground, ground], recipe(7, 4, 32, augment=ANY), 9)
+    assert [(p.scene, round(p.x, 4), round(p.y, 4), round(p.angle, 3), p.flip_x, p.flip_y) for p in patches] == [
+        (1, 21.1427, 43.8161, -172.161, False, False),
+        (0, 74.5518, 23.0168, -134.131, False, True),
+        (1, 93.8346, 73.24, 152.941, False, False),
+        (0, 18.9771, 64.5075, -31.44, True, True),
+    ]

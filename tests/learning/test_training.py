@@ -61,6 +61,23 @@ def test_make_batch_masks_invalid_reference_and_zeroes_invalid_sensors() -> None
     assert (batch.images[:, 0, :, 2:38] != 0).mean() > 0.99
 
 
+def test_make_batch_draws_the_same_numbers_for_ever() -> None:
+    """What was drawn before there were zoom, contrast and dropout; they are off."""
+    batch = make_batch(SCENES, recipe(), 3)
+    sums = [batch.images.sum(dtype=float), np.abs(batch.images).sum(dtype=float), batch.target.sum()]
+    np.testing.assert_allclose(sums, [1171.97052, 2130.32223, 207.64313], rtol=1e-5)
+
+
+def test_make_batch_leaves_out_sensors_and_channels() -> None:
+    augment = {"colour": 0.5, "rotation": False, "sensor_dropout": 1.0}
+    batch = make_batch(SCENES, recipe(batch=8, patch=16, augment=augment), 0)
+    dark = (batch.images == 0).all(axis=(2, 3))
+    assert np.array_equal(dark[:, 1], dark[:, 2])  # one sensor
+    assert (dark.sum(axis=1) == np.where(dark[:, 1], 2, 1)).all() and not dark[:, 0].any()
+    assert dark[:, 1].any() and dark[:, 3].any()
+    assert batch.weight.any(axis=(1, 2)).all()
+
+
 def test_make_batch_is_a_function_of_the_step() -> None:
     one, again, other = (make_batch(SCENES, recipe(), step) for step in (3, 3, 4))
     assert np.array_equal(one.images, again.images)

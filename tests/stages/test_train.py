@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rasterloom.config.model import TrainingConfig
+from rasterloom.config.model import AugmentConfig, TrainingConfig
 from rasterloom.errors import LabelError
 from rasterloom.learning import checkpoint, training
 from rasterloom.learning.augment import Normalisation
@@ -336,7 +336,10 @@ def test_keys_hold_the_first_names_of_settings(tree: Tree, monkeypatch: pytest.M
 
 def test_keys_hold_later_settings_only_at_another_value(tree: Tree) -> None:
     off = {name.removeprefix("training."): value for name, value in stage.OFF.items() if name.startswith("training.")}
-    (before,), (written,) = (list(stage.wanted(tree.train_job(training=t))) for t in (TRAINING, {**TRAINING, **off}))
-    assert written.key == before.key and set(off) <= set(TrainingConfig.model_fields)
+    augment = {name.removeprefix("augment."): off.pop(name) for name in list(off) if name.startswith("augment.")}
+    written = {**TRAINING, **off, "augment": {**TRAINING["augment"], **augment}}
+    keys = [want.key for t in (TRAINING, written) for want in stage.wanted(tree.train_job(training=t))]
+    assert keys[0] == keys[1] and set(off) <= set(TrainingConfig.model_fields)
+    assert AugmentConfig.model_validate(augment) == AugmentConfig()
     (other,) = stage.wanted(tree.train_job(training={**TRAINING, **off, "soft_jaccard": 0.5}))
-    assert other.key != before.key
+    assert other.key != keys[0]

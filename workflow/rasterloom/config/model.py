@@ -162,6 +162,16 @@ class AugmentConfig(Table):
     colour: float = Field(
         0.1, ge=0, le=10, description="change of brightness and contrast, in standard deviations of a channel; 0: none"
     )
+    contrast: float = Field(
+        0.0, ge=0, le=2, description="change of contrast of a whole sensor, as deviation of its logarithm; 0: none"
+    )
+    zoom: float = Field(
+        1.0, ge=0.3, le=1, description="smallest factor of a random zoom: 0.5 shows up to twice the width; 1: none"
+    )
+    sensor_dropout: Fraction = Field(
+        0.0, description="share of the patches in which one sensor other than the reference is left out"
+    )
+    channel_dropout: Fraction = Field(0.0, description="probability with which a channel is left out; never all are")
 
 
 class TrainingConfig(Table):

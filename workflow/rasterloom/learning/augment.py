@@ -1,4 +1,4 @@
-"""Cut a patch out of a scene: flips and rotation in one resampling, then normalisation and colour jitter.
+"""Cut a patch out of a scene: flips, rotation and zoom in one resampling, then normalisation, colour and dropout.
 
 Data, coverage and validity always move together; what lies outside the scene is its mirror image with valid
 0.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.config.model import AugmentConfig
 from rasterloom.learning.sampling import Patch, SceneIndex, generator
 from rasterloom.learning.windows import Bytes, Floats, reflected
 
@@ -22,7 +23,7 @@ Window = tuple[NDArray[np.uint16] | Floats, Bytes, Bytes]
 Read = Callable[[int, int, int, int], Window]
 """Reads the window of rows y0..y1 and columns x0..x1 (exclusive), which lies within the scene."""
 
-_JITTER = 2**62
+_JITTER, _DROPOUT = 2**62, 2**62 + 2**61
 """Added to an item's number for draws that are independent of where its patch lies."""
 
 
@@ -31,7 +32,7 @@ def source_window(patch: Patch, shape: tuple[int, int]) -> tuple[int, int, int, 
     corners = np.array([[0, 0], [0, patch.size], [patch.size, 0], [patch.size, patch.size]], dtype=np.float64)
     matrix = patch.matrix
     mapped = corners @ matrix[:, :2].T + matrix[:, 2]
-    margin = 0 if is_exact(patch) else 1  # the neighbours that bilinear interpolation needs
+    margin = 0 if is_exact(patch) else shrinking(patch)  # the neighbours that bilinear interpolation needs
     low = np.floor(mapped.min(axis=0)).astype(int) - margin
     high = np.ceil(mapped.max(axis=0)).astype(int) + margin
     x0, y0 = (min(max(0, int(low[i])), shape[1 - i] - 1) for i in (0, 1))
@@ -41,7 +42,15 @@ def source_window(patch: Patch, shape: tuple[int, int]) -> tuple[int, int, int, 
 
 def is_exact(patch: Patch) -> bool:
     """Whether a patch's pixels are pixels of the scene, only reordered."""
-    return patch.angle % 90.0 == 0.0
+    return patch.angle % 90.0 == 0.0 and patch.scale == 1.0
+
+
+def shrinking(patch: Patch) -> int:
+    """Pixels of the scene along a side that are averaged before a patch is interpolated.
+
+    So many that interpolation is left with a factor from 2/3 to 4/3, at which it skips no detail.
+    """
+    return max(1, round(1 / patch.scale))
 
 
 def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes, Bytes]:
@@ -61,15 +70,17 @@ def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes
 
     Notes
     -----
-    Data are interpolated linearly, or copied where the patch's pixels are the scene's. What lies outside the
-    scene is reflected about the window that was read. Memory: about twice the patch, turned.
+    Data are interpolated linearly, or copied where the patch's pixels are the scene's. A patch that shows the scene
+    smaller interpolates means of squares of pixels (see `shrinking`); a square is valid if all of it is. What lies
+    outside the scene is reflected about the window that was read. Memory: about twice the patch, turned.
     """
     y0, y1, x0, x1 = source_window(patch, shape)
     data, valid, coverage = read(y0, y1, x0, x1)
     matrix = patch.matrix.copy()
     matrix[:, 2] -= (x0, y0)
     if not is_exact(patch):
-        return _warp(data, valid, coverage, matrix, patch.size)
+        side = min(shrinking(patch), *coverage.shape)
+        return _warp(*_shrunk((data, valid, coverage), side), matrix / side, patch.size)
     rows, columns, inside = _indices(matrix, patch.size, data.shape[-2:])
 
     def turned(array: NDArray[Any]) -> NDArray[Any]:
@@ -91,6 +102,23 @@ def _indices(
     return reflected(rows, shape[0]), reflected(columns, shape[1]), inside
 
 
+def _shrunk(window: Window, side: int) -> Window:
+    """Means over squares of side x side pixels; rows and columns that fill no square are left out."""
+    import cv2
+
+    if side == 1:
+        return window
+    height, width = (length // side for length in window[2].shape)
+
+    def mean(plane: NDArray[Any]) -> NDArray[Any]:
+        whole = np.ascontiguousarray(plane[: height * side, : width * side])
+        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
+
+    data, valid, coverage = window
+    seen = np.stack([mean((mask != 0).astype(np.float32)) > 0.999 for mask in valid])
+    return np.stack([mean(plane.astype(np.float32)) for plane in data]), seen.astype(np.uint8), mean(coverage)
+
+
 def _warp(
     data: NDArray[np.uint16] | Floats, valid: Bytes, coverage: Bytes, matrix: NDArray[np.float64], size: int
 ) -> tuple[Floats, Bytes, Bytes]:
@@ -108,7 +136,7 @@ def _warp(
     return warped, seen.astype(np.uint8), remap(coverage, cv2.BORDER_REFLECT_101).astype(np.uint8)
 
 
-def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], strength: float, patch: Patch) -> Floats:
+def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], augment: AugmentConfig, patch: Patch) -> Floats:
     """Vary contrast and brightness of a normalised patch.
 
     Parameters
@@ -116,22 +144,50 @@ def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], strength: floa
     data : (C, H, W) float32, normalised; not changed.
     valid : (S, H, W), 0 where a sensor is invalid.
     sensors : (C,) number of each channel's sensor.
-    strength : standard deviations; a sensor's common brightness moves by that much, each channel's gain and
-        offset by half as much. 0 gives the data back.
+    augment : standard deviations; by `colour` a sensor's common brightness moves, by half as much each channel's gain
+        and offset, and by `contrast` the gain that a sensor's channels share. 0 and 0 give the data back.
     patch : its (seed, step, item) decides the draw.
 
     Returns
     -------
     (C, H, W) float32, 0 where invalid.
     """
-    if strength == 0.0:
+    if augment.colour == augment.contrast == 0.0:
         return data
     seed, step, item = patch.item
-    normal = generator(seed, step, item + _JITTER).standard_normal(len(valid) + 2 * len(data))
-    common, gain, offset = np.split(normal * strength, [len(valid), len(valid) + len(data)])
-    factor = np.exp(gain / 2).astype(np.float32)
+    rng = generator(seed, step, item + _JITTER)
+    normal = rng.standard_normal(len(valid) + 2 * len(data))
+    common, gain, offset = np.split(normal * augment.colour, [len(valid), len(valid) + len(data)])
+    contrast = rng.standard_normal(len(valid)) * augment.contrast
+    factor = np.exp(gain / 2 + contrast[sensors]).astype(np.float32)
     shift = (common[sensors] + offset / 2).astype(np.float32)
     return _valid_only(data * factor[:, None, None] + shift[:, None, None], valid, sensors)
+
+
+def kept_channels(sensors: NDArray[np.intp], augment: AugmentConfig, patch: Patch) -> NDArray[np.bool_]:
+    """Which channels of a patch are not left out.
+
+    Parameters
+    ----------
+    sensors : (C,) number of each channel's sensor; 0 is the reference.
+    augment : by `sensor_dropout` one sensor that is not the reference is left out, if there is another; by
+        `channel_dropout` each channel for itself, but the last.
+    patch : its (seed, step, item) decides the draw.
+
+    Returns
+    -------
+    (C,) bool, at least one true.
+    """
+    if augment.sensor_dropout == augment.channel_dropout == 0.0:
+        return np.ones(len(sensors), dtype=np.bool_)
+    seed, step, item = patch.item
+    one, which, *own = generator(seed, step, item + _DROPOUT).random(2 + len(sensors))
+    present = np.unique(sensors)
+    others = present[present > 0]
+    lost = one < augment.sensor_dropout and len(present) > 1
+    left = sensors != (others[int(which * len(others))] if lost else -1)
+    kept: NDArray[np.bool_] = left & (np.array(own) >= augment.channel_dropout)
+    return kept if kept.any() else np.arange(len(sensors)) == np.argmax(np.where(left, own, -1.0))
 
 
 def _valid_only(data: Floats, valid: Bytes, sensors: NDArray[np.intp]) -> Floats:

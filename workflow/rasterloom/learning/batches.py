@@ -9,7 +9,7 @@ import numpy as np
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import LabelError
-from rasterloom.learning.augment import TrainingScene, cut, jitter
+from rasterloom.learning.augment import TrainingScene, cut, jitter, kept_channels
 from rasterloom.learning.sampling import draw_batch
 from rasterloom.learning.windows import Floats
 
@@ -62,8 +62,9 @@ def make_batch(scenes: Sequence[TrainingScene], recipe: TrainingConfig, step: in
     for i, patch in enumerate(patches):
         scene = scenes[patch.scene]
         data, valid, coverage = cut(patch, scene.read, scene.index.shape)
-        image = scene.normalisation.apply(data, valid)
-        images[i] = jitter(image, valid, scene.normalisation.planes, recipe.augment.colour, patch)
+        sensors = scene.normalisation.planes
+        images[i] = jitter(scene.normalisation.apply(data, valid), valid, sensors, recipe.augment, patch)
+        images[i][~kept_channels(sensors, recipe.augment, patch)] = 0.0
         target[i] = coverage / np.float32(255)
         weight[i] = valid[0] != 0
     return Batch(images, target, weight)

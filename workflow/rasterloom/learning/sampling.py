@@ -139,7 +139,7 @@ def _joined(blocks: Sequence[PixelSet]) -> PixelSet:
 
 @dataclass(frozen=True)
 class Patch:
-    """Where a patch lies: a square of `size` pixels, turned, in a scene.
+    """Where a patch lies: a square of `size` pixels, turned and zoomed, in a scene.
 
     Attributes
     ----------
@@ -148,7 +148,8 @@ class Patch:
     x, y : centre of the patch in pixel edge coordinates of the scene.
     angle : degrees by which the patch is turned.
     flip_x, flip_y : whether the patch is mirrored.
-    item : (seed, step, item) that all further draws (colour) belong to.
+    item : (seed, step, item) that all further draws (colour, dropout) belong to.
+    scale : pixels of the patch for each of the scene, along a side; below 1 it shows more of the scene.
     """
 
     scene: int
@@ -159,12 +160,13 @@ class Patch:
     flip_x: bool
     flip_y: bool
     item: tuple[int, int, int]
+    scale: float = 1.0
 
     @property
     def matrix(self) -> NDArray[np.float64]:
         """(2, 3) map from the patch's edge coordinates to the scene's edge coordinates."""
         cos, sin = _turn(self.angle)
-        linear = np.array([[cos, -sin], [sin, cos]])
+        linear = np.array([[cos, -sin], [sin, cos]]) / self.scale
         linear = linear * np.array([-1.0 if self.flip_x else 1.0, -1.0 if self.flip_y else 1.0])
         centre = np.array([self.x, self.y])
         return np.column_stack([linear, centre - linear @ np.full(2, self.size / 2)])
@@ -213,8 +215,8 @@ def draw_batch(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) 
     Parameters
     ----------
     scenes : what is known about each training scene; at least one has positive pixels, if `positive_fraction` > 0.
-    recipe : its seed, batch, patch, positive_fraction, and of `augment` flips and rotation; colour is drawn later,
-        see `augment.jitter`.
+    recipe : its seed, batch, patch, positive_fraction, and of `augment` flips, rotation and zoom; the rest is drawn
+        later, see `augment.jitter` and `augment.kept_channels`.
     step : number of the step, from 0.
 
     Returns
@@ -226,7 +228,8 @@ def draw_batch(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) 
     A patch is found by its pixel: a positive one, uniform among those of the scene, or one uniform on valid
     ground; then the patch's centre is uniform among those for which the patch contains the pixel and an
     upright patch would lie in the scene. Only where no such centre exists (a corner that a turned patch
-    cannot reach, a scene smaller than the patch) does the patch leave the scene further.
+    cannot reach, a scene smaller than the patch) does the patch leave the scene further. A zoom never makes an
+    upright patch larger than its scene.
     """
     wanted = positive_items(step, recipe.batch, recipe.positive_fraction)
     patches: list[Patch] = []
@@ -234,17 +237,19 @@ def draw_batch(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) 
         rng = generator(recipe.seed, step, item)
         pixels = scenes[scene].positive if item < wanted else scenes[scene].ground
         pixel = pixels.pixel(int(rng.integers(pixels.count)))
-        angle, flip_x, flip_y = _draw_shape(rng, recipe.augment)
-        x, y = _centre(rng, pixel, scenes[scene].shape, recipe.patch, angle)
-        patches.append(Patch(scene, recipe.patch, x, y, angle, flip_x, flip_y, (recipe.seed, step, item)))
+        angle, zoom, flip_x, flip_y = _draw_shape(rng, recipe.augment)
+        scale = max(zoom, min(1.0, recipe.patch / min(scenes[scene].shape)))
+        x, y = _centre(rng, pixel, scenes[scene].shape, recipe.patch / scale, angle, exact=scale == 1)
+        patches.append(Patch(scene, recipe.patch, x, y, angle, flip_x, flip_y, (recipe.seed, step, item), scale))
     return patches
 
 
-def _draw_shape(rng: np.random.Generator, augment: AugmentConfig) -> tuple[float, bool, bool]:
-    """Angle in degrees, and whether the patch is mirrored in x and in y."""
-    u = rng.random(4)  # the second is not used; without it all draws that follow would be others
+def _draw_shape(rng: np.random.Generator, augment: AugmentConfig) -> tuple[float, float, bool, bool]:
+    """Angle in degrees, factor of the zoom (its logarithm is uniform), and whether to mirror in x and in y."""
+    u = rng.random(4)
     return (
         float((2 * u[0] - 1) * 180.0 * augment.rotation),
+        float(augment.zoom ** u[1]),
         augment.flips and bool(u[2] < 0.5),
         augment.flips and bool(u[3] < 0.5),
     )
@@ -260,11 +265,14 @@ def _turn(angle: float) -> tuple[float, float]:
 
 
 def _centre(
-    rng: np.random.Generator, pixel: tuple[int, int], shape: tuple[int, int], size: int, angle: float
+    rng: np.random.Generator, pixel: tuple[int, int], shape: tuple[int, int], size: float, angle: float, exact: bool
 ) -> tuple[float, float]:
-    """Centre (x, y), in the scene's edge coordinates, of a patch that contains a pixel."""
-    if angle % 90.0 == 0.0:
-        return _upright(rng, pixel[0], shape[1], size), _upright(rng, pixel[1], shape[0], size)
+    """Centre (x, y), in the scene's edge coordinates, of a patch that contains a pixel and is `size` of these wide.
+
+    An upright patch of whole pixels of the scene, if it is to be `exact`.
+    """
+    if exact and angle % 90.0 == 0.0:
+        return _upright(rng, pixel[0], shape[1], int(size)), _upright(rng, pixel[1], shape[0], int(size))
     half = size / 2
     cos, sin = _turn(angle)
     reach = half * (abs(cos) + abs(sin))

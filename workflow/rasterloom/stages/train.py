@@ -57,6 +57,10 @@ OFF: Mapping[str, Any] = {
     "training.gradient_clip": None,
     "training.keep": "last",
     "training.soft_jaccard": 0.0,
+    "training.augment.contrast": 0.0,
+    "training.augment.zoom": 1.0,
+    "training.augment.sensor_dropout": 0.0,
+    "training.augment.channel_dropout": 0.0,
 }
 """Settings that came later, with the value at which nothing has changed: keys hold them only at another value."""
 
