@@ -11,6 +11,7 @@ from common import ROOT, says
 from configurations import changed, mistake
 from rasterloom.config import Recipe, load_config, read_config_files, resolve
 from rasterloom.config.explain import place
+from rasterloom.config.model import AugmentConfig
 from rasterloom.config.recipe import scale_table
 from rasterloom.text import nearest
 
@@ -257,7 +258,7 @@ def test_settings_of_member_go_before_class_before_defaults(settings_table: Tabl
     assert steps == {"trees": 3, "crops": 1}
     assert members["trees-unet64-all20-s1024"].training["steps"] == 2
     augment = members["trees-unet64-all20-s2048"].training["augment"]
-    assert augment == {"flips": False, "rotation": True, "colour": 0.3}
+    assert augment == {**AugmentConfig().model_dump(), "flips": False, "colour": 0.3}
 
 
 def test_numbers_written_with_or_without_point_are_one_recipe(settings_table: Table) -> None:

@@ -20,7 +20,15 @@ STEPS = 400
 GOOD, FAIR = 0.95, 0.8
 """Jaccard from which a class is learned, and from which it may be."""
 
-_OFF = {"flips": False, "rotation": False, "colour": 0.0, "zoom": 1.0, "sensor_dropout": 0.0, "channel_dropout": 0.0}
+_OFF = {
+    "flips": False,
+    "rotation": False,
+    "colour": 0.0,
+    "contrast": 0.0,
+    "zoom": 1.0,
+    "sensor_dropout": 0.0,
+    "channel_dropout": 0.0,
+}
 
 _FLAT = 26
 """Range of the probabilities, of 255, below which they say nothing."""
