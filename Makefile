@@ -7,7 +7,7 @@
 # make sanity        can each class be learned at all? Before a long run; CONFIG=mine.yaml: of that configuration
 # make resume-check  a training that is killed five times ends with the bits of one that was not; minutes
 # make check         formatters, linters, types
-# make docs          what is made of code and tests: the JSON schema, docs/configuration.md, troubleshooting.md, caching.md
+# make docs          what is made of code and tests: the JSON schema, docs/configuration.md, tables of other docs
 # TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
 
 VENV ?= .venv
@@ -68,6 +68,7 @@ docs: $(INSTALLED)
 	$(PY) -m rasterloom schema --markdown > docs/configuration.md
 	$(PY) tests/support/troubleshooting.py --write
 	$(PY) tests/support/matrix_table.py --write
+	$(PY) tests/support/network_table.py --write
 
 fingerprints: $(INSTALLED)
 	$(PY) tests/support/fingerprints.py --confirm

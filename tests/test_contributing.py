@@ -64,16 +64,21 @@ def test_the_stage_of_the_example_writes_one_artifact_per_scene_and_reuses_it(
 
 
 def test_the_network_of_the_example_is_a_table_of_the_configuration() -> None:
-    from rasterloom.config import model
-    from rasterloom.learning.networks import Network
+    import torch
 
-    table, entry = blocks("Add a network")
-    names: dict[str, Any] = {**vars(model), "Network": Network, "_unet": None, "_unet_parameters": None}
-    exec(f"from __future__ import annotations\n{table}\n{entry}".replace("Mapping[str, Network]", "object"), names)
+    from rasterloom.config import networks as tables
+    from rasterloom.learning.networks import unet
+
+    names: dict[str, Any] = {**vars(unet), **vars(tables)}
+    for block in blocks("Add a network"):
+        exec(f"from __future__ import annotations\n{block}", names)
     plain = names["PlainConfig"](kind="plain")
     assert plain.deepest == 1
+    network = names["Plain"](plain, 3, 2)
+    assert network(torch.zeros(1, 3, 5, 7)).shape == (1, 2, 5, 7)
+    found = sum(weight.numel() for weight in names["Plain"](plain, 3, 1).parameters())
     # 5 layers of 32 maps on 3 channels, each with two numbers per map of batch normalisation, and a head
-    assert names["NETWORKS"]["plain"].parameters(plain, 3) == 9 * 32 * (3 + 4 * 32) + 5 * 64 + 33
+    assert found == 9 * 32 * (3 + 4 * 32) + 5 * 64 + 33
 
 
 def test_files_that_the_examples_name_are_there() -> None:

@@ -29,11 +29,12 @@ SOURCES = sorted(
 IMPORT_NAMES = {
     "opencv-python-headless": "cv2",
     "mlflow-skinny": "mlflow",
+    "segmentation-models-pytorch": "segmentation_models_pytorch",
     "scikit-image": "skimage",
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
 }
-LIBRARY_EXTRAS = ("tensorboard", "mlflow")
+LIBRARY_EXTRAS = ("tensorboard", "mlflow", "smp")
 """Extras whose packages the library imports where they are installed."""
 NEVER_BEFORE_NEEDED = ("torch", "sklearn", "skimage", "cv2", "geopandas", "pandas", "rasterio", "zarr", "snakemake")
 

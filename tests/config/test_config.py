@@ -83,7 +83,10 @@ def test_members_hold_the_settings_of_their_kind_alone(recipe: Recipe) -> None:
     assert forest.training == {"threads": 2, "seed": 0}
     assert forest.prediction == {"threads": 2}
     unet = recipe.members["trees-unet64-all20-s2048"]
-    assert unet.model == {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
+    assert unet.model == {
+        "kind": "unet", "init": None, "norm": "batch", "width": 64, "widths": "constant", "depth": 6,
+        "convs_per_block": 3,
+    }  # fmt: skip
     assert (unet.training["patch"], unet.training["batch"], unet.prediction["stride"]) == (256, 4, 64)
 
 

@@ -136,6 +136,11 @@ def _model(name: str, path: str, value: Any, start: str = "") -> Key:
     return Key(f"models.*.{name}", path, value, f"{follows}, tables(1)", follows, start)
 
 
+def _network(name: str, **table: Any) -> Key:
+    """Another network in the place of the recipe's: a table with the key."""
+    return _model(name, "models.unet", {"depth": 1, "width": 4, "convs_per_block": 1, **table}, "network")
+
+
 def _sensor(name: str, value: Any, items: str) -> Key:
     return Key(f"sensors.*.{name}", f"sensors.m.{name}", value, f"register S, {AFTER_REGISTRATION}", items, start="")
 
@@ -151,6 +156,19 @@ KEYS = [
     _model("width", "models.unet.width", 6, "network"),
     _model("depth", "models.unet.depth", 2, "network"),
     _model("convs_per_block", "models.unet.convs_per_block", 2, "network"),
+    _model("widths", "models.unet.widths", "doubling", "network"),
+    _model("norm", "models.unet.norm", "group", "network"),
+    _network("growth", kind="tiramisu", growth=3),
+    _network("sweeps", kind="reseg", sweeps=1),
+    _network("units", kind="reseg", units=3),
+    *(
+        _model(name, "models.unet", {"kind": "module", "factory": "user_network:build", **changes}, "network")
+        for name, changes in (
+            ("factory", {"multiple": 2}),
+            ("options.*", {"multiple": 2, "options": {"width": 5}}),
+            ("multiple", {"multiple": 4}),
+        )
+    ),
     Key(
         "models.*.samples",
         "models.linear.samples",
@@ -237,6 +255,8 @@ KEYS = [
 
 ELSEWHERE = {
     "dataset.layout": "another kind of data set: other files, and nothing is shared but by chance",
+    "models.*.init": "needs weights of the same network (tests/stages/test_fine_tuning.py)",
+    **{f"models.*.{name}": "needs the extra `smp`" for name in ("architecture", "encoder", "weights")},
     "dataset.table": "of the layout `sheet`, which the project of the matrix does not have",
 }
 """Keys that no change of one project is about."""

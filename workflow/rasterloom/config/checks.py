@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.config.model import ClassConfig, Config, Matrix, MemberConfig, ModelConfig, Shift
+from rasterloom.config.model import CONTENT, ClassConfig, Config, Matrix, MemberConfig, ModelConfig, Shift
+from rasterloom.config.named import WEIGHTS
 from rasterloom.config.networks import NetworkConfig
 from rasterloom.config.pixel_models import INDICES, PixelModelConfig, indices_of
 from rasterloom.text import nearest
@@ -174,11 +175,12 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
         )
     for section, key, side in (("training", "patch", patch), ("prediction", "window", window)):
         if side < deepest:
+            smaller = ", or give the model less `depth`" if hasattr(model, "depth") else ""
             yield (
                 f"`{_given(layers, section, key)}.{key}`: {side} was given, but a pixel of the network's deepest "
-                f"level is {deepest} pixels wide; make it {deepest} or more, or give the model less `depth`"
+                f"level is {deepest} pixels wide; make it {deepest} or more{smaller}"
             )
-    if patch == deepest and batch == 1:
+    if patch == deepest and batch == 1 and getattr(model, "norm", None) == "batch":
         yield (
             f"`{_given(layers, 'training', 'batch')}.batch`: 1 was given with a patch of {patch}, which is one pixel "
             "of the network's deepest level; batch normalisation needs two: make either larger"
@@ -213,6 +215,31 @@ def _given(layers: Mapping[str, ClassConfig | MemberConfig], section: str, *keys
     """Path of the section that gives one of the keys: that of a layer, or else the defaults'."""
     giving = (path for path, layer in layers.items() if getattr(layer, section).model_fields_set & set(keys))
     return f"{next(giving, 'defaults')}.{section}"
+
+
+def init_checks(recipe: Recipe) -> Iterable[str]:
+    """A member begins with weights of another one only if that has the same network, and has seen the same scenes."""
+    for name, member in recipe.members.items():
+        init = member.model.get("init")
+        if init is None or init.endswith(WEIGHTS):
+            continue
+        place = f"`models.{name.rsplit('-', 3)[1]}.init`"
+        if init not in recipe.members:
+            near = nearest(init, recipe.members)
+            yield f"{place}: no member is called `{init}`{near} (a file of weights ends in {WEIGHTS})"
+        elif name in recipe.origins(name):
+            yield f"{place}: member {name} would begin with its own weights; take `init` from one of this circle"
+        elif recipe.group_of(init) != recipe.group_of(name):
+            yield (
+                f"{place}: the scenes of {init} and of {name} are divided into folds apart, so {init} may have seen "
+                f"scenes that {name} is judged by; name a member that learns {recipe.group_of(name)}"
+            )
+        elif differing := [
+            key
+            for key, value in member.model.items()
+            if key not in ("init", CONTENT) and value != recipe.members[init].model.get(key)
+        ]:
+            yield f"{place}: the networks of {name} and {init} differ in `{differing[0]}`; the same network is needed"
 
 
 def name_checks(recipe: Recipe) -> Iterable[str]:

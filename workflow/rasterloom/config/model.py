@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from rasterloom.config.networks import NetworkConfig, UNetConfig
+from rasterloom.config.networks import (
+    FCN8Config,
+    ModuleConfig,
+    NetworkConfig,
+    ReSegConfig,
+    SMPConfig,
+    TiramisuConfig,
+    UNetConfig,
+)
 from rasterloom.config.pixel_models import BandName, BoostingConfig, ForestConfig, LinearConfig, LogisticConfig
 from rasterloom.config.tables import (
     MOST_SEED,
@@ -135,7 +143,17 @@ class ScaleConfig(Table):
 
 
 ModelConfig = Annotated[
-    UNetConfig | ForestConfig | BoostingConfig | LinearConfig | LogisticConfig, Field(discriminator="kind")
+    UNetConfig
+    | FCN8Config
+    | TiramisuConfig
+    | ReSegConfig
+    | SMPConfig
+    | ModuleConfig
+    | ForestConfig
+    | BoostingConfig
+    | LinearConfig
+    | LogisticConfig,
+    Field(discriminator="kind"),
 ]
 
 MODELS: Mapping[str, type[ModelTable]] = {
@@ -144,9 +162,13 @@ MODELS: Mapping[str, type[ModelTable]] = {
 """Every kind of model: its name, and the table of its keys."""
 
 
+CONTENT = "content"
+"""Key, in a spec's table of a model, of the digests of files that the table names (see `rasterloom.config.named`)."""
+
+
 def model_table(model: Mapping[str, Any]) -> ModelTable:
     """The table of a model as a spec holds it, with its types."""
-    return MODELS[model["kind"]].model_validate(model)
+    return MODELS[model["kind"]].model_validate({key: value for key, value in model.items() if key != CONTENT})
 
 
 def is_network(model: Mapping[str, Any]) -> bool:

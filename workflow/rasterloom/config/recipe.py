@@ -52,6 +52,14 @@ class Recipe:
         target = self.members[member].target
         return next(group for group, targets in self.groups.items() if target in targets)
 
+    def origins(self, member: str) -> list[str]:
+        """Members whose weights a member begins with, directly or through others, nearest first; itself in a circle."""
+        found: list[str] = []
+        while (init := self.members[member].model.get("init")) in self.members and init not in found:
+            found.append(init)
+            member = init
+        return found
+
 
 def scale_table(config: Config, name: str) -> dict[str, Any]:
     """A scale as a spec holds it: its name and the one key that is set."""

@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).with_suffix(".md")
 _OVERRIDES = ("TrainingConfig", "PredictionConfig", "PolygonsConfig")
 """Tables that stand in several places, and are laid out once, under `defaults`."""
 
-_WORDS = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "text"}
+_WORDS = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "text", "object": "table"}
 
 
 def reference() -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rasterloom.config.checks import name_checks, settings_checks
+from rasterloom.config.checks import init_checks, name_checks, settings_checks
 from rasterloom.config.explain import refuse
-from rasterloom.config.model import Config, MemberConfig
+from rasterloom.config.model import CONTENT, Config, MemberConfig
+from rasterloom.config.named import named_contents
 from rasterloom.config.overlays import merge
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
+from rasterloom.errors import ConfigError
 
 
 def resolve(config: Config) -> Recipe:
@@ -25,11 +27,12 @@ def resolve(config: Config) -> Recipe:
     members: dict[str, MemberRecipe] = {}
     owners: dict[str, str] = {}
     names: dict[str, list[str]] = {name: [] for name in config.classes}
-    problems: list[str] = []
+    contents, problems = _contents(config)
     differing: set[tuple[str, str]] = set()
     for class_name, entry in config.classes.items():
         for index, member in enumerate(entry.members):
             found = _member(config, class_name, member)
+            found.model.update(contents.get(member.model, {}))
             problems += settings_checks(config, class_name, index, found)
             place = f"`classes.{class_name}.members[{index}]`"
             owner = owners.setdefault(found.name, class_name)
@@ -49,7 +52,7 @@ def resolve(config: Config) -> Recipe:
         group = recipe.group_of(names[name][0])
         ensemble = entry.ensemble if len(names[name]) > 1 else "mean"
         recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), ensemble, group, polygons)
-    refuse([*problems, *name_checks(recipe)])
+    refuse([*problems, *name_checks(recipe), *init_checks(recipe)])
     return recipe
 
 
@@ -72,6 +75,19 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
         training=settings("training"),
         prediction=settings("prediction"),
     )
+
+
+def _contents(config: Config) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """What the keys of members need to know of files that their models name, by model; and what is wrong with them."""
+    found: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for name in dict.fromkeys(member.model for entry in config.classes.values() for member in entry.members):
+        try:
+            digests = named_contents(config.models[name])
+            found[name] = {CONTENT: digests} if digests else {}
+        except ConfigError as error:
+            problems.append(f"`models.{name}.{error}")
+    return found, problems
 
 
 def _settings(*layers: BaseModel) -> dict[str, Any]:

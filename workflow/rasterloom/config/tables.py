@@ -68,8 +68,8 @@ class Table(BaseModel):
 
 
 KIND = (
-    "unet (a network); or, pixel by pixel, forest (random forest), boosting (gradient boosting), linear or logistic "
-    "(regressions)"
+    "a network (docs/networks.md): unet, fcn8, tiramisu, reseg, smp or module; or, pixel by pixel, forest (random "
+    "forest), boosting (gradient boosting), linear or logistic (regressions)"
 )
 
 

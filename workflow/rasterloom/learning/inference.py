@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rasterloom.config.model import PredictionConfig, is_network
+from rasterloom.errors import StoreError
 from rasterloom.learning import windows
 from rasterloom.learning.adaptation import adapted, sample_windows
 from rasterloom.learning.augment import Normalisation
@@ -24,6 +25,7 @@ from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import Bytes, Floats, Forward, WindowBatch
 from rasterloom.store.digest import BLOCK_ROWS
+from rasterloom.text import brief
 
 Predictor = Callable[[StackReader, Normalisation, Sequence[str], Callable[[str], None]], Iterator[Floats]]
 """Blocks of rows of the mean probability of some checkpoints in a scene; they share what normalises a window."""
@@ -38,7 +40,13 @@ def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: str) -> A
 
     network = build(model, len(checkpoint["normalisation.mean"]))
     weights = {k.removeprefix("network."): v for k, v in checkpoint.items() if k.startswith("network.")}
-    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    try:
+        network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    except RuntimeError as error:
+        raise StoreError(
+            f"the checkpoint does not fit the network ({brief(' '.join(str(error).split()), 200)}): run the workflow "
+            "again; a function of yours (kind module) must give its layers the same names in every call"
+        ) from error
     return network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 

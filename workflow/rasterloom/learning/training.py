@@ -23,8 +23,9 @@ from rasterloom.errors import TrainingError
 from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.curves import NUMBERS, Row, curve_arrays, curve_rows, curve_steps, jaccard
-from rasterloom.learning.networks import build, initialise
+from rasterloom.learning.networks import build, initialise, seeded
 from rasterloom.learning.prefetch import prefetched
+from rasterloom.learning.transfer import Start
 from rasterloom.learning.watching import Watch, learned_nothing
 from rasterloom.learning.windows import Floats
 from rasterloom.text import duration, number
@@ -130,6 +131,7 @@ class Trainer:
     channels : input channels.
     device : torch's name of the device.
     first_bias : logit that the last layer begins with everywhere; None: as `initialise` leaves it.
+    start : changes the first weights, which were drawn at random.
     """
 
     def __init__(
@@ -139,15 +141,17 @@ class Trainer:
         channels: int,
         device: str,
         first_bias: float | None = None,
+        start: Start | None = None,
     ) -> None:
         import torch
 
         self.recipe = recipe
         self.device = torch.device(device)
-        self.network = build(model, channels)
-        initialise(self.network, recipe.seed)
-        if first_bias is not None:
-            torch.nn.init.constant_(list(self.network.parameters())[-1], first_bias)
+        with seeded(recipe.seed):
+            self.network = build(model, channels)
+        initialise(self.network, recipe.seed, first_bias)
+        if start is not None:
+            start(self.network)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
         # a GPU takes as long to be told of a parameter as to compute it: all of them at once
@@ -193,6 +197,7 @@ class Trainer:
 
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         target, weight = (t.to(self.device, non_blocking=True) for t in (target, weight))
+        torch.manual_seed((self.recipe.seed * 1_000_003 + self.step) % 2**63)  # of the dropout in networks of others
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate_of(self.step)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):

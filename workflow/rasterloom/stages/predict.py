@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
-from rasterloom.config.model import is_network
+from rasterloom.config.model import CONTENT, is_network
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
 from rasterloom.learning import inference
@@ -33,7 +33,12 @@ from rasterloom.store.store import Item, Writing
 OUTPUT = "predictions/{member}/{batch}.json"
 HELP = "predict scenes with a member's checkpoints"
 VERSION = 2
-KEYS = {"sensors": "channels.{channels}", "reference": "sensors.*.reference", "prediction": "*.prediction"}
+KEYS = {
+    "content": "models.{model}",
+    "sensors": "channels.{channels}",
+    "reference": "sensors.*.reference",
+    "prediction": "*.prediction",
+}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -96,14 +101,17 @@ def wanted(job: Job) -> Iterator[Wanted]:
     settings = spec["prediction"] if is_network(spec["model"]) else {}
     prediction = {name: value for name, value in settings.items() if (name, value) != ("adapt", False)}
     told = [name for name in ("sensors", "reference", "normalise_by") if name in spec]
-    recipe: dict[str, Any] = {"prediction": prediction, **{name: spec[name] for name in told}}
+    # the code of a user's network decides, besides its weights, what it predicts
+    code = {name: digest for name, digest in spec["model"].get(CONTENT, {}).items() if name == "factory"}
+    content = {CONTENT: code} if code else {}
+    recipe: dict[str, Any] = {"prediction": prediction, **{name: spec[name] for name in told}, **content}
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         own = statistics_items(job, [scene])[scene] if "units" in spec else None
         if own is not None:
             inputs["statistics"] = [item.digest for item in own.values()]
-        key = job.key({"reference": reference_place(spec), "prediction": prediction}, inputs)
+        key = job.key({"reference": reference_place(spec), "prediction": prediction, **content}, inputs)
         yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}, own))
 
 

@@ -39,6 +39,7 @@ from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
 from rasterloom.learning.training import Trainer, train
+from rasterloom.learning.transfer import channel_counts, origin_key, origin_manifest, start_of
 from rasterloom.learning.watching import Watch
 from rasterloom.project.project import Project
 from rasterloom.store.job import DATASET, Job, Wanted, scene_manifests
@@ -53,7 +54,10 @@ KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions
 
 OFF: Mapping[str, Any] = {
     "model.indices": False,
+    "model.init": None,
     "model.neighbourhood": [],
+    "model.norm": "batch",
+    "model.widths": "constant",
     "training.gradient_clip": None,
     "training.keep": "last",
     "training.soft_jaccard": 0.0,
@@ -66,6 +70,7 @@ OFF: Mapping[str, Any] = {
 
 KEYS = {
     "model": "models.{model}",
+    "model.content": "models.{model}",
     **{f"model.{old}": f"models.{{model}}.{new}" for new, old in KEYED_AS.items()},
     "sensors": "channels.{channels}",
     "reference": "sensors.*.reference",
@@ -79,13 +84,16 @@ GPU_WORKERS = 8
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
-    """One job per member and fold."""
-    return ({"member": member, "fold": fold} for member in project.recipe.members for fold in project.folds)
+    """One job per member and fold; a member comes after the one whose weights it begins with."""
+    recipe = project.recipe
+    members = sorted(recipe.members, key=lambda member: len(recipe.origins(member)))
+    return ({"member": member, "fold": fold} for member in members for fold in project.folds)
 
 
 def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
-    """The member's model, channels, scale and settings of training."""
+    """The member's model, channels, scale and settings of training; the sensors of the member that it begins with."""
     found, group = project.recipe.members[member], project.recipe.group_of(member)
+    origin = next(iter(project.recipe.origins(member)), None)
     project.check_learning(group)
     named = {name: indices_of(project.config.sensors[name].bands_are or []) for name in found.sensors}
     indices = {"indices": {name: own for name, own in named.items() if own}} if found.model.get("indices") else {}
@@ -104,6 +112,7 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
         "scenes": project.labelled(group),
         **project.normalised(project.labelled(group)),
         **({"classes": list(found.classes)} if fold == SANITY else {}),
+        **({"origin": list(project.recipe.members[origin].sensors)} if origin else {}),
     }
 
 
@@ -122,6 +131,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *statistics_manifests(spec),
         *divided,
         *(f"labels/{name}.json" for name in spec.get("classes", ())),
+        *([f"{origin_manifest(spec)}.json"] if "origin" in spec else []),
     ]
 
 
@@ -168,6 +178,8 @@ def wanted(job: Job) -> Iterator[Wanted]:
         "masks": {scene: item.digest for scene, item in masks.items()},
         "statistics": digests if "units" in spec else digests[DATASET],
     }
+    begun, first = origin_key(job)
+    inputs, given = {**inputs, **begun}, {**given, **begun}
     places |= {"window": spec["window"]} if training.get("keep") == "best" and others else {}
     if "window" in places:  # only where they choose the weights do validation scenes decide
         recipe["window"] = spec["window"]
@@ -181,9 +193,8 @@ def wanted(job: Job) -> Iterator[Wanted]:
             for scene, item in seen.items()
         }
         given["validation"] = list(inputs["validation"].values())
-    key = job.key(
-        without_off({"model": model, "reference": reference_place(spec), "training": training, **places}), given
-    )
+    made_by = {"model": {**model, **first}, "reference": reference_place(spec), "training": training, **places}
+    key = job.key(without_off(made_by), given)
     yield Wanted(spec["fold"], key, recipe, inputs, (*data, others))
 
 
@@ -241,8 +252,9 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
                 tensors = _fit(job, work, scenes, kept)
             else:
                 tensors = _train_network(job, work, folder, scenes, watched)
+            about = {"model": spec["model"], "channels": channel_counts(kept.planes)}
             tensors |= {"normalisation.mean": kept.mean, "normalisation.sd": kept.sd}
-            work.digest = save_checkpoint(work.path, tensors, {**want.recipe, "model": spec["model"]})
+            work.digest = save_checkpoint(work.path, tensors, {**want.recipe, **about})
 
         return job.made(want, ".safetensors", make)
 
@@ -301,7 +313,8 @@ def _train_network(
         workers = min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device != "cpu" else 1
         watch = Watch(watched, recipe, job.spec["window"], workers) if watched else None
         job.log(f"train: {name}: {watch or 'no validation scenes: nobody watches, and the last weights are kept'}")
-        trainer = Trainer(recipe, model, channels, device)
+        start = start_of(job, scenes[0].normalisation.planes)
+        trainer = Trainer(recipe, model, channels, device, start=start)
         saved = read_state(state / STATE)
         if saved is not None:
             trainer.restore(saved)

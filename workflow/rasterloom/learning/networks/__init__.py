@@ -1,74 +1,103 @@
 """Networks for segmentation, by the `kind` of a model in the configuration: how each is built, and what it costs.
 
-A new network is a file here, an entry in `NETWORKS`, and the table of its keys in `rasterloom.config.networks`. Nothing
-here imports torch before a network is built, so that a plan can know the costs without it.
+A new network is a file here, an entry in `kinds`, and the table of its keys in `rasterloom.config.networks`. Torch is
+imported only to build a network, so that a plan can know the size of a U-Net without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import json
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.config.model import is_network, model_table
-from rasterloom.config.networks import UNetConfig
+from rasterloom.config.model import CONTENT, is_network, model_table
+from rasterloom.config.named import source_digest
+from rasterloom.config.networks import ModuleConfig, UNetConfig
+from rasterloom.errors import StoreError
+from rasterloom.store.digest import canonical
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True)
-class Network:
-    """A kind of network.
+def build(model: Mapping[str, Any], channels: int, outputs: int = 1) -> nn.Module:
+    """The network that a spec's table of a model describes, with the first weights that its layers draw by themselves.
 
-    Attributes
+    Parameters
     ----------
-    build : makes it with torch's default weights, from its table and a number of channels; it gives one logit for
-        each pixel: (N, C, H, W) to (N, 1, H, W), for any height and width.
-    parameters : how many of them are trained, from its table and a number of channels, without building it.
+    model : mapping
+        A spec's table of a model.
+    channels : int
+        Of the images.
+    outputs : int
+        Logits for each pixel: (N, channels, H, W) becomes (N, outputs, H, W), for any height and width.
+
+    Raises
+    ------
+    InputError
+        If a network that is not ours cannot be built.
+    StoreError
+        If the code of a user's network is not that of the recipe any more.
     """
+    from rasterloom.learning.networks.kinds import KINDS
 
-    build: Callable[[Any, int], nn.Module]
-    parameters: Callable[[Any, int], int]
-
-
-def _unet(table: UNetConfig, channels: int) -> nn.Module:
-    from rasterloom.learning.networks.unet import UNet
-
-    return UNet(channels, table.width, table.depth, table.convs_per_block)
-
-
-def _unet_parameters(table: UNetConfig, channels: int) -> int:
-    width, layers = table.width, (2 * table.depth + 1) * table.convs_per_block
-    # on the way up the first layer of a level reads twice the width
-    incoming = channels + (layers - 1 + table.depth) * width
-    return 9 * incoming * width + 2 * width * layers + width + 1
-
-
-NETWORKS: Mapping[str, Network] = {"unet": Network(_unet, _unet_parameters)}
-
-
-def build(model: Mapping[str, Any], channels: int) -> nn.Module:
-    """The network that a spec's table of a model describes, for a number of channels, with torch's default weights."""
     table = model_table(model)
-    return NETWORKS[table.kind].build(table, channels)
+    if isinstance(table, ModuleConfig) and CONTENT in model and source_digest(table) != model[CONTENT]["factory"]:
+        raise StoreError(f"the code of {table.factory} changed while the workflow ran: run it again")
+    return KINDS[table.kind](table, channels, outputs)
 
 
-def initialise(network: nn.Module, seed: int) -> None:
-    """Draw all convolution weights (He, normal) from `seed` alone, not from torch's global generator."""
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, what torch and Python draw at random on the cores follows from a seed; afterwards as if nothing was."""
+    import torch
+
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        yield
+    random.setstate(state)
+
+
+def initialise(network: nn.Module, seed: int, first_bias: float | None = None) -> None:
+    """Draw the weights of our layers from `seed` alone, not from torch's global generator.
+
+    Convolutions are drawn by He's normal distribution, recurrent units by torch's uniform one. A network that is not
+    ours keeps its own first weights.
+
+    Parameters
+    ----------
+    network : nn.Module
+    seed : int
+    first_bias : float, optional
+        What every logit begins with: the bias of the last convolution, 0 without it.
+    """
     import torch
     from torch import nn
 
+    from rasterloom.learning.networks.foreign import Foreign
+
     generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    if not isinstance(network, Foreign):
+        for layer in convolutions:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        for unit in (layer for layer in network.modules() if isinstance(layer, nn.GRU)):
+            for weight in unit.parameters():
+                nn.init.uniform_(weight, -(unit.hidden_size**-0.5), unit.hidden_size**-0.5, generator=generator)
+    if first_bias is not None and convolutions and convolutions[-1].bias is not None:
+        nn.init.constant_(convolutions[-1].bias, first_bias)
 
 
 def parameters(model: Mapping[str, Any], channels: int) -> int | None:
-    """Trainable parameters of a network, without building it; None for a model per pixel.
+    """Trainable parameters of a network; None for a model per pixel.
 
     Parameters
     ----------
@@ -77,10 +106,39 @@ def parameters(model: Mapping[str, Any], channels: int) -> int | None:
     channels : int
         Of the input.
 
+    Notes
+    -----
+    Those of a U-Net are calculated. Other networks are built to be counted, without memory for their weights unless
+    they are a user's own; the first one takes the seconds that torch needs to load.
+
     Examples
     --------
     >>> parameters({"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}, 20)
     1638593
     """
+    if not is_network(model):
+        return None
     table = model_table(model)
-    return NETWORKS[table.kind].parameters(table, channels) if is_network(model) else None
+    return _unet_parameters(table, channels) if isinstance(table, UNetConfig) else _counted(canonical(model), channels)
+
+
+def level_widths(table: UNetConfig) -> list[int]:
+    """Feature maps of each level of a U-Net, from the first to the deepest."""
+    return [table.width << (level if table.widths == "doubling" else 0) for level in range(table.depth + 1)]
+
+
+def _unet_parameters(table: UNetConfig, channels: int) -> int:
+    widths = level_widths(table)
+    # on the way up a block reads what comes from below beside its own level
+    blocks = [*pairwise([channels, *widths]), *((below + width, width) for width, below in pairwise(widths))]
+    more = table.convs_per_block - 1
+    return sum((9 * (incoming + more * width) + 2 * (more + 1)) * width for incoming, width in blocks) + widths[0] + 1
+
+
+@cache
+def _counted(model: str, channels: int) -> int:
+    import torch
+
+    table = json.loads(model)
+    with torch.device("cpu" if table["kind"] == "module" else "meta"):
+        return sum(weight.numel() for weight in build(table, channels).parameters() if weight.requires_grad)

@@ -1,0 +1,71 @@
+"""Files and packages that the table of a model names: found without importing them, and told by their content."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from rasterloom.config.networks import ModuleConfig, NetworkConfig, SMPConfig
+from rasterloom.config.tables import ModelTable
+from rasterloom.errors import ConfigError
+from rasterloom.store.digest import digest
+
+WEIGHTS = ".safetensors"
+"""Ending of a file of weights; an `init` without it is the name of a member."""
+
+
+def named_contents(table: ModelTable) -> dict[str, str]:
+    """Digests of the files that a model's table names, by key.
+
+    Raises
+    ------
+    ConfigError
+        If a file or a package is not there; the message begins with the key.
+    """
+    found: dict[str, str] = {}
+    if isinstance(table, SMPConfig) and importlib.util.find_spec("segmentation_models_pytorch") is None:
+        raise ConfigError("kind`: smp was given, which needs an extra: pip install 'rasterloom[smp]'")
+    if isinstance(table, ModuleConfig):
+        found["factory"] = source_digest(table)
+    if isinstance(table, NetworkConfig) and table.init is not None and table.init.endswith(WEIGHTS):
+        try:
+            found["init"] = digest(Path(table.init).read_bytes())
+        except OSError as error:
+            words = f"{table.init} cannot be read ({error.strerror})"
+            raise ConfigError(f"init`: {words}; a file of weights, or a member's name, is needed") from None
+    return found
+
+
+def source_digest(table: ModuleConfig) -> str:
+    """Digest of the Python files that a user's network is made of.
+
+    Those of its whole package, or its file alone if it is in none; what they import from elsewhere is not seen.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such module.
+    """
+    name = table.factory.partition(":")[0]
+    parts = name.split(".")
+    places: list[str] | None = [str(Path.cwd()), *sys.path]
+    specs: list[ModuleSpec] = []
+    for end in range(1, len(parts) + 1):
+        here = ".".join(parts[:end])
+        spec = PathFinder.find_spec(here, places) if places else None
+        if spec is None and end == 1:
+            spec = importlib.util.find_spec(here)  # of a package that is installed as a link
+        if spec is None:
+            raise ConfigError(
+                f"factory`: there is no module {here} ({name} was given): it must lie in the folder that the workflow "
+                "runs in, or be installed"
+            )
+        specs.append(spec)
+        places = list(spec.submodule_search_locations or [])
+    roots = [Path(place) for place in specs[0].submodule_search_locations or []]
+    files = {str(path.relative_to(root)): path for root in roots for path in root.rglob("*.py")}
+    if not roots:
+        files = {"": Path(specs[0].origin or "")}
+    return digest({place: digest(path.read_bytes()) for place, path in files.items()})
