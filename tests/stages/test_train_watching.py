@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 
 from rasterloom.errors import TrainingError
 from rasterloom.learning import checkpoint
+from rasterloom.learning.augment import TrainingScene
 from rasterloom.learning.curves import NUMBERS, curve_rows
 from rasterloom.learning.training import Trainer, train
+from rasterloom.learning.watching import Watch
 from rasterloom.stages import train as stage
 from small_training import TRAINING, Tree, scene, small_tree
 
@@ -133,3 +136,29 @@ def test_a_network_that_learns_nothing_is_told_in_the_log_and_in_the_curve(
     stage.run(made.train_job())
     assert "train: m fold-0: warning: the network has learned nothing" in capsys.readouterr().err
     assert rows_of(made.results / CURVE)[-1]["warning"].startswith("the network has learned nothing")
+
+
+def test_validation_scenes_are_normalised_as_they_will_be_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where scenes have statistics of their own, those of validation scenes are read, and decide with `keep: best`."""
+    made = small_tree(tmp_path)
+    for name in "abc":
+        made.own_statistics(name)
+    own = {"normalise_by": "scene", "units": {name: name for name in "abc"}}
+    seen: list[float] = []
+
+    def watch(scenes: Sequence[TrainingScene], *options: Any) -> Watch:
+        seen.extend(float(scene.normalisation.mean[0]) for scene in scenes)
+        return Watch(scenes, *options)
+
+    monkeypatch.setattr(stage, "Watch", watch)
+    best = {**TRAINING, "keep": "best"}
+    stage.run(made.train_job(**own))
+    assert seen == pytest.approx([made.scenes["c"][0][1].mean()])
+    before = [key_of(made, training=training, **own) for training in (TRAINING, best)]
+    data, valid, coverage = made.scenes["c"]
+    made.scenes["c"] = data + np.uint16(7), valid, coverage
+    made.own_statistics("c")
+    after = [key_of(made, training=training, **own) for training in (TRAINING, best)]
+    assert before[0] == after[0] and before[1] != after[1]
