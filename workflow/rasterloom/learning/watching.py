@@ -80,8 +80,9 @@ class Watch:
         window: int,
         workers: int = 1,
     ) -> None:
-        self.scenes, self.recipe = scenes, recipe
+        self.scenes, self.precision = scenes, recipe.precision
         self.window, self.workers = window, workers
+        self.batch = max(1, recipe.batch * recipe.patch**2 // window**2)  # in the memory of a step
         kinds: tuple[list[Place], list[Place]] = [], []
         for number, scene in enumerate(scenes):
             for place in _places(number, scene.index.shape, window):
@@ -107,11 +108,11 @@ class Watch:
 
         training, device = network.training, next(network.parameters()).device
         counts = np.zeros((2, 256))
-        batches = prefetched(self._images, range(0, len(self.places), self.recipe.batch), self.workers)
-        coarse = self.recipe.precision == "bfloat16"
+        batches = prefetched(self._images, range(0, len(self.places), self.batch), self.workers)
+        coarse = self.precision == "bfloat16"
         network.eval()
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=coarse):
-            for first, images in zip(range(0, len(self.places), self.recipe.batch), batches, strict=True):
+            for first, images in zip(range(0, len(self.places), self.batch), batches, strict=True):
                 given = torch.from_numpy(images).to(device).contiguous(memory_format=torch.channels_last)
                 found = torch.sigmoid(network(given)[:, 0].float()).cpu().numpy()
                 for place, probability in zip(self.places[first : first + len(found)], found, strict=True):
@@ -124,7 +125,7 @@ class Watch:
     def _images(self, first: int) -> Floats:
         """The batch of windows that begins with one, (N, C, window, window); pixels beyond a scene are reflected."""
         images = []
-        for place in self.places[first : first + self.recipe.batch]:
+        for place in self.places[first : first + self.batch]:
             scene, window = self.scenes[place.scene], self.window
             bottom, right = (min(n, at + window) for n, at in zip(scene.index.shape, place[1:3], strict=True))
             data, valid, _ = scene.read(place.top, bottom, place.left, right)
