@@ -40,7 +40,14 @@ def test_polygon_area_of_no_polygons_is_zero(tmp_path: Path) -> None:
 
 
 def test_richest_adds_up_classes_and_leaves_out_scenes_without_any(job: Job) -> None:
-    assert richest(job, ["car"], "abcd", 9) == ["b", "d", "a"], "of equal ones, the first by name"
-    assert richest(job, ["car", "bus"], "abcd", 9) == ["a", "b", "d", "c"]
-    assert richest(job, ["car", "bus"], "abcd", 2) == ["a", "b"]
-    assert richest(job, ["car"], "c", 3) == []
+    own = {scene: scene for scene in "abcd"}
+    assert richest(job, ["car"], own, 9) == ["b", "d", "a"], "of equal ones, the first by name"
+    assert richest(job, ["car", "bus"], own, 9) == ["a", "b", "d", "c"]
+    assert richest(job, ["car", "bus"], own, 2) == ["a", "b"]
+    assert richest(job, ["car"], {"c": "c"}, 3) == []
+
+
+def test_richest_takes_other_ground_first(job: Job) -> None:
+    ground = {"a": "x", "b": "x", "c": "y", "d": "x"}
+    assert richest(job, ["car", "bus"], ground, 2) == ["a", "c"]
+    assert richest(job, ["car", "bus"], ground, 9) == ["a", "c", "b", "d"]

@@ -82,6 +82,14 @@ WRITTEN = [
         "none",
         keys=("execution.scenes_per_job",),
     ),
+    Row(
+        "sanity-steps",
+        "`sanity.steps`, of a check that is no part of a full run",
+        put("sanity.steps", 7),
+        "none",
+        "none",
+        keys=("sanity.steps",),
+    ),
     Row("scale-unused", "a scale that no member uses", put("scales.huge", {"size": 512}), "none", "none"),
     Row("target-unused", "a target that no member uses", put("targets.all", ["buildings", "trees"]), "none", "none"),
 ]

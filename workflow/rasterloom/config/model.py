@@ -356,6 +356,12 @@ class ValidationConfig(Table):
         return self
 
 
+class SanityConfig(Table):
+    """What `snakemake sanity` does, before a long training."""
+
+    steps: int = Field(400, ge=1, le=1_000_000_000, description="optimiser steps in which a network learns by heart")
+
+
 class ExecutionConfig(Table):
     """How the work is divided into jobs; changes no result."""
 
@@ -394,6 +400,10 @@ class Config(Table):
         "acquisition (those of all scenes taken together with it) or scene (its own)",
     )
     validation: ValidationConfig = Field(description="how labelled scenes are divided into training and validation")
+    sanity: SanityConfig = Field(
+        default_factory=SanityConfig,
+        description="what `snakemake sanity` does before a long training (docs/sanity.md); changes no result",
+    )
     execution: ExecutionConfig = Field(
         default_factory=ExecutionConfig, description="how the work is divided into jobs; changes no result"
     )

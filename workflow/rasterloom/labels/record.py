@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,21 @@ def polygon_area(path: Path) -> float:
     return float(shapely.area(shapely.from_wkb(column.to_numpy())).sum()) if len(column) else 0.0
 
 
-def richest(job: Job, classes: Iterable[str], scenes: Iterable[str], most: int) -> list[str]:
-    """The scenes in which some classes together have most area, that first; a scene with none is left out."""
+def richest(job: Job, classes: Iterable[str], ground: Mapping[str, str], most: int) -> list[str]:
+    """The scenes in which some classes together have most area; one of each ground as long as there is another ground.
+
+    Parameters
+    ----------
+    job : of a results folder with labels.
+    classes : their areas are added up.
+    ground : by scene the ground that it shows.
+    most : how many scenes, those of most area first; a scene with none is left out.
+    """
     items = [job.manifest(f"labels/{name}").items for name in classes]
     areas = {
         scene: sum(polygon_area(job.store.open_path(found[scene])) for found in items if scene in found)
-        for scene in scenes
+        for scene in ground
     }
-    return sorted((scene for scene in areas if areas[scene] > 0), key=lambda scene: (-areas[scene], scene))[:most]
+    ranked = sorted((scene for scene in areas if areas[scene] > 0), key=lambda scene: (-areas[scene], scene))
+    first = {ground[scene]: scene for scene in reversed(ranked)}.values()
+    return sorted(ranked, key=lambda scene: scene not in first)[:most]

@@ -29,7 +29,7 @@ PARTS = (HELD_OUT, OUT_OF_FOLD)
 NAME_DIGITS = 8
 _CURVE_DIGITS = 32
 
-_WITHOUT_EFFECT = ("results", "execution")
+_WITHOUT_EFFECT = ("results", "sanity", "execution")
 """Sections of the configuration that change no result."""
 
 Curve = list[dict[str, Any]]

@@ -28,7 +28,7 @@ from rasterloom.learning.normalisation import (
     statistics_items,
     statistics_manifests,
 )
-from rasterloom.learning.sanity import SANITY, SCENES, verdict
+from rasterloom.learning.sanity import PICTURE, SANITY, SCENES, verdict
 from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
 from rasterloom.learning.windows import Bytes
 from rasterloom.polygons.thresholds import best_threshold, jaccards, joint_histogram, split_counts
@@ -79,6 +79,7 @@ def _member(project: Project, class_name: str) -> dict[str, Any]:
         "reference": project.reference,
         "scale": member.scale,
         "scenes": scenes,
+        "ground": project.ground(scenes),
         "prediction": {**settings, **quick},
         **project.normalised(scenes),
     }
@@ -104,7 +105,9 @@ def inputs(spec: Mapping[str, Any]) -> list[str]:
 def run(job: Job) -> None:
     """Draw the picture of each class, or find it in the store, and write what came out."""
     items = job.obtain(wanted(job), ".jpg", _compare, total=len(job.spec["classes"]))
-    write_text(job.results / SUMMARY, "".join(_line(job, name, item) for name, item in items.items()))
+    lines = [_line(job, name, item) for name, item in items.items()]
+    note = [] if all(line.endswith(": go on") for line in lines) else [f"{job.output.parent}/CLASS.jpg: {PICTURE}"]
+    write_text(job.results / SUMMARY, "".join(f"{line}\n" for line in [*lines, *note]))
     job.finish(items)
 
 
@@ -112,7 +115,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The picture of each class, made from its checkpoint and from what it has learned."""
     for name, own in job.spec["classes"].items():
         part = replace(job, spec={**own, "stage": job.stage, "version": job.spec["version"]})
-        scenes = richest(part, own["classes"], own["scenes"], SCENES)
+        scenes = richest(part, own["classes"], own["ground"], SCENES)
         model = part.manifest(f"models/{own['member']}/{SANITY}").items[SANITY]
         stacks = part.items(f"stacks/{own['scale']['name']}", scenes)
         masks = part.items(f"masks/{own['scale']['name']}/{own['target']}", scenes)
@@ -139,8 +142,8 @@ def _compare(want: Wanted, work: Writing) -> None:
     counts = [split_counts(joint) for joint in joints]
     threshold, score, _ = best_threshold(np.sum(counts, axis=0))
     each = [None if (scores := jaccards(own)) is None else float(scores[int(threshold)]) for own in counts]
-    loss = load_checkpoint(job.store.open_path(model), "history.")[0].get("history.loss", np.zeros(0))
-    said = verdict(score, np.sum(joints, axis=0), loss)
+    curve = load_checkpoint(job.store.open_path(model), "history.")[0].get("history.iou", np.zeros(0))
+    said = verdict(score, np.sum(joints, axis=0), curve)
     work.facts.update(jaccard=score, scenes=each, threshold=threshold, verdict=said)
     rows = zip(files.values(), found, truth, strict=True)
     picture = one_above_the_other([scene_and_errors(job.spec["reference"], *row, threshold) for row in rows])
@@ -165,4 +168,4 @@ def _line(job: Job, name: str, item: Item) -> str:
     """What came out for a class, in words."""
     facts, own = job.store.facts(item), job.spec["classes"][name]
     scenes = ", ".join(number(score, 3) for score in facts["scenes"])
-    return f"{name}: Jaccard {number(facts['jaccard'], 3)} ({scenes}) by {own['member']}: {facts['verdict']}\n"
+    return f"{name}: Jaccard {number(facts['jaccard'], 3)} ({scenes}) by {own['member']}: {facts['verdict']}"

@@ -95,6 +95,10 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
     found, group = project.recipe.members[member], project.recipe.group_of(member)
     origin = next(iter(project.recipe.origins(member)), None)
     project.check_learning(group)
+    scenes, training, heart = project.labelled(group), found.training, {}
+    if fold == SANITY:
+        heart = {"classes": list(found.classes), "ground": project.ground(scenes)}
+        training = by_heart(training, project.config.sanity.steps) if found.is_network else training
     named = {name: indices_of(project.config.sensors[name].bands_are or []) for name in found.sensors}
     indices = {"indices": {name: own for name, own in named.items() if own}} if found.model.get("indices") else {}
     return {
@@ -107,11 +111,11 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
         "reference": project.reference,
         "scale": found.scale,
         "group": group,
-        "training": by_heart(found.training) if fold == SANITY and found.is_network else found.training,
+        "training": training,
         "window": found.prediction.get("window"),
-        "scenes": project.labelled(group),
-        **project.normalised(project.labelled(group)),
-        **({"classes": list(found.classes)} if fold == SANITY else {}),
+        "scenes": scenes,
+        **project.normalised(scenes),
+        **heart,
         **({"origin": list(project.recipe.members[origin].sensors)} if origin else {}),
     }
 
@@ -217,7 +221,7 @@ def _sides(job: Job) -> tuple[list[str], list[str]]:
     if job.spec["fold"] == "all":
         return job.spec["scenes"], []
     if job.spec["fold"] == SANITY:
-        return richest(job, job.spec["classes"], job.spec["scenes"], SCENES), []
+        return richest(job, job.spec["classes"], job.spec["ground"], SCENES), []
     fold = read_folds(job, job.spec["group"])["folds"][job.spec["fold"]]
     return fold["train"], fold["validation"]
 
