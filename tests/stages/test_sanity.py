@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,11 @@ def test_key_depends_on_checkpoint_scenes_and_prediction(tree: Tree, item: Item)
 
 
 def test_spec_takes_a_network_that_learns_the_class_alone(settings_table: dict[str, Any]) -> None:
-    settings_table["classes"]["waterway"]["members"].append({"model": "unet64", "channels": "rgbp", "scale": "s1024"})
-    vehicles = settings_table["classes"]["large_vehicle"]["members"]
+    table = copy.deepcopy(settings_table)
+    table["classes"]["waterway"]["members"].append({"model": "unet64", "channels": "rgbp", "scale": "s1024"})
+    vehicles = table["classes"]["large_vehicle"]["members"]
     vehicles.sort(key=lambda member: "target" not in member)
-    dag = stand_in_dag(settings_table, ["6010_1_2", "6040_2_2"], ["6080_4_4"])
+    dag = stand_in_dag(table, ["6010_1_2", "6040_2_2"], ["6080_4_4"])
     spec = dag.spec("sanity")["classes"]
     assert list(spec) == list(dag.recipe.classes)
     assert spec["waterway"]["member"] == "waterway-unet64-rgbp-s1024"
@@ -124,8 +126,7 @@ def test_spec_takes_a_network_that_learns_the_class_alone(settings_table: dict[s
 
 
 def test_training_by_heart_is_a_job_that_a_full_run_leaves_out(settings_table: dict[str, Any]) -> None:
-    settings_table["sanity"] = {"steps": 70}
-    dag = stand_in_dag(settings_table, ["6010_1_2", "6040_2_2"], ["6080_4_4"])
+    dag = stand_in_dag({**settings_table, "sanity": {"steps": 70}}, ["6010_1_2", "6040_2_2"], ["6080_4_4"])
     member = dag.spec("sanity")["classes"]["trees"]["member"]
     spec = dag.spec("train", member=member, fold=SANITY)
     assert spec["training"]["steps"] == 70 and spec["classes"] == ["trees"]
