@@ -74,8 +74,7 @@ def test_digest_of_a_module_in_a_package_is_that_of_the_package(folder: Path) ->
 
 @pytest.mark.parametrize("factory", ["own_net:build", "own_package.net:build", "json.no_such_part:build"])
 def test_module_that_is_not_there_is_refused(folder: Path, factory: str) -> None:
-    missing = factory.partition(":")[0] if factory.startswith("json") else factory.partition(":")[0].partition(".")[0]
-    with pytest.raises(ConfigError, match=rf"`models.mine.factory`: there is no module {missing} "):
+    with pytest.raises(ConfigError, match=rf"`models.mine.factory`: there is no module {factory.partition(':')[0]}: "):
         recipe_of({"mine": {"kind": "module", "factory": factory}})
 
 

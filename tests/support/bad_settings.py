@@ -169,6 +169,30 @@ CASES: list[BadInput] = [
         "`table`",
     ),
     setting(
+        "encoder whose licence forbids commercial use",
+        "models: {mine: {kind: smp, encoder: mit_b0}}",
+        "`models.mine.encoder`",
+        "mit_b0",
+        "licence",
+        "choose another",
+    ),
+    setting(
+        "network of one's own that is not there",
+        "models: {mine: {kind: module, factory: mine:build}}\nclasses: {trees: {members: "
+        "[{model: mine, channels: all20, scale: s1024}]}}",
+        "`models.mine.factory`",
+        "no module mine",
+        "the folder that the workflow runs in",
+    ),
+    setting(
+        "first weights of a member with other folds",
+        "models: {tuned: {kind: unet, init: crops-unet64-all20-s1024}}\nclasses: {trees: {members: "
+        "[{model: tuned, channels: all20, scale: s1024}]}}",
+        "`models.tuned.init`",
+        "divided into folds apart",
+        "learns trees",
+    ),
+    setting(
         "results around the data",
         "results: data",
         "`results`",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from rasterloom.config.networks import ModuleConfig, NetworkConfig, SMPConfig
@@ -49,23 +49,14 @@ def source_digest(table: ModuleConfig) -> str:
         If there is no such module.
     """
     name = table.factory.partition(":")[0]
-    parts = name.split(".")
-    places: list[str] | None = [str(Path.cwd()), *sys.path]
-    specs: list[ModuleSpec] = []
-    for end in range(1, len(parts) + 1):
-        here = ".".join(parts[:end])
-        spec = PathFinder.find_spec(here, places) if places else None
-        if spec is None and end == 1:
-            spec = importlib.util.find_spec(here)  # of a package that is installed as a link
-        if spec is None:
-            raise ConfigError(
-                f"factory`: there is no module {here} ({name} was given): it must lie in the folder that the workflow "
-                "runs in, or be installed"
-            )
-        specs.append(spec)
-        places = list(spec.submodule_search_locations or [])
-    roots = [Path(place) for place in specs[0].submodule_search_locations or []]
+    top, *parts = name.split(".")
+    spec = PathFinder.find_spec(top, [str(Path.cwd()), *sys.path]) or importlib.util.find_spec(top)
+    roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
     files = {str(path.relative_to(root)): path for root in roots for path in root.rglob("*.py")}
-    if not roots:
-        files = {"": Path(specs[0].origin or "")}
+    if spec is not None and spec.origin and not roots:
+        files = {"__init__.py": Path(spec.origin)}
+    if not files.keys() & {"/".join([*parts, "__init__.py"]), f"{'/'.join(parts)}.py"}:
+        raise ConfigError(
+            f"factory`: there is no module {name}: it must lie in the folder that the workflow runs in, or be installed"
+        )
     return digest({place: digest(path.read_bytes()) for place, path in files.items()})
