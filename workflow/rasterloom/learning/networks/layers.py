@@ -5,11 +5,8 @@ This module imports torch; import it only where a network has to run.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from rasterloom.learning.windows import reflected
 
 GROUP = 8
 """Feature maps that group normalisation takes together at least."""
@@ -51,7 +48,10 @@ class Segmenter(nn.Module):
             length = images.shape[axis]
             target = -(-length // self.multiple) * self.multiple
             if target != length:
-                index = torch.from_numpy(reflected(np.arange(target), length)).to(images.device)
+                # as `windows.reflected`, but on the device: to copy an index there would wait for all that it has to do
+                period = max(1, 2 * (length - 1))
+                folded = torch.arange(target, device=images.device) % period
+                index = torch.minimum(folded, period - folded)
                 images = images.index_select(images.dim() + axis, index)
         return images
 
