@@ -112,7 +112,7 @@ def contest(settings_table: dict[str, Any], tmp_path: Path, monkeypatch: pytest.
             ["--class", "trees", "--configfile", "my file.yaml"],
             [
                 "12 of the 12",
-                "`snakemake --cores all --configfile 'my file.yaml' --until stack mask split normalisation`",
+                "`snakemake --cores all --until stack mask split normalisation --configfile 'my file.yaml'`",
             ],
         ),
     ],

@@ -23,6 +23,7 @@ from rasterloom.learning.batches import Batch, make_batch
 from rasterloom.learning.device import computing, keep_memory, pick_device
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.training import Trainer
+from rasterloom.learning.transfer import start_of
 from rasterloom.planning.graph import Dag
 from rasterloom.stages import job_of
 from rasterloom.stages.train import training_scenes, wanted
@@ -110,7 +111,9 @@ def job_of_member(dag: Dag, member: str, options: str = "") -> Job:
     inputs = dag.inputs("train", **names)
     missing = [path for path in inputs if not Path(path).is_file()]
     if missing:
-        made_by = " ".join(filter(None, ["snakemake --cores all", options, "--until stack mask split normalisation"]))
+        first = [path for path in missing if path.startswith(f"{dag.results}/models/")]  # `init` names a member
+        targets = first or ["--until stack mask split normalisation"]
+        made_by = " ".join(filter(None, ["snakemake --cores all", *targets, options]))
         raise InputError(
             f"{member}: {len(missing)} of the {len(inputs)} results that its training reads are missing, such as "
             f"{missing[0]}: make them first, by `{made_by}`"
@@ -130,7 +133,8 @@ def range_test(job: Job, steps: int, lowest: float, highest: float) -> list[floa
     with ExitStack() as held, pick_device() as device, computing(recipe.threads):
         (want,) = wanted(job)
         scenes, *_ = training_scenes(job, held, want)
-        trainer = Trainer(recipe, job.spec["model"], len(scenes[0].normalisation.mean), device)
+        own = scenes[0].normalisation
+        trainer = Trainer(recipe, job.spec["model"], len(own.mean), device, start=start_of(job, own.planes))
         return try_rates(
             trainer,
             lambda step: make_batch(scenes, recipe, step),
