@@ -96,7 +96,8 @@ def _settings() -> list[Key]:
             if level == "defaults" and name == "threads":  # a forest is the same on any number of threads
                 jobs = f"{ALL_RETRAINED}, tables(C)"
                 items = "train 2*F"
-            alone = "train" if name == "threads" else ""
+            # over as few steps as here the average of weights are the last ones
+            alone = "train" if name in {"threads", "keep"} else ""
             key, path = f"{level}.training.{name}", f"{place}.training.{name}"
             found.append(Key(key, path, value, jobs, items, alone=alone))
         for name, value in PREDICTION.items():
