@@ -10,15 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from rasterloom.config.networks import (
-    FCN8Config,
-    ModuleConfig,
-    NetworkConfig,
-    ReSegConfig,
-    SMPConfig,
-    TiramisuConfig,
-    UNetConfig,
-)
+from rasterloom.config.networks import AnyNetwork, NetworkConfig
 from rasterloom.config.pixel_models import BandName, BoostingConfig, ForestConfig, LinearConfig, LogisticConfig
 from rasterloom.config.tables import (
     MOST_SEED,
@@ -143,17 +135,7 @@ class ScaleConfig(Table):
 
 
 ModelConfig = Annotated[
-    UNetConfig
-    | FCN8Config
-    | TiramisuConfig
-    | ReSegConfig
-    | SMPConfig
-    | ModuleConfig
-    | ForestConfig
-    | BoostingConfig
-    | LinearConfig
-    | LogisticConfig,
-    Field(discriminator="kind"),
+    AnyNetwork | ForestConfig | BoostingConfig | LinearConfig | LogisticConfig, Field(discriminator="kind")
 ]
 
 MODELS: Mapping[str, type[ModelTable]] = {

@@ -123,3 +123,6 @@ class ModuleConfig(NetworkConfig):
     def deepest(self) -> int:
         """How many pixels of the image a pixel of the network's deepest level is wide."""
         return self.multiple
+
+
+AnyNetwork = UNetConfig | FCN8Config | TiramisuConfig | ReSegConfig | SMPConfig | ModuleConfig
