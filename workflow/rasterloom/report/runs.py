@@ -88,7 +88,7 @@ def record(results: Path, recipe: Mapping[str, Any], versions: Mapping[str, int]
     if path.exists():
         return None
     store, trainings = Store.of(results), {}
-    for model in models:
+    for model in (path for path in models if (results / path).is_file()):
         training = model.removeprefix("models/").removesuffix(".json")
         for item in Manifest.read(results / model).items.values():
             cost = store.cost(item)
