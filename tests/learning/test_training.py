@@ -151,8 +151,8 @@ def test_waiting_for_a_batch_counts_only_if_the_device_is_idle(idle: bool, monke
 def test_require_positive_names_class_scenes_and_remedy() -> None:
     empty = [memory_scene(name, 0, covered=False) for name in ("s1", "s2")]
     with pytest.raises(LabelError, match=r"lakes: none of the 2 training scenes \(s1, s2\).*scale s.*Label it there"):
-        require_positive(empty, "lakes", "s")
-    require_positive([*empty, SCENES[0]], "lakes", "s")
+        require_positive(empty, ["lakes"], "s")
+    require_positive([*empty, SCENES[0]], ["lakes"], "s")
 
 
 def test_first_bias_is_the_first_answer_where_features_are_none() -> None:

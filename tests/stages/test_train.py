@@ -186,7 +186,8 @@ def test_run_does_not_depend_on_unused_sensors(tmp_path: Path) -> None:
 
 def test_run_reads_by_window_what_the_cache_does_not_hold(tree: Tree) -> None:
     job = tree.train_job()
-    stacks, masks = job.items("stacks/s", ["a", "b"]), job.items("masks/s/t", ["a", "b"])
+    stacks, items = job.items("stacks/s", ["a", "b"]), job.items("masks/s/t", ["a", "b"])
+    masks = {name: [item] for name, item in items.items()}
     norm = Normalisation(np.zeros(3, np.float32), np.ones(3, np.float32), np.array([0, 0, 1]))
     with ExitStack() as held:
         paths = {name: tree.store.open_path(item) for name, item in stacks.items()}

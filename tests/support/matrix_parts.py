@@ -105,6 +105,17 @@ PARTS = [
         keys=("targets.*", "classes.*.members.target"),
     ),
     Row(
+        "joint-target-added",
+        "a network with an output for each of two classes, in the ensemble of one of them; they share folds then",
+        both(
+            put("targets.both", {"classes": ["buildings", "trees"], "overlap": False}),
+            put("classes.buildings.members.2", {**MEMBERS, "model": "unet", "target": "both"}),
+        ),
+        f"split 1, train 4*F, predict 4*S, {OF_ENSEMBLE}, {OF_CLASS}, tables(C)",
+        f"split 1, train 3*F, predict 3*S, {OF_ENSEMBLE}",  # the scenes of the other class are divided as before
+        keys=("targets.*",),
+    ),
+    Row(
         "class-added",
         "a class added",
         put("classes.road", ROAD),

@@ -125,14 +125,14 @@ class Tree:
             work.parts.update(parts)
         self._manifest("stack", f"stacks/s/{name}", {name: work.committed()})
 
-    def write_mask(self, name: str, coverage: NDArray[np.uint8]) -> None:
-        """Write a mask and its manifest."""
+    def write_mask(self, name: str, coverage: NDArray[np.uint8], target: str = "t") -> None:
+        """Write the mask of a target and its manifest."""
         key = array_digest({"coverage": coverage})
         with self.store.writing("mask", key[:32], ".zarr.zip") as work:
             with ZipStore(work.path, mode="w") as store:
                 zarr.create_group(store=store).create_array("coverage", data=coverage, chunks=(16, 16))
             work.digest = key
-        self._manifest("mask", f"masks/s/t/{name}", {name: work.committed()})
+        self._manifest("mask", f"masks/s/{target}/{name}", {name: work.committed()})
 
     def train_job(self, fold: str = "fold-0", **changes: Any) -> Job:
         """A training job; `changes` are laid over its spec."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasterloom.config.model import CONTENT, ClassConfig, Config, Matrix, MemberConfig, ModelConfig, Shift
+from rasterloom.config.model import CONTENT, ClassConfig, Config, JointConfig, Matrix, MemberConfig, ModelConfig, Shift
 from rasterloom.config.named import WEIGHTS
 from rasterloom.config.networks import NetworkConfig
 from rasterloom.config.pixel_models import INDICES, PixelModelConfig, indices_of
@@ -28,21 +28,22 @@ def cross_checks(config: Config) -> Iterable[str]:
     yield from _results_checks(config)
     yield from _name_checks(config)
     yield from _sensor_checks(config)
-    for name, classes in config.targets.items():
+    for name, entry in config.targets.items():
         if name in config.classes:
             yield f"`targets.{name}`: a class has this name and is its own target; choose another name"
-        yield from _list_checks(f"targets.{name}", "class", classes, config.classes)
+        place, own = (f"{name}.classes", entry.classes) if isinstance(entry, JointConfig) else (name, entry)
+        yield from _list_checks(f"targets.{place}", "class", own, config.classes)
     ids: dict[int, str] = {}
-    for name, entry in config.classes.items():
-        if entry.id in ids:
-            yield f"`classes.{name}.id`: {entry.id} is also the id of `{ids[entry.id]}`; ids are unique"
-        ids[entry.id] = name
+    for name, found in config.classes.items():
+        if found.id in ids:
+            yield f"`classes.{name}.id`: {found.id} is also the id of `{ids[found.id]}`; ids are unique"
+        ids[found.id] = name
         if name in SCORE_ROWS:
             yield f"`classes.{name}`: rows of score.tsv for all classes together have this name; choose another one"
-        for index, member in enumerate(entry.members):
+        for index, member in enumerate(found.members):
             yield from _member_checks(config, name, index, member)
-        models = [config.models.get(member.model) for member in entry.members]
-        yield from _unused_settings(f"classes.{name}", models, entry)
+        models = [config.models.get(member.model) for member in found.members]
+        yield from _unused_settings(f"classes.{name}", models, found)
 
 
 def _results_checks(config: Config) -> Iterable[str]:
@@ -114,13 +115,19 @@ def _member_checks(config: Config, class_name: str, index: int, member: MemberCo
     ):
         if value not in valid:
             yield f"`{place}.{key}`: no {noun} is called `{value}`{nearest(value, valid)}"
-    classes = [target] if target in config.classes else config.targets.get(target, [])
+    classes = (target,) if target in config.classes else config.classes_of(target)
     if class_name not in classes and classes and set(classes) <= set(config.classes):
         yield (
             f"`{place}.target`: target `{target}` ({', '.join(classes)}) does not include class {class_name}; use "
             f"{class_name}, or an entry of `targets` that includes it"
         )
-    yield from _unused_settings(place, [config.models.get(member.model)], member)
+    model = config.models.get(member.model)
+    if isinstance(config.targets.get(target), JointConfig) and isinstance(model, PixelModelConfig):
+        yield (
+            f"`{place}.target`: a model of kind {model.kind} has one output, but `{target}` needs one for each of its "
+            "classes; name a network as its `model`, or make the target a list"
+        )
+    yield from _unused_settings(place, [model], member)
 
 
 def _unused_settings(

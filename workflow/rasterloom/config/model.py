@@ -281,6 +281,17 @@ class BufferConfig(Table):
         return self
 
 
+class JointConfig(Table):
+    """Several classes in one network, with an output for each."""
+
+    classes: Annotated[list[Name], Field(min_length=2)] = Field(description="the classes that the network learns")
+    overlap: bool = Field(
+        True,
+        description="true: a pixel may be of several of them (a sigmoid each); false: of one at most (a softmax, with "
+        "background as one more output)",
+    )
+
+
 class ClassConfig(Table):
     """One class: its number in the tables and the members of its ensemble."""
 
@@ -364,8 +375,10 @@ class Config(Table):
         description="grids that images are resampled to, by name: {} (native), or one of size, gsd, factor",
     )
     models: dict[Name, ModelConfig] = Field(min_length=1, description="kinds and sizes of models, by name")
-    targets: dict[Name, list[Name]] = Field(
-        default_factory=dict, description="unions of classes, by name; every class is a target of its own as well"
+    targets: dict[Name, list[Name] | JointConfig] = Field(
+        default_factory=dict,
+        description="what several classes are learned as, by name: a list is their union, a table one network with an "
+        "output for each; every class is a target of its own as well",
     )
     classes: dict[Name, ClassConfig] = Field(min_length=1, description="what is looked for, by name")
     defaults: DefaultsConfig = Field(
@@ -389,3 +402,8 @@ class Config(Table):
     execution: ExecutionConfig = Field(
         default_factory=ExecutionConfig, description="how the work is divided into jobs; changes no result"
     )
+
+    def classes_of(self, target: str) -> tuple[str, ...]:
+        """The classes of a target, sorted: those of an entry of `targets`, or the class of that name."""
+        entry = self.targets.get(target, [target])
+        return tuple(sorted(entry.classes if isinstance(entry, JointConfig) else entry))

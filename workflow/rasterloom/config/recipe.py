@@ -10,7 +10,11 @@ from rasterloom.config.model import Config, is_network
 
 @dataclass(frozen=True)
 class MemberRecipe:
-    """One model: target x model x channels x scale, with its settings."""
+    """One model: target x model x channels x scale, with its settings.
+
+    `outputs` are the classes that it has an output for each of, sorted; none if it has one output, for all `classes`.
+    A pixel may be of one of them at most if they are `exclusive`.
+    """
 
     name: str
     target: str
@@ -20,6 +24,13 @@ class MemberRecipe:
     scale: dict[str, Any]
     training: dict[str, Any]
     prediction: dict[str, Any]
+    outputs: tuple[str, ...] = ()
+    exclusive: bool = False
+
+    @property
+    def targets(self) -> dict[str, tuple[str, ...]]:
+        """What it learns, each with its classes: a target is what has a mask of its own."""
+        return {name: (name,) for name in self.outputs} or {self.target: self.classes}
 
     @property
     def is_network(self) -> bool:
@@ -48,9 +59,9 @@ class Recipe:
     groups: dict[str, dict[str, tuple[str, ...]]]
 
     def group_of(self, member: str) -> str:
-        """The group that a member's target belongs to."""
-        target = self.members[member].target
-        return next(group for group, targets in self.groups.items() if target in targets)
+        """The group that what a member learns belongs to."""
+        learned = self.members[member].targets.keys()
+        return next(name for name, targets in self.groups.items() if learned <= targets.keys())
 
     def origins(self, member: str) -> list[str]:
         """Members whose weights a member begins with, directly or through others, nearest first; itself in a circle."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from rasterloom.config.checks import init_checks, name_checks, settings_checks
 from rasterloom.config.explain import refuse
-from rasterloom.config.model import CONTENT, Config, MemberConfig
+from rasterloom.config.model import CONTENT, Config, JointConfig, MemberConfig
 from rasterloom.config.named import named_contents
 from rasterloom.config.overlays import merge
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
@@ -60,6 +60,7 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
     layers = (config.defaults, config.classes[class_name], member)
     target = member.target or class_name
     model = config.models[member.model]
+    classes, entry = config.classes_of(target), config.targets.get(target)
 
     def settings(section: str) -> dict[str, Any]:
         merged = _settings(*(getattr(layer, section) for layer in layers))
@@ -68,12 +69,14 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
     return MemberRecipe(
         name=f"{target}-{member.model}-{member.channels}-{member.scale}",
         target=target,
-        classes=tuple(sorted(config.targets.get(target, [target]))),
+        classes=classes,
         model=model.model_dump(),
         sensors=tuple(config.channels[member.channels]),
         scale=scale_table(config, member.scale),
         training=settings("training"),
         prediction=settings("prediction"),
+        outputs=classes if isinstance(entry, JointConfig) else (),
+        exclusive=isinstance(entry, JointConfig) and not entry.overlap,
     )
 
 
@@ -104,11 +107,11 @@ def _groups(
     """Targets that meet in an ensemble, directly or through others, by the name of their group."""
     components: list[set[str]] = []
     for ensemble in names.values():
-        targets = {members[name].target for name in ensemble}
+        targets = {target for name in ensemble for target in members[name].targets}
         touching = [component for component in components if component & targets]
         components = [component for component in components if not component & targets]
         components.append(targets.union(*touching))
-    classes = {member.target: member.classes for member in members.values()}
+    classes = {target: own for member in members.values() for target, own in member.targets.items()}
     return {
         "+".join(sorted(component)): {target: classes[target] for target in sorted(component)}
         for component in components

@@ -101,3 +101,12 @@ def richest(job: Job, classes: Iterable[str], ground: Mapping[str, str], most: i
     ranked = sorted((scene for scene in areas if areas[scene] > 0), key=lambda scene: (-areas[scene], scene))
     first = {ground[scene]: scene for scene in reversed(ranked)}.values()
     return sorted(ranked, key=lambda scene: scene not in first)[:most]
+
+
+def scenes_by_heart(job: Job, most: int) -> list[str]:
+    """The labelled scenes that a job's member learns by heart: the `richest`, or one for each of several outputs."""
+    spec = job.spec
+    if "outputs" not in spec:
+        return richest(job, spec["classes"], spec["ground"], most)
+    found = [scene for name in spec["outputs"]["classes"] for scene in richest(job, [name], spec["ground"], 1)]
+    return list(dict.fromkeys(found))

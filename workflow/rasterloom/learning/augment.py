@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from rasterloom.learning.sampling import Patch, SceneIndex, generator
 from rasterloom.learning.windows import Bytes, Floats, reflected
 
 Window = tuple[NDArray[np.uint16] | Floats, Bytes, Bytes]
-"""Data (C, h, w), valid (S, h, w) and coverage (h, w) of a window."""
+"""Data (C, h, w), valid (S, h, w) and coverage, (h, w) or (K, h, w) of several classes, of a window."""
 
 Read = Callable[[int, int, int, int], Window]
 """Reads the window of rows y0..y1 and columns x0..x1 (exclusive), which lies within the scene."""
@@ -66,7 +67,7 @@ def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes
     -------
     data : (C, size, size) float32, digital numbers.
     valid : (S, size, size) uint8, 1 where the scene and all interpolated neighbours are valid, else 0.
-    coverage : (size, size) uint8, 0..255.
+    coverage : (size, size) or (K, size, size) uint8, 0..255.
 
     Notes
     -----
@@ -79,7 +80,7 @@ def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes
     matrix = patch.matrix.copy()
     matrix[:, 2] -= (x0, y0)
     if not is_exact(patch):
-        side = min(shrinking(patch), *coverage.shape)
+        side = min(shrinking(patch), *coverage.shape[-2:])
         return _warp(*_shrunk((data, valid, coverage), side), matrix / side, patch.size)
     rows, columns, inside = _indices(matrix, patch.size, data.shape[-2:])
 
@@ -87,7 +88,11 @@ def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes
         return np.ascontiguousarray(np.swapaxes(array, -1, -2) if matrix[0, 0] == 0.0 else array)
 
     seen = turned((valid != 0)[..., rows[:, None], columns] & inside).astype(np.uint8)
-    return turned(data[..., rows[:, None], columns]).astype(np.float32), seen, turned(coverage[rows[:, None], columns])
+    return (
+        turned(data[..., rows[:, None], columns]).astype(np.float32),
+        seen,
+        turned(coverage[..., rows[:, None], columns]),
+    )
 
 
 def _indices(
@@ -108,7 +113,7 @@ def _shrunk(window: Window, side: int) -> Window:
 
     if side == 1:
         return window
-    height, width = (length // side for length in window[2].shape)
+    height, width = (length // side for length in window[2].shape[-2:])
 
     def mean(plane: NDArray[Any]) -> NDArray[Any]:
         whole = np.ascontiguousarray(plane[: height * side, : width * side])
@@ -116,7 +121,14 @@ def _shrunk(window: Window, side: int) -> Window:
 
     data, valid, coverage = window
     seen = np.stack([mean((mask != 0).astype(np.float32)) > 0.999 for mask in valid])
-    return np.stack([mean(plane.astype(np.float32)) for plane in data]), seen.astype(np.uint8), mean(coverage)
+    means = np.stack([mean(plane.astype(np.float32)) for plane in data])
+    return means, seen.astype(np.uint8), _planewise(mean, coverage)
+
+
+def _planewise(change: Callable[[Bytes], NDArray[Any]], coverage: Bytes) -> Bytes:
+    """A change of each plane of a coverage, (h, w) or (K, h, w)."""
+    planes = np.stack([change(plane) for plane in coverage.reshape(-1, *coverage.shape[-2:])])
+    return planes.reshape(*coverage.shape[:-2], *planes.shape[1:]).astype(np.uint8, copy=False)
 
 
 def _warp(
@@ -133,7 +145,7 @@ def _warp(
 
     warped = np.stack([remap(plane.astype(np.float32), cv2.BORDER_REFLECT_101) for plane in data])
     seen = np.stack([remap((mask != 0).astype(np.float32), cv2.BORDER_CONSTANT) for mask in valid]) > 0.999
-    return warped, seen.astype(np.uint8), remap(coverage, cv2.BORDER_REFLECT_101).astype(np.uint8)
+    return warped, seen.astype(np.uint8), _planewise(partial(remap, border=cv2.BORDER_REFLECT_101), coverage)
 
 
 def jitter(data: Floats, valid: Bytes, sensors: NDArray[np.intp], augment: AugmentConfig, patch: Patch) -> Floats:

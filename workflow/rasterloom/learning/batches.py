@@ -21,7 +21,7 @@ class Batch:
     Attributes
     ----------
     images : (N, C, P, P) float32, normalised, 0 where a sensor is invalid.
-    target : (N, P, P) float32, coverage as a fraction 0..1.
+    target : (N, P, P), or (N, K, P, P) of several classes, float32, coverage as a fraction 0..1.
     weight : (N, P, P) float32, 1 where the reference sensor is valid, else 0.
     """
 
@@ -30,17 +30,19 @@ class Batch:
     weight: Floats
 
 
-def require_positive(scenes: Sequence[TrainingScene], target: str, scale: str) -> None:
-    """Refuse to train on a class that no training scene shows.
+def require_positive(scenes: Sequence[TrainingScene], targets: Sequence[str], scale: str) -> None:
+    """Refuse to train on a class that no training scene shows, the first of those that a network learns.
 
     Raises
     ------
     LabelError
         If no scene has a positive pixel; names the class, the scenes and the remedy.
     """
-    if any(scene.index.positive.count for scene in scenes):
+    shown = [any(scene.index.positives[i].count for scene in scenes) for i in range(len(targets))]
+    if all(shown):
         return
     names = ", ".join(scene.name for scene in scenes[:8]) + (", ..." if len(scenes) > 8 else "")
+    target = targets[shown.index(False)]
     raise LabelError(
         f"{target}: none of the {len(scenes)} training scenes ({names}) has a valid pixel of it at scale "
         f"{scale}; at least one is needed. Label it there, move a scene that has it to the training part "
@@ -58,13 +60,13 @@ def make_batch(scenes: Sequence[TrainingScene], recipe: TrainingConfig, step: in
     patches = draw_batch([scene.index for scene in scenes], recipe, step)
     shape = (recipe.batch, recipe.patch, recipe.patch)
     images = np.empty((recipe.batch, len(scenes[0].normalisation.mean), *shape[1:]), dtype=np.float32)
-    target, weight = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+    target, weight = list[Floats](), np.empty(shape, dtype=np.float32)
     for i, patch in enumerate(patches):
         scene = scenes[patch.scene]
         data, valid, coverage = cut(patch, scene.read, scene.index.shape)
         sensors = scene.normalisation.planes
         images[i] = jitter(scene.normalisation.apply(data, valid), valid, sensors, recipe.augment, patch)
         images[i][~kept_channels(sensors, recipe.augment, patch)] = 0.0
-        target[i] = coverage / np.float32(255)
+        target.append((coverage / np.float32(255)).astype(np.float32, copy=False))
         weight[i] = valid[0] != 0
-    return Batch(images, target, weight)
+    return Batch(images, np.stack(target), weight)

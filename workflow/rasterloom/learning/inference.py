@@ -19,6 +19,7 @@ from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.networks import build
+from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.pixel_features import PixelFeatures
 from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
 from rasterloom.learning.prefetch import prefetched
@@ -34,11 +35,11 @@ TILE_COLUMNS = 1024
 """Columns of a scene whose features are made at a time. Changes no result."""
 
 
-def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: str) -> Any:
+def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: str, outputs: Outputs = ONE) -> Any:
     """The network of a checkpoint, ready to predict on a device."""
     import torch
 
-    network = build(model, len(checkpoint["normalisation.mean"]))
+    network = build(model, len(checkpoint["normalisation.mean"]), outputs.logits)
     weights = {k.removeprefix("network."): v for k, v in checkpoint.items() if k.startswith("network.")}
     try:
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
@@ -50,7 +51,7 @@ def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: str) -> A
     return network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
-def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: str) -> Forward:
+def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: str, outputs: Outputs = ONE) -> Forward:
     """Probabilities averaged over networks and symmetries.
 
     Parameters
@@ -58,11 +59,12 @@ def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: 
     networks : of the same channels.
     prediction : its ``symmetries`` and ``precision`` count.
     device : where they compute.
+    outputs : of the networks.
 
     Returns
     -------
-    function from (N, C, w, w) float32 to (N, w, w) float32, 0..1. Sums are float32; one forward pass is made
-    for each network and symmetry, with the whole batch.
+    function from (N, C, w, w) float32 to (N, w, w) float32, 0..1, or (N, w, w, K) of several classes. Sums are float32;
+    one forward pass is made for each network and symmetry, with the whole batch.
     """
     import torch
 
@@ -71,15 +73,16 @@ def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: 
 
     def forward(images: Floats) -> Floats:
         batch = torch.from_numpy(images).to(device)
-        total = torch.zeros((len(images), *images.shape[2:]), device=device)
+        total = torch.zeros((len(images), *outputs.planes, *images.shape[2:]), device=device)
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=coarse):
             for turn, mirror in turns:
                 turned = torch.rot90(batch.flip(3) if mirror else batch, turn, (2, 3))
                 turned = turned.contiguous(memory_format=torch.channels_last)
                 for network in networks:
-                    answer = torch.rot90(torch.sigmoid(network(turned)[:, 0].float()), -turn, (1, 2))
-                    total += answer.flip(2) if mirror else answer
-        return np.asarray((total / (len(turns) * len(networks))).cpu().numpy(), dtype=np.float32)
+                    answer = torch.rot90(outputs.probability(network(turned)), -turn, (-2, -1))
+                    total += answer.flip(-1) if mirror else answer
+        mean = (total / (len(turns) * len(networks))).cpu().numpy()
+        return np.asarray(np.moveaxis(mean, 1, -1) if outputs.planes else mean, dtype=np.float32)
 
     return forward
 
@@ -90,6 +93,7 @@ def network_rows(
     forward: Forward,
     prediction: PredictionConfig,
     say: Callable[[str], None],
+    outputs: Outputs = ONE,
 ) -> Iterator[Floats]:
     """Blocks of rows of a network's probability in a scene; windows are prepared by a thread meanwhile."""
     window, stride, shape = prediction.window, prediction.stride, reader.shape
@@ -106,7 +110,7 @@ def network_rows(
                 say(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
             yield batch
 
-    return windows.sliding_rows(ahead(), forward, shape, window, stride)
+    return windows.sliding_rows(ahead(), forward, shape, window, stride, outputs.planes)
 
 
 def pixel_rows(
@@ -137,11 +141,12 @@ def pixel_rows(
         yield np.concatenate(means, axis=1)
 
 
-def encoded(blocks: Iterator[Floats], reader: StackReader) -> Iterator[Bytes]:
-    """Probability as bytes in blocks of 256 rows, 0 where the reference is invalid."""
+def encoded(blocks: Iterator[Floats], reader: StackReader) -> Iterator[list[Bytes]]:
+    """Probability of each class as bytes in blocks of 256 rows, 0 where the reference is invalid."""
     top = 0
     for block in windows.in_blocks(blocks, BLOCK_ROWS):
-        yield windows.quantised(block, reader.reference(top, top + len(block)))
+        valid = reader.reference(top, top + len(block))
+        yield [windows.quantised(own, valid) for own in (np.moveaxis(block, -1, 0) if block.ndim == 3 else [block])]
         top += len(block)
 
 
@@ -152,7 +157,7 @@ def predictor(
 
     Parameters
     ----------
-    spec : its ``model`` and ``prediction`` count.
+    spec : its ``model``, ``prediction`` and ``outputs`` count.
     held : holds the device.
     checkpoints : of one member, by fold.
 
@@ -168,7 +173,8 @@ def predictor(
     keep_memory()
     device = held.enter_context(pick_device())
     held.enter_context(computing(prediction.threads))
-    networks = {fold: load_network(spec["model"], arrays, device) for fold, arrays in checkpoints.items()}
+    model, outputs = spec["model"], Outputs.of(spec)
+    networks = {fold: load_network(model, arrays, device, outputs) for fold, arrays in checkpoints.items()}
 
     def predict(
         reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None]
@@ -177,7 +183,7 @@ def predictor(
         if prediction.adapt:
             sample = partial(sample_windows, reader, normalisation, prediction)
             own = [adapted(network, sample(), device, prediction.precision) for network in own]
-        forward = mean_forward(own, prediction, device)
-        return network_rows(reader, normalisation, forward, prediction, say)
+        forward = mean_forward(own, prediction, device, outputs)
+        return network_rows(reader, normalisation, forward, prediction, say, outputs)
 
     return predict, hardware_name(device, prediction.threads)

@@ -80,10 +80,15 @@ def pixel_set(mask: NDArray[np.bool_]) -> PixelSet:
 
 @dataclass(frozen=True)
 class SceneIndex:
-    """What sampling has to know about a scene: its positive pixels and its valid ground."""
+    """What sampling has to know about a scene: the positive pixels of each class, and its valid ground."""
 
-    positive: PixelSet
+    positives: tuple[PixelSet, ...]
     ground: PixelSet
+
+    @property
+    def positive(self) -> PixelSet:
+        """The positive pixels of the only class, or the first."""
+        return self.positives[0]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -128,7 +133,7 @@ def index_scene(
         for start in starts:
             coverage, valid = rows(start, min(start + block, height))
             positive.append(pixel_set((valid != 0) & (coverage >= largest)))
-    return SceneIndex(_joined(positive), _joined(ground))
+    return SceneIndex((_joined(positive),), _joined(ground))
 
 
 def _joined(blocks: Sequence[PixelSet]) -> PixelSet:
@@ -177,6 +182,11 @@ def positive_items(step: int, batch: int, fraction: float) -> int:
     return int((step + 1) * batch * fraction) - int(step * batch * fraction)
 
 
+def class_of(step: int, item: int, recipe: TrainingConfig, classes: int) -> int:
+    """Number of the class that a positive patch is drawn for: one after the other, over all steps."""
+    return (int(step * recipe.batch * recipe.positive_fraction) + item) % classes
+
+
 def scene_weights(counts: Sequence[int]) -> NDArray[np.float64]:
     """Weights with which scenes are drawn: the square root of their number of pixels (positive, or of
     ground).
@@ -189,14 +199,18 @@ def scene_weights(counts: Sequence[int]) -> NDArray[np.float64]:
 
 
 def batch_scenes(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) -> list[int]:
-    """The scene of every patch of a batch; the first `positive_items` ones are to contain positive pixels.
+    """The scene of every patch of a batch; the first `positive_items` ones are to contain pixels of their `class_of`.
 
     Scenes are drawn without replacement as long as there are unused ones, positive patches first.
     """
     uniform = generator(recipe.seed, step, _SCENES_OF_STEP).random((2, len(scenes)))
     wanted = positive_items(step, recipe.batch, recipe.positive_fraction)
-    order = _weighted_order(scene_weights([s.positive.count for s in scenes]), uniform[0])
-    positive = [order[i % len(order)] for i in range(wanted)]
+    having = zip(*([pixels.count for pixels in scene.positives] for scene in scenes), strict=True)
+    orders = [_weighted_order(scene_weights(counts), uniform[0]) for counts in having]
+    positive: list[int] = []
+    for item in range(wanted):
+        order = orders[class_of(step, item, recipe, len(orders))]
+        positive.append(min(order, key=positive.count))
     order = _weighted_order(scene_weights([s.ground.count for s in scenes]), uniform[1])
     rest = [i for i in order if i not in positive] + [i for i in order if i in positive]
     return positive + [rest[i % len(rest)] for i in range(recipe.batch - wanted)]
@@ -214,7 +228,7 @@ def draw_batch(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) 
 
     Parameters
     ----------
-    scenes : what is known about each training scene; at least one has positive pixels, if `positive_fraction` > 0.
+    scenes : what is known about each training scene; of each class one has positive pixels, if `positive_fraction` > 0.
     recipe : its seed, batch, patch, positive_fraction, and of `augment` flips, rotation and zoom; the rest is drawn
         later, see `augment.jitter` and `augment.kept_channels`.
     step : number of the step, from 0.
@@ -235,7 +249,8 @@ def draw_batch(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) 
     patches: list[Patch] = []
     for item, scene in enumerate(batch_scenes(scenes, recipe, step)):
         rng = generator(recipe.seed, step, item)
-        pixels = scenes[scene].positive if item < wanted else scenes[scene].ground
+        index = scenes[scene]
+        pixels = index.positives[class_of(step, item, recipe, len(index.positives))] if item < wanted else index.ground
         pixel = pixels.pixel(int(rng.integers(pixels.count)))
         angle, zoom, flip_x, flip_y = _draw_shape(rng, recipe.augment)
         scale = max(zoom, min(1.0, recipe.patch / min(scenes[scene].shape)))

@@ -24,6 +24,7 @@ from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.curves import NUMBERS, Row, curve_arrays, curve_rows, curve_steps, jaccard
 from rasterloom.learning.networks import build, initialise, seeded
+from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.transfer import Start
 from rasterloom.learning.watching import Watch, learned_nothing
@@ -110,7 +111,7 @@ class Trained:
     ----------
     weights : arrays of the network's state that the recipe keeps, by name.
     history : (steps, 4) float32: loss, and pixels of the batch that are true positive, false positive, false
-        negative at one half.
+        negative at one half; of several classes together.
     rows : its curve.
     busy : share of the time in which the network did not wait for a batch.
     """
@@ -132,6 +133,7 @@ class Trainer:
     device : torch's name of the device.
     first_bias : logit that the last layer begins with everywhere; None: as `initialise` leaves it.
     start : changes the first weights, which were drawn at random.
+    outputs : of the network.
     """
 
     def __init__(
@@ -142,13 +144,15 @@ class Trainer:
         device: str,
         first_bias: float | None = None,
         start: Start | None = None,
+        outputs: Outputs = ONE,
     ) -> None:
         import torch
 
         self.recipe = recipe
         self.device = torch.device(device)
+        self.outputs = outputs
         with seeded(recipe.seed):
-            self.network = build(model, channels)
+            self.network = build(model, channels, outputs.logits)
         initialise(self.network, recipe.seed, first_bias)
         if start is not None:
             start(self.network)
@@ -202,17 +206,23 @@ class Trainer:
             group["lr"] = self.rate_of(self.step)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             logits = self.network(images)
-        logits = logits[:, 0].float()
-        loss = loss_of(logits, target, weight, self.recipe.soft_jaccard)
+        logits = self.outputs.of_classes(logits)
+        loss = loss_of(logits, target, weight, self.recipe.soft_jaccard, self.outputs.exclusive)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.gradient_clip is not None:
             parameters = self.network.parameters()
             torch.nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip, foreach=self.at_once)
         self.optimiser.step()
-        self.history[self.step] = torch.stack([loss.detach(), *counts(logits.detach(), target, weight)])
+        self.history[self.step] = torch.stack([loss.detach(), *counts(*self._counted(logits.detach(), target, weight))])
         self._follow()
         self.step += 1
+
+    def _counted(self, logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is counted at one half, as `counts` takes it: several classes together."""
+        if not self.outputs.planes:
+            return logits, target, weight
+        return self.outputs.probability(logits) - 0.5, target, weight[:, None]
 
     def _follow(self) -> None:
         """Bring the average nearer to the weights and running statistics; over fewer steps at the beginning."""

@@ -7,6 +7,7 @@ in which it predicts. Nothing that is watched changes a weight.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.learning.augment import TrainingScene
+from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.sampling import generator
-from rasterloom.learning.windows import Floats, padded_index, quantised, window_starts
+from rasterloom.learning.windows import Bytes, Floats, padded_index, quantised, window_starts
 from rasterloom.polygons.thresholds import best_threshold
 from rasterloom.text import counted
 
@@ -47,7 +49,10 @@ class Place(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Pooled pixel Jaccard at its best threshold (a probability); None without the class. `everything`: called it."""
+    """Pooled pixel Jaccard at its best threshold (a probability); None without the class. `everything`: called it.
+
+    Of several classes the means, each at its own threshold, of those that the windows show.
+    """
 
     jaccard: float | None
     threshold: float
@@ -63,6 +68,7 @@ class Watch:
     recipe : of the training; the cost and the draw of the windows follow from it.
     window : side of a window in pixels.
     workers : threads that read windows.
+    outputs : of the network.
 
     Attributes
     ----------
@@ -79,15 +85,16 @@ class Watch:
         recipe: TrainingConfig,
         window: int,
         workers: int = 1,
+        outputs: Outputs = ONE,
     ) -> None:
-        self.scenes, self.precision = scenes, recipe.precision
+        self.scenes, self.precision, self.outputs = scenes, recipe.precision, outputs
         self.window, self.workers = window, workers
         self.batch = max(1, recipe.batch * recipe.patch**2 // window**2)  # in the memory of a step
         kinds: tuple[list[Place], list[Place]] = [], []
         for number, scene in enumerate(scenes):
             for place in _places(number, scene.index.shape, window):
                 if scene.index.ground.window(*place.part).any():
-                    kinds[bool(scene.index.positive.window(*place.part).any())].append(place)
+                    kinds[any(pixels.window(*place.part).any() for pixels in scene.index.positives)].append(place)
         self.total = sum(map(len, kinds))
         affordable = int(COST * PASSES * recipe.steps * recipe.batch * recipe.patch**2 / window**2)
         looks = min(max(affordable // min(max(1, self.total), FEW_WINDOWS), LOOKS[0]), LOOKS[1], recipe.steps)
@@ -96,7 +103,7 @@ class Watch:
 
     def __str__(self) -> str:
         scenes = counted(len(self.scenes), "validation scene")
-        shown = sum(scene.index.positive.count > 0 for scene in self.scenes)
+        shown = sum(any(pixels.count for pixels in scene.index.positives) for scene in self.scenes)
         return (
             f"{counted(len(self.steps), 'look')} at {len(self.places)} of {counted(self.total, 'window')} of {scenes} "
             f"({shown or 'none'} with the class)"
@@ -107,20 +114,20 @@ class Watch:
         import torch
 
         training, device = network.training, next(network.parameters()).device
-        counts = np.zeros((2, 256))
+        counts = np.zeros((self.outputs.classes, 2, 256))
         batches = prefetched(self._images, range(0, len(self.places), self.batch), self.workers)
         coarse = self.precision == "bfloat16"
         network.eval()
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=coarse):
             for first, images in zip(range(0, len(self.places), self.batch), batches, strict=True):
                 given = torch.from_numpy(images).to(device).contiguous(memory_format=torch.channels_last)
-                found = torch.sigmoid(network(given)[:, 0].float()).cpu().numpy()
+                found = self.outputs.probability(network(given)).cpu().numpy()
                 for place, probability in zip(self.places[first : first + len(found)], found, strict=True):
                     counts += place.factor * self._counts(place, probability)
         network.train(training)
-        whole = np.rint(counts).astype(np.int64)
-        threshold, jaccard, _ = best_threshold(whole)
-        return Look(jaccard, threshold / 255, float(whole[1].sum() / max(1, whole.sum())))
+        looks = [_look(np.rint(own).astype(np.int64)) for own in counts]
+        shown = [look for look in looks if look.jaccard is not None]
+        return Look(*map(fmean, zip(*shown, strict=True))) if shown else looks[0]
 
     def _images(self, first: int) -> Floats:
         """The batch of windows that begins with one, (N, C, window, window); pixels beyond a scene are reflected."""
@@ -134,14 +141,30 @@ class Watch:
         return np.stack(images)
 
     def _counts(self, place: Place, probability: Floats) -> NDArray[np.int64]:
-        """Valid pixels of each probability 0..255 outside and inside the class, (2, 256)."""
+        """Valid pixels of each probability 0..255 outside and inside each class, (K, 2, 256)."""
         index, (y0, y1, x0, x1) = self.scenes[place.scene].index, place.part
         pads = [max(0, self.window - length) // 2 for length in index.shape]
         top, left = (pad - at for pad, at in zip(pads, place[1:3], strict=True))
-        ground, positive = index.ground.window(*place.part), index.positive.window(*place.part)
-        values = quantised(probability[y0 + top : y1 + top, x0 + left : x1 + left], ground.astype(np.uint8))
-        joint = np.bincount((values + np.uint16(256) * positive)[ground], minlength=512)
-        return joint.reshape(2, 256).astype(np.int64, copy=False)
+        ground = index.ground.window(*place.part)
+        part = probability[..., y0 + top : y1 + top, x0 + left : x1 + left]
+        values = quantised(part, ground.astype(np.uint8)).reshape(-1, *ground.shape)
+        return np.stack(
+            [
+                _joint(own, pixels.window(*place.part), ground)
+                for own, pixels in zip(values, index.positives, strict=True)
+            ]
+        )
+
+
+def _joint(values: Bytes, positive: NDArray[np.bool_], ground: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Pixels of the ground of each value outside and inside a class, (2, 256)."""
+    joint = np.bincount((values + np.uint16(256) * positive)[ground], minlength=512)
+    return joint.reshape(2, 256).astype(np.int64, copy=False)
+
+
+def _look(counts: NDArray[np.int64]) -> Look:
+    threshold, jaccard, _ = best_threshold(counts)
+    return Look(jaccard, threshold / 255, float(counts[1].sum() / max(1, counts.sum())))
 
 
 def _places(scene: int, shape: tuple[int, int], window: int) -> list[Place]:

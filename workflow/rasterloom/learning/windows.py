@@ -25,7 +25,10 @@ Prepare = Callable[[NDArray[Any], Bytes], Floats]
 """Normalises a window: data (C, h, w) and valid (S, h, w) to (C, h, w) float32."""
 
 Forward = Callable[[Floats], Floats]
-"""Probabilities (N, window, window) float32, 0..1, of a batch (N, C, window, window) float32."""
+"""Probabilities (N, window, window) or, of K classes, (N, window, window, K) of a batch (N, C, window, window).
+
+All are float32, probabilities 0..1.
+"""
 
 MOST_SAMPLED = 64
 """Windows by which a scene is judged where not all of them need be looked at: 4 million pixels if they are of 256."""
@@ -207,7 +210,12 @@ def window_batches(
 
 
 def sliding_rows(
-    batches: Iterator[WindowBatch], forward: Forward, shape: tuple[int, int], window: int, stride: int
+    batches: Iterator[WindowBatch],
+    forward: Forward,
+    shape: tuple[int, int],
+    window: int,
+    stride: int,
+    planes: tuple[int, ...] = (),
 ) -> Iterator[Floats]:
     """Mean over windows, in blocks of finished rows.
 
@@ -217,11 +225,12 @@ def sliding_rows(
     forward : probabilities of a batch.
     shape : (H, W) of the scene.
     window, stride : pixels.
+    planes : (K,) if `forward` gives (N, window, window, K).
 
     Returns
     -------
-    iterator of (rows, W) float32 blocks, 0..1, from top to bottom, together (H, W). Pixels of no window are
-    0.
+    iterator of (rows, W) or (rows, W, K) float32 blocks, 0..1, from top to bottom, together (H, W) or (H, W, K). Pixels
+    of no window are 0.
 
     Notes
     -----
@@ -232,7 +241,7 @@ def sliding_rows(
     following = dict(zip(starts, [*starts[1:], height], strict=True))
     rows_seen, columns_seen = visit_counts(height, window, stride), visit_counts(width, window, stride)
     offset_y, offset_x = (height - shape[0]) // 2, (width - shape[1]) // 2
-    sums = np.zeros((window, width), dtype=np.float32)
+    sums = np.zeros((window, width, *planes), dtype=np.float32)
     for batch in batches:
         if batch.images is not None:
             for left, probability in zip(batch.lefts, forward(batch.images), strict=True):
@@ -241,7 +250,7 @@ def sliding_rows(
             continue
         done = following[batch.top] - batch.top
         counts = np.outer(rows_seen[batch.top : batch.top + done], columns_seen)
-        block = sums[:done] / counts.astype(np.float32)
+        block = sums[:done] / counts.astype(np.float32).reshape(*counts.shape, *[1] * len(planes))
         sums[:-done] = sums[done:] if done < window else sums[:0]
         sums[-done:] = 0.0
         low, high = max(batch.top, offset_y), min(batch.top + done, offset_y + shape[0])
@@ -255,7 +264,7 @@ def in_blocks(blocks: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any
 
     Parameters
     ----------
-    blocks : (h, W) arrays, from top to bottom.
+    blocks : (h, W) or (h, W, K) arrays, from top to bottom.
     rows : height of the blocks that are wanted.
     """
     waiting: list[NDArray[Any]] = []

@@ -97,7 +97,8 @@ def _amount(dag: Dag, sizes: Sizes, stage: str, names: Mapping[str, str], name: 
         channels = sizes.channels(s for s in dag.scale_sensors[names["scale"]] if s in present)
         return prod(sizes.shape(dag.scale(names["scale"]), name)) * (channels if stage == "stack" else 1)
     if stage == "predict":
-        return prod(sizes.shape(members[names["member"]].scale, name))
+        member = members[names["member"]]
+        return prod(sizes.shape(member.scale, name)) * max(1, len(member.outputs))
     if stage == "ensemble":
         return max(prod(sizes.shape(members[m].scale, name)) for m in dag.recipe.classes[names["class"]].members)
     if stage in ("label", "vectorise"):

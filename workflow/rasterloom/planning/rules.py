@@ -92,7 +92,7 @@ class Rules:
             "acquisition": set(dag.acquisitions),
             "unit": set(dag.units),
             "scale": set(dag.scale_sensors),
-            "target": {member.target for member in recipe.members.values()},
+            "target": {target for member in recipe.members.values() for target in member.targets},
             "class": set(recipe.classes),
             "group": set(recipe.groups),
             "member": set(recipe.members),

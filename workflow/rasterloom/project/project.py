@@ -163,9 +163,17 @@ class Project:
         return [s for s in self.training if classes <= set(self.dataset.scenes[s].labelled)]
 
     def ensemble_members(self, class_name: str) -> list[dict[str, Any]]:
-        """Name and scale of each member of a class."""
+        """Name and scale of each member of a class, and which plane of its prediction is the class's if it has many."""
         members = [self.recipe.members[name] for name in self.recipe.classes[class_name].members]
-        return [{"name": member.name, "scale": member.scale} for member in members]
+        planes = [{"plane": member.outputs.index(class_name)} if member.outputs else {} for member in members]
+        return [
+            {"name": member.name, "scale": member.scale, **plane} for member, plane in zip(members, planes, strict=True)
+        ]
+
+    def member_outputs(self, member: str) -> dict[str, Any]:
+        """What a spec says of the outputs of a member; nothing if it has one."""
+        found = self.recipe.members[member]
+        return {"outputs": {"classes": list(found.outputs), "exclusive": found.exclusive}} if found.outputs else {}
 
     def scored(self) -> dict[str, Any]:
         """By class its number, its group, the scenes with held-out truth and those that were labelled for its group."""

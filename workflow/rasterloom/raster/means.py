@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,29 @@ from rasterloom.store.store import Item, Store
 
 Strip = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """(rows, W) values of a member, 0 where it does not count, and where it counts."""
+
+
+class Member(NamedTuple):
+    """The prediction of a member in a scene, the stack that it was made from, and which plane of it is the class's."""
+
+    prediction: Item
+    stack: Item
+    plane: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of the plane; None: the prediction has but one."""
+        return self.prediction.digest if self.plane is None else self.prediction.parts[str(self.plane)]
+
+    @property
+    def array(self) -> str:
+        """Name of the plane's array in the prediction."""
+        return probability_array(self.plane)
+
+
+def probability_array(plane: int | None) -> str:
+    """Name of the array of a prediction that holds a plane; None: of its only one."""
+    return "probability" if plane is None else f"probability-{plane}"
 
 
 def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -35,24 +58,25 @@ def member_manifests(spec: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def member_items(job: Job, scenes: Sequence[str]) -> dict[str, list[tuple[Item, Item]]]:
+def member_items(job: Job, scenes: Sequence[str]) -> dict[str, list[Member]]:
     """By scene, the prediction of each member of a job's spec, and the stack that it was made from."""
-    scales = [(member["name"], member["scale"]["name"]) for member in job.spec["members"]]
-    predictions = {name: job.items(f"predictions/{name}", scenes) for name, _ in scales}
-    stacks = {scale: job.items(f"stacks/{scale}", scenes) for scale in {scale for _, scale in scales}}
-    return {scene: [(predictions[name][scene], stacks[scale][scene]) for name, scale in scales] for scene in scenes}
+    members = [(member["name"], member["scale"]["name"], member.get("plane")) for member in job.spec["members"]]
+    predictions = {name: job.items(f"predictions/{name}", scenes) for name, *_ in members}
+    stacks = {scale: job.items(f"stacks/{scale}", scenes) for scale in {scale for _, scale, _ in members}}
+    return {
+        scene: [Member(predictions[name][scene], stacks[scale][scene], plane) for name, scale, plane in members]
+        for scene in scenes
+    }
 
 
-def member_origin(found: Sequence[tuple[Item, Item]], reference: str) -> list[list[Any]]:
+def member_origin(found: Sequence[Member], reference: str) -> list[list[Any]]:
     """What decides the content of members on a scene: their predictions, and where the sensor `reference` is valid."""
-    return [[prediction.digest, stack.parts[reference]] for prediction, stack in found]
+    return [[member.digest, member.stack.parts[reference]] for member in found]
 
 
 @contextmanager
-def open_members(
-    store: Store, found: Sequence[tuple[Item, Item]], reference: str
-) -> Iterator[tuple[list[Any], list[Plane]]]:
-    """Open members, each a prediction and the stack that it was made from, for reading by rows.
+def open_members(store: Store, found: Sequence[Member], reference: str) -> Iterator[tuple[list[Any], list[Plane]]]:
+    """Open members for reading by rows.
 
     Yields
     ------
@@ -64,11 +88,12 @@ def open_members(
     StoreError
         If a prediction and its stack have different shapes.
     """
-    paths = [(store.open_path(prediction), store.open_path(stack)) for prediction, stack in found]
+    paths = [(store.open_path(member.prediction), store.open_path(member.stack)) for member in found]
     with ExitStack() as opened:
         files = {stack: opened.enter_context(open_stack(stack)) for _, stack in paths}
         valid = [Plane(files[stack].valid, files[stack].sensors.index(reference)) for _, stack in paths]
-        arrays = [opened.enter_context(open_plane(member, "probability")) for member, _ in paths]
+        names = [member.array for member in found]
+        arrays = [opened.enter_context(open_plane(path, name)) for (path, _), name in zip(paths, names, strict=True)]
         for (member, stack), array, plane in zip(paths, arrays, valid, strict=True):
             if plane_shape(array) != plane.shape:
                 raise StoreError(

@@ -1,8 +1,8 @@
-"""Planes: one (H, W) uint8 image per artifact, as masks, predictions and ensembles are."""
+"""Planes: (H, W) uint8 images, one per artifact as masks and ensembles are, or several as predictions may be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,19 +33,42 @@ def write_plane(path: Path, name: str, shape: tuple[int, int], strips: Iterable[
     str
         What ``array_digest({name: whole})`` gives.
     """
+    return write_planes(path, name, shape, ([strip] for strip in strips), [name])[0]
+
+
+def write_planes(
+    path: Path,
+    name: str,
+    shape: tuple[int, int],
+    strips: Iterable[Sequence[NDArray[np.uint8]]],
+    arrays: Sequence[str],
+) -> list[str]:
+    """Write planes of one shape, strip by strip of all, as `write_plane` writes one.
+
+    Parameters
+    ----------
+    path, name, shape : of all planes; digests know them by `name`.
+    strips : the strips of the planes.
+    arrays : names of the arrays in the file.
+
+    Returns
+    -------
+    The content digest of each plane.
+    """
     import zarr
 
-    total = ArrayDigest(name, np.uint8, shape)
+    totals = [ArrayDigest(name, np.uint8, shape) for _ in arrays]
+    chunks = (min(CHUNK, shape[0]), min(CHUNK, shape[1]))
     with zarr.storage.ZipStore(path, mode="w") as store:
-        array = zarr.create_group(store).create_array(
-            name, shape=shape, dtype="uint8", chunks=(min(CHUNK, shape[0]), min(CHUNK, shape[1])), fill_value=0
-        )
+        group = zarr.create_group(store)
+        opened = [group.create_array(own, shape=shape, dtype="uint8", chunks=chunks, fill_value=0) for own in arrays]
         row = 0
-        for strip in strips:
-            array[row : row + strip.shape[0]] = strip
-            total.update(strip)
-            row += strip.shape[0]
-    return total.hexdigest()
+        for planes in strips:
+            for array, total, strip in zip(opened, totals, planes, strict=True):
+                array[row : row + strip.shape[0]] = strip
+                total.update(strip)
+            row += planes[0].shape[0]
+    return [total.hexdigest() for total in totals]
 
 
 @contextmanager

@@ -23,8 +23,9 @@ KEYS = {"scale": "scales.{scale}"}
 def jobs(project: Project) -> Iterator[dict[str, str]]:
     """One job per scale, target and labelled scene that a member trains with."""
     found = {
-        (member.scale["name"], member.target, scene)
+        (member.scale["name"], target, scene)
         for member in project.recipe.members.values()
+        for target in member.targets
         for scene in project.labelled(project.recipe.group_of(member.name))
     }
     return ({"scale": scale, "target": target, "scene": scene} for scale, target, scene in sorted(found))
@@ -32,7 +33,7 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 
 def spec(project: Project, scale: str, target: str, scene: str) -> dict[str, Any]:
     """The scale, and the classes of the target."""
-    classes = sorted(project.config.targets.get(target, [target]))
+    classes = list(project.config.classes_of(target))
     return {"scene": scene, "scale": project.scale(scale), "target": target, "classes": classes}
 
 

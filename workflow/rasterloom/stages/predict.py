@@ -24,9 +24,13 @@ from rasterloom.learning.normalisation import (
     statistics_items,
     statistics_manifests,
 )
+from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
+from rasterloom.learning.windows import Bytes
 from rasterloom.project.project import Project
-from rasterloom.raster.planes import write_plane
+from rasterloom.raster.means import probability_array
+from rasterloom.raster.planes import write_planes
+from rasterloom.store.digest import digest
 from rasterloom.store.job import Job, Wanted, scene_manifests
 from rasterloom.store.store import Item, Writing
 
@@ -37,6 +41,8 @@ KEYS = {
     "content": "models.{model}",
     "sensors": "channels.{channels}",
     "reference": "sensors.*.reference",
+    "outputs.classes": "targets.{target}.classes",
+    "outputs.exclusive": "targets.{target}.overlap",
     "prediction": "*.prediction",
 }
 
@@ -63,6 +69,7 @@ def spec(project: Project, member: str, batch: str) -> dict[str, Any]:
         "folds": project.folds,
         "predict_with": project.config.validation.predict_with,
         "prediction": found.prediction,
+        **project.member_outputs(member),
         **project.normalised(scenes),
     }
 
@@ -100,18 +107,19 @@ def wanted(job: Job) -> Iterator[Wanted]:
     # a pixel model's result does not depend on how it is computed; `adapt` came later, and keys hold it only if true
     settings = spec["prediction"] if is_network(spec["model"]) else {}
     prediction = {name: value for name, value in settings.items() if (name, value) != ("adapt", False)}
+    outputs = Outputs.of(spec).settings
     told = [name for name in ("sensors", "reference", "normalise_by") if name in spec]
     # the code of a user's network decides, besides its weights, what it predicts
     code = {name: digest for name, digest in spec["model"].get(CONTENT, {}).items() if name == "factory"}
     content = {CONTENT: code} if code else {}
-    recipe: dict[str, Any] = {"prediction": prediction, **{name: spec[name] for name in told}, **content}
+    recipe: dict[str, Any] = {"prediction": prediction, **{name: spec[name] for name in told}, **content, **outputs}
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         own = statistics_items(job, [scene])[scene] if "units" in spec else None
         if own is not None:
             inputs["statistics"] = [item.digest for item in own.values()]
-        key = job.key({"reference": reference_place(spec), "prediction": prediction, **content}, inputs)
+        key = job.key({"reference": reference_place(spec), "prediction": prediction, **content, **outputs}, inputs)
         yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}, own))
 
 
@@ -136,7 +144,7 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
                 own = None if items is None else read_statistics(job, items, reader)
                 normalisation = prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
                 blocks = predictor(reader, normalisation, chosen, say)
-                work.digest = write_plane(work.path, "probability", reader.shape, inference.encoded(blocks, reader))
+                _write(work, Outputs.of(spec), reader.shape, inference.encoded(blocks, reader))
                 seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
                 work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
                 if hardware:
@@ -146,6 +154,14 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
             found[want.name] = job.made(want, ".zarr.zip", make)
             job.progress(done, len(missing), f"{spec['member']}: {want.name}")
     return found
+
+
+def _write(work: Writing, outputs: Outputs, shape: tuple[int, int], strips: Iterator[list[Bytes]]) -> None:
+    """Write the probability of each class; the parts of the artifact are their digests, by number."""
+    planes: list[int | None] = [*range(outputs.classes)] if outputs.planes else [None]
+    digests = write_planes(work.path, "probability", shape, strips, [probability_array(plane) for plane in planes])
+    work.parts.update({str(plane): own for plane, own in enumerate(digests)} if outputs.planes else {})
+    work.digest = digest(digests) if outputs.planes else digests[0]
 
 
 def _speed(

@@ -4,7 +4,8 @@ The checkpoints are those of the stage `train` with the name ``sanity`` in place
 that they have learned. One artifact per class: a picture of each scene beside its errors; its record holds the Jaccards
 and the advice. A full run leaves this stage out.
 
-Spec (besides ``stage`` and ``version``): ``classes``: by class what `predict` knows of its member, and ``target``;
+Spec (besides ``stage`` and ``version``): ``classes``: by class what `predict` knows of its member, and ``target``,
+``plane`` (number of its output, if there are several);
 ``classes``: those of the target; ``scenes``: those that are labelled for it.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rasterloom.config.model import is_network
-from rasterloom.labels.record import richest
+from rasterloom.labels.record import scenes_by_heart
 from rasterloom.learning import inference
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.normalisation import (
@@ -28,6 +29,7 @@ from rasterloom.learning.normalisation import (
     statistics_items,
     statistics_manifests,
 )
+from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.sanity import PICTURE, SANITY, SCENES, verdict
 from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
 from rasterloom.learning.windows import Bytes
@@ -72,7 +74,7 @@ def _member(project: Project, class_name: str) -> dict[str, Any]:
     quick = {"symmetries": False, "stride": max(1, settings["window"] // 2)} if member.is_network else {}
     return {
         "member": member.name,
-        "target": member.target,
+        "target": class_name if member.outputs else member.target,
         "classes": list(member.classes),
         "model": member.model,
         "sensors": list(member.sensors),
@@ -82,6 +84,8 @@ def _member(project: Project, class_name: str) -> dict[str, Any]:
         "ground": project.ground(scenes),
         "prediction": {**settings, **quick},
         **project.normalised(scenes),
+        **project.member_outputs(member.name),
+        **({"plane": member.outputs.index(class_name)} if member.outputs else {}),
     }
 
 
@@ -115,7 +119,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The picture of each class, made from its checkpoint and from what it has learned."""
     for name, own in job.spec["classes"].items():
         part = replace(job, spec={**own, "stage": job.stage, "version": job.spec["version"]})
-        scenes = richest(part, own["classes"], own["ground"], SCENES)
+        scenes = scenes_by_heart(part, SCENES)
         model = part.manifest(f"models/{own['member']}/{SANITY}").items[SANITY]
         stacks = part.items(f"stacks/{own['scale']['name']}", scenes)
         masks = part.items(f"masks/{own['scale']['name']}/{own['target']}", scenes)
@@ -129,6 +133,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
         if statistics:
             given["statistics"] = [[item.digest for item in found.values()] for found in statistics.values()]
         recipe = {"prediction": prediction, "reference": reference_place(own)}
+        recipe |= ({"plane": own["plane"]} if "plane" in own else {}) | Outputs.of(own).settings
         yield Wanted(name, part.key(recipe, given), recipe, given, (part, model, stacks, masks, statistics))
 
 
@@ -161,7 +166,8 @@ def _probabilities(want: Wanted, files: Mapping[str, Path]) -> Iterator[Bytes]:
             with read_stack(path, job.spec["sensors"], job.spec["reference"]) as reader:
                 own = read_statistics(job, statistics[scene], reader) if statistics else None
                 blocks = predict(reader, prediction_normalisation([checkpoint], own, reader), [SANITY], job.log)
-                yield np.concatenate(list(inference.encoded(blocks, reader)))
+                plane = job.spec.get("plane", 0)
+                yield np.concatenate([planes[plane] for planes in inference.encoded(blocks, reader)])
 
 
 def _line(job: Job, name: str, item: Item) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.config.pixel_models import indices_of
 from rasterloom.errors import TrainingError
-from rasterloom.labels.record import read_folds, richest
+from rasterloom.labels.record import read_folds, scenes_by_heart
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch, require_positive
 from rasterloom.learning.checkpoint import Arrays, load_checkpoint, save_checkpoint
@@ -32,6 +32,7 @@ from rasterloom.learning.normalisation import (
     training_normalisations,
     validation_normalisations,
 )
+from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.sanity import SANITY, SCENES, by_heart
@@ -75,6 +76,8 @@ KEYS = {
     "sensors": "channels.{channels}",
     "reference": "sensors.*.reference",
     "indices": "sensors.*.bands_are",
+    "outputs.classes": "targets.{target}.classes",
+    "outputs.exclusive": "targets.{target}.overlap",
     "training": "*.training",
     "window": "*.prediction.window",
 }
@@ -117,6 +120,7 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
         **project.normalised(scenes),
         **heart,
         **({"origin": list(project.recipe.members[origin].sensors)} if origin else {}),
+        **project.member_outputs(member),
     }
 
 
@@ -131,12 +135,17 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     divided = [] if spec["fold"] in ("all", SANITY) else [f"folds/{spec['group']}.json"]
     return [
         *scene_manifests(f"stacks/{scale}", scenes),
-        *scene_manifests(f"masks/{scale}/{spec['target']}", scenes),
+        *(path for target in _targets(spec) for path in scene_manifests(f"masks/{scale}/{target}", scenes)),
         *statistics_manifests(spec),
         *divided,
         *(f"labels/{name}.json" for name in spec.get("classes", ())),
         *([f"{origin_manifest(spec)}.json"] if "origin" in spec else []),
     ]
+
+
+def _targets(spec: Mapping[str, Any]) -> list[str]:
+    """The targets that a member learns, one for each of its outputs."""
+    return list(spec["outputs"]["classes"]) if "outputs" in spec else [spec["target"]]
 
 
 def run(job: Job) -> None:
@@ -170,20 +179,22 @@ def wanted(job: Job) -> Iterator[Wanted]:
     places = {"indices": [named.get(sensor) for sensor in spec["sensors"]]} if named else {}
     given = {
         "stacks": [sensor_parts(item, spec) for item in stacks.values()],
-        "masks": [item.digest for item in masks.values()],
+        "masks": [_digest(items) for items in masks.values()],
         "statistics": own if "units" in spec else own[0],
     }
     kept = [name for name in ("sensors", "reference", "training", "normalise_by") if name in spec]
-    recipe: dict[str, Any] = {"model": model, **{name: spec[name] for name in kept}}
+    outputs = Outputs.of(spec).settings
+    recipe: dict[str, Any] = {"model": model, **{name: spec[name] for name in kept}, **outputs}
     if named:
         recipe["indices"] = "; ".join(f"{sensor}: {_words(own)}" for sensor, own in named.items())
     inputs: dict[str, Any] = {
         "stacks": {scene: sensor_parts(item, spec) for scene, item in stacks.items()},
-        "masks": {scene: item.digest for scene, item in masks.items()},
+        "masks": {scene: _digest(items) for scene, items in masks.items()},
         "statistics": digests if "units" in spec else digests[DATASET],
     }
     begun, first = origin_key(job)
     inputs, given = {**inputs, **begun}, {**given, **begun}
+    places |= outputs
     places |= {"window": spec["window"]} if training.get("keep") == "best" and others else {}
     if "window" in places:  # only where they choose the weights do validation scenes decide
         recipe["window"] = spec["window"]
@@ -191,7 +202,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
         inputs["validation"] = {
             scene: [
                 *sensor_parts(item, spec),
-                truth[scene].digest,
+                _digest(truth[scene]),
                 *(i.digest for i in measured.get(scene, {}).values()),
             ]
             for scene, item in seen.items()
@@ -221,17 +232,23 @@ def _sides(job: Job) -> tuple[list[str], list[str]]:
     if job.spec["fold"] == "all":
         return job.spec["scenes"], []
     if job.spec["fold"] == SANITY:
-        return richest(job, job.spec["classes"], job.spec["ground"], SCENES), []
+        return scenes_by_heart(job, SCENES), []
     fold = read_folds(job, job.spec["group"])["folds"][job.spec["fold"]]
     return fold["train"], fold["validation"]
 
 
-def _labelled(job: Job, scenes: Sequence[str]) -> tuple[dict[str, Item], dict[str, Item], Items]:
+def _digest(masks: Sequence[Item]) -> str | list[str]:
+    """What a key says of the masks of a scene: the digest of the only one, or those of all outputs."""
+    return masks[0].digest if len(masks) == 1 else [mask.digest for mask in masks]
+
+
+def _labelled(job: Job, scenes: Sequence[str]) -> tuple[dict[str, Item], dict[str, list[Item]], Items]:
     """Stacks, masks and statistics by scene, in an order that their names do not change: patches are drawn in it."""
     spec, scale = job.spec, job.spec["scale"]["name"]
     stacks = job.items(f"stacks/{scale}", scenes)
-    masks = job.items(f"masks/{scale}/{spec['target']}", scenes)
-    ordered = sorted(scenes, key=lambda scene: (sensor_parts(stacks[scene], spec), masks[scene].digest))
+    by_target = [job.items(f"masks/{scale}/{target}", scenes) for target in _targets(spec)]
+    masks = {scene: [items[scene] for items in by_target] for scene in scenes}
+    ordered = sorted(scenes, key=lambda scene: (sensor_parts(stacks[scene], spec), _digest(masks[scene])))
     return (
         {scene: stacks[scene] for scene in ordered},
         {scene: masks[scene] for scene in ordered},
@@ -275,14 +292,14 @@ def training_scenes(
     """
     spec, (stacks, masks, statistics, others) = job.spec, want.work
     if not stacks:
-        require_positive((), spec["target"], spec["scale"]["name"])
+        require_positive((), _targets(spec), spec["scale"]["name"])
     seen, truth, measured = _labelled(job, others if is_network(spec["model"]) else ())
     readers = {scene: held.enter_context(_opened(job, item)) for scene, item in {**stacks, **seen}.items()}
     kept, own = training_normalisations(job, statistics, {scene: readers[scene] for scene in stacks})
     own |= validation_normalisations(job, kept, measured, {scene: readers[scene] for scene in seen})
     opened = open_training_scenes(job, held, readers, {**masks, **truth}, own)
     scenes, watched = opened[: len(stacks)], opened[len(stacks) :]
-    require_positive(scenes, spec["target"], spec["scale"]["name"])
+    require_positive(scenes, _targets(spec), spec["scale"]["name"])
     return scenes, watched, kept
 
 
@@ -315,10 +332,11 @@ def _train_network(
     recipe = TrainingConfig.model_validate(job.spec["training"])
     with pick_device() as device, computing(recipe.threads):
         workers = min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device != "cpu" else 1
-        watch = Watch(watched, recipe, job.spec["window"], workers) if watched else None
+        outputs = Outputs.of(job.spec)
+        watch = Watch(watched, recipe, job.spec["window"], workers, outputs) if watched else None
         job.log(f"train: {name}: {watch or 'no validation scenes: nobody watches, and the last weights are kept'}")
         start = start_of(job, scenes[0].normalisation.planes)
-        trainer = Trainer(recipe, model, channels, device, start=start)
+        trainer = Trainer(recipe, model, channels, device, start=start, outputs=outputs)
         saved = read_state(state / STATE)
         if saved is not None:
             trainer.restore(saved)

@@ -96,7 +96,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
 
 
 def _compared(
-    job: Job, scene: str, members: Sequence[tuple[Item, Item]], label: Item, size: tuple[int, int]
+    job: Job, scene: str, members: Sequence[means.Member], label: Item, size: tuple[int, int]
 ) -> tuple[list[Any], Sample]:
     """By member the `joint_histogram` of a scene on the finest grid, and a sample of its pixels if it is needed."""
     joints = [np.zeros((256, 256), np.int64) for _ in members]

@@ -21,6 +21,7 @@ from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import InputError
 from rasterloom.learning.batches import Batch, make_batch
 from rasterloom.learning.device import computing, keep_memory, pick_device
+from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.training import Trainer
 from rasterloom.learning.transfer import start_of
@@ -133,8 +134,9 @@ def range_test(job: Job, steps: int, lowest: float, highest: float) -> list[floa
     with ExitStack() as held, pick_device() as device, computing(recipe.threads):
         (want,) = wanted(job)
         scenes, *_ = training_scenes(job, held, want)
-        own = scenes[0].normalisation
-        trainer = Trainer(recipe, job.spec["model"], len(own.mean), device, start=start_of(job, own.planes))
+        own, outputs = scenes[0].normalisation, Outputs.of(job.spec)
+        start = start_of(job, own.planes)
+        trainer = Trainer(recipe, job.spec["model"], len(own.mean), device, start=start, outputs=outputs)
         return try_rates(
             trainer,
             lambda step: make_batch(scenes, recipe, step),
