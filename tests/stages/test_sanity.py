@@ -32,15 +32,18 @@ def small_tree(root: Path, shifted: bool = False) -> Tree:
     if shifted:
         scenes = {name: (data, valid, np.roll(mask, 14, axis=1)) for name, (data, valid, mask) in scenes.items()}
     made = Tree(root, scenes, {})
+    write_labels(made, "t", {name: float((mask > 0).sum()) for name, (_, _, mask) in scenes.items()})
+    return made
+
+
+def write_labels(made: Tree, class_name: str, areas: dict[str, float]) -> None:
     items = {}
-    for number, (name, (_, _, mask)) in enumerate(scenes.items()):
-        with made.store.writing("label", f"{number:032d}", ".parquet") as work:
-            area = float((mask > 0).sum())
-            write_polygons(work.path, name, "t", [box(0, 0, area, 1)])
+    for name, area in areas.items():
+        with made.store.writing("label", f"{class_name}{name:0>31}", ".parquet") as work:
+            write_polygons(work.path, name, class_name, [box(0, 0, area, 1)])
             work.digest = name
         items[name] = work.committed()
-    Manifest("label", items).write(root / "labels/t.json")
-    return made
+    Manifest("label", items).write(made.results / f"labels/{class_name}.json")
 
 
 def sanity_job(tree: Tree, **changes: Any) -> Job:
@@ -81,6 +84,26 @@ def test_class_that_is_easily_seen_is_learned(tree: Tree, item: Item) -> None:
     assert min(facts["scenes"]) > 0.9
     (line,) = (tree.results / stage.SUMMARY).read_text(encoding="utf-8").splitlines()
     assert line.startswith(f"huts: Jaccard {facts['jaccard']:.3f} (") and line.endswith(") by m: go on")
+
+
+def test_each_class_of_a_network_for_several_is_shown_by_its_own_output(tmp_path: Path) -> None:
+    """One scene for each class is learned, that with most of it; the second class is all that the first is not."""
+    made = small_tree(tmp_path)
+    for name, (_, _, mask) in made.scenes.items():
+        made.write_mask(name, 255 - mask, "u")
+    write_labels(made, "u", {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0})
+    several = {**GROUND, "outputs": {"classes": ["t", "u"], "exclusive": True}}
+    train.run(made.train_job(SANITY, training=LONG, **several))
+    job = sanity_job(made)
+    own = {**job.spec["classes"]["huts"], **several}
+    job.spec["classes"] = {"huts": {**own, "plane": 0}, "rest": {**own, "plane": 1, "target": "u"}}
+    stage.run(job)
+    items = Manifest.read(tmp_path / "sanity/sanity.json").items
+    for item in items.values():
+        facts = made.store.facts(item)
+        assert len(facts["scenes"]) == 2
+        assert facts["jaccard"] > 0.9
+    assert items["huts"].digest != items["rest"].digest
 
 
 @pytest.mark.slow
