@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rasterloom.store.digest import digest
 NET: dict[str, Any] = {"kind": "unet", "width": 8, "depth": 2}
 
 
-def recipe_of(models: dict[str, Any], **classes: list[dict[str, str]]) -> Recipe:
+def recipe_of(models: dict[str, Any], **classes: list[dict[str, Any]]) -> Recipe:
     """The recipe of models, each a member of class `houses` unless classes say otherwise."""
     named = classes or {"houses": [{"model": name} for name in models]}
     config = {
@@ -72,7 +73,7 @@ def test_digest_of_a_module_in_a_package_is_that_of_the_package(folder: Path) ->
     assert source_digest(module("own_package.inner.net:build")) != first
 
 
-@pytest.mark.parametrize("factory", ["own_net:build", "own_package.net:build", "json.no_such_part:build"])
+@pytest.mark.parametrize("factory", ["own_net:build", "own_package.net:build", "json.no_such_part:build", "sys:exit"])
 def test_module_that_is_not_there_is_refused(folder: Path, factory: str) -> None:
     with pytest.raises(ConfigError, match=rf"`models.mine.factory`: there is no module {factory.partition(':')[0]}: "):
         recipe_of({"mine": {"kind": "module", "factory": factory}})
@@ -116,6 +117,35 @@ def test_missing_extra_is_told_before_any_job(monkeypatch: pytest.MonkeyPatch) -
 def test_mistakes_in_the_tables_of_networks(folder: Path, model: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         recipe_of({"net": model})
+
+
+@pytest.mark.parametrize(
+    ("model", "patch", "refused"),
+    [
+        (NET, 16, ""),
+        ({**NET, "depth": 4}, 16, "make either larger"),
+        ({**NET, "depth": 4, "norm": "group"}, 16, ""),
+        ({"kind": "fcn8"}, 32, "make either larger"),
+        ({"kind": "tiramisu", "depth": 4}, 16, "make either larger"),
+        ({"kind": "reseg", "depth": 4}, 16, ""),
+        ({"kind": "smp"}, 32, "make either larger"),
+        ({"kind": "smp"}, 64, ""),
+        ({"kind": "smp", "architecture": "PSPNet"}, 32, ""),
+        ({"kind": "smp", "architecture": "DeepLabV3"}, 256, "make it 2 or more"),
+        ({"kind": "smp", "architecture": "PAN"}, 128, "make it 2 or more"),
+    ],
+)
+def test_patch_alone_that_batch_normalisation_cannot_learn_is_refused(
+    model: dict[str, Any], patch: int, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    training = {"patch": patch, "batch": 1}
+    with (
+        pytest.raises(ConfigError, match=rf"training.batch`: 1 was given.* needs two: {refused}")
+        if refused
+        else nullcontext()
+    ):
+        recipe_of({"net": model}, houses=[{"model": "net", "training": training}])
 
 
 # Beginning with another member ------------------------------------------------------------------------------

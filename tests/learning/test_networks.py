@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 
 from common import ROOT
 from network_table import DOCUMENT, document
-from rasterloom.config.model import MODELS, TrainingConfig, is_network
+from rasterloom.config.model import MODELS, TrainingConfig, is_network, model_table
 from rasterloom.config.networks import NetworkConfig
+from rasterloom.errors import InputError
 from rasterloom.learning.inference import load_network
 from rasterloom.learning.networks import build, initialise, parameters, seeded
 from rasterloom.learning.networks.foreign import Foreign
@@ -41,6 +43,7 @@ OPTIONAL = {
     "segmentation_models_pytorch": [
         {"kind": "smp", "encoder": "resnet18"},
         {"kind": "smp", "architecture": "FPN", "encoder": "mobilenet_v2"},
+        {"kind": "smp", "architecture": "PAN", "encoder": "resnet18"},
     ],
 }
 """Networks of libraries that extras install."""
@@ -146,6 +149,18 @@ def test_training_goes_on_after_an_interruption_as_if_there_was_none(model: Tabl
     for _ in range(2):
         resumed.advance(*batch)
     assert all(np.array_equal(value, resumed.weights()[name]) for name, value in whole.weights().items())
+
+
+@pytest.mark.parametrize("model", [*(case(model) for model in OWN), *OTHERS[1:]])
+@pytest.mark.parametrize("times", [1, 2])
+def test_patch_that_cannot_be_learned_alone_is_known(model: Table, times: int) -> None:
+    """Torch refuses it: so that the configuration can say it before."""
+    table = model_table(model)
+    assert isinstance(table, NetworkConfig)
+    side = times * table.deepest
+    fails = pytest.raises((ValueError, InputError), match="more than 1 value") if table.lonely(side) else nullcontext()
+    with fails:
+        build(model, 3).train()(torch.randn(1, 3, side, side))
 
 
 @each_own

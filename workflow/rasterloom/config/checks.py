@@ -187,10 +187,11 @@ def settings_checks(config: Config, class_name: str, index: int, recipe: MemberR
                 f"`{_given(layers, section, key)}.{key}`: {side} was given, but a pixel of the network's deepest "
                 f"level is {deepest} pixels wide; make it {deepest} or more{smaller}"
             )
-    if patch == deepest and batch == 1 and getattr(model, "norm", None) == "batch":
+    if batch == 1 and model.lonely(patch):
+        larger = "it 2 or more" if model.lonely(patch + 1) else "either larger"
         yield (
-            f"`{_given(layers, 'training', 'batch')}.batch`: 1 was given with a patch of {patch}, which is one pixel "
-            "of the network's deepest level; batch normalisation needs two: make either larger"
+            f"`{_given(layers, 'training', 'batch')}.batch`: 1 was given, and of a patch of {patch} alone a feature "
+            f"map has one value in a layer; batch normalisation needs two: make {larger}"
         )
     size = recipe.scale.get("size")
     if size is not None and patch > size:

@@ -24,6 +24,10 @@ class NetworkConfig(ModelTable):
         """How many pixels of the image a pixel of the network's deepest level is wide; five poolings without a key."""
         return int(1 << getattr(self, "depth", 5))
 
+    def lonely(self, patch: int) -> bool:
+        """Whether batch normalisation sees but one value of a feature map in a patch so large; torch then refuses."""
+        return False
+
 
 class OwnNetworkConfig(NetworkConfig):
     """A network that is built of our own layers."""
@@ -31,6 +35,10 @@ class OwnNetworkConfig(NetworkConfig):
     norm: Literal["batch", "group"] = Field(
         "batch", description="normalisation of feature maps: batch, or group (in groups of maps, image by image)"
     )
+
+    def lonely(self, patch: int) -> bool:
+        """See `NetworkConfig`."""
+        return self.norm == "batch" and patch == self.deepest
 
 
 Width = Annotated[int, Field(ge=1, le=4096, description="feature maps of the first level")]
@@ -80,6 +88,10 @@ class ReSegConfig(OwnNetworkConfig):
     sweeps: int = Field(2, ge=1, le=16, description="how often the recurrence goes along all columns and then all rows")
     units: int = Field(64, ge=1, le=4096, description="feature maps of the recurrence in each direction")
 
+    def lonely(self, patch: int) -> bool:
+        """Never: nothing is normalised at the deepest level."""
+        return False
+
 
 class SMPConfig(NetworkConfig):
     """A network of the library segmentation_models.pytorch, which the extra `smp` installs."""
@@ -97,6 +109,16 @@ class SMPConfig(NetworkConfig):
         if encoder.startswith("mit_"):
             raise ValueError(f"the licence of encoder {encoder} forbids commercial use; choose another, as resnet34")
         return encoder
+
+    @property
+    def deepest(self) -> int:
+        """As of the others; PAN pools three times more."""
+        return 128 if self.architecture == "PAN" else 32
+
+    def lonely(self, patch: int) -> bool:
+        """At the deepest level of the encoder, of which PSPNet takes a part; four normalise means of whole images."""
+        pooled = self.architecture in ("DeepLabV3", "DeepLabV3Plus", "PAN", "UPerNet")
+        return pooled or (patch == self.deepest and self.architecture != "PSPNet")
 
 
 class ModuleConfig(NetworkConfig):

@@ -5,8 +5,8 @@ that they have learned. One artifact per class: a picture of each scene beside i
 and the advice. A full run leaves this stage out.
 
 Spec (besides ``stage`` and ``version``): ``classes``: by class what `predict` knows of its member, and ``target``,
-``plane`` (number of its output, if there are several);
-``classes``: those of the target; ``scenes``: those that are labelled for it.
+``classes`` (those of what it learns), ``scenes`` (those that are labelled for it), ``ground`` (of each scene) and
+``plane`` (number of the class's output, if there are several).
 """
 
 from __future__ import annotations

@@ -84,9 +84,7 @@ def to_mlflow(runs: Sequence[Run], curves: Mapping[str, Mapping[str, Curve]], ur
         from mlflow.entities import Metric, Param
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
-    except ImportError:
-        raise InputError("--mlflow needs packages: python -m pip install mlflow-skinny sqlalchemy alembic") from None
-    try:
+
         client = MlflowClient(tracking_uri=uri)
         known = client.get_experiment_by_name(results.name)
         experiment = client.create_experiment(results.name) if known is None else known.experiment_id
@@ -105,6 +103,8 @@ def to_mlflow(runs: Sequence[Run], curves: Mapping[str, Mapping[str, Curve]], ur
             for first in range(0, len(params), 100):
                 client.log_batch(started, params=params[first : first + 100])
             client.set_terminated(started, end_time=finished)
+    except ImportError:  # of mlflow, or of what it takes to write to a database
+        raise InputError("--mlflow needs packages: python -m pip install mlflow-skinny sqlalchemy alembic") from None
     except MlflowException as error:
         raise InputError(f"MLflow cannot write to {uri}: {str(error).splitlines()[0]}") from None
     return len(new)
