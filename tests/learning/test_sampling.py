@@ -73,6 +73,13 @@ def test_pixel_set_finds_every_pixel_in_reading_order() -> None:
     assert [pixels.pixel(i)[::-1] for i in range(pixels.count)] == [tuple(p) for p in np.argwhere(mask).tolist()]
 
 
+def test_window_of_a_pixel_set_is_that_part_of_the_mask() -> None:
+    mask = np.random.default_rng(0).random((5, 29)) < 0.5
+    pixels = pixel_set(mask)
+    for x0, x1 in ((0, 29), (0, 8), (3, 5), (7, 17), (8, 16), (23, 29), (28, 29)):
+        assert np.array_equal(pixels.window(1, 4, x0, x1), mask[1:4, x0:x1])
+
+
 def test_pixel_set_takes_a_quarter_byte_a_pixel_at_most() -> None:
     pixels = pixel_set(np.ones((1000, 1000), np.bool_))
     assert pixels.bits.nbytes + pixels.ends.nbytes < 1000 * 1000 / 4

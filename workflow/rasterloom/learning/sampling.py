@@ -62,8 +62,9 @@ class PixelSet:
 
     def window(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.bool_]:
         """Which pixels of rows y0..y1 and columns x0..x1 (exclusive) are in the set, (y1 - y0, x1 - x0)."""
-        rows = np.unpackbits(self.bits[y0:y1], axis=1, count=self.width)
-        return np.asarray(rows[:, x0:x1], dtype=np.bool_)
+        first = x0 // 8  # whole bytes, and no more of them than the window needs
+        rows = np.unpackbits(self.bits[y0:y1, first : -(-x1 // 8)], axis=1)
+        return np.asarray(rows[:, x0 - 8 * first : x1 - 8 * first], dtype=np.bool_)
 
     def pixel(self, rank: int) -> tuple[int, int]:
         """Column and row of the pixel number `rank` (0..count-1) in reading order; O(log H + W)."""

@@ -41,7 +41,7 @@ def open_training_scenes(
 
     Notes
     -----
-    Memory: `cache`, and a quarter of a byte a pixel of every scene.
+    Memory: `cache`, and for each class and the ground an eighth of a byte a pixel of every scene.
     """
     scenes: list[TrainingScene] = []
     for name, reader in readers.items():

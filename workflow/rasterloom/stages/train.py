@@ -170,18 +170,12 @@ def wanted(job: Job) -> Iterator[Wanted]:
     scenes, others = _sides(job)
     stacks, masks, statistics = data = _labelled(job, scenes)
     digests = {name: {sensor: item.digest for sensor, item in found.items()} for name, found in statistics.items()}
-    own = [list(found.values()) for found in digests.values()]
     training = dict(spec["training"])
     if not threads_matter(spec["model"]):
         training.pop("threads", None)
     model = {KEYED_AS.get(name, name): value for name, value in spec["model"].items()}
     named = spec.get("indices", {})
     places = {"indices": [named.get(sensor) for sensor in spec["sensors"]]} if named else {}
-    given = {
-        "stacks": [sensor_parts(item, spec) for item in stacks.values()],
-        "masks": [_digest(items) for items in masks.values()],
-        "statistics": own if "units" in spec else own[0],
-    }
     kept = [name for name in ("sensors", "reference", "training", "normalise_by") if name in spec]
     outputs = Outputs.of(spec).settings
     recipe: dict[str, Any] = {"model": model, **{name: spec[name] for name in kept}, **outputs}
@@ -193,11 +187,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
         "statistics": digests if "units" in spec else digests[DATASET],
     }
     begun, first = origin_key(job)
-    inputs, given = {**inputs, **begun}, {**given, **begun}
+    inputs |= begun
     places |= outputs
-    places |= {"window": spec["window"]} if training.get("keep") == "best" and others else {}
-    if "window" in places:  # only where they choose the weights do validation scenes decide
-        recipe["window"] = spec["window"]
+    if training.get("keep") == "best" and others:  # only where they choose the weights do validation scenes decide
+        places["window"] = recipe["window"] = spec["window"]
         seen, truth, measured = _labelled(job, others)
         inputs["validation"] = {
             scene: [
@@ -207,9 +200,10 @@ def wanted(job: Job) -> Iterator[Wanted]:
             ]
             for scene, item in seen.items()
         }
-        given["validation"] = list(inputs["validation"].values())
+    elif training.get("keep") == "best":  # the last weights are kept
+        training["keep"] = "last"
     made_by = {"model": {**model, **first}, "reference": reference_place(spec), "training": training, **places}
-    key = job.key(without_off(made_by), given)
+    key = job.key(without_off(made_by), _nameless(inputs))
     yield Wanted(spec["fold"], key, recipe, inputs, (*data, others))
 
 
@@ -220,6 +214,15 @@ def without_off(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         for name, value in settings.items()
         if f"{path}{name}" not in OFF or OFF[f"{path}{name}"] != value
     }
+
+
+def _nameless(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint is made of, without names of scenes and sensors: what has one, in its order."""
+
+    def values(found: Any) -> Any:
+        return [values(own) for own in found.values()] if isinstance(found, Mapping) else found
+
+    return {name: values(found) for name, found in inputs.items()}
 
 
 def _words(indices: Mapping[str, Sequence[int]]) -> str:
