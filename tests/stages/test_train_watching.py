@@ -86,8 +86,8 @@ def test_without_validation_scenes_nobody_watches(tmp_path: Path, capsys: Captur
     stage.run(made.train_job("all", scenes=["a", "b", "c"], training={**TRAINING, "keep": "best"}))
     assert "m all: no validation scenes: nobody watches, and the last weights are kept" in capsys.readouterr().err
     assert {row["validation"] for row in rows_of(made.results / "training/m/all.jsonl")} == {None}
-    other = key_of(made, "all", scenes=["a", "b", "c"], training={**TRAINING, "keep": "ema"})
-    assert made.model("all").key == key_of(made, "all", scenes=["a", "b", "c"]) != other, "so these are found as well"
+    other = key_of(made, fold="all", scenes=["a", "b", "c"], training={**TRAINING, "keep": "ema"})
+    assert made.model("all").key == key_of(made, fold="all", scenes=["a", "b", "c"]) != other, "so these are found as well"
 
 
 @pytest.mark.parametrize("keep", ["last", "ema", "best"])
