@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from rasterloom.errors import InputError
-from rasterloom.learning.networks import build, initialise, parameters
+from rasterloom.learning.networks import build, initialise, parameters, seeded
 from rasterloom.learning.networks.fcn8 import stretched
 
 USERS = {"kind": "module", "factory": "user_network:build", "multiple": 2}
@@ -79,6 +80,25 @@ def test_mistakes_in_a_network_of_ones_own_are_told_in_one_line(changes: dict[st
         build({**USERS, **changes}, 3)(torch.zeros(1, 3, side, side))
     assert "\n" not in str(error.value)
     assert [words for words in says if words not in str(error.value)] == []
+
+
+def test_import_of_a_network_of_ones_own_changes_no_first_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "drawing_network.py").write_text(
+        "import random, torch\n"
+        "random.random(), torch.rand(1)\n"
+        "def build(channels):\n"
+        "    network = torch.nn.Conv2d(channels, 1, 1)\n"
+        "    torch.nn.init.constant_(network.bias, random.random())\n"
+        "    return network\n"
+    )
+    built = []
+    for _ in range(2):
+        with seeded(3):
+            built.append(build({"kind": "module", "factory": "drawing_network:build"}, 2).state_dict())
+    assert all(torch.equal(value, built[1][name]) for name, value in built[0].items())
 
 
 def test_network_of_an_extra_that_is_not_there_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

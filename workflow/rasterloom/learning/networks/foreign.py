@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rasterloom.config.networks import ModuleConfig, SMPConfig
 from rasterloom.errors import InputError
+from rasterloom.learning.networks import seeded
 from rasterloom.learning.networks.layers import Segmenter
 from rasterloom.text import brief
 
@@ -69,7 +70,9 @@ def module_network(table: ModuleConfig, channels: int, outputs: int) -> Foreign:
     sys.path.insert(0, here)
     try:
         with _explained(table.factory):
-            network = getattr(importlib.import_module(module), function)(channels, **table.options, **several)
+            with seeded(0):  # else the first weights would depend on what was imported before
+                loaded = importlib.import_module(module)
+            network = getattr(loaded, function)(channels, **table.options, **several)
     finally:
         sys.path.remove(here)
     if not isinstance(network, nn.Module):
