@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable, Sequence
+import sys
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
 from math import isfinite
 
 NOTHING = "–"
@@ -162,3 +164,16 @@ def table(rows: Sequence[Sequence[str]], right: Container[int] = (), indent: int
     pads = [str.rjust if column in right else str.ljust for column in range(len(widths))]
     lines = ("  ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)) for row in rows)
     return [(" " * indent + line).rstrip() for line in lines]
+
+
+def now_and_then(seconds: float = 2.0) -> Callable[[str], None]:
+    """What prints a line of progress on stderr if the one before, or this call, is more than `seconds` ago."""
+    last = time.monotonic()
+
+    def say(line: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > seconds:
+            last = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    return say

@@ -14,11 +14,7 @@ from rasterloom.dataset.source_files import SourceFile, refuse_braces
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
 from rasterloom.text import brief, hint
 
-TABLES = {
-    "train_wkt": "train_wkt_v4.csv",
-    "grid_sizes": "grid_sizes.csv",
-    "sample_submission": "sample_submission.csv",
-}
+TABLES = {"train_wkt": "train_wkt_v4.csv", "grid_sizes": "grid_sizes.csv", "sample_submission": "sample_submission.csv"}
 
 ALL_IN_ONE = "dstl-satellite-imagery-feature-detection.zip"
 """The archive of archives that is downloaded when everything is asked for at once."""

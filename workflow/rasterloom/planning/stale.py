@@ -7,8 +7,6 @@ other one first, its content is not known yet: the artifact is then computed onl
 from __future__ import annotations
 
 import re
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +23,7 @@ from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, read_record
-from rasterloom.text import few
+from rasterloom.text import few, now_and_then
 
 _KEYED = re.compile(rf"([0-9a-f]{{{KEY_DIGITS}}})(\.[a-z.]+)")
 
@@ -253,15 +251,8 @@ def main_stale(dag: Dag, store: Store, merged: Mapping[str, Any]) -> None:
     """Print the artifacts that a run would compute, a line each, and a summary."""
     walk = Walk(dag, store, merged)
     found: list[Stale] = []
-    said = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > 2.0:
-            said = time.monotonic()
-            print(f"plan: looked at {done} of {total} jobs", file=sys.stderr, flush=True)
-
-    for entry in walk.stale(progress):
+    say = now_and_then()
+    for entry in walk.stale(lambda done, total: say(f"plan: looked at {done} of {total} jobs")):
         found.append(entry)
         print(f"{entry.stage}\t{entry.place}\t{entry.why}")
     print(summary(found, walk.items))

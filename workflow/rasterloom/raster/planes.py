@@ -37,11 +37,7 @@ def write_plane(path: Path, name: str, shape: tuple[int, int], strips: Iterable[
 
 
 def write_planes(
-    path: Path,
-    name: str,
-    shape: tuple[int, int],
-    strips: Iterable[Sequence[NDArray[np.uint8]]],
-    arrays: Sequence[str],
+    path: Path, name: str, shape: tuple[int, int], strips: Iterable[Sequence[NDArray[np.uint8]]], arrays: Sequence[str]
 ) -> list[str]:
     """Write planes of one shape, strip by strip of all, as `write_plane` writes one.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from rasterloom.store.folders import manifests_of, require_own_store
 from rasterloom.store.lock import hold
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store, file_sha256, read_record
-from rasterloom.text import counted, plural
+from rasterloom.text import counted, now_and_then, plural
 
 HELP = "check that the store has every artifact that a manifest names"
 
@@ -89,7 +88,10 @@ def _verify(results: Path, store: Store, mended: bool) -> None:
     if not manifests:
         print(f"{results} holds no manifests: nothing was run there; --results names another folder")
         return
-    faults = list(find_faults(store, manifests, _said_now_and_then()))
+    say = now_and_then()
+    faults = list(
+        find_faults(store, manifests, lambda done, total: say(f"verify: read {done / 1e9:.1f} of {total / 1e9:.1f} GB"))
+    )
     for fault in faults:
         print(fault, file=sys.stderr)
     if not faults:
@@ -115,18 +117,6 @@ def _many(faults: list[Fault]) -> str:
     nouns = Counter("manifest" if f.item is None else "link" if f.kind == "link" else "artifact" for f in faults)
     words = " and ".join(counted(count, noun) for noun, count in sorted(nouns.items()))
     return f"{words} {plural(len(faults), 'is', 'are')}"
-
-
-def _said_now_and_then() -> Progress:
-    last = time.monotonic()
-
-    def say(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 2.0:
-            last = time.monotonic()
-            print(f"verify: read {done / 1e9:.1f} of {total / 1e9:.1f} GB", file=sys.stderr, flush=True)
-
-    return say
 
 
 def find_faults(store: Store, manifests: list[Path], progress: Progress | None = None) -> Iterator[Fault]:

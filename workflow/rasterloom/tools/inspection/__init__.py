@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.report.findings import STOPS, Finding
-from rasterloom.text import counted
+from rasterloom.text import counted, now_and_then
 from rasterloom.tools.inspection.found import DSTL_SIGNS, Found, from_configuration, from_dstl, from_sheet
 
 HELP = "describe a data set; draft a scene table for a folder"
-
-QUIET = 2.0
-"""Seconds before the first line of progress, and between two."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +45,8 @@ def main(args: argparse.Namespace) -> None:
     if args.sheet is not None:
         check_free(args.data, args.sheet)
     found = understand(args.data, args.configfile)
-    seen = survey(found, args.full, _Progress())
+    say = now_and_then()
+    seen = survey(found, args.full, lambda done, total, what: say(f"inspect: {done}/{total} {what}"))
     findings = list(dict.fromkeys([*found.findings, *seen.findings]))
     for line in report(found, seen, findings, args.all):
         print(line)
@@ -89,16 +86,3 @@ def understand(data: Path | None, configfiles: list[Path]) -> Found:
     found.findings.insert(0, Finding("", "", "", "error", detail))
     found.following = [f"rasterloom inspect {data}   again"]
     return found
-
-
-class _Progress:
-    """Prints the progress of long work on stderr."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        now = time.monotonic()
-        if now - self._last > QUIET:
-            self._last = now
-            print(f"inspect: {done}/{total} {what}", file=sys.stderr, flush=True)

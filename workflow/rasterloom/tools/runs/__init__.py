@@ -11,16 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import InputError
-from rasterloom.report.runs import (
-    PARTS,
-    Curve,
-    Run,
-    current_curves,
-    differences,
-    find_run,
-    read_runs,
-    run_curves,
-)
+from rasterloom.report.runs import PARTS, Curve, Run, current_curves, differences, find_run, read_runs, run_curves
 from rasterloom.text import NOTHING, brief, counted, duration, number, table
 
 HELP = "list finished runs, compare two, show or export learning curves"
