@@ -36,27 +36,22 @@ def loss_of(
     The loss of several classes is the mean of theirs. That of exclusive ones has one cross-entropy, of the softmax
     against fractions of a pixel: coverage, divided by its sum where that is above 1, and background the rest.
     """
-    if exclusive:
-        return _exclusive_loss(logits, target, weight, soft_jaccard)
-    if target.dim() == 4:
+    if target.dim() == 4 and not exclusive:
         classes = zip(logits.unbind(1), target.unbind(1), strict=True)
         return torch.stack([loss_of(*one, weight, soft_jaccard) for one in classes]).mean()
-    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if exclusive:
+        target = target / target.sum(1, keepdim=True).clamp(min=1.0)
+        shares = torch.cat([target, 1.0 - target.sum(1, keepdim=True)], 1)
+        each = -(shares * logits.log_softmax(1)).sum(1)
+    else:
+        each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     entropy = (each * weight).sum() / weight.sum().clamp(min=1.0)
     if soft_jaccard == 0.0:
         return entropy
-    return (1.0 - soft_jaccard) * entropy + soft_jaccard * (1.0 - _soft_jaccard(logits.sigmoid(), target, weight))
-
-
-def _exclusive_loss(logits: Tensor, target: Tensor, weight: Tensor, soft_jaccard: float) -> Tensor:
-    fractions = target / target.sum(1, keepdim=True).clamp(min=1.0)
-    shares = torch.cat([fractions, 1.0 - fractions.sum(1, keepdim=True)], 1)
-    entropy = -((shares * logits.log_softmax(1)).sum(1) * weight).sum() / weight.sum().clamp(min=1.0)
-    if soft_jaccard == 0.0:
-        return entropy
-    classes = zip(logits.softmax(1).unbind(1)[:-1], fractions.unbind(1), strict=True)
-    jaccards = torch.stack([_soft_jaccard(*one, weight) for one in classes])
-    return (1.0 - soft_jaccard) * entropy + soft_jaccard * (1.0 - jaccards.mean())
+    found = logits.softmax(1).unbind(1)[:-1] if exclusive else [logits.sigmoid()]
+    wanted = target.unbind(1) if exclusive else [target]
+    jaccards = [_soft_jaccard(*one, weight) for one in zip(found, wanted, strict=True)]
+    return (1.0 - soft_jaccard) * entropy + soft_jaccard * (1.0 - torch.stack(jaccards).mean())
 
 
 def _soft_jaccard(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -159,10 +159,18 @@ def fit_linear(features: Floats, target: Floats, model: LinearConfig, training: 
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    matrix = np.column_stack([features.astype(np.float64), np.ones(len(features))])
     with threadpool_limits(training.threads):
-        solution = np.linalg.lstsq(matrix, target.astype(np.float64), rcond=None)[0].astype(np.float32)
-    return {"linear.coefficients": solution[:-1], "linear.intercept": solution[-1:]}
+        solution = np.linalg.lstsq(_with_ones(features), target.astype(np.float64), rcond=None)[0]
+    return _coefficients("linear", solution)
+
+
+def _with_ones(features: Floats) -> NDArray[np.float64]:
+    return np.column_stack([features.astype(np.float64), np.ones(len(features))])
+
+
+def _coefficients(kind: str, solution: NDArray[np.float64]) -> Arrays:
+    found = solution.astype(np.float32)
+    return {f"{kind}.coefficients": found[:-1], f"{kind}.intercept": found[-1:]}
 
 
 def fit_forest(features: Floats, target: Floats, model: ForestConfig, training: TrainingConfig) -> Arrays:
@@ -273,8 +281,7 @@ def fit_logistic(features: Floats, target: Floats, model: LogisticConfig, traini
     from scipy.special import expit
     from threadpoolctl import threadpool_limits
 
-    matrix = np.column_stack([features.astype(np.float64), np.ones(len(features))])
-    wanted = target.astype(np.float64)
+    matrix, wanted = _with_ones(features), target.astype(np.float64)
     ridge = np.append(np.full(features.shape[1], RIDGE), 0.0)
 
     def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -291,8 +298,7 @@ def fit_logistic(features: Floats, target: Floats, model: LogisticConfig, traini
     with threadpool_limits(training.threads):
         start = np.zeros(matrix.shape[1])
         found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=options).x
-    solution = found.astype(np.float32)
-    return {"logistic.coefficients": solution[:-1], "logistic.intercept": solution[-1:]}
+    return _coefficients("logistic", found)
 
 
 def _tree_arrays(kind: str, trees: Sequence[Sequence[NDArray[Any]]], depth: Sequence[int]) -> Arrays:
@@ -357,22 +363,6 @@ def predict_pixels(model: Mapping[str, NDArray[Any]], features: Floats, threads:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 
-def _linear(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
-    return np.clip(_weighted(model, "linear", features), 0.0, 1.0)
-
-
-def _logistic(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
-    return _expit(_weighted(model, "logistic", features))
-
-
-def _forest(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
-    return _descended(model, "forest", features) / np.float32(len(model["forest.roots"]))
-
-
-def _boosting(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
-    return _expit(_boosted(model, features))
-
-
 def _boosted(model: Mapping[str, NDArray[Any]], features: Floats) -> Floats:
     """The logit of each pixel."""
     return _descended(model, "boosting", features) + np.float32(model["boosting.baseline"][0])
@@ -433,10 +423,16 @@ class PixelModel:
 
 
 PIXEL_MODELS: Mapping[str, PixelModel] = {
-    "forest": PixelModel(fit_forest, _forest, "forest.roots", threads_matter=False),
-    "boosting": PixelModel(fit_boosting, _boosting, "boosting.roots", threads_matter=False),
-    "linear": PixelModel(fit_linear, _linear, "linear.coefficients", threads_matter=True),
-    "logistic": PixelModel(fit_logistic, _logistic, "logistic.coefficients", threads_matter=True),
+    "forest": PixelModel(
+        fit_forest, lambda m, x: _descended(m, "forest", x) / np.float32(len(m["forest.roots"])), "forest.roots", False
+    ),
+    "boosting": PixelModel(fit_boosting, lambda m, x: _expit(_boosted(m, x)), "boosting.roots", False),
+    "linear": PixelModel(
+        fit_linear, lambda m, x: np.clip(_weighted(m, "linear", x), 0.0, 1.0), "linear.coefficients", True
+    ),
+    "logistic": PixelModel(
+        fit_logistic, lambda m, x: _expit(_weighted(m, "logistic", x)), "logistic.coefficients", True
+    ),
 }
 """The kinds of models per pixel, by the `kind` of a model in the configuration. A new one is an entry here, and the
 table of its keys in `rasterloom.config.model`."""

@@ -18,7 +18,7 @@ from rasterloom.learning.augment import TrainingScene
 from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.sampling import generator
-from rasterloom.learning.windows import Bytes, Floats, padded_index, quantised, window_starts
+from rasterloom.learning.windows import Floats, padded_index, quantised, window_starts
 from rasterloom.polygons.thresholds import best_threshold
 from rasterloom.text import counted
 
@@ -148,18 +148,8 @@ class Watch:
         ground = index.ground.window(*place.part)
         part = probability[..., y0 + top : y1 + top, x0 + left : x1 + left]
         values = quantised(part, ground.astype(np.uint8)).reshape(-1, *ground.shape)
-        return np.stack(
-            [
-                _joint(own, pixels.window(*place.part), ground)
-                for own, pixels in zip(values, index.positives, strict=True)
-            ]
-        )
-
-
-def _joint(values: Bytes, positive: NDArray[np.bool_], ground: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Pixels of the ground of each value outside and inside a class, (2, 256)."""
-    joint = np.bincount((values + np.uint16(256) * positive)[ground], minlength=512)
-    return joint.reshape(2, 256).astype(np.int64, copy=False)
+        joints = [own + np.uint16(256) * p.window(*place.part) for own, p in zip(values, index.positives, strict=True)]
+        return np.stack([np.bincount(joint[ground], minlength=512) for joint in joints]).reshape(-1, 2, 256)
 
 
 def _look(counts: NDArray[np.int64]) -> Look:
