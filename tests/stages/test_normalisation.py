@@ -10,7 +10,7 @@ import pytest
 
 from rasterloom.errors import InputError, StoreError
 from rasterloom.learning.checkpoint import load_checkpoint
-from rasterloom.learning.normalisation import read_statistics, statistics_items, training_normalisations
+from rasterloom.learning.normalisation import read_statistics, statistics_items, training_normalisation
 from rasterloom.raster.planes import read_plane
 from rasterloom.raster.scan import Moments
 from rasterloom.stages import job_of, normalisation, predict, train
@@ -247,7 +247,7 @@ def test_training_scenes_must_have_the_same_bands(tmp_path: Path) -> None:
     made = own_tree(tmp_path)
     readers: Any = {"a": SimpleNamespace(counts=[2, 1], planes=[0, 0, 1]), "b": SimpleNamespace(counts=[3, 1])}
     with pytest.raises(InputError, match=r"scene b has \[3, 1\] bands of rgb, a, scene a \[2, 1\]"):
-        training_normalisations(made.train_job(**OWN), {}, readers)
+        training_normalisation(made.train_job(**OWN), {}, readers)
 
 
 def test_statistics_of_another_configuration(tmp_path: Path) -> None:

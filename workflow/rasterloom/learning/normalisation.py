@@ -80,10 +80,8 @@ def read_statistics(job: Job, items: Mapping[str, Item], reader: StackReader) ->
     return Statistics(*(np.array([number for part in parts for number in part], float) for parts in own.values()))
 
 
-def training_normalisations(
-    job: Job, items: Items, readers: Mapping[str, StackReader]
-) -> tuple[Normalisation, dict[str, Normalisation]]:
-    """The normalisation that a checkpoint keeps, and that of each of its training scenes.
+def training_normalisation(job: Job, items: Items, readers: Mapping[str, StackReader]) -> Normalisation:
+    """The normalisation that a checkpoint keeps.
 
     Parameters
     ----------
@@ -93,8 +91,7 @@ def training_normalisations(
 
     Returns
     -------
-    kept : the data set's; or, where scenes have statistics of their own, mean and deviation within these scenes.
-    scenes : by scene; see `scene_normalisation`.
+    The data set's; or, where scenes have statistics of their own, mean and deviation within these scenes.
 
     Raises
     ------
@@ -104,30 +101,27 @@ def training_normalisations(
     first = next(iter(readers))
     planes, counts = readers[first].planes, readers[first].counts
     if "units" not in job.spec:
-        shared = _normalisation(read_statistics(job, items[DATASET], readers[first]), planes)
-        return shared, dict.fromkeys(readers, shared)
+        return _normalisation(read_statistics(job, items[DATASET], readers[first]), planes)
     for scene, reader in readers.items():
         if reader.counts != counts:
             raise InputError(
                 f"scene {scene} has {reader.counts} bands of {', '.join(job.spec['sensors'])}, scene {first} {counts}: "
                 "all scenes must have the same bands; check the files, or set `bands` of the sensors"
             )
-    own = {scene: read_statistics(job, items[scene], reader) for scene, reader in readers.items()}
-    within = _within(list(own.values()))
+    within = _within([read_statistics(job, items[scene], reader) for scene, reader in readers.items()])
     if not within.count.all():
         sensor = job.spec["sensors"][int(np.searchsorted(np.cumsum(counts), within.count.argmin(), side="right"))]
         raise InputError(
-            f"sensor {sensor}: none of the {len(own)} training scenes has a valid pixel of one of its bands: label a "
-            "scene that has it, check its files and `nodata`, or leave it out of `channels`"
+            f"sensor {sensor}: none of the {len(readers)} training scenes has a valid pixel of one of its bands: label "
+            "a scene that has it, check its files and `nodata`, or leave it out of `channels`"
         )
-    kept = _normalisation(within, planes)
-    return kept, {scene: scene_normalisation(kept, statistics) for scene, statistics in own.items()}
+    return _normalisation(within, planes)
 
 
-def validation_normalisations(
+def scene_normalisations(
     job: Job, kept: Normalisation, items: Items, readers: Mapping[str, StackReader]
 ) -> dict[str, Normalisation]:
-    """The normalisation of scenes that a training is watched on, as they will be predicted; see the function above."""
+    """The normalisation of each scene by a checkpoint that keeps one, be it trained on, watched or predicted."""
     if "units" not in job.spec:
         return dict.fromkeys(readers, kept)
     return {scene: scene_normalisation(kept, read_statistics(job, items[scene], r)) for scene, r in readers.items()}

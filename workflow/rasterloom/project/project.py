@@ -170,6 +170,31 @@ class Project:
             {"name": member.name, "scale": member.scale, **plane} for member, plane in zip(members, planes, strict=True)
         ]
 
+    def member(self, name: str) -> dict[str, Any]:
+        """What a spec says of a member: its model, channels, scale, group, and outputs if it has several."""
+        found = self.recipe.members[name]
+        return {
+            "member": name,
+            "model": found.model,
+            "sensors": list(found.sensors),
+            "reference": self.reference,
+            "scale": found.scale,
+            "group": self.recipe.group_of(name),
+            **self.member_outputs(name),
+        }
+
+    def validated(self, class_name: str) -> dict[str, Any]:
+        """What a spec says of the scenes that were labelled for a class, of which those that validate count."""
+        group = self.recipe.classes[class_name].group
+        scenes = self.labelled(group)
+        return {
+            "class": class_name,
+            "group": group,
+            "scenes": scenes,
+            "ground": self.ground(scenes),
+            "batches": self.batches_with(scenes),
+        }
+
     def member_outputs(self, member: str) -> dict[str, Any]:
         """What a spec says of the outputs of a member; nothing if it has one."""
         found = self.recipe.members[member]

@@ -75,13 +75,15 @@ def member_origin(found: Sequence[Member], reference: str) -> list[list[Any]]:
 
 
 @contextmanager
-def open_members(store: Store, found: Sequence[Member], reference: str) -> Iterator[tuple[list[Any], list[Plane]]]:
+def open_members(
+    store: Store, found: Sequence[Member], reference: str
+) -> Iterator[tuple[list[Any], list[Plane], tuple[int, int]]]:
     """Open members for reading by rows.
 
     Yields
     ------
-    list of (h, w) uint8 arrays, list of (h, w) uint8 planes
-        Probabilities, and where the sensor `reference` is valid.
+    list of (h, w) uint8 arrays, list of (h, w) uint8 planes, (H, W)
+        Probabilities, where the sensor `reference` is valid, and the finest grid among them.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def open_members(store: Store, found: Sequence[Member], reference: str) -> Itera
                     f"the prediction {member} has shape {plane_shape(array)}, its stack {stack} {plane.shape}: they "
                     "belong to different runs; run the workflow again"
                 )
-        yield arrays, valid
+        yield arrays, valid, finest([plane_shape(array) for array in arrays])
 
 
 def mean_strips(

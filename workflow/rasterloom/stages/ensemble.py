@@ -52,8 +52,7 @@ def run(job: Job) -> None:
 
     def make(want: Wanted, work: Writing) -> None:
         found, weights = want.work
-        with means.open_members(job.store, found, job.spec["reference"]) as (arrays, valid):
-            shape = means.finest([means.plane_shape(array) for array in arrays])
+        with means.open_members(job.store, found, job.spec["reference"]) as (arrays, valid, shape):
             work.digest = write_plane(work.path, "probability", shape, means.mean_strips(arrays, shape, valid, weights))
 
     job.finish(job.obtain(wanted(job), ".zarr.zip", make, total=len(job.spec["scenes"])))

@@ -54,22 +54,15 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 
 def spec(project: Project, member: str, batch: str) -> dict[str, Any]:
     """The member's model, channels, scale and settings of prediction, and the scenes of the batch."""
-    found, group = project.recipe.members[member], project.recipe.group_of(member)
     scenes = project.batches[batch]
     return {
-        "member": member,
+        **project.member(member),
         "batch": batch,
         "scenes": scenes,
-        "labelled": [scene for scene in project.labelled(group) if scene in scenes],
-        "model": found.model,
-        "sensors": list(found.sensors),
-        "reference": project.reference,
-        "scale": found.scale,
-        "group": group,
+        "labelled": [scene for scene in project.labelled(project.recipe.group_of(member)) if scene in scenes],
         "folds": project.folds,
         "predict_with": project.config.validation.predict_with,
-        "prediction": found.prediction,
-        **project.member_outputs(member),
+        "prediction": project.recipe.members[member].prediction,
         **project.normalised(scenes),
     }
 

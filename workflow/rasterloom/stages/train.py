@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,17 @@ from rasterloom.learning.curves import Row, add_to_curve, curve_arrays, curve_ro
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.normalisation import (
     Items,
+    scene_normalisations,
     statistics_items,
     statistics_manifests,
-    training_normalisations,
-    validation_normalisations,
+    training_normalisation,
 )
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.sanity import SANITY, SCENES, by_heart
 from rasterloom.learning.scenes import open_training_scenes
-from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
+from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
 from rasterloom.learning.training import Trainer, train
 from rasterloom.learning.transfer import channel_counts, origin_key, origin_manifest, start_of
@@ -106,21 +106,15 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
     indices = {"indices": {name: own for name, own in named.items() if own}} if found.model.get("indices") else {}
     return {
         **indices,
-        "member": member,
+        **project.member(member),
         "fold": fold,
         "target": found.target,
-        "model": found.model,
-        "sensors": list(found.sensors),
-        "reference": project.reference,
-        "scale": found.scale,
-        "group": group,
         "training": training,
         "window": found.prediction.get("window"),
         "scenes": scenes,
         **project.normalised(scenes),
         **heart,
         **({"origin": list(project.recipe.members[origin].sensors)} if origin else {}),
-        **project.member_outputs(member),
     }
 
 
@@ -297,18 +291,16 @@ def training_scenes(
     if not stacks:
         require_positive((), _targets(spec), spec["scale"]["name"])
     seen, truth, measured = _labelled(job, others if is_network(spec["model"]) else ())
-    readers = {scene: held.enter_context(_opened(job, item)) for scene, item in {**stacks, **seen}.items()}
-    kept, own = training_normalisations(job, statistics, {scene: readers[scene] for scene in stacks})
-    own |= validation_normalisations(job, kept, measured, {scene: readers[scene] for scene in seen})
+    readers = {
+        scene: held.enter_context(read_stack(job.store.open_path(item), spec["sensors"], spec["reference"]))
+        for scene, item in {**stacks, **seen}.items()
+    }
+    kept = training_normalisation(job, statistics, {scene: readers[scene] for scene in stacks})
+    own = scene_normalisations(job, kept, {**statistics, **measured}, readers)
     opened = open_training_scenes(job, held, readers, {**masks, **truth}, own)
     scenes, watched = opened[: len(stacks)], opened[len(stacks) :]
     require_positive(scenes, _targets(spec), spec["scale"]["name"])
     return scenes, watched, kept
-
-
-def _opened(job: Job, item: Item) -> AbstractContextManager[StackReader]:
-    """A stack, as a member of the job reads it."""
-    return read_stack(job.store.open_path(item), job.spec["sensors"], job.spec["reference"])
 
 
 def _fit(job: Job, work: Writing, scenes: Sequence[TrainingScene], normalisation: Normalisation) -> Arrays:
@@ -338,8 +330,9 @@ def _train_network(
         outputs = Outputs.of(job.spec)
         watch = Watch(watched, recipe, job.spec["window"], workers, outputs) if watched else None
         job.log(f"train: {name}: {watch or 'no validation scenes: nobody watches, and the last weights are kept'}")
-        start = start_of(job, scenes[0].normalisation.planes)
-        trainer = Trainer(recipe, model, channels, device, start=start, outputs=outputs)
+        begin = start_of(job, scenes[0].normalisation.planes)
+        trainer = Trainer(recipe, model, channels, device, start=begin, outputs=outputs)
+        del begin  # and with it the weights of others
         saved = read_state(state / STATE)
         if saved is not None:
             trainer.restore(saved)

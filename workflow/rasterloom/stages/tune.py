@@ -35,16 +35,9 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 
 def spec(project: Project, **names: str) -> dict[str, Any]:
     """The settings that a threshold depends on, and the labelled scenes."""
-    found = project.recipe.classes[names["class"]]
-    scenes = project.labelled(found.group)
-    return {
-        "class": names["class"],
-        "group": found.group,
-        "polygons": {key: found.polygons[key] for key in ("threshold", "dilate", "erode")},
-        "scenes": scenes,
-        "ground": project.ground(scenes),
-        "batches": project.batches_with(scenes),
-    }
+    polygons = project.recipe.classes[names["class"]].polygons
+    settings = {key: polygons[key] for key in ("threshold", "dilate", "erode")}
+    return {"polygons": settings, **project.validated(names["class"])}
 
 
 def names(spec: Mapping[str, Any]) -> list[str]:

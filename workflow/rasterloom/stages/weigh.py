@@ -32,17 +32,11 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 
 def spec(project: Project, **names: str) -> dict[str, Any]:
     """The members, how they are to be weighed, and the labelled scenes."""
-    found = project.recipe.classes[names["class"]]
-    scenes = project.labelled(found.group)
     return {
-        "class": names["class"],
-        "group": found.group,
-        "ensemble": found.ensemble,
+        "ensemble": project.recipe.classes[names["class"]].ensemble,
         "members": project.ensemble_members(names["class"]),
         "reference": project.reference,
-        "scenes": scenes,
-        "ground": project.ground(scenes),
-        "batches": project.batches_with(scenes),
+        **project.validated(names["class"]),
     }
 
 
@@ -101,8 +95,7 @@ def _compared(
     """By member the `joint_histogram` of a scene on the finest grid, and a sample of its pixels if it is needed."""
     joints = [np.zeros((256, 256), np.int64) for _ in members]
     sample = Sample(len(members))
-    with means.open_members(job.store, members, job.spec["reference"]) as (arrays, valid):
-        shape = means.finest([means.plane_shape(array) for array in arrays])
+    with means.open_members(job.store, members, job.spec["reference"]) as (arrays, valid, shape):
         fractions = label_strips(job, scene, label, size, shape, STRIP_ROWS)
         for strips, fraction in zip(means.member_strips(arrays, shape, valid), fractions, strict=True):
             values = np.stack([strip for strip, _ in strips])
