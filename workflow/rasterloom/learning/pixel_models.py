@@ -168,7 +168,7 @@ def _with_ones(features: Floats) -> NDArray[np.float64]:
     return np.column_stack([features.astype(np.float64), np.ones(len(features))])
 
 
-def _coefficients(kind: str, solution: NDArray[np.float64]) -> Arrays:
+def _coefficients(kind: str, solution: NDArray[Any]) -> Arrays:
     found = solution.astype(np.float32)
     return {f"{kind}.coefficients": found[:-1], f"{kind}.intercept": found[-1:]}
 
