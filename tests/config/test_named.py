@@ -68,6 +68,7 @@ def test_digest_of_a_module_in_a_package_is_that_of_the_package(folder: Path) ->
         path.write_text("raise SystemExit('imported')\n")
     first = source_digest(module("own_package.inner.net:build"))
     (inner.parent / "notes.txt").write_text("not code")
+    (inner / ".#net.py").symlink_to("user@machine.1234")  # an editor's lock
     assert source_digest(module("own_package.inner.net:build")) == first
     (inner.parent / "helper.py").write_text("def help(): ...\n")
     assert source_digest(module("own_package.inner.net:build")) != first

@@ -132,6 +132,7 @@ def test_export_to_tensorboard(results: Path, runs: list[Run], tmp_path: Path, c
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     folder = tmp_path / "events"
+    (folder / "bbbb2222/trees-unet/fold-0").mkdir(parents=True)  # as an export leaves it that was interrupted
     assert said(capsys, results, "--tensorboard", str(folder)) == ["3 runs exported"]
     assert said(capsys, results, "--tensorboard", str(folder)) == ["0 runs exported"]
     curve = EventAccumulator(str(folder / "bbbb2222/trees-unet/fold-0")).Reload()
@@ -150,11 +151,14 @@ def test_export_to_mlflow(results: Path, runs: list[Run], tmp_path: Path, capsys
     from mlflow.tracking import MlflowClient
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
+    interrupted = MlflowClient(tracking_uri=uri)
+    interrupted.create_run(interrupted.create_experiment("results"), start_time=0, run_name="00cc3333")
     assert said(capsys, results, "--mlflow", uri) == ["3 runs exported"]
     assert said(capsys, results, "--mlflow", uri) == ["0 runs exported"]
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("results")
-    found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    exported = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
+    found = {run.info.run_name: run for run in exported}
     assert found.keys() == {run.name for run in runs}
     second = found["bbbb2222"]
     assert second.data.params == {"defaults.training.steps": "200", "classes.trees.0.id": "5"}

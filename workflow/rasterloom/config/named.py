@@ -52,7 +52,7 @@ def source_digest(table: ModuleConfig) -> str:
     top, *parts = name.split(".")
     spec = PathFinder.find_spec(top, [str(Path.cwd()), *sys.path]) or importlib.util.find_spec(top)
     roots = [Path(root) for root in (spec and spec.submodule_search_locations) or ()]
-    files = {str(path.relative_to(root)): path for root in roots for path in root.rglob("*.py")}
+    files = {str(path.relative_to(root)): path for root in roots for path in root.rglob("*.py") if path.is_file()}
     if spec is not None and spec.origin and spec.has_location and not roots:
         files = {"__init__.py": Path(spec.origin)}
     if not files.keys() & {"/".join([*parts, "__init__.py"]), f"{'/'.join(parts)}.py"}:

@@ -1,6 +1,6 @@
 """Runs for TensorBoard and MLflow: the learning curve of each training, scores and recipe of each run.
 
-One process writes them, afterwards; a run that is there is left as it is.
+One process writes them, afterwards; a run that is there in full is left as it is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def to_tensorboard(runs: Sequence[Run], curves: Mapping[str, Mapping[str, Curve]
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError("--tensorboard needs the package tensorboard: python -m pip install tensorboard") from None
-    new = [run for run in runs if not (folder / run.name).exists()]
+    new = [run for run in runs if not any((folder / run.name).glob("events*"))]  # which is written last
     for run in new:
         finished = datetime.fromisoformat(run.when).timestamp()
         for training, curve in curves[run.name].items():
@@ -88,8 +88,9 @@ def to_mlflow(runs: Sequence[Run], curves: Mapping[str, Mapping[str, Curve]], ur
         client = MlflowClient(tracking_uri=uri)
         known = client.get_experiment_by_name(results.name)
         experiment = client.create_experiment(results.name) if known is None else known.experiment_id
-        names = {run.info.run_name for run in client.search_runs([experiment], max_results=10_000)}
-        new = [run for run in runs if run.name not in names]
+        found = client.search_runs([experiment], max_results=10_000)
+        known_names = {run.info.run_name for run in found if run.info.status == "FINISHED"}
+        new = [run for run in runs if run.name not in known_names]
         for run in new:
             finished = int(1000 * datetime.fromisoformat(run.when).timestamp())
             started = client.create_run(experiment, start_time=finished, run_name=run.name).info.run_id
