@@ -8,6 +8,7 @@ This module imports torch; import it only where a network has to run.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -27,9 +28,7 @@ class FCN8(Segmenter):
     def __init__(self, table: FCN8Config, channels: int, outputs: int) -> None:
         super().__init__(table.deepest)
         convs, norm, widths = table.convs_per_block, table.norm, [table.width * factor for factor in GROWTH]
-        self.down = nn.ModuleList(
-            Block(incoming, width, convs, norm) for incoming, width in zip([channels, *widths], widths, strict=False)
-        )
+        self.down = nn.ModuleList(Block(*pair, convs, norm) for pair in pairwise([channels, *widths]))
         self.bottom = Block(widths[-1], widths[-1], convs, norm)
         self.scores = nn.ModuleList(nn.Conv2d(widths[level], outputs, 1, bias=False) for level in (2, 3))
         self.head = nn.Conv2d(widths[-1], outputs, 1)

@@ -8,6 +8,7 @@ This module imports torch; import it only where a network has to run.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -40,9 +41,8 @@ class ReSeg(Segmenter):
     def __init__(self, table: ReSegConfig, channels: int, outputs: int) -> None:
         super().__init__(table.deepest)
         width, norm, swept = table.width, table.norm, 2 * table.units
-        self.down = nn.ModuleList(
-            Block(width if i else channels, width, table.convs_per_block, norm) for i in range(table.depth)
-        )
+        widths = pairwise([channels, *[width] * table.depth])
+        self.down = nn.ModuleList(Block(*pair, table.convs_per_block, norm) for pair in widths)
         self.columns = nn.ModuleList(Sweep(swept if i else width, table.units) for i in range(table.sweeps))
         self.rows = nn.ModuleList(Sweep(swept, table.units) for _ in range(table.sweeps))
         self.up = nn.ModuleList(

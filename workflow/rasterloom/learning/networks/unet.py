@@ -9,6 +9,7 @@ This module imports torch; import it only where a network has to run.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -27,14 +28,10 @@ class UNet(Segmenter):
         super().__init__(table.deepest)
         convs, norm = table.convs_per_block, table.norm
         *widths, bottom = level_widths(table)
-        self.down = nn.ModuleList(
-            Block(incoming, width, convs, norm) for incoming, width in zip([channels, *widths], widths, strict=False)
-        )
+        self.down = nn.ModuleList(Block(*pair, convs, norm) for pair in pairwise([channels, *widths]))
         self.bottom = Block(widths[-1], bottom, convs, norm)
-        self.up = nn.ModuleList(
-            Block(below + width, width, convs, norm)
-            for below, width in zip([bottom, *widths[::-1]], widths[::-1], strict=False)
-        )
+        upwards = pairwise([bottom, *widths[::-1]])
+        self.up = nn.ModuleList(Block(below + width, width, convs, norm) for below, width in upwards)
         self.head = nn.Conv2d(widths[0], outputs, 1)
 
     def logits(self, images: Tensor) -> Tensor:
