@@ -87,7 +87,7 @@ def test_the_table_averages_all_steps() -> None:
 
 def test_a_training_job_is_tested_on_its_own_scenes(tmp_path: Path) -> None:
     job = small_tree(tmp_path).train_job()
-    losses = range_test(job, 6, 1e-4, 1e-2)
+    losses = range_test(job, rates(6, 1e-4, 1e-2))
     assert len(losses) == 6 and all(math.isfinite(loss) for loss in losses)
     assert not list(tmp_path.glob("models/**/*")), "nothing is written"
 

@@ -77,11 +77,11 @@ def main(args: argparse.Namespace) -> None:
         )
     dag = Dag.load(read_configuration(args.configfile))
     over = shlex.join(["--configfile", *map(str, args.configfile)]) if args.configfile else ""
+    tried = rates(args.steps, args.lowest, args.highest)
     name, found = args.class_name, list[float]()
     for member in networks(dag, name, args.member):
         job = job_of_member(dag, member, over)
-        losses = range_test(job, args.steps, args.lowest, args.highest)
-        tried = rates(args.steps, args.lowest, args.highest)
+        losses = range_test(job, tried)
         print("\n".join([f"{member}, fold {job.spec['fold']}", *lines(tried, losses)]))
         rate = suggestion(tried, losses)
         if rate is None:
@@ -127,10 +127,10 @@ def rates(steps: int, lowest: float, highest: float) -> list[float]:
     return [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)]
 
 
-def range_test(job: Job, steps: int, lowest: float, highest: float) -> list[float]:
+def range_test(job: Job, rates: Sequence[float]) -> list[float]:
     """The loss of each step of a training of a job's network on its scenes; see `try_rates`."""
     keep_memory()
-    recipe = TrainingConfig.model_validate({**job.spec["training"], "steps": steps})
+    recipe = TrainingConfig.model_validate({**job.spec["training"], "steps": len(rates)})
     with ExitStack() as held, pick_device() as device, computing(recipe.threads):
         (want,) = wanted(job)
         scenes, *_ = training_scenes(job, held, want)
@@ -140,8 +140,8 @@ def range_test(job: Job, steps: int, lowest: float, highest: float) -> list[floa
         return try_rates(
             trainer,
             lambda step: make_batch(scenes, recipe, step),
-            rates(steps, lowest, highest),
-            lambda step, loss: job.progress(step, steps, f"{job.spec['member']}: loss {loss:.4f}"),
+            rates,
+            lambda step, loss: job.progress(step, recipe.steps, f"{job.spec['member']}: loss {loss:.4f}"),
         )
 
 

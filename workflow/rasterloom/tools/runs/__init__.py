@@ -55,9 +55,8 @@ def main(args: argparse.Namespace) -> None:
             print(f"{counted(export.to_mlflow(runs, curves, args.mlflow, args.results), 'run')} exported")
         return
     if args.curves is not None:
-        _print_curves(
-            args.curves, run_curves(args.results, runs[places[0]]) if places else current_curves(args.results)
-        )
+        own = run_curves(args.results, runs[places[0]]) if places else current_curves(args.results)
+        _print_curves(args.curves, own)
     elif places:
         if len(places) > 2:
             raise InputError(f"{len(places)} runs are given: name one or two")
@@ -74,21 +73,16 @@ def listing(results: Path, runs: list[Run], curves: dict[str, Curve]) -> list[st
     if not runs:
         lines = [f"{results} has no finished run with a score: run `snakemake` there first"]
     else:
-        rows: list[tuple[str, ...]] = [
-            ("run", "finished (UTC)", *PARTS, "training", "what differs from the run before")
-        ]
+        rows = [["run", "finished (UTC)", *PARTS, "training", "what differs from the run before"]]
         for before, run in zip([None, *runs], runs, strict=False):
             means = (number(run.scores[part].get("mean"), 4) for part in PARTS)
             changes = [] if before is None else differences(before, run)
-            rows.append((run.name, run.when[:16].replace("T", " "), *means, duration(run.seconds), _changed(changes)))
+            rows.append([run.name, run.when[:16].replace("T", " "), *means, duration(run.seconds), _changed(changes)])
         lines = [f"Runs in {results}, with the mean Jaccard over classes:", *table(rows, right=range(2, 5))]
     if curves:
         trainings = [(name, *_cells(curve[-1])) for name, curve in curves.items() if curve]
-        lines += [
-            "",
-            "Trainings there now, at their last line:",
-            *table([("training", *CURVE), *trainings], range(1, 9)),
-        ]
+        lines += ["", "Trainings there now, at their last line:"]
+        lines += table([("training", *CURVE), *trainings], range(1, 9))
     return lines
 
 
