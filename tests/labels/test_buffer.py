@@ -119,6 +119,12 @@ def test_metres_over_an_image_without_a_length_are_refused(tmp_path: Path) -> No
     assert len(labels(tmp_path, buffered(dataset, pixels=2.0))) == 1
 
 
+def test_polygons_alone_need_no_length_of_the_image(tmp_path: Path) -> None:
+    """A class may have points over one scene and polygons over another, whose image has no coordinate system."""
+    dataset = buffered(given(tmp_path, HOUSE, crs=None, transform=None), metres=2.0)
+    assert [part.bounds for part in labels(tmp_path, dataset)] == [HOUSE.bounds]
+
+
 def test_only_points_and_lines_depend_on_the_buffer(tmp_path: Path) -> None:
     def key(dataset: Any) -> str:
         labels(tmp_path, dataset)

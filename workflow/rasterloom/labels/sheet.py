@@ -75,7 +75,8 @@ def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str) -> Labe
 def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where: str) -> Label:
     path = Path(job.sources["labels"][scene]["path"])
     picked, unknown = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
-    buffer = Buffer.of(job.spec, partial(ground_matrix, reference), where)
+    thin = set(picked.geom_type.dropna()) - {"Polygon", "MultiPolygon"}  # only these need a length on the ground
+    buffer = Buffer.of(job.spec, partial(ground_matrix, reference), where) if thin else Buffer(job.spec["class"])
     features = placed(picked, reference, where, path.suffix.lower() in TABLES, buffer)
     own = not _shared(job, scene) or "scene" in frame.columns
     noted = {"shared": not own, "unknown": unknown, "empty": features.empty, "third-coordinate": features.heights}
@@ -88,7 +89,7 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where
         "polygons": polygons_digest(scene, job.spec["class"], features.geometries),
         "size": [reference.width, reference.height],
         "facts": facts,
-        **buffer.decided(any(g.geom_type not in {"Polygon", "MultiPolygon"} for g in features.geometries)),
+        **buffer.decided(any(g.geom_type in thin for g in features.geometries)),
     }
     return Label(scene, decided, partial(_read_vector, features.geometries, reference, where, buffer), facts)
 
