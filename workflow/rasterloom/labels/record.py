@@ -13,7 +13,7 @@ from rasterloom.errors import LabelError
 from rasterloom.polygons.coverage import coverage_strips
 from rasterloom.registration.record import references
 from rasterloom.store.files import read_json
-from rasterloom.store.job import Job
+from rasterloom.store.job import Job, scene_manifests
 from rasterloom.store.store import Item
 
 
@@ -45,6 +45,12 @@ def read_folds(job: Job, group: str) -> dict[str, Any]:
 def validation_scenes(job: Job, group: str) -> set[str]:
     """Scenes in the validation part of some fold of a group: their predictions are out-of-fold."""
     return {scene for fold in read_folds(job, group)["folds"].values() for scene in fold["validation"]}
+
+
+def validated_manifests(spec: Mapping[str, Any]) -> list[str]:
+    """Paths of the manifests that `validated_labels` reads: of labels, folds and registrations."""
+    placed = scene_manifests("registration", spec["scenes"])
+    return [f"labels/{spec['class']}.json", f"folds/{spec['group']}.json", *placed]
 
 
 def validated_labels(job: Job) -> dict[str, tuple[Item, tuple[int, int]]]:

@@ -55,11 +55,6 @@ class PixelSet:
         """Number of pixels in the set."""
         return int(self.ends[-1]) if self.ends.size else 0
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W) of the scene."""
-        return len(self.bits), self.width
-
     def window(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.bool_]:
         """Which pixels of rows y0..y1 and columns x0..x1 (exclusive) are in the set, (y1 - y0, x1 - x0)."""
         first = x0 // 8  # whole bytes, and no more of them than the window needs
@@ -94,7 +89,7 @@ class SceneIndex:
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W) of the scene."""
-        return self.ground.shape
+        return len(self.ground.bits), self.ground.width
 
 
 def index_scene(

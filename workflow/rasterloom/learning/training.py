@@ -370,23 +370,22 @@ def train(
     return Trained(trainer.weights(), _array(trainer.history), trainer.rows, telling.busy)
 
 
+@dataclass
 class _Telling:
     """What is told of a training while it runs: rows of its curve, and its progress every few steps."""
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        batch_of: Callable[[int], Batch],
-        watch: Watch | None,
-        tell: Callable[[Row], None] | None,
-        report: Callable[[Progress], None] | None,
-    ) -> None:
-        self.trainer, self.batch_of, self.watch, self.tell, self.report = trainer, batch_of, watch, tell, report
-        self.marks = curve_steps(trainer.recipe.steps).union(watch.steps if watch is not None else ())
-        self.first = self.reported = trainer.step
-        self.before = trainer.rows[-1]["seconds"] if trainer.rows else 0.0
+    trainer: Trainer
+    batch_of: Callable[[int], Batch]
+    watch: Watch | None
+    tell: Callable[[Row], None] | None
+    report: Callable[[Progress], None] | None
+    waited: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.marks = curve_steps(self.trainer.recipe.steps).union(self.watch.steps if self.watch is not None else ())
+        self.first = self.reported = self.trainer.step
+        self.before = self.trainer.rows[-1]["seconds"] if self.trainer.rows else 0.0
         self.started = self.last = time.monotonic()
-        self.waited = 0.0
 
     @property
     def busy(self) -> float:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.labels.record import label_strips, validated_labels
+from rasterloom.labels.record import label_strips, validated_labels, validated_manifests
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histogram, split_counts, tuning, tuning_entry
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
-from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
+from rasterloom.store.job import Job, Wanted, batch_manifests
 from rasterloom.store.store import Item, Writing
 
 OUTPUT = "tuning/{class}.json"
@@ -51,9 +51,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         return []
     return [
         *batch_manifests(f"ensembles/{spec['class']}", spec),
-        f"labels/{spec['class']}.json",
-        f"folds/{spec['group']}.json",
-        *scene_manifests("registration", spec["scenes"]),
+        *validated_manifests(spec),
     ]
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.labels.record import label_strips, validated_labels
+from rasterloom.labels.record import label_strips, validated_labels, validated_manifests
 from rasterloom.polygons.thresholds import Counts, first_true, joint_histogram, split_counts
 from rasterloom.polygons.weights import Sample, weigh
 from rasterloom.project.project import Project
 from rasterloom.raster import means
 from rasterloom.raster.resample import STRIP_ROWS
-from rasterloom.store.job import Job, Wanted, scene_manifests
+from rasterloom.store.job import Job, Wanted
 from rasterloom.store.store import Item, Writing
 
 OUTPUT = "weights/{class}.json"
@@ -49,9 +49,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     """Manifests read: of the labelled scenes the members' predictions and stacks; labels, folds and registrations."""
     return [
         *means.member_manifests(spec),
-        f"labels/{spec['class']}.json",
-        f"folds/{spec['group']}.json",
-        *scene_manifests("registration", spec["scenes"]),
+        *validated_manifests(spec),
     ]
 
 
