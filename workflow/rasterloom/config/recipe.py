@@ -32,6 +32,10 @@ class MemberRecipe:
         """What it learns, each with its classes: a target is what has a mask of its own."""
         return {name: (name,) for name in self.outputs} or {self.target: self.classes}
 
+    def plane(self, class_name: str) -> dict[str, int]:
+        """What a spec says of which plane of its predictions is a class's; nothing if they have but one."""
+        return {"plane": self.outputs.index(class_name)} if self.outputs else {}
+
     @property
     def is_network(self) -> bool:
         """Whether the model is a network, and not a model per pixel."""

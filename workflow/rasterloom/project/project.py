@@ -165,14 +165,12 @@ class Project:
     def ensemble_members(self, class_name: str) -> list[dict[str, Any]]:
         """Name and scale of each member of a class, and which plane of its prediction is the class's if it has many."""
         members = [self.recipe.members[name] for name in self.recipe.classes[class_name].members]
-        planes = [{"plane": member.outputs.index(class_name)} if member.outputs else {} for member in members]
-        return [
-            {"name": member.name, "scale": member.scale, **plane} for member, plane in zip(members, planes, strict=True)
-        ]
+        return [{"name": own.name, "scale": own.scale, **own.plane(class_name)} for own in members]
 
     def member(self, name: str) -> dict[str, Any]:
         """What a spec says of a member: its model, channels, scale, group, and outputs if it has several."""
         found = self.recipe.members[name]
+        outputs = {"outputs": {"classes": list(found.outputs), "exclusive": found.exclusive}} if found.outputs else {}
         return {
             "member": name,
             "model": found.model,
@@ -180,7 +178,7 @@ class Project:
             "reference": self.reference,
             "scale": found.scale,
             "group": self.recipe.group_of(name),
-            **self.member_outputs(name),
+            **outputs,
         }
 
     def validated(self, class_name: str) -> dict[str, Any]:
@@ -194,11 +192,6 @@ class Project:
             "ground": self.ground(scenes),
             "batches": self.batches_with(scenes),
         }
-
-    def member_outputs(self, member: str) -> dict[str, Any]:
-        """What a spec says of the outputs of a member; nothing if it has one."""
-        found = self.recipe.members[member]
-        return {"outputs": {"classes": list(found.outputs), "exclusive": found.exclusive}} if found.outputs else {}
 
     def scored(self) -> dict[str, Any]:
         """By class its number, its group, the scenes with held-out truth and those that were labelled for its group."""

@@ -73,19 +73,14 @@ def _member(project: Project, class_name: str) -> dict[str, Any]:
     scenes, settings = project.labelled(group), member.prediction
     quick = {"symmetries": False, "stride": max(1, settings["window"] // 2)} if member.is_network else {}
     return {
-        "member": member.name,
+        **project.member(member.name),
         "target": class_name if member.outputs else member.target,
         "classes": list(member.classes),
-        "model": member.model,
-        "sensors": list(member.sensors),
-        "reference": project.reference,
-        "scale": member.scale,
         "scenes": scenes,
         "ground": project.ground(scenes),
         "prediction": {**settings, **quick},
         **project.normalised(scenes),
-        **project.member_outputs(member.name),
-        **({"plane": member.outputs.index(class_name)} if member.outputs else {}),
+        **member.plane(class_name),
     }
 
 
