@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +113,7 @@ def run(options: argparse.Namespace, scenes: Sequence[Scene], name: str, seed: i
     started = time.perf_counter()
     for fold in folds:
         known = [scene for scene in scenes if scene.fold != fold]
-        network = None
-        for network in METHODS[name].steps(known, steps, seed):
-            pass
+        (network,) = deque(METHODS[name].steps(known, steps, seed), maxlen=1)
         found |= predict(network, METHODS[name], known, [scene for scene in scenes if scene.fold == fold])
         print(f"{name} seed {seed} fold {fold}: {steps} steps, {time.perf_counter() - started:.0f} s", flush=True)
     kept = {"data": options.data, "seconds": options.seconds, "threads": options.threads}

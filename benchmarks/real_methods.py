@@ -1,26 +1,27 @@
-"""How benchmarks/real.py learns: rasterloom's training with its settings, and segmentation_models.pytorch's usual one."""
+"""How benchmarks/real.py learns: rasterloom's training, and the usual one of segmentation_models.pytorch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from real_data import Scene
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.learning.augment import Normalisation, TrainingScene
+from rasterloom.learning.batches import make_batch
+from rasterloom.learning.normalisation import Statistics, scene_normalisation
 from rasterloom.learning.prefetch import prefetched
-from rasterloom.learning.training import Trainer, learning_rate, make_batch
+from rasterloom.learning.training import Trainer, learning_rate
 
-UNET = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
-SMALLER = {"kind": "unet", "width": 32, "depth": 5, "convs_per_block": 2}
-SD_FLOOR = 0.25
-"""A scene's deviation counts as at least this share of the data set's."""
+UNET32 = {"kind": "unet", "width": 32, "depth": 5, "convs_per_block": 2}
+"""The network of presets/rio.yaml."""
+UNET64 = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
+"""The network of config.yaml."""
 
 
 @dataclass(frozen=True)
@@ -33,52 +34,51 @@ class Method:
     training : keys of `defaults.training`.
     normalise_by : ``scene`` or ``dataset``.
     hard : labels without fractions, pixels whose centre is covered.
+    first_bias : logit that the head begins with.
     """
 
-    model: Mapping[str, Any] = field(default_factory=lambda: UNET)
+    model: Mapping[str, Any] = field(default_factory=lambda: UNET32)
     training: Mapping[str, Any] = field(default_factory=dict)
     normalise_by: str = "scene"
     hard: bool = False
+    first_bias: float | None = None
 
     def normalisation(self, scene: Scene, scenes: Sequence[Scene]) -> Normalisation:
-        """Of a scene, by its own statistics or by those of the training scenes."""
-        pooled_mean, pooled_sd = pooled(scenes)
-        mean, sd = (pooled_mean, pooled_sd) if self.normalise_by == "dataset" else scene.moments
-        return Normalisation(mean, np.maximum(sd, SD_FLOOR * pooled_sd), np.zeros(len(mean), np.intp))
+        """Of a scene: that of the training scenes, or its own beside theirs."""
+        kept = common(scenes, within=self.normalise_by == "scene")
+        if self.normalise_by == "dataset":
+            return kept
+        mean, sd = (values.astype(np.float64) for values in scene.moments)
+        return scene_normalisation(kept, Statistics(mean, sd, np.full(len(mean), scene.valid.sum(), np.float64)))
 
     def steps(self, scenes: Sequence[Scene], steps: int, seed: int) -> Iterator[Any]:
         """Train; gives the network after each step."""
         yield from (_smp if self.model["kind"] == "smp" else _rasterloom)(self, scenes, steps, seed)
 
 
-def pooled(scenes: Sequence[Scene]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation of each channel over the valid pixels of scenes, (C,) each."""
+def common(scenes: Sequence[Scene], within: bool) -> Normalisation:
+    """Mean and deviation of each channel over the valid pixels of scenes, or the deviation within them alone."""
     weights = np.array([s.valid.sum() for s in scenes], dtype=np.float64)
     means, sds = (np.array([s.moments[i] for s in scenes], dtype=np.float64) for i in (0, 1))
     mean = weights @ means / weights.sum()
-    squares = weights @ (sds**2 + (means - mean) ** 2) / weights.sum()
-    return mean.astype(np.float32), np.sqrt(squares).astype(np.float32)
+    variance = weights @ (sds**2 + (0.0 if within else (means - mean) ** 2)) / weights.sum()
+    return Normalisation(mean.astype(np.float32), np.sqrt(variance).astype(np.float32), np.zeros(len(mean), np.intp))
 
 
-def _read(method: Method, scene: Scene, scenes: Sequence[Scene], y0: int, y1: int, x0: int, x1: int) -> Any:
-    data, valid = scene.data[:, y0:y1, x0:x1], scene.valid[:, y0:y1, x0:x1]
-    coverage = scene.coverage[y0:y1, x0:x1]
-    if method.hard:
-        coverage = np.where(coverage >= 128, 255, 0).astype(np.uint8)
-    return method.normalisation(scene, scenes).apply(data, valid), valid, coverage
+def _read(scene: Scene, hard: bool, y0: int, y1: int, x0: int, x1: int) -> Any:
+    data, valid, coverage = scene.data[:, y0:y1, x0:x1], scene.valid[:, y0:y1, x0:x1], scene.coverage[y0:y1, x0:x1]
+    return data, valid, np.where(coverage >= 128, 255, 0).astype(np.uint8) if hard else coverage
 
 
 def _rasterloom(method: Method, scenes: Sequence[Scene], steps: int, seed: int) -> Iterator[Any]:
-    settings = {"learning_rate": 1e-3, **method.training}
-    recipe = TrainingConfig.model_validate({**settings, "steps": steps, "seed": seed})
-    channels = len(scenes[0].data)
-    trainer = Trainer(recipe, method.model, channels, "cpu")
-    unit = Normalisation(np.zeros(channels, np.float32), np.ones(channels, np.float32), np.zeros(channels, np.intp))
-    opened = [TrainingScene(s.name, s.index, partial(_read, method, s, scenes)) for s in scenes]
-    batches = prefetched(lambda step: trainer.tensors(make_batch(opened, recipe, unit, step)), range(steps))
-    for batch in batches:
+    recipe = TrainingConfig.model_validate({**method.training, "steps": steps, "seed": seed})
+    trainer = Trainer(recipe, method.model, len(scenes[0].data), "cpu", method.first_bias)
+    opened = [
+        TrainingScene(s.name, s.index, partial(_read, s, method.hard), method.normalisation(s, scenes)) for s in scenes
+    ]
+    for batch in prefetched(lambda step: trainer.tensors(make_batch(opened, recipe, step)), range(steps)):
         trainer.advance(*batch)
-        yield trainer.network
+        yield trainer.watched
 
 
 def _smp(method: Method, scenes: Sequence[Scene], steps: int, seed: int) -> Iterator[Any]:
@@ -114,7 +114,8 @@ def _crops(method: Method, scenes: Sequence[Scene], seed: int, step: int) -> tup
         scene = scenes[int(rng.choice(len(scenes), p=sizes / sizes.sum()))]
         height, width = scene.coverage.shape
         y, x = (int(rng.integers(0, max(1, length - 256 + 1))) for length in (height, width))
-        image, _, label = _read(replace(method, hard=True), scene, scenes, y, y + 256, x, x + 256)
+        data, valid, label = _read(scene, True, y, y + 256, x, x + 256)
+        image = method.normalisation(scene, scenes).apply(data, valid)
         flips = [axis for axis in (-1, -2) if rng.random() < 0.5]
         images.append(np.flip(image, flips))
         labels.append(np.flip(label, flips)[None] / np.float32(255))
@@ -128,12 +129,21 @@ def _training(**settings: Any) -> Method:
 METHODS: Mapping[str, Method] = {
     "rasterloom": Method(),
     "smp": Method(model={"kind": "smp"}, normalise_by="dataset"),
-    "smp-scene": Method(model={"kind": "smp"}, normalise_by="scene"),
     "by-dataset": Method(normalise_by="dataset"),
-    "unet32": Method(model=SMALLER),
-    "hard": Method(hard=True),
-    "anywhere": _training(positive_fraction=0.0),
+    "unet64": Method(model=UNET64),
+    "doubling": Method(model={**UNET32, "width": 16, "widths": "doubling"}),
+    "group-norm": Method(model={**UNET32, "norm": "group"}),
+    "hard-labels": Method(hard=True),
+    "first-bias": Method(first_bias=-2.0),
+    "positive-0": _training(positive_fraction=0.0),
     "no-rotation": _training(augment={"rotation": False}),
     "no-colour": _training(augment={"colour": 0.0}),
     "colour-0.3": _training(augment={"colour": 0.3}),
+    "contrast": _training(augment={"contrast": 0.2}),
+    "zoom": _training(augment={"zoom": 0.5}),
+    "ema": _training(keep="ema"),
+    "soft-jaccard": _training(soft_jaccard=0.5),
+    "clip": _training(gradient_clip=1.0),
+    "rate-3e-3": _training(learning_rate=3e-3),
 }
+"""What is compared. `rasterloom` is the default, and the others differ from it by what their name says."""
