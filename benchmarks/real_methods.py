@@ -23,6 +23,9 @@ UNET32 = {"kind": "unet", "width": 32, "depth": 5, "convs_per_block": 2}
 UNET64 = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
 """The network of config.yaml."""
 
+DEFAULT = {"soft_jaccard": 0.5}
+"""Settings of the training that differ from the tables'."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -38,7 +41,7 @@ class Method:
     """
 
     model: Mapping[str, Any] = field(default_factory=lambda: UNET32)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=lambda: DEFAULT)
     normalise_by: str = "scene"
     hard: bool = False
     first_bias: float | None = None
@@ -123,7 +126,7 @@ def _crops(method: Method, scenes: Sequence[Scene], seed: int, step: int) -> tup
 
 
 def _training(**settings: Any) -> Method:
-    return Method(training=settings)
+    return Method(training={**DEFAULT, **settings})
 
 
 METHODS: Mapping[str, Method] = {
@@ -135,6 +138,8 @@ METHODS: Mapping[str, Method] = {
     "group-norm": Method(model={**UNET32, "norm": "group"}),
     "hard-labels": Method(hard=True),
     "first-bias": Method(first_bias=-2.0),
+    "cross-entropy": _training(soft_jaccard=0.0),
+    "soft-jaccard-0.8": _training(soft_jaccard=0.8),
     "positive-0": _training(positive_fraction=0.0),
     "no-rotation": _training(augment={"rotation": False}),
     "no-colour": _training(augment={"colour": 0.0}),
@@ -142,7 +147,6 @@ METHODS: Mapping[str, Method] = {
     "contrast": _training(augment={"contrast": 0.2}),
     "zoom": _training(augment={"zoom": 0.5}),
     "ema": _training(keep="ema"),
-    "soft-jaccard": _training(soft_jaccard=0.5),
     "clip": _training(gradient_clip=1.0),
     "rate-3e-3": _training(learning_rate=3e-3),
 }
