@@ -68,5 +68,7 @@ def test_prediction_normalisation_refuses_other_channels() -> None:
 
 def test_statistics_manifests() -> None:
     assert statistics_manifests({"scenes": ["a", "b"]}) == ["statistics/statistics.json"]
-    spec = {"scenes": ["a", "b", "c"], "units": {"a": "north", "b": "b", "c": "north"}}
+    spec: dict[str, Any] = {"scenes": ["a", "b", "c"], "normalise_by": "scene"}
+    assert statistics_manifests(spec) == [f"registration/{scene}.json" for scene in "abc"]
+    spec |= {"normalise_by": "acquisition", "units": {"a": "north", "b": "b", "c": "north"}}
     assert statistics_manifests(spec) == ["statistics/b.json", "statistics/north.json"]

@@ -134,7 +134,7 @@ def test_outputs_are_those_of_every_stage_each_once(small: Dag) -> None:
     assert list(outputs) == full_run()
     every = [path for paths in outputs.values() for path in paths]
     assert len(every) == len(set(every))
-    assert all(outputs.values())
+    assert [stage for stage, paths in outputs.items() if not paths] == ["normalisation"], "each scene has its own"
     assert len(outputs["train"]) == 28
     assert len(outputs["mask"]) == len(TRAIN) * (7 * 2 + 1 + 3 * 2)
 
@@ -318,10 +318,11 @@ def test_spec_with_own_statistics_a_new_scene_retrains_nothing(settings_table: T
     stages = {json.loads(before[path])["stage"] for path in before if before[path] != after[path]}
     assert stages == {"wkt", "submission", "measure", "quality", "report"}
     new = {json.loads(after[path])["stage"] for path in after.keys() - before.keys()}
-    assert new == {"register", "place", "stack", "normalisation", "predict", "ensemble", "vectorise", "export"}
+    merged = {"normalisation"} if by == "acquisition" else set()
+    assert new == {"register", "place", "stack", *merged, "predict", "ensemble", "vectorise", "export"}
 
 
-def test_units_are_scenes_or_acquisitions(settings_table: Table) -> None:
+def test_units_are_the_data_set_or_acquisitions(settings_table: Table) -> None:
     scenes = ["6010_1_2", "6010_1_3", "6020_0_0"]
     found = {}
     for by in ("dataset", "acquisition", "scene"):
@@ -329,12 +330,13 @@ def test_units_are_scenes_or_acquisitions(settings_table: Table) -> None:
         found[by] = dag.units
         assert dag.outputs()["normalisation"] == [f"statistics/{unit}.json" for unit in dag.units]
         spec = dag.spec("train", member="trees-unet64-all20-s1024", fold="split")
+        assert spec.get("normalise_by", "dataset") == by
         assert [dag.units[spec["units"][s]] for s in scenes if "units" in spec] == [
-            ids for s in scenes for ids in dag.units.values() if s in ids and by != "dataset"
+            ids for s in scenes for ids in dag.units.values() if s in ids and by == "acquisition"
         ]
     assert found["dataset"] == {"statistics": scenes}
     assert list(found["acquisition"].values()) == [scenes[:2], scenes[2:]]
-    assert found["scene"] == {scene: [scene] for scene in scenes}
+    assert found["scene"] == {}
 
 
 def test_labelled_leaves_out_scenes_where_a_class_of_the_group_was_not_looked_for(settings_table: Table) -> None:
@@ -348,8 +350,10 @@ def test_labelled_leaves_out_scenes_where_a_class_of_the_group_was_not_looked_fo
 
 
 def test_statistics_over_named_scenes(settings_table: Table) -> None:
+    table = {**settings_table, "normalise_by": "dataset"}
+
     def scenes(choice: Any) -> list[str]:
-        found: list[str] = stand_in_dag({**settings_table, "statistics": choice}, TRAIN, PREDICT).statistics_scenes
+        found: list[str] = stand_in_dag({**table, "statistics": choice}, TRAIN, PREDICT).statistics_scenes
         return found
 
     assert scenes("all") == sorted([*TRAIN, *PREDICT])

@@ -121,7 +121,7 @@ def test_run_passes_over_scenes_without_the_sensor(tmp_path: Path) -> None:
 
 SHORT = {**TRAINING, "steps": 3}
 CHEAP = {**PREDICTION, "stride": 16, "symmetries": False}
-OWN: dict[str, Any] = {"normalise_by": "scene", "units": {name: name for name in "abcd"}}
+OWN: dict[str, Any] = {"normalise_by": "scene"}
 FOREST: dict[str, Any] = {"model": {"kind": "forest", "samples": 400, "trees": 5, "max_depth": 4}}
 
 

@@ -147,7 +147,7 @@ def test_validation_scenes_are_normalised_as_they_will_be_predicted(
     made = small_tree(tmp_path)
     for name in "abc":
         made.own_statistics(name)
-    own = {"normalise_by": "scene", "units": {name: name for name in "abc"}}
+    own = {"normalise_by": "scene"}
     seen: list[float] = []
 
     def watch(scenes: Sequence[TrainingScene], *options: Any) -> Watch:

@@ -27,6 +27,7 @@ CONFIG: dict[str, Any] = {
     "scales": {"native": {}},
     "models": {"net": {"kind": "unet", "width": 8, "depth": 2}},
     "statistics": "train",
+    "normalise_by": "dataset",
     "validation": {"split": 0.8},
     "defaults": {"prediction": {"window": 16, "stride": 8}, "training": {"patch": 16}},
     "classes": {"houses": {"id": 1, "members": [{"model": "net", "channels": "all", "scale": "native"}]}},

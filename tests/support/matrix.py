@@ -116,6 +116,7 @@ CONFIG: dict[str, Any] = {
         "prediction": {"window": 16, "stride": 16, "symmetries": False, "precision": "float32", "threads": 1},
     },
     "statistics": "train",
+    "normalise_by": "dataset",
     "validation": {"split": 0.7},
 }
 """The recipe of the base project."""

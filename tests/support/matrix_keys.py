@@ -56,7 +56,7 @@ TRAINING: dict[str, Any] = {
     "learning_rate": 0.01,
     "weight_decay": 0.9,
     "gradient_clip": 1e-6,
-    "soft_jaccard": 0.5,
+    "soft_jaccard": 0.25,
     "keep": "ema",
     "augment.flips": False,
     "augment.rotation": False,

@@ -18,11 +18,13 @@ from rasterloom.learning.batches import make_batch
 from rasterloom.learning.device import computing
 from rasterloom.learning.sampling import index_scene
 from rasterloom.learning.training import Trainer, train
+from rasterloom.raster.scan import Moments
 from rasterloom.stages import job_of
 from rasterloom.store.digest import array_digest, digest
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
+from registrations import write_registration
 
 SENSORS = {"p": 1, "rgb": 2, "a": 1}
 """Sensors and channels of the stacks; the reference, rgb, is not the first."""
@@ -81,18 +83,14 @@ class Tree:
         self._json("normalisation", "statistics/statistics", statistics, ".statistics.json")
 
     def own_statistics(self, name: str, **missing: bool) -> None:
-        """Write statistics of a scene's own pixels; without those of sensors that are missing."""
+        """Write a registration with the moments of a scene's own pixels; without those of sensors that are missing."""
         ends, data = np.cumsum([0, *SENSORS.values()]), self.scenes[name][0]
-        found: dict[str, Any] = {}
-        for i, sensor in enumerate(SENSORS):
-            pixels = data[ends[i] : ends[i + 1]].reshape(SENSORS[sensor], -1)[: 0 if missing.get(sensor) else None]
-            columns = {
-                "mean": pixels.mean(axis=1),
-                "sd": pixels.std(axis=1),
-                "count": np.full(len(pixels), data[0].size),
-            }
-            found[self.names[sensor]] = {column: values.tolist() for column, values in columns.items()}
-        self._json("normalisation", f"statistics/{name}", found, ".statistics.json")
+        moments = {
+            self.names[sensor]: [Moments.of(band.ravel()) for band in data[ends[i] : ends[i + 1]]]
+            for i, sensor in enumerate(SENSORS)
+            if not missing.get(sensor)
+        }
+        write_registration(self.results, name, moments)
 
     def _manifest(self, stage: str, path: str, items: dict[str, Item]) -> None:
         Manifest(stage, items).write(self.results / f"{path}.json")

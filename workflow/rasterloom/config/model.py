@@ -195,7 +195,7 @@ class TrainingConfig(Table):
         None, description="largest norm of the gradient of a step; longer ones are shortened to it; null: no limit"
     )
     soft_jaccard: Fraction = Field(
-        0.0, description="share of the soft Jaccard in the loss; the rest is binary cross-entropy"
+        0.5, description="share of the soft Jaccard in the loss; the rest is binary cross-entropy"
     )
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="random changes of the patches")
     keep: Literal["last", "best", "ema"] = Field(
@@ -390,7 +390,7 @@ class Config(Table):
         "quotes)",
     )
     normalise_by: Literal["dataset", "acquisition", "scene"] = Field(
-        "dataset",
+        "scene",
         description="whose mean and deviation normalise the channels of a scene: dataset (those of `statistics`), "
         "acquisition (those of all scenes taken together with it) or scene (its own)",
     )

@@ -18,8 +18,11 @@ from rasterloom.errors import InputError, StoreError
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.stack_reader import StackReader
+from rasterloom.raster.scan import Moments
+from rasterloom.registration.record import read_registration
+from rasterloom.store.digest import digest
 from rasterloom.store.files import read_json
-from rasterloom.store.job import DATASET, Job
+from rasterloom.store.job import DATASET, Job, scene_manifests
 from rasterloom.store.store import Item
 
 LEAST_SHARE = 0.25
@@ -29,7 +32,16 @@ Of 118 crops of five cities, the least has .29 of the common deviation, and 99 o
 Rio with data, two of bare mud have .11 and .14, all others .4 or more. So images with objects are used as they are, and
 mud is not stretched until its ripples look like roofs."""
 
-Items = Mapping[str, Mapping[str, Item]]
+
+@dataclass(frozen=True)
+class OwnStatistics:
+    """A scene's own statistics of a sensor, from its registration, which holds the moments: mean, sd, count by band."""
+
+    digest: str
+    table: Mapping[str, Sequence[float]]
+
+
+Items = Mapping[str, Mapping[str, Item | OwnStatistics]]
 """Statistics of each scene (or, where all share them, of `DATASET` alone), by sensor in the order of the channels."""
 
 
@@ -49,19 +61,34 @@ class Statistics:
 
 
 def statistics_manifests(spec: Mapping[str, Any]) -> list[str]:
-    """Paths, relative to the results folder, of the manifests of the statistics that a spec's scenes need."""
-    units = {spec["units"][scene] for scene in spec["scenes"]} if "units" in spec else {DATASET}
+    """Paths, relative to the results folder, of the manifests that the statistics of a spec's scenes are read from."""
+    if spec.get("normalise_by") == "scene":
+        return scene_manifests("registration", spec["scenes"])
+    units = {spec["units"][scene] for scene in spec["scenes"]} if "normalise_by" in spec else {DATASET}
     return [f"statistics/{unit}.json" for unit in sorted(units)]
 
 
 def statistics_items(job: Job, scenes: Iterable[str]) -> Items:
     """The statistics of scenes; see `Items`."""
+    if job.spec.get("normalise_by") == "scene":
+        return {scene: _own(job, item) for scene, item in job.items("registration", scenes).items()}
     units = {scene: job.spec["units"][scene] for scene in scenes} if "units" in job.spec else {DATASET: DATASET}
     found = {unit: job.manifest(f"statistics/{unit}").items for unit in set(units.values())}
     return {name: {sensor: found[unit][sensor] for sensor in job.spec["sensors"]} for name, unit in units.items()}
 
 
-def read_statistics(job: Job, items: Mapping[str, Item], reader: StackReader) -> Statistics:
+def _own(job: Job, registration: Item) -> dict[str, OwnStatistics]:
+    places = read_registration(job.store.open_path(registration))["sensors"]
+    found = {}
+    for sensor in job.spec["sensors"]:
+        bands = [Moments(**band) for band in places[sensor]["moments"]] if sensor in places else []
+        numbers = {"mean": "mean", "sd": "deviation", "count": "count"}
+        table = {name: [getattr(band, number) for band in bands] for name, number in numbers.items()}
+        found[sensor] = OwnStatistics(digest(table), table)
+    return found
+
+
+def read_statistics(job: Job, items: Mapping[str, Item | OwnStatistics], reader: StackReader) -> Statistics:
     """The statistics of the channels of a stack; the count is 0 where a scene lacks the sensor.
 
     Raises
@@ -69,7 +96,10 @@ def read_statistics(job: Job, items: Mapping[str, Item], reader: StackReader) ->
     StoreError
         If they have another number of channels than the stack.
     """
-    tables = [read_json(job.store.open_path(item)) for item in items.values()]
+    tables: list[Mapping[str, Any]] = [
+        item.table if isinstance(item, OwnStatistics) else read_json(job.store.open_path(item))
+        for item in items.values()
+    ]
     found = [len(table["mean"]) for table in tables]
     if any(length not in {0, count} for length, count in zip(found, reader.counts, strict=True)):
         raise StoreError(
@@ -100,7 +130,7 @@ def training_normalisation(job: Job, items: Items, readers: Mapping[str, StackRe
     """
     first = next(iter(readers))
     planes, counts = readers[first].planes, readers[first].counts
-    if "units" not in job.spec:
+    if "normalise_by" not in job.spec:
         return _normalisation(read_statistics(job, items[DATASET], readers[first]), planes)
     for scene, reader in readers.items():
         if reader.counts != counts:
@@ -122,7 +152,7 @@ def scene_normalisations(
     job: Job, kept: Normalisation, items: Items, readers: Mapping[str, StackReader]
 ) -> dict[str, Normalisation]:
     """The normalisation of each scene by a checkpoint that keeps one, be it trained on, watched or predicted."""
-    if "units" not in job.spec:
+    if "normalise_by" not in job.spec:
         return dict.fromkeys(readers, kept)
     return {scene: scene_normalisation(kept, read_statistics(job, items[scene], r)) for scene, r in readers.items()}
 

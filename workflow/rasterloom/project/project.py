@@ -113,21 +113,19 @@ class Project:
 
     @cached_property
     def units(self) -> dict[str, list[str]]:
-        """By the name of their statistics: scenes whose channels are normalised by what they have in common."""
-        match self.config.normalise_by:
-            case "dataset":
-                return {DATASET: self.statistics_scenes}
-            case "acquisition":
-                return self.acquisitions
-        return {scene: [scene] for scene in self.registered}
+        """By the name of their statistics: scenes whose moments are merged. None if each scene has its own."""
+        shared = {"dataset": {DATASET: self.statistics_scenes}, "acquisition": self.acquisitions}
+        return shared.get(self.config.normalise_by, {})
 
     def normalised(self, scenes: Iterable[str]) -> dict[str, Any]:
         """What a spec says of the statistics of scenes; nothing if all share those of the data set."""
-        by, dataset = self.config.normalise_by, self.dataset.scenes
-        if by == "dataset":
-            return {}
-        own = {scene: (by == "acquisition" and dataset[scene].acquisition) or scene for scene in scenes}
-        return {"normalise_by": by, "units": own}
+        match self.config.normalise_by:
+            case "dataset":
+                return {}
+            case "acquisition":
+                units = {scene: self.dataset.scenes[scene].acquisition or scene for scene in scenes}
+                return {"normalise_by": "acquisition", "units": units}
+        return {"normalise_by": "scene"}
 
     @cached_property
     def scale_sensors(self) -> dict[str, list[str]]:

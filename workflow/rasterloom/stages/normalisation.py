@@ -1,6 +1,6 @@
 """Stage normalisation: mean and standard deviation of every channel, merged from the moments of registered scenes.
 
-Those of the data set; or, as `normalise_by` says, of each acquisition or scene.
+Those of the data set; or, as `normalise_by` says, of each acquisition. A scene's own are in its registration.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VERSION = 2
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
-    """One job; or one per acquisition or scene."""
+    """One job; or one per acquisition; or none, if each scene is normalised by itself."""
     return ({"unit": unit} for unit in project.units)
 
 

@@ -78,7 +78,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *scene_manifests(f"stacks/{spec['scale']['name']}", spec["scenes"]),
         *[f"models/{spec['member']}/{fold}.json" for fold in spec["folds"]],
         *([f"folds/{spec['group']}.json"] if spec["labelled"] else []),
-        *(statistics_manifests(spec) if "units" in spec else []),
+        *(statistics_manifests(spec) if "normalise_by" in spec else []),
     ]
 
 
@@ -109,7 +109,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
-        own = statistics_items(job, [scene])[scene] if "units" in spec else None
+        own = statistics_items(job, [scene])[scene] if "normalise_by" in spec else None
         if own is not None:
             inputs["statistics"] = [item.digest for item in own.values()]
         key = job.key({"reference": reference_place(spec), "prediction": prediction, **content, **outputs}, inputs)

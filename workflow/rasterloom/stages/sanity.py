@@ -97,7 +97,7 @@ def inputs(spec: Mapping[str, Any]) -> list[str]:
         found += [f"models/{own['member']}/{SANITY}.json", *(f"labels/{name}.json" for name in own["classes"])]
         found += scene_manifests(f"stacks/{scale}", own["scenes"])
         found += scene_manifests(f"masks/{scale}/{own['target']}", own["scenes"])
-        found += statistics_manifests(own) if "units" in own else []
+        found += statistics_manifests(own) if "normalise_by" in own else []
     return list(dict.fromkeys(found))
 
 
@@ -124,7 +124,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
             "stacks": [sensor_parts(item, own) for item in stacks.values()],
             "masks": [item.digest for item in masks.values()],
         }
-        statistics = statistics_items(part, scenes) if "units" in own else {}
+        statistics = statistics_items(part, scenes) if "normalise_by" in own else {}
         if statistics:
             given["statistics"] = [[item.digest for item in found.values()] for found in statistics.values()]
         recipe = {"prediction": prediction, "reference": reference_place(own)}

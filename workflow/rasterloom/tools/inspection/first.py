@@ -143,7 +143,6 @@ def _rows_text(rows: Sequence[Row]) -> str:
 COMMENTS: Mapping[str, str] = {
     "sensors": "the reference gives the grid: take the sensor that labels were drawn on",
     "classes": "without labels in the folder a class objects stands here: name your classes here and in the sheet",
-    "statistics": "with train a new scene to predict retrains nothing; all until there are labels",
     "validation": "a fifth of the labelled ground validates, or with few labelled scenes each scene once",
     "defaults": "a short training, to see that all is connected; then 10 to 30 times the steps",
 }
@@ -184,7 +183,6 @@ def overlay(found: Found, seen: Survey, rows: Sequence[Row], table: Path, base: 
         "results": f"results-{usable(table.stem)}",
         "dataset": {"layout": "sheet", "table": str(table), "root": None, "predict": None, "truth": None},
         **{section: _replacing(base.get(section) or {}, ours) for section, ours in sections.items()},
-        "statistics": "train" if grounds else "all",
         "validation": {"split": None if few else 0.8, "folds": min(grounds, 3) if few else None},
         "defaults": {
             "training": {"steps": 1500, "batch": 4, "patch": patch, "learning_rate": 0.002},
