@@ -173,9 +173,9 @@ INPUTS = [
         "new-scene-added-with-own-statistics",
         "a scene added for prediction alone, with `normalise_by: scene`",
         scene_added(SPARE[0], "sample_submission.csv"),
-        "register 1, place 1, stack K, normalisation 1, predict M, ensemble C, vectorise C, "
+        "register 1, place 1, stack K, predict M, ensemble C, vectorise C, "
         "wkt C + 1, submission 1, export 1, measure 1, report 1",
-        "register 1, place 1, stack K, normalisation 2, predict M, ensemble C, vectorise C",
+        "register 1, place 1, stack K, predict M, ensemble C, vectorise C",
         start="normalise-by-scene",
         numbers={"S": 5, "N": 2},
     ),

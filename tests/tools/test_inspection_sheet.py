@@ -127,7 +127,6 @@ def test_sheet_without_labels_says_what_is_needed(tmp_path: Path, capsys: Captur
     put(tmp_path / "x.tif", noise(1, 32))
     text = printed(capsys, tmp_path, "--sheet", tmp_path / "scenes.tsv")
     assert "no scene has labels yet" in text
-    assert yaml.safe_load((tmp_path / "scenes.yaml").read_text())["statistics"] == "all"
     assert loads(tmp_path / "scenes.tsv").predicted == ["x"]
 
 

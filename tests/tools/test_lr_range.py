@@ -111,7 +111,7 @@ def contest(settings_table: dict[str, Any], tmp_path: Path, monkeypatch: pytest.
         (
             ["--class", "trees", "--configfile", "my file.yaml"],
             [
-                "12 of the 12",
+                "16 of the 16",
                 "`snakemake --cores all --until stack mask split normalisation --configfile 'my file.yaml'`",
             ],
         ),
