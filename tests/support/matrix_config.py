@@ -217,7 +217,7 @@ DIVISION = [
         "`normalise_by: scene`",
         put("normalise_by", "scene"),
         "from(train)",
-        "train M*F, predict M*S, ensemble C*S, tune C, vectorise C*S",
+        "train M*F, predict M*S, weigh 1, ensemble C*S, tune C, vectorise C*S",
         start="networks",
         keys=("normalise_by",),
     ),
