@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from rasterio.enums import ColorInterp
 
 from common import ROOT

@@ -245,7 +245,7 @@ BY_DATASET = {"normalise_by": "dataset"}
     ("settings", "words"),
     [
         ({**BY_DATASET, "statistics": "all"}, ["WARNING", "all 28 checkpoints and predicts all scenes again"]),
-        ({**BY_DATASET, "statistics": "train"}, ["nothing (`statistics: train`)", "One more labelled scene trains all 28"]),
+        ({**BY_DATASET, "statistics": "train"}, ["nothing (`statistics: train`)", "labelled scene trains all 28"]),
         ({**BY_DATASET, "statistics": ["6010_1_1"]}, ["retrains nothing", "every class that it is labelled for"]),
         ({"normalise_by": "scene"}, ["nothing (`normalise_by: scene`)", "every class that it is labelled for"]),
         ({"normalise_by": "acquisition"}, ["unless it was taken together with a labelled scene (`normalise_by"]),
