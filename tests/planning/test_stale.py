@@ -30,6 +30,7 @@ OVERLAY: Table = {
         "waterway": {"members": [FOREST]},
     },
     "statistics": "train",
+    "normalise_by": "dataset",
 }
 SCENES, TRAIN = 4, 3
 pytestmark = pytest.mark.slow
