@@ -79,31 +79,6 @@ NOTHING_LEARNED = (
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a training is: `step` of `steps`, mean loss and Jaccard since the last report, speed.
-
-    `validation` is the Jaccard of the last look, None before the first; `left` the seconds that are left.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    jaccard: float
-    validation: float | None
-    rate: float
-    seconds_per_step: float
-    left: float
-    busy: float
-
-    def __str__(self) -> str:
-        return (
-            f"loss {self.loss:.4f} Jaccard {self.jaccard:.3f} validation {number(self.validation, 3)} "
-            f"rate {self.rate:.1e} {1000 * self.seconds_per_step:.0f} ms/step network {self.busy:.0%} "
-            f"{duration(self.left)} left"
-        )
-
-
-@dataclass(frozen=True)
 class Trained:
     """A trained network.
 
@@ -315,7 +290,7 @@ def train(
     watch: Watch | None = None,
     tell: Callable[[Row], None] | None = None,
     save: Callable[[Arrays], None] | None = None,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[int, str], None] | None = None,
     workers: int = 1,
     save_seconds: float = SAVE_SECONDS,
 ) -> Trained:
@@ -328,7 +303,7 @@ def train(
     watch : looks at the validation scenes.
     tell : called with each row of the curve.
     save : called with the state about every `save_seconds`.
-    report : called every few steps.
+    report : called every few steps, with how many are done and words on how it goes.
     workers : threads that prepare batches.
 
     Returns
@@ -378,7 +353,7 @@ class _Telling:
     batch_of: Callable[[int], Batch]
     watch: Watch | None
     tell: Callable[[Row], None] | None
-    report: Callable[[Progress], None] | None
+    report: Callable[[int, str], None] | None
     waited: float = 0.0
 
     def __post_init__(self) -> None:
@@ -404,24 +379,20 @@ class _Telling:
                 self.tell(row)
         if reporting:
             if self.report is not None:
-                self.report(self._progress())
+                self.report(step, self._progress())
             self.last, self.reported = time.monotonic(), step
 
-    def _progress(self) -> Progress:
-        """The progress, with means over the steps since the last report."""
+    def _progress(self) -> str:
+        """Loss and Jaccard since the last report, Jaccard of the last look, learning rate, speed, time that is left."""
         recipe, step, now = self.trainer.recipe, self.trainer.step, time.monotonic()
         counted = _array(self.trainer.history[self.reported : step]).astype(np.float64)
         looks = [row["validation"] for row in self.trainer.rows if row["validation"] is not None]
-        return Progress(
-            step,
-            recipe.steps,
-            loss=float(counted[:, 0].mean()),
-            jaccard=jaccard(counted),
-            validation=looks[-1] if looks else None,
-            rate=self.trainer.rate_of(step - 1),
-            seconds_per_step=(now - self.last) / (step - self.reported),
-            left=(now - self.started) / (step - self.first) * (recipe.steps - step),
-            busy=self.busy,
+        milliseconds = 1000 * (now - self.last) / (step - self.reported)
+        left = (now - self.started) / (step - self.first) * (recipe.steps - step)
+        return (
+            f"loss {counted[:, 0].mean():.4f} Jaccard {jaccard(counted):.3f} "
+            f"validation {number(looks[-1] if looks else None, 3)} rate {self.trainer.rate_of(step - 1):.1e} "
+            f"{milliseconds:.0f} ms/step network {self.busy:.0%} {duration(left)} left"
         )
 
 

@@ -346,7 +346,7 @@ def _train_network(
                 watch=watch,
                 tell=lambda row: _tell(job, name, row),
                 save=lambda arrays: write_state(state / STATE, arrays),
-                report=lambda progress: job.progress(progress.step, progress.steps, f"{name}: {progress}"),
+                report=lambda step, text: job.progress(step, recipe.steps, f"{name}: {text}"),
                 workers=workers,
             )
         except TrainingError as error:
