@@ -134,7 +134,7 @@ def test_threshold_of_one_class_recomputes_its_polygons_alone(finished: Project)
     said = finished.rasterloom("runs", "--results", finished.results.name)
     runs = re.findall(r"^  [0-9a-f]{8}  .*", said, re.MULTILINE)
     assert len(runs) == 2, "and is the run that it was"
-    assert "classes.buildings.polygons.threshold: auto -> 0.9" in runs[1]
+    assert "classes.buildings.polygons.threshold: – -> 0.9" in runs[1]
 
 
 def test_training_steps_of_one_class_recompute_that_class_alone(finished: Project) -> None:
