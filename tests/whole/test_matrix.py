@@ -88,7 +88,6 @@ CONTEST = {
     "register": 25,
     "place": 5,
     "stack": 25 * 3,
-    "normalisation": 1,
     "label": 10,
     # seven classes at two scales, waterway at one, three targets of vehicles at two
     "mask": 25 * (7 * 2 + 1 + 3 * 2),
@@ -107,7 +106,7 @@ CONTEST = {
     "report": 1,
     **{stage: len(tables) for stage, tables in READERS.items()},
 }
-"""Jobs of the full recipe (ten classes, 28 members, three scales) over 25 labelled scenes."""
+"""Jobs of the full recipe (ten classes, 28 members, three scales) over 25 labelled scenes, each normalised by itself."""
 
 
 def _contest(folder: Path, table: dict[str, Any]) -> None:
@@ -132,7 +131,7 @@ def test_25_scenes_give_a_job_an_image_class_and_scale(
     _contest(tmp_path, settings_table)
     monkeypatch.chdir(tmp_path)
     outputs = Dag.load(read_config_files([Path("config.yaml")])).outputs()
-    assert {stage: len(paths) for stage, paths in outputs.items()} == CONTEST
+    assert {stage: len(paths) for stage, paths in outputs.items() if paths} == CONTEST
     assert len({path for paths in outputs.values() for path in paths}) == sum(CONTEST.values())
 
 
