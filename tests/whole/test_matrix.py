@@ -106,7 +106,7 @@ CONTEST = {
     "report": 1,
     **{stage: len(tables) for stage, tables in READERS.items()},
 }
-"""Jobs of the full recipe (ten classes, 28 members, three scales) over 25 labelled scenes, each normalised by itself."""
+"""Jobs of the full recipe (ten classes, 28 members, three scales) over 25 labelled scenes."""
 
 
 def _contest(folder: Path, table: dict[str, Any]) -> None:
