@@ -23,9 +23,6 @@ UNET32 = {"kind": "unet", "width": 32, "depth": 5, "convs_per_block": 2}
 UNET64 = {"kind": "unet", "width": 64, "depth": 6, "convs_per_block": 3}
 """The network of config.yaml."""
 
-DEFAULT = {"soft_jaccard": 0.5}
-"""Settings of the training that differ from the tables'."""
-
 
 @dataclass(frozen=True)
 class Method:
@@ -41,7 +38,7 @@ class Method:
     """
 
     model: Mapping[str, Any] = field(default_factory=lambda: UNET32)
-    training: Mapping[str, Any] = field(default_factory=lambda: DEFAULT)
+    training: Mapping[str, Any] = field(default_factory=dict)
     normalise_by: str = "scene"
     hard: bool = False
     first_bias: float | None = None
@@ -126,7 +123,7 @@ def _crops(method: Method, scenes: Sequence[Scene], seed: int, step: int) -> tup
 
 
 def _training(**settings: Any) -> Method:
-    return Method(training={**DEFAULT, **settings})
+    return Method(training=settings)
 
 
 METHODS: Mapping[str, Method] = {
