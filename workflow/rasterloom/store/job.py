@@ -27,7 +27,7 @@ GROUPED: Mapping[str, str] = {
 """Folders whose manifests hold several scenes, and the key of a spec that says which; elsewhere one holds one."""
 
 DATASET = "statistics"
-"""Name of the statistics that all scenes share; where scenes have their own, a spec says in `units` which."""
+"""Name of the statistics that all scenes share; with those of acquisitions, a spec says in `units` which is whose."""
 
 
 def wildcards(spec: Mapping[str, Any]) -> dict[str, str]:
