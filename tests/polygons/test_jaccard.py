@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Polygon, box
 
 from rasterloom.errors import LabelError
-from rasterloom.polygons.jaccard import Areas, areas, united
+from rasterloom.polygons.jaccard import Areas, areas, areas_of, united
 
 
 def test_areas_unite_each_side_first() -> None:
@@ -73,7 +73,24 @@ def test_areas_of_many_trees_against_one_forest() -> None:
     forest = [shapely.union_all(trees)]
     measured = areas(trees, forest)
     assert measured.jaccard == pytest.approx(1)
-    assert measured.tp == pytest.approx(united(trees).area)
+    assert measured.tp == pytest.approx(shapely.area(united(trees)).sum())
+
+
+def test_areas_are_those_of_two_unions() -> None:
+    random = np.random.default_rng(1)
+    truth = shapely.buffer(shapely.points(random.random((300, 2)) * 120), random.uniform(0.5, 6, 300))
+    found = shapely.buffer(shapely.points(random.random((300, 2)) * 120), random.uniform(0.5, 6, 300))
+    one, other = shapely.union_all(truth), shapely.union_all(found)
+    measured = areas(truth, found)
+    expected = (one & other).area, (other - one).area, (one - other).area
+    np.testing.assert_allclose([measured.tp, measured.fp, measured.fn], expected, rtol=1e-12)
+
+
+def test_united_touch_at_points_only() -> None:
+    touching = united([box(0, 0, 1, 1), box(1, 1, 2, 2), box(2, 0, 3, 1), box(3, 0, 4, 1), None, Polygon()])
+    assert sorted(shapely.area(touching)) == [1, 1, 2]
+    assert shapely.is_valid(shapely.multipolygons(touching))
+    assert areas_of(touching, united([box(-1, -1, 9, 9)])) == Areas(4, 96, 0)
 
 
 def test_areas_add_up_areas_not_scores() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rasterloom.polygons.geometry import polygonal
 
 
@@ -56,7 +59,7 @@ def areas(truth: Any, predicted: Any) -> Areas:
 
     Notes
     -----
-    One overlay of both unions: about a second for 5,000 trees of 30 vertices a side.
+    Where one side stays the same, `united` prepares it once for `areas_of`.
 
     Examples
     --------
@@ -64,15 +67,70 @@ def areas(truth: Any, predicted: Any) -> Areas:
     >>> areas([box(0, 0, 2, 1)], [box(1, 0, 3, 1), box(1, 0, 2, 1)])
     Areas(tp=1.0, fp=1.0, fn=1.0)
     """
-    import shapely
+    return areas_of(united(truth), united(predicted))
 
-    one, other = united(truth), united(predicted)
-    tp, of_truth, of_predicted = (float(shapely.area(g)) for g in (shapely.intersection(one, other), one, other))
+
+def areas_of(truth: Any, predicted: Any) -> Areas:
+    """Areas of two sets of polygons of which none overlap within a set.
+
+    Parameters
+    ----------
+    truth, predicted : (N,) and (M,) arrays of valid shapely Polygons
+        As `united` gives them.
+
+    Notes
+    -----
+    Polygons whose bounds meet, directly or by way of others, are overlaid at once, apart from all others.
+    So the time grows with the number of vertices, whether polygons are alike or one covers thousands. Measured: two
+    sets of 48,000 trees of 24 vertices take 2.5 s, 3.2 s if each tree overlaps three others.
+    """
+    import shapely
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    of_truth, of_predicted = (float(shapely.area(side).sum()) for side in (truth, predicted))
+    one, other = shapely.STRtree(predicted).query(truth)
+    if not one.size:
+        return Areas(0.0, of_predicted, of_truth)
+    nodes = len(truth) + len(predicted)
+    met = coo_array((np.ones(one.size), (one, len(truth) + other)), shape=(nodes, nodes))
+    _, groups = connected_components(met, directed=False)
+    sides = (truth, groups[: len(truth)], np.unique(one)), (predicted, groups[len(truth) :], np.unique(other))
+    tp = float(shapely.area(shapely.intersection(*(_together(*side) for side in sides))).sum())
     return Areas(tp, max(0.0, of_predicted - tp), max(0.0, of_truth - tp))
 
 
-def united(polygons: Any) -> Any:
-    """The union of polygons, (N,) sequence or array, valid or not, as one valid geometry without lines and points."""
+def _together(polygons: Any, groups: NDArray[Any], chosen: NDArray[np.intp]) -> Any:
+    """One multipolygon for each group, in order, of the chosen ones among (N,) polygons."""
     import shapely
 
-    return shapely.union_all(shapely.make_valid(polygonal(polygons)))
+    ordered = chosen[np.argsort(groups[chosen], kind="stable")]
+    _, places = np.unique(groups[ordered], return_inverse=True)
+    return shapely.multipolygons(polygons[ordered], indices=places)
+
+
+def united(polygons: Any) -> NDArray[np.object_]:
+    """What polygons, valid or not, cover together, as an array of valid polygons that touch at single points at most.
+
+    Parameters
+    ----------
+    polygons : sequence or array of shapely Polygons and MultiPolygons
+        None and empty ones are passed over.
+
+    Raises
+    ------
+    LabelError
+        If a geometry is neither polygon nor multipolygon.
+
+    Notes
+    -----
+    Only polygons whose bounds meet are united.
+    """
+    import shapely
+
+    found = polygonal(polygons)
+    broken = ~shapely.is_valid(found)
+    if broken.any():
+        found[broken] = shapely.make_valid(found[broken])
+    parts = shapely.get_parts(shapely.disjoint_subset_union_all(found))
+    return np.asarray(parts[shapely.get_dimensions(parts) == 2], dtype=object)
