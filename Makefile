@@ -2,6 +2,7 @@
 # make test          the test suite
 # make quick         its quick part, within a minute on two cores; ROOM=polygons: that of tests/polygons alone
 # make demo-full     ten classes on generated scenes, up to 90 minutes on two cores
+# make members       every class by every kind of member (channels, scales), and sanity; 100 minutes on two cores
 # make rio           real imagery: the SpaceNet Rio chips below RASTERLOOM_TEST_DATA
 # make trees         points as labels: the urban trees below RASTERLOOM_TEST_DATA, half an hour on two cores
 # make sanity        can each class be learned at all? Before a long run; CONFIG=mine.yaml: of that configuration
@@ -23,7 +24,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full rio sanity trees resume-check test quick check docs fingerprints lock clean-demo
+.PHONY: demo demo-full members rio sanity trees resume-check test quick check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -34,6 +35,11 @@ demo-full: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo-full --train 12 --test 3 --size 768 --seed 1
 	$(SNAKEMAKE) --configfile presets/demo-full.yaml
 	$(call summary,results-demo-full)
+
+members: $(INSTALLED)
+	$(PY) -m rasterloom scenes data/members --train 12 --test 3 --size 1024 --seed 1
+	$(SNAKEMAKE) all sanity --configfile presets/members.yaml
+	$(call summary,results-members)
 
 rio: $(INSTALLED)
 	$(PY) presets/rio.py

@@ -37,6 +37,7 @@ from real_figures import figures
 from real_methods import METHODS, Method
 
 from rasterloom.config.model import PredictionConfig
+from rasterloom.learning.adaptation import adapted, sample_windows
 from rasterloom.learning.device import computing, keep_memory
 from rasterloom.learning.inference import mean_forward, network_rows
 
@@ -112,7 +113,7 @@ def run(options: argparse.Namespace, scenes: Sequence[Scene], name: str, seed: i
     found: dict[str, NDArray[np.float32]] = {}
     started = time.perf_counter()
     for fold in folds:
-        known = [scene for scene in scenes if scene.fold != fold]
+        known = [scene for scene in scenes if scene.fold != fold and scene.trains]
         (network,) = deque(METHODS[name].steps(known, steps, seed), maxlen=1)
         found |= predict(network, METHODS[name], known, [scene for scene in scenes if scene.fold == fold])
         print(f"{name} seed {seed} fold {fold}: {steps} steps, {time.perf_counter() - started:.0f} s", flush=True)
@@ -145,11 +146,14 @@ def predict(
 ) -> dict[str, NDArray[np.float32]]:
     """Probability (H, W) of each scene."""
     network.eval()
-    forward = mean_forward([network], PREDICTION, "cpu")
     found = {}
     for scene in scenes:
-        reader: Any = Reader(scene)
-        blocks = network_rows(reader, method.normalisation(scene, known), forward, PREDICTION, lambda _: None)
+        normalisation = method.normalisation(scene, known)
+        reader: Any = Reader(scene.blinded(normalisation.mean[-1]) if method.blind else scene)
+        images = sample_windows(reader, normalisation, PREDICTION)
+        own = adapted(network, images, "cpu", PREDICTION.precision) if method.adapt else network
+        forward = mean_forward([own], PREDICTION, "cpu")
+        blocks = network_rows(reader, normalisation, forward, PREDICTION, lambda _: None)
         found[scene.name] = np.concatenate(list(blocks))
     network.train()
     return found
@@ -158,7 +162,7 @@ def predict(
 def table(options: argparse.Namespace) -> Iterator[str]:
     """One row per method: mean and deviation over seeds, and the mean difference from the first method."""
     done = rows(options)
-    shown = ("jaccard", "jaccard_half", "f", "precision", "recall")
+    shown = ("jaccard", "jaccard_half", "jaccard_all", "jaccard_half_all", "f", "precision", "recall")
     shown = tuple(key for key in shown if any(key in row for row in done))
     base: dict[int, Any] = {row["seed"]: row for row in done if row["method"] == options.methods[0]}
     for name in options.methods:

@@ -7,9 +7,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -22,6 +23,8 @@ from rasterloom.raster.grid import IDENTITY
 
 RIO = (50, 51, 52, 53, 54, 55, 56, 57, 63, 64)
 """Chips that hold buildings; a chip validates in the fold of its place in this list, modulo five."""
+BARE = (59, 60, 61, 62)
+"""Chips with data and without buildings: mud, sea, edges. None trains; each is predicted by one fold's model."""
 CROWN = 2.0
 """Metres: radius of the disc that stands for a tree."""
 
@@ -32,21 +35,29 @@ class Scene:
 
     Attributes
     ----------
-    data : (C, H, W) uint8 digital numbers.
+    data : (C, H, W) digital numbers, uint8, or float32 of a blinded scene.
     valid : (1, H, W) uint8, 0 or 1.
     coverage : (H, W) uint8, 0..255.
     fold : the fold that predicts it; None where it only trains.
     points : (n, 2) float64 x and y of what is matched one to one, in pixels; None where outlines are the truth.
     metres : per pixel.
+    trains : whether models of the other folds learn from it.
     """
 
     name: str
-    data: NDArray[np.uint8]
+    data: NDArray[Any]
     valid: NDArray[np.uint8]
     coverage: NDArray[np.uint8]
     fold: int | None
     points: NDArray[np.float64] | None = None
     metres: float = 1.0
+    trains: bool = True
+
+    def blinded(self, level: float) -> Scene:
+        """The scene with one and the same number all over its last channel."""
+        data = self.data.astype(np.float32)
+        data[-1] = level
+        return replace(self, data=data)
 
     @cached_property
     def index(self) -> SceneIndex:
@@ -69,13 +80,13 @@ def _folder(name: str) -> Path:
 
 def _rio() -> list[Scene]:
     folder, scenes = _folder("spacenet-rio"), []
-    for place, number in enumerate(RIO):
+    for place, number in enumerate(RIO + BARE):
         with rasterio.open(folder / "images" / f"rio_{number}.tif") as file:
             data = file.read()
         with rasterio.open(folder / "masks" / f"rio_{number}.tif") as file:
             coverage = np.where(file.read(1) > 0, 255, 0).astype(np.uint8)
         valid = data.any(axis=0)[None].astype(np.uint8)
-        scenes.append(Scene(f"rio_{number}", data, valid, coverage, place % 5))
+        scenes.append(Scene(f"rio_{number}", data, valid, coverage, place % 5, trains=number in RIO))
     return scenes
 
 

@@ -22,6 +22,15 @@ SMOOTH, APART = 1.0, 5
 
 def figures(scenes: Sequence[Scene], probabilities: Mapping[str, NDArray[np.float32]]) -> dict[str, Any]:
     """Figures of the predicted scenes, from probabilities (H, W) 0..1 by scene."""
+    found = pooled([scene for scene in scenes if scene.trains], probabilities)
+    if not all(scene.trains for scene in scenes):
+        everywhere = pooled(scenes, probabilities)
+        found |= {f"{key}_all": everywhere[key] for key in ("jaccard", "jaccard_half")}
+    return found | (trees(scenes, probabilities) if scenes[0].points is not None else {})
+
+
+def pooled(scenes: Sequence[Scene], probabilities: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
+    """Pixel Jaccard pooled over scenes, at its best threshold and at one half."""
     counts = np.zeros((2, 256), np.int64)
     for scene in scenes:
         level = np.where(scene.valid[0] != 0, np.rint(255 * probabilities[scene.name]), 0).astype(np.uint8)
@@ -29,8 +38,7 @@ def figures(scenes: Sequence[Scene], probabilities: Mapping[str, NDArray[np.floa
     curve = jaccards(counts)
     assert curve is not None
     best = int(np.argmax(curve))
-    found = {"jaccard": float(curve[best]), "threshold": (best + 0.5) / 255, "jaccard_half": float(curve[127])}
-    return found | (trees(scenes, probabilities) if scenes[0].points is not None else {})
+    return {"jaccard": float(curve[best]), "threshold": (best + 0.5) / 255, "jaccard_half": float(curve[127])}
 
 
 def trees(scenes: Sequence[Scene], probabilities: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:

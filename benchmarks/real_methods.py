@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,6 +35,9 @@ class Method:
     normalise_by : ``scene`` or ``dataset``.
     hard : labels without fractions, pixels whose centre is covered.
     first_bias : logit that the head begins with.
+    rate : learning rate of a step, given the step, all steps and the peak.
+    adapt : whether batch normalisation is adapted to each scene that is predicted.
+    blind : whether scenes are predicted without their last channel (near infrared, of the trees).
     """
 
     model: Mapping[str, Any] = field(default_factory=lambda: UNET32)
@@ -42,6 +45,9 @@ class Method:
     normalise_by: str = "scene"
     hard: bool = False
     first_bias: float | None = None
+    rate: Callable[[int, int, float], float] = learning_rate
+    adapt: bool = False
+    blind: bool = False
 
     def normalisation(self, scene: Scene, scenes: Sequence[Scene]) -> Normalisation:
         """Of a scene: that of the training scenes, or its own beside theirs."""
@@ -73,6 +79,7 @@ def _read(scene: Scene, hard: bool, y0: int, y1: int, x0: int, x1: int) -> Any:
 def _rasterloom(method: Method, scenes: Sequence[Scene], steps: int, seed: int) -> Iterator[Any]:
     recipe = TrainingConfig.model_validate({**method.training, "steps": steps, "seed": seed})
     trainer = Trainer(recipe, method.model, len(scenes[0].data), "cpu", method.first_bias)
+    trainer.rate_of = partial(method.rate, steps=steps, peak=recipe.learning_rate)
     opened = [
         TrainingScene(s.name, s.index, partial(_read, s, method.hard), method.normalisation(s, scenes)) for s in scenes
     ]
@@ -122,6 +129,11 @@ def _crops(method: Method, scenes: Sequence[Scene], seed: int, step: int) -> tup
     return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels).astype(np.float32))
 
 
+def constant_rate(step: int, steps: int, peak: float) -> float:
+    """The peak of the one-cycle schedule at every step."""
+    return peak
+
+
 def _training(**settings: Any) -> Method:
     return Method(training=settings)
 
@@ -146,5 +158,10 @@ METHODS: Mapping[str, Method] = {
     "ema": _training(keep="ema"),
     "clip": _training(gradient_clip=1.0),
     "rate-3e-3": _training(learning_rate=3e-3),
+    "constant-rate": Method(rate=constant_rate),
+    "adapt": Method(adapt=True),
+    "blind": Method(blind=True),
+    "channel-dropout": _training(augment={"channel_dropout": 0.1}),
+    "channel-dropout-blind": Method(training={"augment": {"channel_dropout": 0.1}}, blind=True),
 }
 """What is compared. `rasterloom` is the default, and the others differ from it by what their name says."""
