@@ -11,7 +11,7 @@ import pytest
 from rasterloom.errors import StoreError
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.normalisation import (
-    LEAST_SHARE,
+    SHARE,
     Statistics,
     prediction_normalisation,
     scene_normalisation,
@@ -27,21 +27,25 @@ def statistics(mean: list[float], sd: list[float], count: list[float]) -> Statis
     return Statistics(np.array(mean), np.array(sd), np.array(count))
 
 
-def test_scene_normalisation_is_the_scenes_own() -> None:
+def blend(own: float, kept: float) -> float:
+    return float(np.float32((SHARE * own**2 + (1 - SHARE) * kept**2) ** 0.5))
+
+
+def test_scene_normalisation_takes_the_scenes_mean_and_blends_the_variance() -> None:
     own = scene_normalisation(KEPT, statistics([1, 2, 3], [3, 100, 5], [9, 9, 9]))
-    assert (own.mean.tolist(), own.sd.tolist()) == ([1, 2, 3], [3, 100, 5])
+    assert (own.mean.tolist(), own.sd.tolist()) == ([1, 2, 3], [blend(3, 4), blend(100, 8), blend(5, 0)])
     assert own.mean.dtype == own.sd.dtype == np.float32 and own.planes is PLANES
 
 
 def test_scene_normalisation_bounds_the_deviation_of_a_scene_that_shows_nothing() -> None:
     """Noise of .01 in a scene of water stays small: it is not stretched to a deviation of 1."""
     own = scene_normalisation(KEPT, statistics([1, 2, 3], [0.01, 0, 0], [9, 9, 9]))
-    assert own.sd.tolist() == [4 * LEAST_SHARE, 8 * LEAST_SHARE, 0]
+    assert own.sd[0] > 0.7 * KEPT.sd[0] and own.sd.tolist() == [blend(0.01, 4), blend(0, 8), 0]
 
 
 def test_scene_normalisation_without_a_valid_pixel_is_the_models() -> None:
     own = scene_normalisation(KEPT, statistics([1, 0, 0], [3, 0, 0], [9, 0, 0]))
-    assert (own.mean.tolist(), own.sd.tolist()) == ([1, 20, 30], [3, 8, 0])
+    assert (own.mean.tolist(), own.sd.tolist()) == ([1, 20, 30], [blend(3, 4), 8, 0])
 
 
 def test_prediction_normalisation_without_own_statistics_is_exactly_the_checkpoints() -> None:
@@ -51,13 +55,13 @@ def test_prediction_normalisation_without_own_statistics_is_exactly_the_checkpoi
     assert np.array_equal(shared.mean, odd) and np.array_equal(shared.sd, odd)
 
 
-def test_prediction_normalisation_takes_the_mean_bound_of_checkpoints() -> None:
+def test_prediction_normalisation_blends_with_the_mean_of_checkpoints() -> None:
     checkpoints = [
         {"normalisation.mean": np.full(3, m, "f4"), "normalisation.sd": np.full(3, 2 * m, "f4")} for m in (2, 4)
     ]
     own = prediction_normalisation(checkpoints, statistics([1, 1, 0], [0, 9, 0], [5, 5, 0]), READER)
     assert own.mean.tolist() == [1, 1, 3]
-    assert own.sd.tolist() == [6 * LEAST_SHARE, 9, 6]
+    assert own.sd.tolist() == [blend(0, 6), blend(9, 6), 6]
 
 
 def test_prediction_normalisation_refuses_other_channels() -> None:

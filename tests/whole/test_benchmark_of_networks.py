@@ -58,7 +58,7 @@ def test_scenes_are_normalised_by_themselves_or_together() -> None:
         Method(normalise_by=by).normalisation(scenes[1], scenes).apply(scenes[1].data, scenes[1].valid)
         for by in ("scene", "dataset")
     )
-    assert abs(float(own.mean())) < 1e-3 and own.std() == pytest.approx(1, abs=1e-3)
+    assert abs(float(own.mean())) < 1e-3 and own.std() == pytest.approx(1, abs=0.05)
     assert 0.9 < float(together.mean()) < 1.1
     assert (common(scenes, within=True).sd < 0.3 * common(scenes, within=False).sd).all()
 

@@ -111,7 +111,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         own = statistics_items(job, [scene])[scene] if "normalise_by" in spec else None
         if own is not None:
-            inputs["statistics"] = [item.digest for item in own.values()]
+            inputs["scene_statistics"] = [item.digest for item in own.values()]
         key = job.key({"reference": reference_place(spec), "prediction": prediction, **content, **outputs}, inputs)
         yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}, own))
 

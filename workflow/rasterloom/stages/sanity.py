@@ -126,7 +126,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
         }
         statistics = statistics_items(part, scenes) if "normalise_by" in own else {}
         if statistics:
-            given["statistics"] = [[item.digest for item in found.values()] for found in statistics.values()]
+            given["scene_statistics"] = [[item.digest for item in found.values()] for found in statistics.values()]
         recipe = {"prediction": prediction, "reference": reference_place(own)}
         recipe |= ({"plane": own["plane"]} if "plane" in own else {}) | Outputs.of(own).settings
         yield Wanted(name, part.key(recipe, given), recipe, given, (part, model, stacks, masks, statistics))

@@ -178,7 +178,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     inputs: dict[str, Any] = {
         "stacks": {scene: sensor_parts(item, spec) for scene, item in stacks.items()},
         "masks": {scene: _digest(items) for scene, items in masks.items()},
-        "statistics": digests if "normalise_by" in spec else digests[DATASET],
+        **({"scene_statistics": digests} if "normalise_by" in spec else {"statistics": digests[DATASET]}),
     }
     begun, first = origin_key(job)
     inputs |= begun
