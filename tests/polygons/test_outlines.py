@@ -1,5 +1,8 @@
 """Sub-pixel outlines: convention, holes, borders, seams, and validity whatever the input."""
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -11,17 +14,20 @@ from shapely.geometry.base import BaseGeometry
 
 from rasterloom.errors import InputError
 from rasterloom.polygons.coverage import coverage
-from rasterloom.polygons.geometry import strictly_valid
+from rasterloom.polygons.fitting import simplified
+from rasterloom.polygons.geometry import Polygons, strictly_valid
 from rasterloom.polygons.outlines import (
     CLEARANCE,
-    Polygons,
+    GRID,
+    MARGIN,
     decimals_for,
     filled,
     on_map,
     outlines,
-    settled,
-    simplified,
+    unit_of,
 )
+from rasterloom.polygons.record import polygons_of
+from rasterloom.polygons.wkt import multipolygon_wkt
 from rasterloom.raster.grid import IDENTITY, scale_grid
 
 DSTL = [[0.009169 * 3404 / 3403**2, 0.0, 0.0], [0.0, -0.009042 * 3350 / 3349**2, 0.0]]
@@ -59,7 +65,7 @@ def test_outlines_are_sub_pixel() -> None:
     half = np.repeat(image("##4..."), 5, axis=0)
     half[:, 2] = 128
     (found,) = outlines(half, 127.5)
-    assert found.equals_exact(box(0, 0, 2.5, 5).normalize(), 0.02)
+    assert found.equals_exact(box(0, 0, 2.5, 5).normalize(), 0.03)
 
 
 def test_outlines_close_at_the_border() -> None:
@@ -241,7 +247,7 @@ def test_round_trip_on_a_coarser_grid_is_not_shifted() -> None:
     assert np.abs(offset.mean(axis=0)).max() < 0.05
 
 
-# Repair -------------------------------------------------------------------------------------------------
+# Validity -------------------------------------------------------------------------------------------------
 
 
 def test_strictly_valid_refuses_what_only_some_validators_accept() -> None:
@@ -254,30 +260,102 @@ def test_strictly_valid_refuses_what_only_some_validators_accept() -> None:
     assert not strictly_valid([box(0, 0, 2, 2), box(1, 1, 3, 3)])
     assert strictly_valid([box(0, 0, 1, 1), box(1.01, 1, 2, 2)])
     assert strictly_valid([])
+    hole = [(1, 1), (3, 1), (3, 3), (1, 3)]
+    within, inside = Polygon(square, [hole]), box(1.5, 1.5, 2, 2)
+    assert strictly_valid([within, inside])
+    assert not strictly_valid([box(0, 0, 4, 4), inside])  # an object within another one
+    assert not strictly_valid([box(6, 0, 9, 4), Polygon(square, [[(7, 1), (8, 1), (8, 2)]])])  # a hole elsewhere
+    assert not strictly_valid([Polygon(square, [hole, inside.exterior])])  # a hole within a hole
+    assert not strictly_valid([Polygon([(0, 0), (0, 0), (0, 0)])])
 
 
-@pytest.mark.parametrize(
-    "shapes",
-    [
-        [Polygon([(0, 0), (9, 0), (9, 9), (0, 9)], [[(0, 0), (6, 1), (1, 6)]])],
-        [box(0, 0, 3, 3), box(3, 3, 6, 6)],
-        [box(0, 0, 3, 3), box(3, 0, 6, 3)],
-        [box(0, 0, 3, 3), box(3.004, 0, 6, 3)],
-        [Polygon([(0, 0), (6, 6), (6, 0), (0, 6)])],
-        [box(0, 0, 4, 4), box(1, 1, 3, 3)],
-        [Polygon([(0, 0), (3, 0), (3, 2.99), (6, 2.99), (6, 6), (3, 6), (3, 3.0), (0, 3)])],
-    ],
-)
-def test_settled_clears_contacts(shapes: list[Polygon]) -> None:
-    truth = union_all(shapely.make_valid(np.array(shapes)))
-    found = settled(np.array(shapes, dtype=object))
+def noise(seed: int, side: int, sigma: float, mean: float) -> NDArray[np.uint8]:
+    import cv2
+
+    field: Any = np.random.default_rng(seed).random((side, side)).astype(np.float32)
+    field = cv2.GaussianBlur(field, (0, 0), sigma) if sigma else field
+    values = (field - field.mean()) / field.std() * 60 + mean
+    return np.asarray(np.clip(np.round(values), 0, 255), dtype=np.uint8)
+
+
+def contours(values: NDArray[np.uint8], level: float) -> tuple[int, float]:
+    """Number and area of the contours as they are traced, before anything is done to them."""
+    from contourpy import FillType, contour_generator
+
+    y, x = (np.concatenate([[0.0], np.arange(size) + 0.5, [float(size)]]) for size in values.shape)
+    z = np.pad(values, 1, mode="edge").astype(np.float64)
+    found: Any = contour_generator(x, y, z, fill_type=FillType.OuterOffset).filled(level, np.inf)
+    shapes, offsets = found
+    rings = [
+        Polygon(s[i:j]).area * (1 if not i else -1)
+        for s, o in zip(shapes, offsets, strict=True)
+        for i, j in pairwise(o)
+    ]
+    return len(shapes), sum(rings)
+
+
+@pytest.mark.parametrize(("sigma", "mean"), [(0.0, 128), (0.5, 150), (0.7, 140), (0.7, 128)])
+@pytest.mark.parametrize("simplify", [0.0, 0.25])
+def test_outlines_of_noise_lose_nothing(sigma: float, mean: float, simplify: float) -> None:
+    values = noise(1, 250, sigma, mean)
+    count, area = contours(values, 127.5)
+    found = outlines(values, 127.5, simplify=simplify)
+    assert found.size == count
+    assert abs(shapely.area(found).sum() / area - 1) < 0.01
     assert strictly_valid(found)
     assert shapely.minimum_clearance(shapely.multipolygons(found)) >= CLEARANCE
-    assert abs(shapely.area(found).sum() - truth.area) < 0.05 * truth.length
 
 
-def test_settled_drops_what_collapses() -> None:
-    assert settled(np.array([Polygon([(0, 0), (1, 0), (2, 1e-9)])], dtype=object)).size == 0
+def test_outlines_move_by_a_few_hundredths_of_a_pixel() -> None:
+    # The contour of a pixel just above the level passes within .001 of it: a neck, opened to twice the margin.
+    values = image("###", "...", "###")
+    values[1, 1] = 128
+    (found,) = outlines(values, 127.5, simplify=0)
+    neck = shapely.intersection(found, shapely.LineString([(0, 1.5), (3, 1.5)]))
+    assert 2 * MARGIN - GRID <= neck.length <= 2 * MARGIN + GRID
+
+
+def test_outlines_on_a_grid_much_finer_than_the_reference() -> None:
+    matrix = [[0.04, 0.0, 0.0], [0.0, 0.05, 0.0]]
+    found = outlines(noise(2, 120, 0.7, 140), 127.5, matrix)
+    assert found.size == contours(noise(2, 120, 0.7, 140), 127.5)[0]
+    assert strictly_valid(found)
+    assert shapely.minimum_clearance(shapely.multipolygons(found)) >= CLEARANCE * unit_of(matrix)
+    reference = {"width": 5, "height": 6, "transform": DSTL, "crs": None}
+    _, mapped = polygons_of(
+        noise(2, 120, 0.7, 140),
+        127.5,
+        reference,
+        {"dilate": 0, "erode": 0, "min_area": 0.0, "min_hole": 0.0, "simplify": 0.25},
+    )
+    assert strictly_valid(mapped)
+
+
+TRANSFORMS = {
+    "contest": DSTL,
+    "utm": [[0.5, 0.0, 733601.0], [0.0, -0.5, 3725139.0]],
+    "rotated": [[0.21, 0.17, 733601.3], [0.17, -0.21, 3725139.7]],
+    "degrees": [[2.7e-6, 0.0, -84.43], [0.0, -2.7e-6, 33.62]],
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_outlines_are_strictly_valid_as_text(name: str) -> None:
+    matrix = TRANSFORMS[name]
+    mapped = on_map(outlines(noise(3, 150, 0.6, 140), 127.5), matrix, decimals_for(matrix))
+    text = multipolygon_wkt(mapped)
+    assert strictly_valid(shapely.get_parts(shapely.from_wkt(text)))
+
+
+def test_outlines_of_one_object_with_many_holes_over_many_blocks() -> None:
+    values = np.full((400, 400), 255, np.uint8)
+    values[2:-2:3, 2:-2:3] = 0
+    (found,) = outlines(values, 127.5, block_rows=7)
+    assert len(found.interiors) == 132 * 132
+    assert outlines(values, 127.5, min_hole=2)[0].equals(box(0, 0, 400, 400))
+
+
+# Simplification ---------------------------------------------------------------------------------------------
 
 
 def test_simplified_keeps_rings_that_would_cross() -> None:
@@ -286,15 +364,23 @@ def test_simplified_keeps_rings_that_would_cross() -> None:
     wave = 0.8 * np.sin(x)
     lower = Polygon(np.concatenate([np.stack([x, wave], 1), [[20, -5], [0, -5]]]))
     upper = Polygon(np.concatenate([np.stack([x + 0.4, np.round(wave, 3) + 0.1], 1), [[20.4, 5], [0.4, 5]]]))
-    polygons = np.array([lower, upper.difference(lower.buffer(0.01))], dtype=object)
-    found = simplified(polygons, 0.7)
-    assert not shapely.crosses(found[0].exterior, found[1].exterior)
-    assert not shapely.overlaps(*found)
+    polygons = np.array([lower, upper.difference(lower.buffer(0.03))], dtype=object)
+    found = simplified(polygons, 0.7, 0.01)
+    assert shapely.distance(*found) >= 0.01
+    assert shapely.get_num_coordinates(found).sum() < shapely.get_num_coordinates(polygons).sum()
+
+
+def test_simplified_leaves_no_hole_outside_its_shell() -> None:
+    shell = [(0, 0), (5, 0.0), (5.2, -0.3), (5.4, 0), (10, 0), (10, 8), (0, 8)]
+    polygon = Polygon(shell, [[(5.15, -0.1), (5.2, -0.15), (5.25, -0.1)]])
+    (found,) = simplified(np.array([polygon], dtype=object), 0.5, 0.01)
+    assert strictly_valid([found])
+    assert shapely.get_num_coordinates(found) == shapely.get_num_coordinates(polygon)
 
 
 def test_simplified_removes_vertices_within_the_tolerance() -> None:
     circle = shapely.Point(30, 30).buffer(20, quad_segs=200)
-    (found,) = simplified(np.array([circle], dtype=object), 0.25)
+    (found,) = simplified(np.array([circle], dtype=object), 0.25, 0.01)
     assert shapely.get_num_coordinates(found) < 60
     assert shapely.hausdorff_distance(found, circle) <= 0.26
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from rasterloom.errors import LabelError
 from rasterloom.raster.grid import IDENTITY, Matrix
 
+Polygons = NDArray[np.object_]
+"""(N,) array of shapely Polygons."""
+
 
 def transformed(geometries: Any, matrix: Matrix) -> NDArray[np.object_]:
     """Geometries with a matrix applied to every vertex.
@@ -33,6 +36,30 @@ def transformed(geometries: Any, matrix: Matrix) -> NDArray[np.object_]:
     linear, offset = np.array([row[:2] for row in matrix]), np.array([row[2] for row in matrix])
     with np.errstate(all="ignore"):  # infinite coordinates of labels are looked for later
         return np.asarray(shapely.transform(found, lambda points: points @ linear.T + offset), dtype=object)
+
+
+def open_rings(polygons: Polygons) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Vertices of polygons, (N,) object array, ring after ring, without the one that closes each.
+
+    Returns
+    -------
+    (M, 2) float64 array, (R + 1,) int64 array, (N + 1,) int64 array
+        The vertices, where each ring starts among them, and where each polygon starts among the rings.
+    """
+    import shapely
+
+    _, points, (rings, parts) = shapely.to_ragged_array(polygons, include_z=False)
+    offsets = (rings - np.arange(rings.size)).astype(np.int64)
+    return np.delete(points, rings[1:] - 1, axis=0), offsets, parts.astype(np.int64)
+
+
+def from_rings(points: NDArray[np.float64], rings: NDArray[np.int64], parts: NDArray[np.int64]) -> Polygons:
+    """The polygons of which `open_rings` gives this."""
+    import shapely
+
+    closed = np.insert(points, rings[1:], points[rings[:-1]], axis=0)
+    offsets = (rings + np.arange(rings.size), parts)
+    return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, closed, offsets), dtype=object)
 
 
 def polygonal(geometries: Any) -> NDArray[np.object_]:
@@ -73,12 +100,24 @@ def strictly_valid(polygons: Any) -> bool:
 
     Notes
     -----
-    The standard lets rings touch at points, and validators (GEOS, JTS, NTS) differ in how they see such points.
+    The standard lets rings touch at points, and validators (GEOS, JTS, NTS) differ in how they see such points. Time
+    is nearly linear; GEOS's own check takes it with the square of the number of holes of a polygon.
     """
     import shapely
 
     parts = np.asarray(polygons, dtype=object)
-    if not parts.size:
-        return True
-    whole = shapely.multipolygons(parts)
-    return bool(shapely.is_valid(whole)) and bool(shapely.is_simple(shapely.boundary(whole)))
+    parts = parts[~shapely.is_empty(parts)] if parts.size else parts
+    if not parts.size or not np.isfinite(shapely.get_coordinates(parts)).all():
+        return not parts.size
+    rings, owner = shapely.get_rings(parts, return_index=True)
+    whole, shells = shapely.polygons(rings), np.searchsorted(owner, np.arange(parts.size))
+    if not (shapely.is_simple(shapely.multilinestrings(rings)) and (shapely.area(whole) > 0).all()):
+        return False
+    # As rings do not meet, a ring lies as a whole where its first point does.
+    tree = shapely.STRtree(shapely.get_point(rings, 0))
+    outer, inner = tree.query(whole, predicate="contains")
+    depth = np.bincount(inner, minlength=rings.size)
+    at_home = np.zeros(rings.size, np.bool_)
+    at_home[inner[outer == shells[owner[inner]]]] = True
+    hole = np.arange(rings.size) != shells[owner]
+    return bool(np.all(np.where(hole, at_home & (depth == depth[shells[owner]] + 1), depth % 2 == 0)))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.polygons.geometry import Polygons
 from rasterloom.polygons.morphology import morphology
-from rasterloom.polygons.outlines import Polygons, decimals_for, on_map, outlines
+from rasterloom.polygons.outlines import ROUNDING, decimals_for, on_map, outlines, unit_of
 from rasterloom.store.digest import canonical
 from rasterloom.store.job import Job, batch_manifests
 from rasterloom.store.store import Item
@@ -59,7 +60,8 @@ def polygons_of(
     pixel = outlines(morphology(probability, settings["dilate"], settings["erode"]), threshold, grid, **options)
     if reference["transform"] is None:
         return pixel, pixel
-    return pixel, on_map(pixel, reference["transform"], decimals_for(reference["transform"]))
+    decimals = decimals_for(reference["transform"], ROUNDING * unit_of(grid))
+    return pixel, on_map(pixel, reference["transform"], decimals)
 
 
 def write_polygons(path: Path, scene: str, name: str, pixel: Polygons, mapped: Polygons, crs: str | None) -> str:

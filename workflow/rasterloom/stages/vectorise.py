@@ -15,7 +15,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
-VERSION = 1
+VERSION = 2
 KEYS = {"polygons": "*.polygons", "threshold": "tuning/{class}"}
 
 
