@@ -156,8 +156,8 @@ TUNED = {**NET, "init": "houses-net-all-native"}
 
 def test_origins_are_the_members_that_another_begins_with() -> None:
     recipe = recipe_of({"third": {**NET, "init": "houses-tuned-all-native"}, "tuned": TUNED, "net": NET})
-    assert recipe.origins("houses-net-all-native") == []
-    assert recipe.origins("houses-third-all-native") == ["houses-tuned-all-native", "houses-net-all-native"]
+    assert recipe.needed("houses-net-all-native") == []
+    assert recipe.needed("houses-third-all-native") == ["houses-tuned-all-native", "houses-net-all-native"]
 
 
 @pytest.mark.parametrize(

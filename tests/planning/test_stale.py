@@ -62,11 +62,10 @@ class Small:
         dag = Dag.load(self.merged(overlay))
         store = Store.of(dag.results)
         before = set(store.root.glob("*/*.json"))
-        for stage, jobs in dag.jobs().items():
+        for stage, names in dag.in_order():
             if stage in artifact_stages():
-                for names in jobs:
-                    job = job_of(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store)
-                    module_of(stage).run(job)
+                job = job_of(dag.spec(stage, **names), dag.sources(stage, **names), dag.results, store)
+                module_of(stage).run(job)
         records = {path for path in set(store.root.glob("*/*.json")) - before if "." not in path.stem}
         return Counter(path.parent.name for path in records if path.parent.name not in {"sources", "results"})
 
@@ -160,6 +159,27 @@ def test_a_run_computes_all_that_is_sure_and_nothing_that_is_not_listed(small: S
     assert all(computed[stage] >= number for stage, number in least.items()), (computed, least)
     assert all(number <= most.get(stage, 0) for stage, number in computed.items()), (computed, most)
     assert small.run() == {}, "the earlier recipe costs nothing"
+
+
+def test_members_that_read_predictions_of_others_are_looked_at_after_these(small: Small) -> None:
+    stacked = {**FOREST, "channels": "stacked"}
+    overlay = {
+        "channels": {"stacked": ["rgb", "buildings-linear-all20-s64"]},
+        "classes": {"buildings": {"members": [FOREST, {**FOREST, "model": "linear"}, stacked]}},
+        "validation": {"split": None, "folds": 2},
+    }
+    place = "models/buildings-forest-stacked-s64/fold-0"
+    assert {entry.place: entry.why for entry in small.stale(overlay)}[place] == "there was none before"
+    small.run(overlay)
+    assert small.stale(overlay) == []
+    changed = merge(overlay, {"models": {"linear": {"samples": 1000}}})
+    found = {entry.place: entry for entry in small.stale(changed)}
+    read = [entry for entry in found if entry.startswith("predictions/buildings-linear-all20-s64/")]
+    assert set(found[place].follows) <= set(read)
+    assert found[place].why.startswith("if predictions/buildings-linear-all20-s64/")
+    assert not found[place].certain, "predictions may turn out the same"
+    small.run(changed)
+    assert small.stale(changed) == []
 
 
 def test_a_new_class_is_new_and_leaves_the_others_alone(small: Small) -> None:

@@ -257,6 +257,7 @@ KEYS = [
 ELSEWHERE = {
     "dataset.layout": "another kind of data set: other files, and nothing is shared but by chance",
     "models.*.init": "needs weights of the same network (tests/stages/test_fine_tuning.py)",
+    **{f"{level}.training.rounds": "needs unlabelled scenes (tests/stages/test_other_members.py)" for level in LEVELS},
     **{f"models.*.{name}": "needs the extra `smp`" for name in ("architecture", "encoder", "weights")},
     "dataset.table": "of the layout `sheet`, which the project of the matrix does not have",
 }
@@ -287,7 +288,7 @@ def leaves(model: Any = Config, path: str = "") -> set[str]:
     return found
 
 
-assert set(TRAINING) == {n for n in TrainingConfig.model_fields if n != "augment"} | {
+assert set(TRAINING) == {n for n in TrainingConfig.model_fields if n not in {"augment", "rounds"}} | {
     f"augment.{name}" for name in AugmentConfig.model_fields
 }
 assert set(PREDICTION) == set(PredictionConfig.model_fields)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import string
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -47,7 +45,7 @@ def run_all(merged: Mapping[str, Any], store: Path, stages: frozenset[str] | Non
     from rasterloom.store.store import Store
 
     dag = Dag.load(merged)
-    for stage, names in jobs_of(dag):
+    for stage, names in dag.in_order():
         if stages is None or stage in stages:
             spec, sources = (json.loads(canonical(f(stage, **names))) for f in (dag.spec, dag.sources))
             job = job_of(spec, sources, dag.results, Store(store))
@@ -57,22 +55,6 @@ def run_all(merged: Mapping[str, Any], store: Path, stages: frozenset[str] | Non
     return dag
 
 
-def jobs_of(dag: Any) -> list[tuple[str, dict[str, str]]]:
-    """Every job of a graph, stage by stage: the stage and the job's wildcards."""
-    from rasterloom.stages import module_of
-
-    found = []
-    for stage, paths in dag.outputs().items():
-        parts = string.Formatter().parse(module_of(stage).OUTPUT)
-        pattern = "".join(re.escape(text) + (f"(?P<{name}>.+)" if name else "") for text, name, _, _ in parts)
-        pattern = pattern if stage == "wkt" else pattern.replace(".+", "[^/]+")
-        for path in paths:
-            match = re.fullmatch(pattern, path)
-            assert match is not None, path
-            found.append((stage, match.groupdict()))
-    return found
-
-
 def jobs_that_run(before: Any, after: Any) -> Counter[str]:
     """Jobs by stage that Snakemake has to run for one graph when those of another have run, nothing else being new."""
     from rasterloom.stages import module_of
@@ -80,10 +62,10 @@ def jobs_that_run(before: Any, after: Any) -> Counter[str]:
     def asked(dag: Any, stage: str, names: dict[str, str]) -> list[Any]:
         return [dag.spec(stage, **names), dag.sources(stage, **names)]
 
-    known = {module_of(stage).OUTPUT.format(**names): asked(before, stage, names) for stage, names in jobs_of(before)}
+    known = {module_of(stage).OUTPUT.format(**names): asked(before, stage, names) for stage, names in before.in_order()}
     run: set[str] = set()
     found: Counter[str] = Counter()
-    for stage, names in jobs_of(after):
+    for stage, names in after.in_order():
         path = module_of(stage).OUTPUT.format(**names)
         read = {name.removeprefix(f"{after.results}/") for name in after.inputs(stage, **names)}
         if known.get(path) != asked(after, stage, names) or read & run:

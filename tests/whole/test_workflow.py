@@ -147,6 +147,30 @@ def test_training_steps_of_one_class_recompute_that_class_alone(finished: Projec
     assert finished.run() == {}
 
 
+def test_members_that_see_and_teach_others_are_trained_in_one_run(finished: Project) -> None:
+    buildings = {
+        "ensemble": "best",
+        "members": [
+            {"model": "unet8", "channels": "all20", "scale": "s128", "training": {"rounds": 2}},
+            {"model": "linear", "channels": "stacked", "scale": "s128"},
+        ],
+    }
+    finished.overlay = {
+        "dataset": {"truth": None},  # else no scene to predict teaches the second round
+        "channels": {"stacked": ["rgb", "buildings-unet8.round2-all20-s128"]},
+        "classes": {"buildings": buildings, "waterway": None},
+        "validation": {"split": None, "folds": 2},
+    }
+    computed = finished.run()
+    assert (computed["train"], computed["predict"]) == (3 * 2, 3 * SCENES)
+    assert "Nothing to be done" in finished.snakemake()
+    assert "Nothing is stale" in finished.rasterloom(
+        "plan", "--stale", "--configfile", "presets/tiny.yaml", "mine.yaml"
+    )
+    finished.overlay = {}
+    assert finished.run() == {}
+
+
 def test_batches_and_order_of_keys_change_no_item(finished: Project) -> None:
     finished.overlay = {"execution": {"scenes_per_job": 1}}
     assert finished.run() == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rasterloom.config.model import CONTENT, ClassConfig, Config, JointConfig, Matrix, MemberConfig, ModelConfig, Shift
 from rasterloom.config.named import WEIGHTS
@@ -92,10 +92,13 @@ def _sensor_checks(config: Config) -> Iterable[str]:
                 "sensors a shift or matrix, and remove this one"
             )
     for name, sensors in config.channels.items():
-        yield from _list_checks(f"channels.{name}", "sensor", sensors, config.sensors)
+        known = [*config.sensors, *(entry for entry in sensors if "-" in entry)]  # members: see `needs_checks`
+        yield from _list_checks(f"channels.{name}", "sensor", sensors, known)
+        if known[len(config.sensors) :] == sensors != []:
+            yield f"`channels.{name}`: members alone, {', '.join(sensors)}, were given; name a sensor as well"
 
 
-def _list_checks(path: str, kind: str, names: Sequence[str], known: Mapping[str, Any]) -> Iterable[str]:
+def _list_checks(path: str, kind: str, names: Sequence[str], known: Iterable[str]) -> Iterable[str]:
     """A list of names has at least one, each once, and all are known."""
     if len(set(names)) != len(names) or not names:
         yield f"`{path}`: each {kind} once, and at least one, is needed; {names} was given"
@@ -235,7 +238,7 @@ def init_checks(recipe: Recipe) -> Iterable[str]:
         if init not in recipe.members:
             near = nearest(init, recipe.members)
             yield f"{place}: no member is called `{init}`{near} (a file of weights ends in {WEIGHTS})"
-        elif name in recipe.origins(name):
+        elif name in recipe.needed(name):
             yield f"{place}: member {name} would begin with its own weights; take `init` from one of this circle"
         elif recipe.group_of(init) != recipe.group_of(name):
             yield (
@@ -248,6 +251,27 @@ def init_checks(recipe: Recipe) -> Iterable[str]:
             if key not in ("init", CONTENT) and value != recipe.members[init].model.get(key)
         ]:
             yield f"{place}: the networks of {name} and {init} differ in `{differing[0]}`; the same network is needed"
+
+
+def needs_checks(config: Config, recipe: Recipe) -> Iterable[str]:
+    """A member sees the probability of another one only if that is trained before it, and on the same folds."""
+    for name, member in recipe.members.items():
+        place = f"`channels.{name.rsplit('-', 3)[2]}`"
+        for other in member.stacked:
+            if other not in recipe.members:
+                yield f"{place}: no member is called `{other}`{nearest(other, recipe.members)}"
+            elif name in recipe.needed(name):
+                yield f"{place}: member {name} would need its own probability; take {other} out of these channels"
+            elif recipe.group_of(other) != recipe.group_of(name):
+                yield (
+                    f"{place}: the scenes of {other} and of {name} are divided into folds apart, so {other} may have "
+                    f"seen scenes that {name} is judged by; name a member that learns {recipe.group_of(name)}"
+                )
+    if config.validation.predict_with == "refit" and any(member.teacher for member in recipe.members.values()):
+        yield (
+            "`training.rounds`: 2 was given, but with `validation.predict_with: refit` a model that has seen the "
+            "labels of all validation scenes would teach the second round: give `predict_with: folds`, or `rounds: 1`"
+        )
 
 
 def name_checks(recipe: Recipe) -> Iterable[str]:

@@ -14,6 +14,7 @@ from rasterloom.config.networks import AnyNetwork, NetworkConfig
 from rasterloom.config.pixel_models import BandName, BoostingConfig, ForestConfig, LinearConfig, LogisticConfig
 from rasterloom.config.tables import (
     MOST_SEED,
+    ChannelName,
     Fraction,
     ModelTable,
     Name,
@@ -204,6 +205,13 @@ class TrainingConfig(Table):
         "average over the latest twentieth of the steps)",
     )
     precision: Precision = "bfloat16"
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="2: a network is trained once more, also on unlabelled scenes where the first round is sure "
+        "(docs/learning.md)",
+    )
     threads: Threads = 2
     seed: int = Field(0, ge=0, le=MOST_SEED, description="of the first weights and of every random draw")
 
@@ -369,7 +377,11 @@ class Config(Table):
     results: ResultsPath = Field("results", description="the folder that everything is written to")
     dataset: DatasetConfig = Field(description="which imagery")
     sensors: dict[Name, SensorConfig] = Field(min_length=1, description="by name, in the order of the channels")
-    channels: dict[Name, list[Name]] = Field(min_length=1, description="what a model sees, by name: lists of sensors")
+    channels: dict[Name, list[ChannelName]] = Field(
+        min_length=1,
+        description="what a model sees, by name: lists of sensors, and of members whose probability is a channel more "
+        "(docs/learning.md)",
+    )
     scales: dict[Name, ScaleConfig] = Field(
         min_length=1,
         description="grids that images are resampled to, by name: {} (native), or one of size, gsd, factor",

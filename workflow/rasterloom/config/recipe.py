@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from rasterloom.config.model import Config, is_network
@@ -13,7 +14,8 @@ class MemberRecipe:
     """One model: target x model x channels x scale, with its settings.
 
     `outputs` are the classes that it has an output for each of, sorted; none if it has one output, for all `classes`.
-    A pixel may be of one of them at most if they are `exclusive`.
+    A pixel may be of one of them at most if they are `exclusive`. It sees the probability of the members `stacked`
+    beside its sensors, and learns what its `teacher`, the member of the first round, is sure of in unlabelled scenes.
     """
 
     name: str
@@ -26,6 +28,8 @@ class MemberRecipe:
     prediction: dict[str, Any]
     outputs: tuple[str, ...] = ()
     exclusive: bool = False
+    stacked: tuple[str, ...] = ()
+    teacher: str | None = None
 
     @property
     def targets(self) -> dict[str, tuple[str, ...]]:
@@ -35,6 +39,12 @@ class MemberRecipe:
     def plane(self, class_name: str) -> dict[str, int]:
         """What a spec says of which plane of its predictions is a class's; nothing if they have but one."""
         return {"plane": self.outputs.index(class_name)} if self.outputs else {}
+
+    @property
+    def second_round(self) -> MemberRecipe:
+        """The member that this one teaches; it goes by another model's name."""
+        target, model, channels, scale = self.name.rsplit("-", 3)
+        return replace(self, name=f"{target}-{model}.round2-{channels}-{scale}", teacher=self.name)
 
     @property
     def is_network(self) -> bool:
@@ -67,12 +77,16 @@ class Recipe:
         learned = self.members[member].targets.keys()
         return next(name for name, targets in self.groups.items() if learned <= targets.keys())
 
-    def origins(self, member: str) -> list[str]:
-        """Members whose weights a member begins with, directly or through others, nearest first; itself in a circle."""
+    def needed(self, member: str) -> list[str]:
+        """Members whose weights or predictions a member's training reads, directly or through others, nearest first.
+
+        Itself in a circle; else it has more of them than each of them has.
+        """
         found: list[str] = []
-        while (init := self.members[member].model.get("init")) in self.members and init not in found:
-            found.append(init)
-            member = init
+        for name in chain([member], found):  # which grows meanwhile
+            own = self.members[name]
+            read = (own.model.get("init"), *own.stacked, own.teacher)
+            found += [other for other in read if other in self.members and other not in found]
         return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rasterloom.config.checks import init_checks, name_checks, settings_checks
+from rasterloom.config.checks import init_checks, name_checks, needs_checks, settings_checks
 from rasterloom.config.explain import refuse
 from rasterloom.config.model import CONTENT, Config, JointConfig, MemberConfig
 from rasterloom.config.named import named_contents
@@ -36,7 +36,8 @@ def resolve(config: Config) -> Recipe:
             problems += settings_checks(config, class_name, index, found)
             place = f"`classes.{class_name}.members[{index}]`"
             owner = owners.setdefault(found.name, class_name)
-            if found.name in names[class_name]:
+            last = found if found.training.pop("rounds", 1) == 1 else found.second_round
+            if last.name in names[class_name]:
                 problems.append(f"{place}: class {class_name} lists member {found.name} twice; remove one of them")
             elif members.setdefault(found.name, found) != found and (owner, class_name) not in differing:
                 differing.add((owner, class_name))
@@ -44,7 +45,8 @@ def resolve(config: Config) -> Recipe:
                     f"{place}: member {found.name} is shared by the classes {owner} and {class_name}, which give it "
                     "different settings; give both the same `training` and `prediction`"
                 )
-            names[class_name].append(found.name)
+            members.setdefault(last.name, last)
+            names[class_name].append(last.name)
     groups = _groups(names, members)
     recipe = Recipe(members, {}, groups)
     for name, entry in config.classes.items():
@@ -52,7 +54,7 @@ def resolve(config: Config) -> Recipe:
         group = recipe.group_of(names[name][0])
         ensemble = entry.ensemble if len(names[name]) > 1 else "mean"
         recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), ensemble, group, polygons)
-    refuse([*problems, *name_checks(recipe), *init_checks(recipe)])
+    refuse([*problems, *name_checks(recipe), *init_checks(recipe), *needs_checks(config, recipe)])
     return recipe
 
 
@@ -61,6 +63,7 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
     target = member.target or class_name
     model = config.models[member.model]
     classes, entry = config.classes_of(target), config.targets.get(target)
+    seen = config.channels[member.channels]
 
     def settings(section: str) -> dict[str, Any]:
         merged = _settings(*(getattr(layer, section) for layer in layers))
@@ -71,7 +74,8 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
         target=target,
         classes=classes,
         model=model.model_dump(),
-        sensors=tuple(config.channels[member.channels]),
+        sensors=tuple(name for name in seen if name in config.sensors),
+        stacked=tuple(name for name in seen if name not in config.sensors),
         scale=scale_table(config, member.scale),
         training=settings("training"),
         prediction=settings("prediction"),

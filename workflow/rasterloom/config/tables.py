@@ -39,6 +39,8 @@ def unique(ids: list[Any]) -> list[Any]:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
 
+ChannelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=300)]
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 PathText = Annotated[str, AfterValidator(_path)]

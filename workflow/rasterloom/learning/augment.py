@@ -19,7 +19,9 @@ from rasterloom.learning.sampling import Patch, SceneIndex, generator
 from rasterloom.learning.windows import Bytes, Floats, reflected
 
 Window = tuple[NDArray[np.uint16] | Floats, Bytes, Bytes]
-"""Data (C, h, w), valid (S, h, w) and coverage, (h, w) or (K, h, w) of several classes, of a window."""
+"""Data (C, h, w), valid (S, h, w) and coverage, (h, w) or (K, h, w) of several classes, of a window.
+
+A scene without labels has one plane of coverage more, the last: 255 where the others are known."""
 
 Read = Callable[[int, int, int, int], Window]
 """Reads the window of rows y0..y1 and columns x0..x1 (exclusive), which lies within the scene."""

@@ -22,7 +22,7 @@ class Batch:
     ----------
     images : (N, C, P, P) float32, normalised, 0 where a sensor is invalid.
     target : (N, P, P), or (N, K, P, P) of several classes, float32, coverage as a fraction 0..1.
-    weight : (N, P, P) float32, 1 where the reference sensor is valid, else 0.
+    weight : (N, P, P) float32, 1 where the reference sensor is valid and the class is known, else 0.
     """
 
     images: Floats
@@ -67,6 +67,8 @@ def make_batch(scenes: Sequence[TrainingScene], recipe: TrainingConfig, step: in
         sensors = scene.normalisation.planes
         images[i] = jitter(scene.normalisation.apply(data, valid), valid, sensors, recipe.augment, patch)
         images[i][~kept_channels(sensors, recipe.augment, patch)] = 0.0
-        target.append((coverage / np.float32(255)).astype(np.float32, copy=False))
-        weight[i] = valid[0] != 0
+        planes, classes = coverage.reshape(-1, *shape[1:]), len(scene.index.positives)
+        own = planes[0] if classes == 1 else planes[:classes]
+        target.append((own / np.float32(255)).astype(np.float32, copy=False))
+        weight[i] = (valid[0] != 0) & (planes[classes:] == 255).all(axis=0)
     return Batch(images, np.stack(target), weight)

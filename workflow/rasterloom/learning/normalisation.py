@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ from rasterloom.store.digest import digest
 from rasterloom.store.files import read_json
 from rasterloom.store.job import DATASET, Job, scene_manifests
 from rasterloom.store.store import Item
+
+STACKED = (0.0, 64.0, 1.0)
+"""Mean, deviation and count of the probability of another member, 0..255, in place of statistics: in every scene 0 is
+none of the class, and the certain class lies four deviations away."""
 
 SHARE = 0.5
 """Share of the scene in its variance; the rest is what a model was trained on. So a deviation counts as at least .7 of
@@ -86,7 +91,7 @@ def _own(job: Job, registration: Item) -> dict[str, OwnStatistics]:
 
 
 def read_statistics(job: Job, items: Mapping[str, Item | OwnStatistics], reader: StackReader) -> Statistics:
-    """The statistics of the channels of a stack; the count is 0 where a scene lacks the sensor.
+    """The statistics of the channels of a stack; the count is 0 where a scene lacks the sensor (see also `STACKED`).
 
     Raises
     ------
@@ -98,13 +103,15 @@ def read_statistics(job: Job, items: Mapping[str, Item | OwnStatistics], reader:
         for item in items.values()
     ]
     found = [len(table["mean"]) for table in tables]
+    stacked = len(reader.planes) - sum(reader.counts)
     if any(length not in {0, count} for length, count in zip(found, reader.counts, strict=True)):
         raise StoreError(
             f"the statistics of {', '.join(items)} have {sum(found)} channels, the stacks {len(reader.planes)}: they "
             "belong to different configurations; run the workflow again"
         )
     own = {k: [t[k] or [0.0] * n for t, n in zip(tables, reader.counts, strict=True)] for k in ("mean", "sd", "count")}
-    return Statistics(*(np.array([number for part in parts for number in part], float) for parts in own.values()))
+    whole = [[*chain(*parts), *[same] * stacked] for parts, same in zip(own.values(), STACKED, strict=True)]
+    return Statistics(*(np.array(numbers, float) for numbers in whole))
 
 
 def training_normalisation(job: Job, items: Items, readers: Mapping[str, StackReader]) -> Normalisation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,31 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
 from rasterloom.learning.windows import Bytes
+from rasterloom.raster.means import on_grid, probability_arrays
+from rasterloom.raster.planes import open_plane
 from rasterloom.raster.stacks import Stack, open_stack
+from rasterloom.store.job import Job
 from rasterloom.store.store import Item
 
 
 class StackReader:
-    """Windows of some sensors of a stack; see `read_stack`.
+    """Windows of some sensors of a stack, and of what other members see there; see `read_stack`.
 
     Attributes
     ----------
     shape : (H, W).
     planes : (C,) plane of `valid` of each channel.
     counts : channels of each sensor, in the order in which they were asked for.
+
+    Notes
+    -----
+    A member counts as a sensor that is valid where the reference is; its probabilities, 0..255, are its channels, the
+    last ones.
     """
 
-    def __init__(self, stack: Stack, sensors: Sequence[str], reference: str) -> None:
+    def __init__(
+        self, stack: Stack, sensors: Sequence[str], reference: str, stacked: Sequence[Sequence[Any]] = ()
+    ) -> None:
         names, counts = stack.sensors, stack.channels
         order = list(dict.fromkeys([reference, *sensors]))
         ends = np.cumsum([0, *counts])
@@ -34,15 +44,20 @@ class StackReader:
         self._channels = np.concatenate([np.arange(ends[i], ends[i + 1]) for i in map(names.index, sensors)])
         self._sources = np.array([names.index(name) for name in order])
         self.counts = [int(counts[names.index(s)]) for s in sensors]
-        self.planes = np.repeat([order.index(s) for s in sensors], self.counts)
         self.shape = stack.shape
+        self._stacked = [on_grid(plane, self.shape) for planes in stacked for plane in planes]
+        self._members = len(stacked)
+        places = [*map(order.index, sensors), *range(len(order), len(order) + len(stacked))]
+        self.planes = np.repeat(places, [*self.counts, *map(len, stacked)])
 
     def window(self, y0: int, y1: int, x0: int, x1: int) -> tuple[NDArray[Any], Bytes]:
         """Rows y0..y1 and columns x0..x1: data (C, h, w) digital numbers and valid (S, h, w) uint8."""
-        return (
-            _planes(self._stack.data, self._channels, (y0, y1, x0, x1)),
-            _planes(self._stack.valid, self._sources, (y0, y1, x0, x1)),
-        )
+        data = _planes(self._stack.data, self._channels, (y0, y1, x0, x1))
+        valid = _planes(self._stack.valid, self._sources, (y0, y1, x0, x1))
+        if not self._members:
+            return data, valid
+        seen = np.stack([plane[y0:y1, x0:x1] for plane in self._stacked]).astype(data.dtype)
+        return np.concatenate([data, seen]), np.concatenate([valid, *[valid[:1]] * self._members])
 
     def rows(self, y0: int, y1: int) -> tuple[NDArray[Any], Bytes]:
         """Rows y0..y1, all columns: digital numbers (C, y1 - y0, W) and validity (S, y1 - y0, W)."""
@@ -51,7 +66,7 @@ class StackReader:
     @property
     def bytes_per_pixel(self) -> int:
         """Memory of a decoded pixel: all wanted channels, and their sensors' validity."""
-        return int(self._stack.data.dtype.itemsize) * len(self.planes) + len(self._sources)
+        return int(self._stack.data.dtype.itemsize) * len(self.planes) + len(self._sources) + self._members
 
     def reference(self, y0: int, y1: int) -> Bytes:
         """Validity of the reference sensor in rows y0..y1, (y1 - y0, W) uint8."""
@@ -60,7 +75,9 @@ class StackReader:
 
 
 @contextmanager
-def read_stack(path: Path, sensors: Sequence[str], reference: str) -> Iterator[StackReader]:
+def read_stack(
+    path: Path, sensors: Sequence[str], reference: str, stacked: Sequence[tuple[Path, Sequence[str]]] = ()
+) -> Iterator[StackReader]:
     """Open a stack to read windows of some sensors.
 
     Parameters
@@ -68,6 +85,7 @@ def read_stack(path: Path, sensors: Sequence[str], reference: str) -> Iterator[S
     path : the stack, ``.zarr.zip``.
     sensors : sensors whose channels are wanted, in this order.
     reference : the sensor whose validity is plane 0.
+    stacked : predictions of the scene by other members, each with the names of its arrays.
 
     Raises
     ------
@@ -76,16 +94,32 @@ def read_stack(path: Path, sensors: Sequence[str], reference: str) -> Iterator[S
 
     Notes
     -----
-    Open it in the process that reads it, never before a fork. Reading is safe in several threads.
+    Open it in the process that reads it, never before a fork. Reading is safe in several threads. Memory: a prediction
+    on another grid is held whole, on that of the stack.
     """
-    with open_stack(path) as stack:
+    with open_stack(path) as stack, ExitStack() as held:
         missing = [name for name in (reference, *sensors) if name not in stack.sensors]
         if missing:
             raise InputError(
                 f"{path} holds the sensors {', '.join(stack.sensors)} but {missing[0]} is needed: "
                 "run the stage `stack` again"
             )
-        yield StackReader(stack, sensors, reference)
+        planes = [[held.enter_context(open_plane(own, name)) for name in names] for own, names in stacked]
+        yield StackReader(stack, sensors, reference, planes)
+
+
+def open_reader(job: Job, stack: Item, stacked: Sequence[Item]) -> AbstractContextManager[StackReader]:
+    """`read_stack` of a job's member: its sensors, and the predictions of the members whose probability it sees."""
+    spec = job.spec
+    arrays = [probability_arrays(classes) for classes in spec.get("stacked", {}).values()]
+    seen = list(zip(map(job.store.open_path, stacked), arrays, strict=True))
+    return read_stack(job.store.open_path(stack), spec["sensors"], spec["reference"], seen)
+
+
+def stacked_items(job: Job, scenes: Sequence[str]) -> dict[str, list[Item]]:
+    """By scene, the predictions of the members whose probability a job's member sees, in the order of its channels."""
+    found = [job.items(f"predictions/{name}", scenes) for name in job.spec.get("stacked", {})]
+    return {scene: [items[scene] for items in found] for scene in scenes}
 
 
 def _planes(array: Any, index: NDArray[Any], window: tuple[int, int, int, int]) -> NDArray[Any]:

@@ -132,6 +132,10 @@ def origin_manifest(spec: Mapping[str, Any]) -> str:
     return f"models/{spec['model']['init']}/{spec['fold']}"
 
 
+def _seen(spec: Mapping[str, Any]) -> list[str]:
+    return [*spec["sensors"], *spec.get("stacked", ())]
+
+
 def origin_key(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a checkpoint is made of, and what its key has for `init`, if its training begins with weights of others.
 
@@ -140,7 +144,7 @@ def origin_key(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     spec = job.spec
     if "origin" in spec:
-        shared = [spec["origin"].index(name) if name in spec["origin"] else None for name in spec["sensors"]]
+        shared = [spec["origin"].index(name) if name in spec["origin"] else None for name in _seen(spec)]
         return {"init": job.manifest(origin_manifest(spec)).items[spec["fold"]].digest}, {"init": shared}
     return {}, {"init": spec["sensors"]} if spec["model"].get("init") else {}
 
@@ -157,6 +161,6 @@ def start_of(job: Job, planes: Iterable[int]) -> Start | None:
     else:
         weights, recipe = read_weights(Path(init), spec["model"][CONTENT]["init"])
         names = recipe.get("sensors", [])
-    own = list(zip(spec["sensors"], channel_counts(planes), strict=True))
+    own = list(zip(_seen(spec), channel_counts(planes), strict=True))
     given = list(zip(names, recipe.get("channels", []), strict=False))
     return partial(transfer, weights=weights, own=own, given=given, origin=init)

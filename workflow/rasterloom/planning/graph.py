@@ -11,7 +11,7 @@ from typing import Any
 
 from rasterloom.dataset.archive import split_member
 from rasterloom.project.project import Project
-from rasterloom.stages import full_run, module_of, version_of
+from rasterloom.stages import STAGES, full_run, module_of, version_of
 from rasterloom.store.digest import canonical, digest
 from rasterloom.store.files import write_text
 
@@ -25,6 +25,21 @@ class Dag(Project):
     def jobs(self) -> dict[str, list[dict[str, str]]]:
         """Every job of a full run, as its wildcards, by stage in the order of the data."""
         return {stage: list(module_of(stage).jobs(self)) for stage in full_run()}
+
+    def in_order(self) -> list[tuple[str, dict[str, str]]]:
+        """Every job of a full run as stage and wildcards, each after those whose outputs it reads.
+
+        That is the order of the stages, but that a member which reads predictions of others is trained after these.
+        """
+
+        def turn(job: tuple[str, dict[str, str]]) -> tuple[int, int, int]:
+            stage, names = job
+            place = STAGES.index(stage)
+            if stage not in ("train", "predict"):
+                return place, 0, 0
+            return STAGES.index("train"), len(self.recipe.needed(names["member"])), place
+
+        return sorted(((stage, names) for stage, found in self.jobs().items() for names in found), key=turn)
 
     def outputs(self) -> dict[str, list[str]]:
         """Everything a full run writes, relative to the results folder, by stage."""

@@ -111,7 +111,7 @@ class KeyPaths:
                 ["classes", name, "members", index]
                 for name, entry in self._recipe.classes.items()
                 for index, other in enumerate(entry.members)
-                if other == spec["member"]
+                if spec["member"] in (other, self._recipe.members[other].teacher)
             ]
             layers = [*members, *(member[:2] for member in members)]
             names |= _at(self._tables[0], members[0])

@@ -139,8 +139,7 @@ class Walk:
 
     def stale(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Stale]:
         """The artifacts that a run would compute, stage by stage; `progress` hears of each job that was looked at."""
-        found = self.dag.jobs()
-        jobs = [(stage, names) for stage in artifact_stages() for names in found[stage]]
+        jobs = [(stage, names) for stage, names in self.dag.in_order() if stage in artifact_stages()]
         for done, (stage, names) in enumerate(jobs, 1):
             yield from self._job(stage, names)
             progress(done, len(jobs))

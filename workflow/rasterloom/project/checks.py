@@ -30,6 +30,14 @@ def learning_checks(config: Config, recipe: Recipe, dataset: Dataset, group: str
             f"`validation.folds`: {wanted} was given, but each fold needs ground of its own, and that of the labelled "
             f"scenes is {len(grounds)}: {remedy}"
         )
+    given = {scene.fold for scene in training if scene.fold is not None}
+    if max(len(given), 0 if given else wanted or 1) < 2:
+        for name, member in recipe.members.items():
+            if member.stacked and group == recipe.group_of(name):
+                yield (
+                    f"member {name} sees the probability of {member.stacked[0]}, which with a single fold has seen "
+                    "every scene that trains: give `validation.folds` instead of `split`"
+                )
     grouped = {name: {class_ for own in targets.values() for class_ in own} for name, targets in recipe.groups.items()}
     labelled = [set(scene.labelled) for scene in training]
     lacking = {name: own for name, own in grouped.items() if not any(own <= known for known in labelled)}

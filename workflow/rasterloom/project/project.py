@@ -160,13 +160,23 @@ class Project:
         classes = {name for names in self.recipe.groups[group].values() for name in names}
         return [s for s in self.training if classes <= set(self.dataset.scenes[s].labelled)]
 
+    def unlabelled(self, group: str) -> list[str]:
+        """Predicted scenes that were not labelled for a group, and do not show ground with held-out truth of it."""
+        classes = {name for names in self.recipe.groups[group].values() for name in names}
+        scenes, labelled = self.dataset.scenes, self.labelled(group)
+        scored = {scenes[scene].ground for name in classes for scene in self.truth(name)}
+        return [s for s in self.predicted if s not in labelled and scenes[s].ground not in scored]
+
     def ensemble_members(self, class_name: str) -> list[dict[str, Any]]:
         """Name and scale of each member of a class, and which plane of its prediction is the class's if it has many."""
         members = [self.recipe.members[name] for name in self.recipe.classes[class_name].members]
         return [{"name": own.name, "scale": own.scale, **own.plane(class_name)} for own in members]
 
     def member(self, name: str) -> dict[str, Any]:
-        """What a spec says of a member: its model, channels, scale, group, and outputs if it has several."""
+        """What a spec says of a member: its model, channels, scale, group, and outputs if it has several.
+
+        Of the members whose probability it sees, the number of their outputs, if they have several.
+        """
         found = self.recipe.members[name]
         outputs = {"outputs": {"classes": list(found.outputs), "exclusive": found.exclusive}} if found.outputs else {}
         return {
@@ -177,6 +187,7 @@ class Project:
             "scale": found.scale,
             "group": self.recipe.group_of(name),
             **outputs,
+            **({"stacked": {n: len(self.recipe.members[n].outputs) for n in found.stacked}} if found.stacked else {}),
         }
 
     def validated(self, class_name: str) -> dict[str, Any]:

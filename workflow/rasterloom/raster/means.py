@@ -44,6 +44,19 @@ def probability_array(plane: int | None) -> str:
     return "probability" if plane is None else f"probability-{plane}"
 
 
+def probability_arrays(classes: int) -> list[str]:
+    """Names of the arrays of a prediction of several classes, or of one, which counts as 0."""
+    return [probability_array(plane) for plane in range(classes)] or [probability_array(None)]
+
+
+def on_grid(plane: Any, shape: tuple[int, int]) -> Any:
+    """A probability, (h, w) uint8, on another grid of its scene: resampled as `mean_strips` does, in memory."""
+    if plane_shape(plane) == shape:
+        return plane
+    everywhere = np.broadcast_to(np.uint8(1), plane_shape(plane))
+    return np.concatenate(list(mean_strips([plane], shape, [everywhere])))
+
+
 def finest(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """The (H, W) with most pixels; of several, the first."""
     return max(shapes, key=lambda shape: shape[0] * shape[1])

@@ -25,13 +25,13 @@ from rasterloom.learning.normalisation import (
     statistics_manifests,
 )
 from rasterloom.learning.outputs import Outputs
-from rasterloom.learning.stack_reader import StackReader, read_stack, reference_place, sensor_parts
+from rasterloom.learning.stack_reader import StackReader, open_reader, reference_place, sensor_parts, stacked_items
 from rasterloom.learning.windows import Bytes
 from rasterloom.project.project import Project
-from rasterloom.raster.means import probability_array
+from rasterloom.raster.means import probability_arrays
 from rasterloom.raster.planes import write_planes
 from rasterloom.store.digest import digest
-from rasterloom.store.job import Job, Wanted, scene_manifests
+from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
 from rasterloom.store.store import Item, Writing
 
 OUTPUT = "predictions/{member}/{batch}.json"
@@ -79,6 +79,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *[f"models/{spec['member']}/{fold}.json" for fold in spec["folds"]],
         *([f"folds/{spec['group']}.json"] if spec["labelled"] else []),
         *(statistics_manifests(spec) if "normalise_by" in spec else []),
+        *(path for other in spec.get("stacked", ()) for path in batch_manifests(f"predictions/{other}", spec)),
     ]
 
 
@@ -106,14 +107,17 @@ def wanted(job: Job) -> Iterator[Wanted]:
     code = {name: digest for name, digest in spec["model"].get(CONTENT, {}).items() if name == "factory"}
     content = {CONTENT: code} if code else {}
     recipe: dict[str, Any] = {"prediction": prediction, **{name: spec[name] for name in told}, **content, **outputs}
+    stacked = stacked_items(job, spec["scenes"])
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
         own = statistics_items(job, [scene])[scene] if "normalise_by" in spec else None
         if own is not None:
             inputs["scene_statistics"] = [item.digest for item in own.values()]
+        if stacked[scene]:
+            inputs["stacked"] = [item.digest for item in stacked[scene]]
         key = job.key({"reference": reference_place(spec), "prediction": prediction, **content, **outputs}, inputs)
-        yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}, own))
+        yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}, own, stacked[scene]))
 
 
 def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
@@ -127,12 +131,13 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
         predictor, hardware = inference.predictor(spec, held, checkpoints)
 
         def make(want: Wanted, work: Writing) -> None:
-            stack, chosen, items = job.store.open_path(want.work[0]), list(want.work[1]), want.work[2]
+            stack, made_by, items, stacked = want.work
+            chosen = list(made_by)
 
             def say(text: str) -> None:
                 job.log(f"predict: {spec['member']}: {want.name}: {text}")
 
-            with read_stack(stack, spec["sensors"], spec["reference"]) as reader:
+            with open_reader(job, stack, stacked) as reader:
                 started = time.monotonic()
                 own = None if items is None else read_statistics(job, items, reader)
                 normalisation = prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
@@ -151,8 +156,7 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
 
 def _write(work: Writing, outputs: Outputs, shape: tuple[int, int], strips: Iterator[list[Bytes]]) -> None:
     """Write the probability of each class; the parts of the artifact are their digests, by number."""
-    planes: list[int | None] = [*range(outputs.classes)] if outputs.planes else [None]
-    digests = write_planes(work.path, "probability", shape, strips, [probability_array(plane) for plane in planes])
+    digests = write_planes(work.path, "probability", shape, strips, probability_arrays(*outputs.planes or [0]))
     work.parts.update({str(plane): own for plane, own in enumerate(digests)} if outputs.planes else {})
     work.digest = digest(digests) if outputs.planes else digests[0]
 

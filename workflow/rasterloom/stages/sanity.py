@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from rasterloom.config.model import is_network
+from rasterloom.errors import ConfigError
 from rasterloom.labels.record import scenes_by_heart
 from rasterloom.learning import inference
 from rasterloom.learning.checkpoint import load_checkpoint
@@ -61,12 +62,22 @@ def jobs(project: Project) -> list[dict[str, str]]:
 
 
 def spec(project: Project) -> dict[str, Any]:
-    """See the docstring of this module. Of a class's members, the first network that learns it alone is taken."""
+    """See the docstring of this module. Of a class's members, the first network that learns it alone is taken.
+
+    Of a second round the first is, and of members that need no others if there are any.
+    """
     return {"classes": {name: _member(project, name) for name in project.recipe.classes}}
 
 
 def _member(project: Project, class_name: str) -> dict[str, Any]:
-    found = [project.recipe.members[name] for name in project.recipe.classes[class_name].members]
+    members = project.recipe.members
+    listed = [members[name] for name in project.recipe.classes[class_name].members]
+    found = [own for one in listed if not (own := members[one.teacher or one.name]).stacked]
+    if not found:
+        raise ConfigError(
+            f"class {class_name}: its members all see the probability of others, which must be trained first; the "
+            "sanity check needs one that does not: list one of those under `members`"
+        )
     member = max(found, key=lambda one: (one.is_network, one.target == class_name))
     group = project.recipe.group_of(member.name)
     project.check_learning(group)

@@ -17,8 +17,9 @@ from typing import Any
 
 from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.config.pixel_models import indices_of
-from rasterloom.errors import TrainingError
-from rasterloom.labels.record import read_folds, scenes_by_heart
+from rasterloom.config.recipe import MemberRecipe
+from rasterloom.errors import ConfigError, TrainingError
+from rasterloom.labels.record import read_folds, scenes_by_heart, validation_scenes
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch, require_positive
 from rasterloom.learning.checkpoint import Arrays, load_checkpoint, save_checkpoint
@@ -37,13 +38,13 @@ from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.sanity import SANITY, SCENES, by_heart
 from rasterloom.learning.scenes import open_training_scenes
-from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
+from rasterloom.learning.stack_reader import open_reader, reference_place, sensor_parts, stacked_items
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
 from rasterloom.learning.training import Trainer, train
 from rasterloom.learning.transfer import channel_counts, origin_key, origin_manifest, start_of
 from rasterloom.learning.watching import Watch
 from rasterloom.project.project import Project
-from rasterloom.store.job import DATASET, Job, Wanted, scene_manifests
+from rasterloom.store.job import DATASET, Job, Wanted, batch_manifests, scene_manifests
 from rasterloom.store.store import Item, Writing
 
 OUTPUT = "models/{member}/{fold}.json"
@@ -87,18 +88,25 @@ GPU_WORKERS = 8
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
-    """One job per member and fold; a member comes after the one whose weights it begins with."""
+    """One job per member and fold; a member comes after those whose weights or predictions it reads."""
     recipe = project.recipe
-    members = sorted(recipe.members, key=lambda member: len(recipe.origins(member)))
+    members = sorted(recipe.members, key=lambda member: len(recipe.needed(member)))
     return ({"member": member, "fold": fold} for member in members for fold in project.folds)
 
 
 def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
-    """The member's model, channels, scale and settings of training; the sensors of the member that it begins with."""
+    """The member's model, channels, scale and settings of training, and what it reads of other members.
+
+    That is what the member that it begins with sees, and the predictions of those that it sees itself or that teach it.
+    """
     found, group = project.recipe.members[member], project.recipe.group_of(member)
-    origin = next(iter(project.recipe.origins(member)), None)
+    origin = project.recipe.members.get(str(found.model.get("init")))
     project.check_learning(group)
     scenes, training, heart = project.labelled(group), found.training, {}
+    taught = _taught(project, found, group) if found.teacher and fold != SANITY else {}
+    unlabelled = taught.get("unlabelled", [])
+    seen = [*scenes, *unlabelled]
+    read = seen if found.stacked else unlabelled
     if fold == SANITY:
         heart = {"classes": list(found.classes), "ground": project.ground(scenes)}
         training = by_heart(training, project.config.sanity.steps) if found.is_network else training
@@ -112,10 +120,24 @@ def spec(project: Project, member: str, fold: str) -> dict[str, Any]:
         "training": training,
         "window": found.prediction.get("window"),
         "scenes": scenes,
-        **project.normalised(scenes),
+        **project.normalised(seen),
+        **({"batches": project.batches_with(read)} if read else {}),
+        **taught,
         **heart,
-        **({"origin": list(project.recipe.members[origin].sensors)} if origin else {}),
+        **({"origin": [*origin.sensors, *origin.stacked]} if origin else {}),
     }
+
+
+def _taught(project: Project, member: MemberRecipe, group: str) -> dict[str, Any]:
+    """What a spec says of a second round: who teaches, in which scenes, and the ground of all scenes."""
+    scenes = project.unlabelled(group)
+    if not scenes:
+        raise ConfigError(
+            f"`training.rounds`: 2 was given for member {member.teacher}, but there is no scene to predict that has no "
+            "labels and does not show ground with held-out truth: add some, or give `rounds: 1`"
+        )
+    ground = project.ground([*project.labelled(group), *scenes])
+    return {"teacher": member.teacher, "unlabelled": scenes, "ground": ground}
 
 
 def names(spec: Mapping[str, Any]) -> list[str]:
@@ -126,12 +148,15 @@ def names(spec: Mapping[str, Any]) -> list[str]:
 def inputs(spec: dict[str, Any]) -> list[str]:
     """Manifests that a training reads, relative to the results folder."""
     scale, scenes = spec["scale"]["name"], spec["scenes"]
-    divided = [] if spec["fold"] in ("all", SANITY) else [f"folds/{spec['group']}.json"]
+    seen = [*scenes, *spec.get("unlabelled", ())]
+    divided = [] if spec["fold"] in ("all", SANITY) and "stacked" not in spec else [f"folds/{spec['group']}.json"]
+    others = [*spec.get("stacked", ()), *([spec["teacher"]] if "teacher" in spec else [])]
     return [
-        *scene_manifests(f"stacks/{scale}", scenes),
+        *scene_manifests(f"stacks/{scale}", seen),
         *(path for target in _targets(spec) for path in scene_manifests(f"masks/{scale}/{target}", scenes)),
-        *statistics_manifests(spec),
+        *statistics_manifests({**spec, "scenes": seen}),
         *divided,
+        *(path for other in others for path in batch_manifests(f"predictions/{other}", spec)),
         *(f"labels/{name}.json" for name in spec.get("classes", ())),
         *([f"{origin_manifest(spec)}.json"] if "origin" in spec else []),
     ]
@@ -183,17 +208,13 @@ def wanted(job: Job) -> Iterator[Wanted]:
     begun, first = origin_key(job)
     inputs |= begun
     places |= outputs
+    if "stacked" in spec:
+        inputs["stacked"] = {scene: [i.digest for i in own] for scene, own in stacked_items(job, [*stacks]).items()}
+    if "teacher" in spec:
+        inputs["unlabelled"] = _parts(job, _unlabelled(job, others))
     if training.get("keep") == "best" and others:  # only where they choose the weights do validation scenes decide
         places["window"] = recipe["window"] = spec["window"]
-        seen, truth, measured = _labelled(job, others)
-        inputs["validation"] = {
-            scene: [
-                *sensor_parts(item, spec),
-                _digest(truth[scene]),
-                *(i.digest for i in measured.get(scene, {}).values()),
-            ]
-            for scene, item in seen.items()
-        }
+        inputs["validation"] = _parts(job, _labelled(job, others))
     elif training.get("keep") == "best":  # the last weights are kept
         training["keep"] = "last"
     made_by = {"model": {**model, **first}, "reference": reference_place(spec), "training": training, **places}
@@ -225,13 +246,20 @@ def _words(indices: Mapping[str, Sequence[int]]) -> str:
 
 
 def _sides(job: Job) -> tuple[list[str], list[str]]:
-    """The scenes that the checkpoint trains on, and those that validate it."""
-    if job.spec["fold"] == "all":
-        return job.spec["scenes"], []
-    if job.spec["fold"] == SANITY:
+    """The labelled scenes that the checkpoint trains on, and those that validate it.
+
+    Where it sees the probability of other members, only scenes whose predictions are out-of-fold train.
+    """
+    spec = job.spec
+    if spec["fold"] == SANITY:
         return scenes_by_heart(job, SCENES), []
-    fold = read_folds(job, job.spec["group"])["folds"][job.spec["fold"]]
-    return fold["train"], fold["validation"]
+    part = {"train": spec["scenes"], "validation": []}
+    if spec["fold"] != "all":
+        part = read_folds(job, spec["group"])["folds"][spec["fold"]]
+    if "stacked" in spec:
+        honest = validation_scenes(job, spec["group"])
+        return [scene for scene in part["train"] if scene in honest], part["validation"]
+    return part["train"], part["validation"]
 
 
 def _digest(masks: Sequence[Item]) -> str | list[str]:
@@ -239,11 +267,45 @@ def _digest(masks: Sequence[Item]) -> str | list[str]:
     return masks[0].digest if len(masks) == 1 else [mask.digest for mask in masks]
 
 
-def _labelled(job: Job, scenes: Sequence[str]) -> tuple[dict[str, Item], dict[str, list[Item]], Items]:
-    """Stacks, masks and statistics by scene, in an order that their names do not change: patches are drawn in it."""
+Scenes = tuple[dict[str, Item], dict[str, list[Item]], Items]
+"""Stacks; masks of each target, or a prediction in place of labels; and statistics; by scene."""
+
+
+def _labelled(job: Job, scenes: Sequence[str]) -> Scenes:
+    """Labelled scenes and their masks."""
+    return _scenes(job, scenes, [f"masks/{job.spec['scale']['name']}/{target}" for target in _targets(job.spec)])
+
+
+def _unlabelled(job: Job, others: Sequence[str]) -> Scenes:
+    """Scenes that a second round learns by the first round's predictions: none of ground that validates it."""
+    spec = job.spec
+    if "teacher" not in spec:
+        return {}, {}, {}
+    away = {spec["ground"][scene] for scene in others}
+    scenes = [scene for scene in spec["unlabelled"] if spec["ground"][scene] not in away]
+    return _scenes(job, scenes, [f"predictions/{spec['teacher']}"])
+
+
+def _parts(job: Job, scenes: Scenes) -> dict[str, list[Any]]:
+    """What decides a checkpoint of scenes that are no ordinary training scenes."""
+    stacks, planes, measured = scenes
+    seen = stacked_items(job, [*stacks])
+    return {
+        scene: [
+            *sensor_parts(item, job.spec),
+            _digest(planes[scene]),
+            *(i.digest for i in measured.get(scene, {}).values()),
+            *(i.digest for i in seen[scene]),
+        ]
+        for scene, item in stacks.items()
+    }
+
+
+def _scenes(job: Job, scenes: Sequence[str], folders: Sequence[str]) -> Scenes:
+    """Scenes with items of some folders, in an order that names do not change: patches are drawn in it."""
     spec, scale = job.spec, job.spec["scale"]["name"]
     stacks = job.items(f"stacks/{scale}", scenes)
-    by_target = [job.items(f"masks/{scale}/{target}", scenes) for target in _targets(spec)]
+    by_target = [job.items(folder, scenes) for folder in folders]
     masks = {scene: [items[scene] for items in by_target] for scene in scenes}
     ordered = sorted(scenes, key=lambda scene: (sensor_parts(stacks[scene], spec), _digest(masks[scene])))
     return (
@@ -290,17 +352,16 @@ def training_scenes(
     spec, (stacks, masks, statistics, others) = job.spec, want.work
     if not stacks:
         require_positive((), _targets(spec), spec["scale"]["name"])
+    more, sure, theirs = _unlabelled(job, others)
     seen, truth, measured = _labelled(job, others if is_network(spec["model"]) else ())
-    readers = {
-        scene: held.enter_context(read_stack(job.store.open_path(item), spec["sensors"], spec["reference"]))
-        for scene, item in {**stacks, **seen}.items()
-    }
+    found = {**stacks, **more, **seen}
+    stacked = stacked_items(job, [*found])
+    readers = {scene: held.enter_context(open_reader(job, item, stacked[scene])) for scene, item in found.items()}
     kept = training_normalisation(job, statistics, {scene: readers[scene] for scene in stacks})
-    own = scene_normalisations(job, kept, {**statistics, **measured}, readers)
-    opened = open_training_scenes(job, held, readers, {**masks, **truth}, own)
-    scenes, watched = opened[: len(stacks)], opened[len(stacks) :]
-    require_positive(scenes, _targets(spec), spec["scale"]["name"])
-    return scenes, watched, kept
+    own = scene_normalisations(job, kept, {**statistics, **theirs, **measured}, readers)
+    opened = open_training_scenes(job, held, readers, {**masks, **sure, **truth}, own, unlabelled=more)
+    require_positive(opened[: len(stacks)], _targets(spec), spec["scale"]["name"])
+    return opened[: len(stacks) + len(more)], opened[len(stacks) + len(more) :], kept
 
 
 def _fit(job: Job, work: Writing, scenes: Sequence[TrainingScene], normalisation: Normalisation) -> Arrays:

@@ -112,7 +112,8 @@ def job_of_member(dag: Dag, member: str, options: str = "") -> Job:
     inputs = dag.inputs("train", **names)
     missing = [path for path in inputs if not Path(path).is_file()]
     if missing:
-        first = [path for path in missing if path.startswith(f"{dag.results}/models/")]  # `init` names a member
+        others = (f"{dag.results}/models/", f"{dag.results}/predictions/")  # of other members
+        first = [path for path in missing if path.startswith(others)]
         targets = first or ["--until stack mask split normalisation"]
         made_by = " ".join(filter(None, ["snakemake --cores all", *targets, options]))
         raise InputError(
