@@ -56,6 +56,8 @@ MEMBER = ["classes", "trees", "members", 0]
         (["models", "unet64", "levels"], 8, "`models.unet64.levels` ... called `depth` now"),
         (["models", "unet64", "convolutions"], 8, "`models.unet64.convolutions` ... `convs_per_block` now"),
         (["models", "forest", "depth"], 8, "`models.forest.depth` ... called `max_depth` now"),
+        (["defaults", "polygons", "dilate"], 2, "`defaults.polygons.dilate`; remove it: ... `close` ... tuned"),
+        (["classes", "trees", "polygons", "erode"], 2, "`classes.trees.polygons.erode`; remove it: ... `close`"),
         (["validation", "final"], "refit_all", "`validation.final` ... called `predict_with` now"),
         (["models", "spare"], {"kidn": "unet"}, "`models.spare.kidn` ... did you mean `kind`"),
         (

@@ -262,7 +262,8 @@ def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small:
 @pytest.mark.parametrize(
     ("overlay", "stages"),
     [
-        ({"classes": {"trees": {"polygons": {"min_area": 7}}}}, {"vectorise"}),
+        ({"classes": {"trees": {"polygons": {"simplify": 1}}}}, {"vectorise"}),
+        ({"classes": {"trees": {"polygons": {"min_area": 7}}}}, {"tune"}),
         ({"classes": {"trees": {"polygons": {"threshold": 0.5}}}}, {"tune"}),
         ({"classes": {"trees": {"prediction": {"stride": 32}}}}, {"predict"}),
         ({"classes": {"trees": {"training": {"steps": 9}}}}, {"train"}),
@@ -272,7 +273,7 @@ def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small:
         ),
         ({"classes": {"trees": {"ensemble": "weighted"}}}, {"weigh", "ensemble"}),
     ],
-    ids=["area", "threshold", "stride", "steps", "members", "ensemble"],
+    ids=["simplify", "area", "threshold", "stride", "steps", "members", "ensemble"],
 )
 def test_spec_a_class_setting_changes_the_stages_that_it_decides(
     settings_table: Table, small: Dag, overlay: Table, stages: set[str]

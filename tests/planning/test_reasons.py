@@ -85,12 +85,12 @@ def test_key_path_of_a_training_is_where_it_is_written(settings_table: Table, ov
 
 
 def test_key_path_of_a_setting_that_was_taken_away_is_where_it_was(settings_table: Table) -> None:
-    before = merge(settings_table, {"classes": {"trees": {"polygons": {"dilate": 2}}}})
+    before = merge(settings_table, {"classes": {"trees": {"polygons": {"open": 2}}}})
     table = copy.deepcopy(settings_table)
     del table["defaults"]["polygons"]
     found = KeyPaths(resolve(load_config(table)), table, before)
-    assert found.of({"stage": "tune", "class": "trees"}, ("dilate",)) == "classes.trees.polygons.dilate"
-    assert found.of({"stage": "tune", "class": "road"}, ("dilate",)) == "defaults.polygons.dilate"
+    assert found.of({"stage": "tune", "class": "trees"}, ("open",)) == "classes.trees.polygons.open"
+    assert found.of({"stage": "tune", "class": "road"}, ("open",)) == "defaults.polygons.open"
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_key_path_of_a_setting_that_was_taken_away_is_where_it_was(settings_tabl
         ({"stage": "predict", "member": TREES}, ("prediction", "stride"), "defaults.prediction.stride"),
         ({"stage": "stack", "scale": {"name": "s1024", "size": 1024}}, ("scale", "size"), "scales.s1024.size"),
         ({"stage": "mask", "scale": {"name": "half"}}, ("scale", "gsd"), "scales.half.gsd"),
-        ({"stage": "vectorise", "class": "trees"}, ("polygons", "min_area"), "classes.trees.polygons.min_area"),
-        ({"stage": "vectorise", "class": "trees"}, ("threshold",), "tuning/trees"),
+        ({"stage": "vectorise", "class": "trees"}, ("polygons", "simplify"), "defaults.polygons.simplify"),
+        ({"stage": "vectorise", "class": "trees"}, ("tuned", "threshold"), "tuning/trees.threshold"),
         ({"stage": "split", "group": "trees"}, ("validation", "split"), "validation.split"),
         ({"stage": "split", "group": "trees"}, ("seed",), "validation.seed"),
         ({"stage": "register", "scene": "x"}, ("sensors", "p", "max_shift"), "sensors.p.max_shift"),

@@ -125,8 +125,14 @@ CHANGES: list[tuple[str, Table, dict[str, int], str]] = [
     (
         "area",
         {"classes": {"buildings": {"polygons": {"min_area": 7}}}},
+        {"tune": 1},
+        "classes.buildings.polygons.min_area: auto -> 7.0",
+    ),
+    (
+        "simplify",
+        {"classes": {"buildings": {"polygons": {"simplify": 1}}}},
         {"vectorise": SCENES},
-        "classes.buildings.polygons.min_area: 60.0 -> 7.0",
+        "classes.buildings.polygons.simplify: 0.25 -> 1.0",
     ),
     (
         "ensemble",

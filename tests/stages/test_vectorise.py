@@ -7,6 +7,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+import scipy.ndimage
 import shapely
 from shapely import box
 
@@ -14,13 +15,15 @@ from rasterloom.polygons.geometry import strictly_valid
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.outlines import outlines
 from rasterloom.polygons.record import polygons_of, table_digest
+from rasterloom.polygons.tuning import STEPS
 from rasterloom.raster.planes import write_plane
 from rasterloom.stages import job_of, vectorise
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 
-SETTINGS = {"dilate": 0, "erode": 0, "min_area": 0.0, "min_hole": 0.0, "simplify": 0.25}
+TUNED = {**dict.fromkeys(STEPS, 0.0), "threshold": 127.5}
+SETTINGS = {**TUNED, "simplify": 0.25}
 UTM = [[0.5, 0.0, 733601.0], [0.0, -0.5, 3725139.0]]
 
 
@@ -30,25 +33,30 @@ def square() -> Any:
     return image
 
 
-def test_morphology_dilates_by_its_radius() -> None:
-    grown = morphology(square(), 2, 0)
-    (found,) = outlines(grown, 127.5)
-    assert found.bounds == (2, 1, 10, 9)
-    assert not grown[1, 2] and grown[1, 4]  # a disc, not a square
+def test_morphology_opens_and_closes_by_discs() -> None:
+    image = square()
+    image[5, 8:] = 255  # a line of one pixel
+    np.testing.assert_array_equal(morphology(image, 1, 0), square())
+    image = square()
+    image[5, 4:8] = 0
+    np.testing.assert_array_equal(morphology(image, 0, 1), square())
+    least = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+    crossed = scipy.ndimage.grey_closing(image, footprint=least)
+    np.testing.assert_array_equal(morphology(image, 0, 0.2)[1:-1, 1:-1], crossed[1:-1, 1:-1])
 
 
 def test_morphology_keeps_sub_pixel_edges() -> None:
     image = square()
     image[3:7, 8] = 128
-    (found,) = outlines(morphology(image, 1, 0), 127.5)
-    assert abs(found.bounds[2] - 9.5) < 0.03
+    (found,) = outlines(morphology(image, 0.5, 0.5), 127.5)
+    assert abs(found.bounds[2] - 8.5) < 0.03
 
 
-def test_morphology_closes_gaps_and_keeps_borders() -> None:
+def test_morphology_keeps_borders() -> None:
     image = np.full((5, 9), 200, np.uint8)
     image[:, 4] = 0
-    np.testing.assert_array_equal(morphology(image, 1, 1), np.full((5, 9), 200))
-    np.testing.assert_array_equal(morphology(np.full((4, 4), 9, np.uint8), 0, 3), np.full((4, 4), 9))
+    np.testing.assert_array_equal(morphology(image, 0, 1), np.full((5, 9), 200))
+    np.testing.assert_array_equal(morphology(np.full((4, 4), 9, np.uint8), 3, 0), np.full((4, 4), 9))
 
 
 def test_morphology_of_radius_zero_is_the_image() -> None:
@@ -56,9 +64,18 @@ def test_morphology_of_radius_zero_is_the_image() -> None:
     assert morphology(image, 0, 0) is image
 
 
+def test_polygons_of_openings_count_in_reference_pixels() -> None:
+    image = square()
+    image[5, 8:] = 255
+    reference = {"width": 120, "height": 100, "transform": None, "crs": None}
+    (kept,), _ = polygons_of(image, reference, SETTINGS)
+    (opened,), _ = polygons_of(image, reference, {**SETTINGS, "open": 10.0})
+    assert kept.bounds[2] == 120 and opened.bounds[2] == 80
+
+
 def test_polygons_of_are_in_pixels_and_on_the_map() -> None:
     reference = {"width": 24, "height": 20, "transform": UTM, "crs": None}
-    pixel, mapped = polygons_of(square(), 127.5, reference, SETTINGS)
+    pixel, mapped = polygons_of(square(), reference, SETTINGS)
     assert pixel[0].bounds == (8, 6, 16, 14)
     assert mapped[0].bounds == (733605.0, 3725132.0, 733609.0, 3725136.0)
     assert strictly_valid(mapped)
@@ -66,7 +83,7 @@ def test_polygons_of_are_in_pixels_and_on_the_map() -> None:
 
 def test_polygons_of_without_a_transform_are_in_pixels_twice() -> None:
     reference = {"width": 12, "height": 10, "transform": None, "crs": None}
-    pixel, mapped = polygons_of(square(), 127.5, reference, SETTINGS)
+    pixel, mapped = polygons_of(square(), reference, SETTINGS)
     assert shapely.equals_exact(pixel, mapped, 0).all()
 
 
@@ -109,12 +126,12 @@ def make_job(folder: Path, crs: str | None = "EPSG:32616", own: float | None = N
         )
         Manifest("register", {scene: registration}).write(folder / "registration" / f"{scene}.json")
     Manifest("ensemble", items).write(folder / "ensembles/house/b.json")
-    tuned = {"threshold": 127.5, "scenes": {} if own is None else {"s": {"threshold": own}}}
+    tuned = {**TUNED, "scenes": {} if own is None else {"s": {**TUNED, "threshold": own}}}
     tuning = add(store, "tune", f"t{own}", ".tuning.json", json.dumps(tuned))
     Manifest("tune", {"house": tuning}).write(folder / "tuning/house.json")
     spec = {
         "stage": "vectorise", "version": 1, "class": "house", "id": 1, "batch": "b", "scenes": ["s", "t"],
-        "polygons": SETTINGS,
+        "polygons": {"simplify": 0.25},
     }  # fmt: skip
     return job_of(spec, {}, folder, store)
 

@@ -109,19 +109,11 @@ SETTINGS = [
         keys=("classes.*.polygons.threshold",),
     ),
     Row(
-        "dilate",
-        "one class's `polygons.dilate` or `erode`",
-        put("classes.buildings.polygons.dilate", 1),
+        "min-area",
+        "one class's `polygons.open`, `min_area` or any other setting that is tuned",
+        put("classes.buildings.polygons.min_area", 30),
         "tune 1, vectorise S, tables(1)",
         "tune 1, vectorise S",
-        keys=("classes.*.polygons.dilate",),
-    ),
-    Row(
-        "min-area",
-        "one class's `polygons.min_area`, `min_hole` or `simplify`",
-        put("classes.buildings.polygons.min_area", 30),
-        "vectorise S, tables(1)",
-        "vectorise S",
         keys=("classes.*.polygons.min_area",),
     ),
     Row(

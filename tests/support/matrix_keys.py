@@ -116,18 +116,17 @@ def _polygons() -> list[Key]:
     found = []
     for name, value in {
         "threshold": 0.8,
-        "dilate": 1,
-        "erode": 1,
+        "open": 1,
+        "close": 1,
         "min_area": 30,
+        "max_area": 9000,
         "min_hole": 5,
+        "min_peak": 0.9,
         "simplify": 0.5,
     }.items():
-        tuned = name in {"threshold", "dilate", "erode"}
         for level, place, classes in (("defaults", "defaults", "C"), ("classes.*", "classes.trees", "1")):
-            items = f"{f'tune {classes}, ' if tuned else ''}vectorise {classes}*S"
+            items = f"{'' if name == 'simplify' else f'tune {classes}, '}vectorise {classes}*S"
             key, path, jobs = f"{level}.polygons.{name}", f"{place}.polygons.{name}", f"{items}, tables({classes})"
-            if name == "threshold":  # classes with one fixed threshold share its item
-                items = f"tune 1, vectorise {classes}*S"
             found.append(Key(key, path, value, jobs, items, start=""))
     return found
 

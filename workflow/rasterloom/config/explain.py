@@ -56,6 +56,13 @@ _RENAMED: Mapping[str, str] = {
 }
 """Keys that had another name once: the old name, and the new one."""
 
+_CLOSINGS = (
+    "remove it: equal `dilate` and `erode` were a closing, which is `close` now, in reference pixels, and tuned unless "
+    "given"
+)
+_GONE: Mapping[str, str] = {"dilate": _CLOSINGS, "erode": _CLOSINGS}
+"""Keys that are no more, and what to do."""
+
 
 def refuse(lines: Iterable[str]) -> None:
     """Stop with one message of all mistakes, if there are any.
@@ -166,6 +173,8 @@ class _Mistake:
         key, where = str(self.keys[-1]), f"unknown key `{place(self.keys)}`; "
         if self.near is not None and self.near == _RENAMED.get(key):
             return f"{where}it is called `{self.near}` now"
+        if key in _GONE:
+            return f"{where}{_GONE[key]}"
         first, *others = key.split(".")
         if others and first in self.valid:
             return f"{where}keys are nested: `{first}: {{{': {'.join(others)}: ...{'}' * len(others)}`"

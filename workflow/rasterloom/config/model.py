@@ -24,6 +24,7 @@ from rasterloom.config.tables import (
     ResultsPath,
     Row,
     SceneIds,
+    Searched,
     Table,
     Threads,
 )
@@ -238,17 +239,24 @@ class PredictionConfig(Table):
 
 
 class PolygonsConfig(Table):
-    """How probabilities become polygons; lengths and areas in pixels of the reference sensor."""
+    """How probabilities become polygons; lengths and areas in pixels of the reference sensor.
 
-    threshold: Literal["auto"] | Fraction = Field(
-        "auto", description="auto: the best on out-of-fold predictions; or a probability from 0 to 1"
+    What is `auto` is tuned on out-of-fold predictions (docs/validation.md).
+    """
+
+    threshold: Literal["auto"] | Fraction = Field("auto", description="least probability of an object; 0 to 1")
+    open: Searched = Field(
+        "auto", description="radius of an opening of the probability, in reference pixels: thinner things go"
     )
-    dilate: int = Field(
-        0, ge=0, le=1000, description="radius of a dilation of the probability, in pixels of the ensemble"
+    close: Searched = Field(
+        "auto", description="radius of a closing after it, in reference pixels: narrower gaps are closed"
     )
-    erode: int = Field(0, ge=0, le=1000, description="radius of an erosion after the dilation, in the same pixels")
-    min_area: float = Field(0.0, ge=0, description="smaller objects are removed; square reference pixels")
-    min_hole: float = Field(0.0, ge=0, description="smaller holes are filled; square reference pixels")
+    min_area: Searched = Field("auto", description="smaller objects are removed; square reference pixels")
+    max_area: Searched = Field("auto", description="larger objects are removed; square reference pixels; 0: none")
+    min_hole: Searched = Field("auto", description="smaller holes are filled; square reference pixels")
+    min_peak: Literal["auto"] | Fraction = Field(
+        "auto", description="objects whose probability nowhere exceeds it are removed; 0 to 1"
+    )
     simplify: float = Field(0.25, ge=0, description="largest distance of a simplified outline, in reference pixels")
 
 

@@ -49,6 +49,9 @@ ResultsPath = Annotated[str, AfterValidator(_path), AfterValidator(_results_path
 
 SceneIds = Annotated[list[str], AfterValidator(unique)]
 
+Searched = Literal["auto"] | Annotated[float, Field(ge=0, le=1e9)]
+"""A number, or the one with the best Jaccard on out-of-fold predictions."""
+
 Pixels = Annotated[int, Field(ge=16, le=16_384)]
 
 Row = Annotated[list[float], Field(min_length=3, max_length=3)]

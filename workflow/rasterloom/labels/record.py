@@ -62,7 +62,13 @@ def validated_labels(job: Job) -> dict[str, tuple[Item, tuple[int, int]]]:
 
 
 def label_strips(
-    job: Job, scene: str, label: Item, size: tuple[int, int], shape: tuple[int, int], rows: int | None = None
+    job: Job,
+    scene: str,
+    label: Item,
+    size: tuple[int, int],
+    shape: tuple[int, int],
+    rows: int | None = None,
+    supersample: int = 4,
 ) -> Iterator[NDArray[np.uint8]]:
     """Coverage of a grid over a scene by the labels of the job's class, in strips of `rows`; see `coverage_strips`.
 
@@ -75,7 +81,7 @@ def label_strips(
     """
     matrix = [[size[0] / shape[1], 0.0, 0.0], [0.0, size[1] / shape[0], 0.0]]
     try:
-        yield from coverage_strips(read_labels(job.store.open_path(label)), shape, matrix, rows=rows)
+        yield from coverage_strips(read_labels(job.store.open_path(label)), shape, matrix, supersample, rows)
     except LabelError as error:
         raise LabelError(f"class {job.spec['class']} on scene {scene}: {error}") from None
 

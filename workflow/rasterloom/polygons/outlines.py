@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rasterloom.errors import InputError
 from rasterloom.polygons.fitting import simplified
 from rasterloom.polygons.geometry import Polygons, from_rings, open_rings, strictly_valid, transformed
+from rasterloom.polygons.thresholds import fixed_threshold
 from rasterloom.raster.grid import IDENTITY, Matrix
 
 GRID = 1 / 128
@@ -45,7 +46,9 @@ def outlines(
     matrix: Matrix = IDENTITY,
     *,
     min_area: float = 0.0,
+    max_area: float = 0.0,
     min_hole: float = 0.0,
+    min_peak: float = 0.0,
     simplify: float = 0.25,
     block_rows: int | None = None,
 ) -> Polygons:
@@ -57,8 +60,11 @@ def outlines(
     level : float, between two integers of 0..255, such as 127.5
     matrix : 2 x 3 list of rows
         From the edge coordinates of the array's grid to those of the reference image.
-    min_area, min_hole : float
-        In square reference pixels: smaller objects are removed, smaller holes filled with what is in them.
+    min_area, max_area, min_hole : float
+        In square reference pixels: smaller and larger objects are removed, smaller holes filled with what is in them;
+        0 does nothing.
+    min_peak : float
+        Probability, 0..1, that an object reaches somewhere, or it is removed; 0 does nothing.
     simplify : float
         Tolerance in reference pixels; 0 keeps every vertex.
     block_rows : int or None
@@ -100,6 +106,10 @@ def outlines(
     pieces = _joined(_blocks(probability, level, margins, block_rows), min_hole / determinant)
     large = [part[shapely.area(part) * determinant >= min_area] for part in pieces]
     polygons = np.concatenate([np.empty(0, object), *large])
+    if max_area > 0:
+        polygons = polygons[shapely.area(polygons) * determinant <= max_area]
+    if min_peak > 0:
+        polygons = _peaked(polygons, _joined(_blocks(probability, fixed_threshold(min_peak), margins, block_rows), 0.0))
     if min_hole > 0:
         polygons = _without_absorbed(polygons, min_hole / determinant)
     grid = GRID * unit
@@ -268,6 +278,16 @@ def filled(polygons: Polygons, min_hole: float) -> Polygons:
     kept_parts = np.concatenate([[0], np.cumsum(keep)])[parts]
     kept = points[np.repeat(keep, lengths)]
     return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, kept, (kept_rings, kept_parts)))
+
+
+def _peaked(polygons: Polygons, peaks: Iterable[Polygons]) -> Polygons:
+    """The polygons in which one of the outlines at a higher level lies."""
+    import shapely
+
+    found = np.concatenate([np.empty(0, object), *peaks])
+    points = shapely.get_point(shapely.get_exterior_ring(found), 0)
+    kept = np.unique(shapely.STRtree(polygons).query(points, predicate="intersects")[1])
+    return np.asarray(polygons[kept], dtype=object)
 
 
 def _without_absorbed(polygons: Polygons, min_hole: float) -> Polygons:

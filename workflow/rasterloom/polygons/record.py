@@ -34,19 +34,18 @@ def table_digest(scene: str, name: str, crs: str | None, *columns: Any) -> str:
 
 
 def polygons_of(
-    probability: NDArray[np.uint8], threshold: float, reference: Mapping[str, Any], settings: Mapping[str, Any]
+    probability: NDArray[np.uint8], reference: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> tuple[Polygons, Polygons]:
     """Polygons of one class on one scene.
 
     Parameters
     ----------
     probability : (H, W) uint8 array
-    threshold : float
-        n + 0.5 on 0..255.
     reference : mapping
         ``width`` and ``height`` of the reference image and its ``transform`` (pixel to map, 2 x 3 rows, or None).
     settings : mapping
-        ``dilate``, ``erode``, ``min_area``, ``min_hole``, ``simplify``.
+        ``threshold`` (n + 0.5 on 0..255), ``open``, ``close``, ``min_area``, ``max_area``, ``min_hole``, ``min_peak``,
+        ``simplify``.
 
     Returns
     -------
@@ -56,8 +55,9 @@ def polygons_of(
     """
     height, width = probability.shape
     grid = [[reference["width"] / width, 0.0, 0.0], [0.0, reference["height"] / height, 0.0]]
-    options = {name: settings[name] for name in ("min_area", "min_hole", "simplify")}
-    pixel = outlines(morphology(probability, settings["dilate"], settings["erode"]), threshold, grid, **options)
+    options = {name: settings[name] for name in ("min_area", "max_area", "min_hole", "min_peak", "simplify")}
+    changed = morphology(probability, settings["open"] / grid[0][0], settings["close"] / grid[0][0])
+    pixel = outlines(changed, settings["threshold"], grid, **options)
     if reference["transform"] is None:
         return pixel, pixel
     decimals = decimals_for(reference["transform"], ROUNDING * unit_of(grid))

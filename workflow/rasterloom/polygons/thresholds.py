@@ -14,8 +14,8 @@ from rasterloom.store.job import Job
 FALLBACK = 127.5
 """Threshold where there is nothing to tune on."""
 
-Counts = NDArray[np.int64]
-"""(2, 256) counts of probabilities 0..255 outside (row 0) and inside (row 1) the truth."""
+Counts = NDArray[Any]
+"""(2, 256) counts or areas of probabilities 0..255 outside (row 0) and inside (row 1) the truth."""
 
 
 def joint_histogram(probability: NDArray[np.uint8], fraction: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -103,20 +103,16 @@ def tuning(counts: Mapping[str, Counts], ground: Mapping[str, str]) -> dict[str,
     Returns
     -------
     dict
-        ``threshold``, ``jaccard``, ``reason``; ``scores``: Jaccard at every threshold, or None; ``present``: number
-        of scenes with truth; ``scenes``: the first three for each scene, from all others but its ground.
+        ``threshold``, ``jaccard``, ``reason``; ``scenes``: the same for each scene, from all others but its ground.
     """
     none = np.zeros((2, 256), np.int64)
     total = sum(counts.values(), none)
-    scores = jaccards(total)
     by_ground: dict[str, Counts] = {}
     for scene, found in sorted(counts.items()):
         by_ground[ground[scene]] = by_ground.get(ground[scene], none) + found
     without = {name: tuning_entry(best_threshold(total - found)) for name, found in by_ground.items()}
     return {
         **tuning_entry(best_threshold(total)),
-        "scores": None if scores is None else [round(float(score), 6) for score in scores],
-        "present": sum(1 for found in counts.values() if found[1].any()),
         "scenes": {scene: without[ground[scene]] for scene in sorted(counts)},
     }
 

@@ -1,31 +1,40 @@
-"""Thresholds: the probability level with the best pixel Jaccard on out-of-fold predictions.
+"""Tuning: thresholds, openings, closings and least areas with the best Jaccard on out-of-fold predictions.
 
-The level used for a scene that was tuned on comes from the other grounds only, so that its score is honest.
+The settings for a scene that was tuned on come from the other grounds only, so that its score is honest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from rasterloom.labels.record import label_strips, validated_labels, validated_manifests
-from rasterloom.polygons.morphology import morphology
-from rasterloom.polygons.thresholds import Counts, fixed_threshold, joint_histogram, split_counts, tuning, tuning_entry
+from rasterloom.labels.record import label_item, label_strips, polygon_area, validated_manifests, validation_scenes
+from rasterloom.polygons.scores import pixel_areas
+from rasterloom.polygons.thresholds import fixed_threshold
+from rasterloom.polygons.tuning import SAMPLES, STEPS, Scene, samples_for, tune
 from rasterloom.project.project import Project
-from rasterloom.raster.planes import read_plane
+from rasterloom.raster.planes import open_plane, read_plane
+from rasterloom.registration.record import references
 from rasterloom.store.job import Job, Wanted, batch_manifests
 from rasterloom.store.store import Item, Writing
 
 OUTPUT = "tuning/{class}.json"
-HELP = "choose a class's threshold on out-of-fold predictions"
-VERSION = 1
-KEYS = {key: f"*.polygons.{key}" for key in ("threshold", "dilate", "erode")}
+HELP = "choose a class's threshold, openings and least areas on out-of-fold predictions"
+VERSION = 2
+KEYS = {key: f"*.polygons.{key}" for key in STEPS}
 
 
-def _is_fixed(spec: Mapping[str, Any]) -> bool:
-    return bool(spec["polygons"]["threshold"] != "auto")
+def _fixed(spec: Mapping[str, Any]) -> dict[str, float]:
+    """The settings that are not to be searched."""
+    fixed = {key: value for key, value in spec["polygons"].items() if value != "auto"}
+    return {key: fixed_threshold(value) if key == "threshold" else float(value) for key, value in fixed.items()}
+
+
+def _searched(spec: Mapping[str, Any]) -> bool:
+    return "auto" in spec["polygons"].values()
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -34,10 +43,9 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 
 
 def spec(project: Project, **names: str) -> dict[str, Any]:
-    """The settings that a threshold depends on, and the labelled scenes."""
+    """The settings, each a number or to be searched, and the labelled scenes."""
     polygons = project.recipe.classes[names["class"]].polygons
-    settings = {key: polygons[key] for key in ("threshold", "dilate", "erode")}
-    return {"polygons": settings, **project.validated(names["class"])}
+    return {"polygons": {key: polygons[key] for key in STEPS}, **project.validated(names["class"])}
 
 
 def names(spec: Mapping[str, Any]) -> list[str]:
@@ -46,8 +54,8 @@ def names(spec: Mapping[str, Any]) -> list[str]:
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
-    """Manifests read: ensembles, labels, folds and registrations; none with a fixed threshold."""
-    if _is_fixed(spec):
+    """Manifests read: ensembles, labels, folds and registrations; none if all settings are fixed."""
+    if not _searched(spec):
         return []
     return [
         *batch_manifests(f"ensembles/{spec['class']}", spec),
@@ -56,11 +64,20 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 
 def run(job: Job) -> None:
-    """Tune the threshold of a class."""
+    """Tune the polygons of a class."""
+    name, fixed = job.spec["class"], _fixed(job.spec)
 
     def make(want: Wanted, work: Writing) -> None:
-        fixed = _is_fixed(job.spec)
-        work.json(_fixed(job.spec["polygons"]["threshold"]) if fixed else _search(job, want.work))
+        scenes, prior = (_scenes(job, chosen) for chosen in want.work)
+        tuned = tune(scenes, prior, fixed)
+        if not _searched(job.spec):
+            tuned["reason"] = "fixed by the configuration"
+        for step in tuned["steps"]:
+            job.log("tune: class {}: {setting} {from:g} -> {to:g}: Jaccard +{gain}, luck {luck}".format(name, **step))
+        for scene, entry in {"any other": tuned, **tuned["scenes"]}.items():
+            if entry["reason"]:
+                job.log(f"tune: class {name}, scene {scene}: {entry['reason']}")
+        work.json(tuned)
 
     job.finish(job.obtain(wanted(job), ".tuning.json", make))
 
@@ -68,36 +85,46 @@ def run(job: Job) -> None:
 def wanted(job: Job) -> Iterator[Wanted]:
     """The tuning of the job's class."""
     name, recipe = job.spec["class"], dict(job.spec["polygons"])
-    labels = {} if _is_fixed(job.spec) else validated_labels(job)
-    ensembles = job.items(f"ensembles/{name}", labels)
+    validated, trained = _chosen(job) if _searched(job.spec) else ([], [])
+    scenes = [*validated, *trained]
+    ensembles, placed = job.items(f"ensembles/{name}", scenes), references(job, scenes)
+    weights = pixel_areas(placed)
+    found = {}
+    for scene in scenes:
+        size = (int(placed[scene]["width"]), int(placed[scene]["height"]))
+        found[scene] = (ensembles[scene], label_item(job, name, scene), size, weights[scene])
     given = [
-        [scene, job.spec["ground"][scene], ensembles[scene].digest, label.digest, list(size)]
-        for scene, (label, size) in labels.items()
+        [scene, job.spec["ground"][scene], ensemble.digest, label.digest, list(size), weight, scene in trained]
+        for scene, (ensemble, label, size, weight) in found.items()
     ]
-    scenes = {scene: (ensembles[scene], *found) for scene, found in labels.items()}
-    yield Wanted(name, job.key(recipe, given), recipe, given, scenes)
+    work = [{scene: found[scene] for scene in chosen} for chosen in (validated, trained)]
+    yield Wanted(name, job.key(recipe, given), recipe, given, work)
 
 
-def _fixed(probability: float) -> dict[str, Any]:
-    entry = tuning_entry((fixed_threshold(probability), None, f"fixed at {probability} by the configuration"))
-    return {**entry, "scores": None, "present": None, "scenes": {}}
+def _chosen(job: Job) -> tuple[list[str], list[str]]:
+    """The scenes that validate; and those that trained and have the class, if fewer than two grounds validate it."""
+    spec, validated = job.spec, validation_scenes(job, job.spec["group"])
+    items = {scene: label_item(job, spec["class"], scene) for scene in spec["scenes"]}
+    having = [scene for scene, item in items.items() if polygon_area(job.store.open_path(item)) > 0]
+    few = len({spec["ground"][scene] for scene in having if scene in validated}) < 2
+    trained = [scene for scene in having if scene not in validated] if few else []
+    return sorted(validated & set(items)), trained if spec["polygons"]["threshold"] == "auto" else []
 
 
-def _search(job: Job, scenes: Mapping[str, tuple[Item, Item, tuple[int, int]]]) -> dict[str, Any]:
-    counts: dict[str, Counts] = {}
-    for scene in job.each(scenes):
-        counts[scene] = _scene_histogram(job, scene, *scenes[scene])
-    return tuning(counts, job.spec["ground"])
-
-
-def _scene_histogram(job: Job, scene: str, ensemble: Item, label: Item, size: tuple[int, int]) -> Counts:
-    """Counts of a scene; memory: two bytes a pixel of the ensemble (one without morphology), and a strip of rows."""
-    probability = read_plane(job.store.open_path(ensemble), "probability")
-    # In two steps, so that what was read is gone before the second one.
-    probability = morphology(probability, job.spec["polygons"]["dilate"], 0)
-    probability = morphology(probability, 0, job.spec["polygons"]["erode"])
-    joint, row = np.zeros((256, 256), np.int64), 0
-    for strip in label_strips(job, scene, label, size, probability.shape):
-        joint += joint_histogram(probability[row : row + len(strip)], strip)
-        row += len(strip)
-    return split_counts(joint)
+def _scenes(job: Job, chosen: Mapping[str, tuple[Item, Item, tuple[int, int], float]]) -> dict[str, Scene]:
+    """Scenes to try settings on: their truth as bits in memory, and their probability too unless that is large."""
+    shapes = {}
+    for scene, (ensemble, *_) in chosen.items():
+        with open_plane(job.store.open_path(ensemble), "probability") as plane:
+            shapes[scene] = (int(plane.shape[0]), int(plane.shape[1]))
+    total = sum(height * width for height, width in shapes.values())
+    samples, found = samples_for(total), {}
+    for scene in job.each(chosen):
+        ensemble, label, size, weight = chosen[scene]
+        read = partial(read_plane, job.store.open_path(ensemble), "probability")
+        shape = (samples * shapes[scene][0], samples * shapes[scene][1])
+        strips = label_strips(job, scene, label, size, shape, supersample=1)
+        truth = np.concatenate([np.packbits(strip > 0, axis=1) for strip in strips])
+        kept = cache(read) if total <= SAMPLES else read
+        found[scene] = Scene(kept, truth, shape, samples, size, job.spec["ground"][scene], weight)
+    return found

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rasterloom.polygons.record import polygons_of, write_polygons
-from rasterloom.polygons.thresholds import read_tuning, threshold_of
+from rasterloom.polygons.thresholds import read_tuning
+from rasterloom.polygons.tuning import STEPS, settings_of
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
 from rasterloom.registration.record import references
@@ -15,8 +16,8 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
-VERSION = 2
-KEYS = {"polygons": "*.polygons", "threshold": "tuning/{class}"}
+VERSION = 3
+KEYS = {"polygons": "*.polygons", "tuned": "tuning/{class}"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -25,13 +26,13 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 
 
 def spec(project: Project, **names: str) -> dict[str, Any]:
-    """The settings of the polygons but their threshold, and the scenes of the batch."""
+    """The settings of the polygons that are not tuned, and the scenes of the batch."""
     settings = project.recipe.classes[names["class"]].polygons
     return {
         "class": names["class"],
         "batch": names["batch"],
         "scenes": project.batches[names["batch"]],
-        "polygons": {key: value for key, value in settings.items() if key != "threshold"},
+        "polygons": {key: value for key, value in settings.items() if key not in STEPS},
     }
 
 
@@ -51,12 +52,12 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Vectorise a class on the scenes of a batch."""
-    name, settings = job.spec["class"], job.spec["polygons"]
+    name = job.spec["class"]
 
     def make(want: Wanted, work: Writing) -> None:
         reference = want.inputs["reference"]
         image = read_plane(job.store.open_path(want.work), "probability")
-        pixel, mapped = polygons_of(image, want.recipe["threshold"], reference, settings)
+        pixel, mapped = polygons_of(image, reference, {**want.recipe["polygons"], **want.recipe["tuned"]})
         work.digest = write_polygons(work.path, want.name, name, pixel, mapped, reference["crs"])
 
     job.finish(job.obtain(wanted(job), ".parquet", make, total=len(job.spec["scenes"])))
@@ -69,6 +70,6 @@ def wanted(job: Job) -> Iterator[Wanted]:
     tuned = read_tuning(job, name)
     for scene in scenes:
         reference = {key: placed[scene].get(key) for key in ("width", "height", "transform", "crs")}
-        recipe = {"class": name, "scene": scene, "polygons": settings, "threshold": threshold_of(tuned, scene)}
+        recipe = {"class": name, "scene": scene, "polygons": settings, "tuned": settings_of(tuned, scene)}
         given = {"ensemble": ensembles[scene].digest, "reference": reference}
         yield Wanted(scene, job.key(recipe, given), recipe, given, ensembles[scene])

@@ -1,0 +1,340 @@
+"""Settings of polygons, chosen as polygons are scored: areas pooled over scenes, weighted by ground.
+
+A scene is sampled more finely than its grid, so that areas are those of sub-pixel outlines. For one opening, closing
+and threshold, objects and holes are counted once, in bins of area and peak: what least and largest areas, least holes
+and least peaks are worth is then a sum over bins, for all grounds and for all but one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rasterloom.polygons.morphology import morphology
+from rasterloom.polygons.thresholds import fixed_threshold, jaccards, tuning
+
+Floats = NDArray[np.float64]
+
+Settings = dict[str, float]
+"""For each of `STEPS` a number, 0 where it is off; the threshold is n + 0.5 on 0..255."""
+
+STEPS = ("close", "open", "min_area", "min_peak", "max_area", "min_hole", "threshold")
+"""Settings in the order in which the search tries them."""
+
+LEVELS = 0.5 + np.concatenate([np.arange(16), np.arange(16, 48, 2), np.arange(48, 208, 4), np.arange(208, 240, 2)])
+LEVELS = np.concatenate([LEVELS, np.arange(240, 255) + 0.5])
+"""Thresholds that the search knows: finer where a probability is near 0 or 1."""
+
+MOVES = (-8, -4, -2, -1, 1, 2, 4, 8)
+"""How far a step of the threshold goes, in `LEVELS`."""
+
+RADII = (0.0, 0.5, 1.0, 1.5, 2.5, 4.0)
+"""Openings and closings that are tried, in pixels of the grid."""
+
+AREAS = (0.0, *(3.125 * 2.0**power for power in range(12)))
+"""Areas that are tried, in square reference pixels."""
+
+PEAKS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+SAMPLES = 450_000_000
+"""Of all scenes of a class, about; as many as that allows are taken along a pixel's side, 1 to 4."""
+
+STRIP_SAMPLES = 50_000_000
+"""Samples counted at a time, of 10 bytes each; objects of larger scenes are cut there."""
+
+DRAWS = 200
+"""Resamplings of the grounds."""
+
+DOUBT = 0.02
+"""Jaccard by which a gain on one ground may miss that on others; the n-th part for n grounds, beside their spread."""
+
+ROUNDS = 3
+
+PRIOR = "no other ground has the class: the threshold comes from scenes that trained, nothing else is tuned"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene on which settings are tried.
+
+    Attributes
+    ----------
+    read : callable
+        Gives the probability, (H, W) uint8 array.
+    truth : (H * s, ceil(W * s / 8)) uint8 array
+        Which samples are true, s along a pixel's side: `np.packbits` of each row.
+    shape : (H * s, W * s)
+    samples : int
+        The number s.
+    size : (width, height)
+        Of the reference image.
+    ground : str
+    weight : float
+        What a reference pixel covers, in one unit for all scenes.
+    """
+
+    read: Callable[[], NDArray[np.uint8]]
+    truth: NDArray[np.uint8]
+    shape: tuple[int, int]
+    samples: int
+    size: tuple[int, int]
+    ground: str
+    weight: float
+
+    @property
+    def pixel(self) -> float:
+        """Side of a pixel of the grid, in reference pixels."""
+        return self.samples * self.size[0] / self.shape[1]
+
+    @property
+    def area(self) -> float:
+        """Of a sample, in square reference pixels."""
+        return self.size[0] * self.size[1] / (self.shape[0] * self.shape[1])
+
+    def strips(self, opening: float, closing: float) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Samples of the probability, opened and closed, and of the truth (0 or 1): two (rows, W * s) arrays each."""
+        import cv2
+
+        image = morphology(self.read(), opening / self.pixel, closing / self.pixel)
+        rows = max(1, STRIP_SAMPLES // (self.shape[1] * self.samples))
+        for top in range(0, len(image), rows):
+            # One row more on each side, so that samples between rows are those of the whole.
+            first = max(0, top - 1)
+            part = image[first : top + rows + 1]
+            fine = cv2.resize(part, None, fx=self.samples, fy=self.samples, interpolation=cv2.INTER_LINEAR)
+            start, stop = self.samples * top, min(self.samples * (top + rows), self.shape[0])
+            fine = fine[start - self.samples * first :][: stop - start]
+            yield np.asarray(fine, np.uint8), np.unpackbits(self.truth[start:stop], axis=1, count=self.shape[1])
+
+    def histogram(self, opening: float, closing: float) -> Floats:
+        """(2, 256): the ground of each probability outside and inside the truth."""
+        counts = np.zeros(512)
+        for values, true in self.strips(opening, closing):
+            counts += np.bincount((true.astype(np.uint16) << 8 | values).ravel(), minlength=512)
+        return counts.reshape(2, 256) * self.area * self.weight
+
+
+def samples_for(pixels: int) -> int:
+    """Samples along a pixel's side if all scenes of a class have so many pixels together."""
+    return int(np.clip(np.sqrt(SAMPLES / max(1, pixels)), 1, 4))
+
+
+def counted(
+    values: NDArray[np.uint8], true: NDArray[np.uint8], level: float, areas: Floats, peaks: Floats, holes: Floats
+) -> Floats:
+    """Samples of the objects and holes at a level, by bins.
+
+    Parameters
+    ----------
+    values, true : (H, W) uint8 arrays
+        The probability, and whether a sample is true (0 or 1).
+    level : float, n + 0.5
+    areas, peaks, holes : ascending arrays
+        Edges of the bins: areas of objects and of holes in samples, and probabilities.
+
+    Returns
+    -------
+    (2, areas + 1, peaks + 1, holes + 2) float64 array
+        Samples and true samples. Along the last axis first the objects, then the holes by their area, in the bin of
+        the object that they are in.
+    """
+    import cv2
+
+    inside = (values > level).astype(np.uint8)
+    number, found = cv2.connectedComponents(inside, connectivity=4, ltype=cv2.CV_32S)
+    labels = np.asarray(found, np.int32)
+    place = np.flatnonzero(inside)
+    label = labels.ravel()[place]
+    area = np.bincount(label, minlength=number)
+    peak = np.zeros(number, np.uint8)
+    np.maximum.at(peak, label, values.ravel()[place])
+    hits = np.bincount(label[true.ravel()[place] > 0], minlength=number)
+    shape = (len(areas) + 1, len(peaks) + 1, len(holes) + 2)
+    own = np.ravel_multi_index((np.searchsorted(areas, area, "right"), np.searchsorted(peaks, peak)), shape[:2])
+    bins, both = [own[1:] * shape[2]], [np.stack([area, hits])[:, 1:]]
+    if len(holes):
+        around, *hole = _holes(labels, inside, true, float(holes[-1]))
+        bins.append(own[around] * shape[2] + 1 + np.searchsorted(holes, hole[0], "right"))
+        both.append(np.stack(hole))
+    index = np.concatenate(bins)
+    table = [np.bincount(index, row, np.prod(shape)) for row in np.concatenate(both, axis=1)]
+    return np.reshape(table, (2, *shape))
+
+
+def _holes(labels: NDArray[np.int32], inside: NDArray[np.uint8], true: NDArray[np.uint8], most: float) -> Any:
+    """Of holes smaller than `most`: the label of the object around, samples and true samples, (n,) arrays each."""
+    import cv2
+
+    number, holes, boxes, _ = cv2.connectedComponentsWithStats(1 - inside, connectivity=8, ltype=cv2.CV_32S)
+    left, top, width, height, area = boxes.T
+    small = (area < most) & (left > 0) & (top > 0) & (left + width < inside.shape[1]) & (top + height < len(inside))
+    small[0] = False
+    place = np.flatnonzero(small[holes])
+    label = holes.ravel()[place]
+    found, first = np.unique(label, return_index=True)
+    hits = np.bincount(label[true.ravel()[place] > 0], minlength=number)
+    return labels.ravel()[place[first] - inside.shape[1]], area[found], hits[found]
+
+
+class Trial:
+    """What any settings give on scenes, by ground; nothing is counted twice.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+    fixed : mapping
+        Settings that are not to be searched.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], fixed: Mapping[str, float]) -> None:
+        self.scenes = scenes
+        self.grounds = sorted({scene.ground for scene in scenes})
+        self.truth = np.zeros(len(self.grounds))
+        pixel = max((scene.pixel for scene in scenes), default=1.0)
+        radii = tuple(round(radius * pixel, 2) for radius in RADII)
+        choices = {"open": radii, "close": radii, "min_peak": PEAKS, "threshold": ()}
+        self.choices = {key: () if key in fixed else choices.get(key, AREAS) for key in STEPS}
+        self.moves = () if "threshold" in fixed else MOVES
+        self.areas = np.unique([*AREAS, fixed.get("min_area", 0.0), fixed.get("max_area", 0.0)])
+        self.holes = np.unique([*AREAS, fixed.get("min_hole", 0.0)])
+        self.peaks = np.unique([fixed_threshold(value) for value in (*PEAKS, fixed.get("min_peak", 0.0))])
+        self.tables: dict[tuple[float, float, float], Floats] = {}
+
+    def found(self, settings: Settings) -> Floats:
+        """(3, grounds): predicted area, how much of it is true, and all that is true."""
+        key = (settings["open"], settings["close"], settings["threshold"])
+        if key not in self.tables:
+            self.tables[key] = self._table(*key)
+        area, hole, peak = (settings[name] for name in ("min_area", "min_hole", "min_peak"))
+        first = np.searchsorted(self.areas, area, "right") if area else 0
+        last = np.searchsorted(self.areas, settings["max_area"]) + 1 if settings["max_area"] else None
+        least = np.searchsorted(self.peaks, fixed_threshold(peak), "right") if peak else 0
+        filled = np.searchsorted(self.holes, hole) + 2 if hole else 1
+        found = self.tables[key][:, :, first:last, least:, :filled].sum(axis=(2, 3, 4))
+        return np.stack([*found, self.truth])
+
+    def _table(self, opening: float, closing: float, level: float) -> Floats:
+        """(2, grounds, areas + 1, peaks + 1, holes + 2): the sums of `counted`, as areas on the ground."""
+        bins = (len(self.areas) + 1, len(self.peaks) + 1, len(self.holes) + 2)
+        table, self.truth = np.zeros((2, len(self.grounds), *bins)), np.zeros(len(self.grounds))
+        for scene in self.scenes:
+            place, unit = self.grounds.index(scene.ground), scene.area * scene.weight
+            for values, true in scene.strips(opening, closing):
+                edges = (self.areas / scene.area, self.peaks, self.holes / scene.area)
+                table[:, place] += unit * counted(values, true, level, *edges)
+                self.truth[place] += unit * np.count_nonzero(true)
+        return table
+
+    def options(self, key: str, now: Settings) -> list[Settings]:
+        """The settings that a step of one of them may lead to."""
+        values: Sequence[float] = self.choices[key]
+        if key == "threshold":
+            place = int(np.searchsorted(LEVELS, now[key]))
+            values = [float(LEVELS[place + move]) for move in self.moves if 0 <= place + move < len(LEVELS)]
+        return [{**now, key: value} for value in values if value != now[key]]
+
+    def search(self, start: Settings, use: NDArray[np.bool_]) -> tuple[Settings, list[dict[str, Any]]]:
+        """The best settings on some grounds, and the steps from `start` to them.
+
+        One setting after the other takes the value with the best Jaccard, if that gains more than luck may.
+        """
+        best, steps = start, []
+        for _ in range(ROUNDS):
+            before = best
+            for key in STEPS:
+                options = self.options(key, best)
+                if not options:
+                    continue
+                found = max(options, key=lambda option: _jaccard(self.found(option)[:, use].sum(axis=1)))
+                gain, luck = gained(self.found(best)[:, use], self.found(found)[:, use])
+                if gain > luck:
+                    rounded = {"gain": round(gain, 6), "luck": round(luck, 6)}
+                    steps.append({"setting": key, "from": best[key], "to": found[key], **rounded})
+                    best = found
+            if best == before:
+                break
+        return best, steps
+
+
+def _jaccard(found: Floats) -> Any:
+    predicted, hits, truth = found
+    return hits / np.maximum(predicted + truth - hits, 1e-9)
+
+
+def gained(old: Floats, new: Floats) -> tuple[float, float]:
+    """How much the pooled Jaccard gains, and how much of that may be luck.
+
+    Parameters
+    ----------
+    old, new : (3, grounds) arrays
+        As `Trial.found` gives them.
+
+    Returns
+    -------
+    float, float
+        Luck is the standard deviation of the gain over resamplings of the grounds, as far as those can tell, and
+        `DOUBT` divided by the number of grounds with truth.
+    """
+    count = old.shape[1]
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
+    gains = _jaccard(new @ draws.T) - _jaccard(old @ draws.T)
+    spread = float(gains.std() * np.sqrt(count / max(1, count - 1)))
+    gain = float(_jaccard(new.sum(axis=1)) - _jaccard(old.sum(axis=1)))
+    return gain, spread + DOUBT / max(1, int(np.count_nonzero(old[2])))
+
+
+def tune(scenes: Mapping[str, Scene], prior: Mapping[str, Scene], fixed: Mapping[str, float]) -> dict[str, Any]:
+    """Settings for all scenes, and for each of those given from the other grounds alone.
+
+    Parameters
+    ----------
+    scenes : mapping of name to Scene
+        Their probabilities come from models that have not seen them.
+    prior : mapping of name to Scene
+        Scenes that trained the models: their pixels alone tell a threshold where fewer than two grounds of `scenes`
+        have truth. Else they are left out.
+    fixed : mapping
+        Settings that are not to be searched.
+
+    Returns
+    -------
+    dict
+        `Settings`, and ``jaccard`` of the given scenes with them (None if unknown), ``reason`` (why they were not
+        searched, or None); ``steps`` of the search with their gains; ``scores``: Jaccard of the bare thresholds 0.5,
+        1.5 .. 254.5, or None; ``present``: number of scenes with truth; ``scenes``: the first three for each scene.
+    """
+    trial = Trial(list(scenes.values()), fixed)
+    bare = [fixed.get(key, 0.0) for key in ("open", "close")]
+    counts = {name: scene.histogram(*bare) for name, scene in {**prior, **scenes}.items()}
+    ground = {name: scene.ground for name, scene in {**prior, **scenes}.items()}
+    begun, scores = tuning(counts, ground), jaccards(sum((counts[name] for name in scenes), np.zeros((2, 256))))
+    with_truth = {ground[name] for name in scenes if counts[name][1].any()}
+
+    def entry(start: Mapping[str, Any], without: str | None) -> dict[str, Any]:
+        level = float(LEVELS[np.abs(LEVELS - start["threshold"]).argmin()])
+        settings = {**dict.fromkeys(STEPS, 0.0), "threshold": level, **fixed}
+        if not with_truth - {without}:
+            reason = PRIOR if start["reason"] is None else start["reason"]
+            return {**settings, "jaccard": None, "reason": reason, "steps": []}
+        use = np.array([name != without for name in trial.grounds])
+        settings, steps = trial.search(settings, use)
+        score = float(_jaccard(trial.found(settings)[:, use].sum(axis=1)))
+        return {**settings, "jaccard": round(score, 6), "reason": start["reason"], "steps": steps}
+
+    by_ground = {ground[name]: entry(begun["scenes"][name], ground[name]) for name in scenes}
+    return {
+        **entry(begun, None),
+        "scores": None if scores is None else [round(float(score), 6) for score in scores],
+        "present": sum(1 for name in scenes if counts[name][1].any()),
+        "scenes": {name: by_ground[ground[name]] for name in sorted(scenes)},
+    }
+
+
+def settings_of(tuned: Mapping[str, Any], scene: str) -> Settings:
+    """The settings for a scene: its own if it was tuned on, else the common ones."""
+    own = tuned["scenes"].get(scene, tuned)
+    return {key: float(own[key]) for key in STEPS}
