@@ -80,13 +80,19 @@ def test_one_system_unnamed_is_refused() -> None:
 
 def test_ground_distance() -> None:
     assert ground_distance(info(10, 10)) is None
-    assert ground_distance(info(10, 10, north_up(0, 0, 0.5))) == pytest.approx(0.5)
+    middle = ground_distance(info(10, 10, north_up(500_000, 5_000_000, 0.5)))
+    assert middle == pytest.approx(0.5 / 0.9996), "on the ellipsoid"
+    mercator = CRS.from_epsg(3857).to_wkt()
+    north = ground_distance(info(10, 10, north_up(1e6, 8_399_737.9, 1), mercator))  # 60 degrees
+    assert north == pytest.approx(0.5, rel=3e-3)
     feet = CRS.from_epsg(2263).to_wkt()
-    assert ground_distance(info(10, 10, north_up(0, 0, 1), feet)) == pytest.approx(0.3048, rel=1e-3)
+    assert ground_distance(info(10, 10, north_up(984_000, 200_000, 1), feet)) == pytest.approx(0.3048, rel=1e-3)
     site = 'LOCAL_CS["site",UNIT["metre",1]]'
     assert ground_distance(info(10, 10, north_up(0, 0, 1), site)) is None
     wgs84 = CRS.from_epsg(4326).to_wkt()
-    assert ground_distance(info(10, 10, north_up(5, 60, 1e-5), wgs84)) == pytest.approx(1.113 * 0.5**0.5, rel=1e-3)
+    assert ground_distance(info(10, 10, north_up(5, 60, 1e-5), wgs84)) == pytest.approx(
+        (0.558 * 1.1141) ** 0.5, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("header", [",Xmax,Ymin", "ImageId,Xmax,Ymin", "\ufeffImageId,Xmax,Ymin"])

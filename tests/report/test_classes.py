@@ -16,7 +16,8 @@ def test_read_scores_ranks_scenes_by_true_then_predicted_area(tmp_path: Path) ->
     areas = {"none": (0, 0, 0), "extra": (0, 9, 0), "small": (1, 0, 1), "large": (5, 0, 5), "wide": (1, 4, 1)}
     rows = [(HELD_OUT, "house", scene, *values, 0.5, 99.5) for scene, values in areas.items()]
     rows += [(HELD_OUT, "house", "all", 7, 13, 7, "", 99.5), (HELD_OUT, "mean", "all", "", "", "", 0.25, "")]
-    (tmp_path / "score.tsv").write_text(tsv_text(COLUMNS, rows))
+    between = [""] * (len(COLUMNS) - len(rows[0]))
+    (tmp_path / "score.tsv").write_text(tsv_text(COLUMNS, [(*row[:7], *between, row[7]) for row in rows]))
     scores = read_scores(tmp_path / "score.tsv")
     assert scores.ranked("house", HELD_OUT) == ["large", "wide", "small", "extra"]
     assert scores.ranked("pond", HELD_OUT) == []

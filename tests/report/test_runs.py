@@ -47,7 +47,8 @@ def changed(**training: Any) -> dict[str, Any]:
 
 def scored(results: Path, jaccard: str = "0.500000") -> None:
     """A table of scores of one class, of which nothing held out."""
-    rows = [["out-of-fold", name, "all", "1.000", "1.000", "0.000", jaccard, ""] for name in ("trees", "mean")]
+    rest = [""] * (len(COLUMNS) - 7)
+    rows = [["out-of-fold", name, "all", "1.0", "1.0", "0.0", jaccard, *rest] for name in ("trees", "mean")]
     write_text(results / "score.tsv", tsv_text(COLUMNS, rows))
 
 

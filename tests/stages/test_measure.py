@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
+from pyproj import Geod, Transformer
 from shapely import Polygon, box
 
 from polygon_jobs import UTM, add_polygons, add_registration, make_job
 from rasterloom.polygons.areas import areas_m2, centre, locator, valid_pixels
+from rasterloom.polygons.scores import COLUMNS
 from rasterloom.stages import measure
+from rasterloom.store.tables import tsv_text
 
 PIXEL = [box(0, 0, 4, 5)]
 
@@ -22,20 +26,40 @@ def test_areas_m2_by_ground_sampling_distance() -> None:
     np.testing.assert_allclose(found, [5.0])  # type: ignore[arg-type]
 
 
-def test_areas_m2_by_projected_crs() -> None:
-    metres = areas_m2([box(0, 0, 10, 10)], PIXEL, "EPSG:32616", 0.5, UTM)
-    feet = areas_m2([box(0, 0, 10, 10)], PIXEL, "EPSG:2229", 0.5, UTM)
-    np.testing.assert_allclose(metres, [100.0])  # type: ignore[arg-type]
-    np.testing.assert_allclose(feet, [100 * 0.3048006**2], rtol=1e-6)  # type: ignore[arg-type]
+SYSTEMS = (
+    "EPSG:4326",
+    "EPSG:3857",
+    "EPSG:32632",
+    "EPSG:3395",
+    "EPSG:3035",
+    "EPSG:6933",
+    "EPSG:3413",
+    "EPSG:32632+3855",
+)
 
 
-def test_areas_m2_by_geographic_crs_lie_on_the_ellipsoid() -> None:
-    degree = [Polygon([(10, 0), (10.001, 0), (10.001, 0.001), (10, 0.001)], [])]
-    found = areas_m2(degree, PIXEL, "EPSG:4326", None, UTM)
-    np.testing.assert_allclose(found, [111.3195 * 110.5743], rtol=1e-4)  # type: ignore[arg-type]
-    hole = [Polygon([(10, 0), (10.002, 0), (10.002, 0.002), (10, 0.002)], [degree[0].exterior.coords])]
-    rest = areas_m2(hole, PIXEL, "EPSG:4326", None, UTM)
-    np.testing.assert_allclose(rest, [3 * 111.3195 * 110.5743], rtol=1e-4)  # type: ignore[arg-type]
+@pytest.mark.parametrize("crs", SYSTEMS)
+def test_areas_m2_are_those_on_the_ellipsoid_whatever_the_system(crs: str) -> None:
+    """A square of a kilometre at 60 degrees north, which Web Mercator draws four times as large."""
+    longitude, latitude, _ = Geod(ellps="WGS84").fwd([10] * 4, [60] * 4, [45, 135, 225, 315], [500 * 2**0.5] * 4)
+    way = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    square = Polygon(np.column_stack(way.transform(longitude, latitude)))
+    hole = Polygon(square.exterior, [shapely.affinity.scale(square, 0.5, 0.5).exterior.coords])
+    found = areas_m2(np.array([square, hole], dtype=object), None, crs, None, UTM)
+    np.testing.assert_allclose(found, [1e6, 0.75e6], rtol=2e-7)  # type: ignore[arg-type]
+
+
+def test_areas_m2_in_feet_across_the_antimeridian_and_on_no_earth() -> None:
+    feet = areas_m2([box(6.5e6, 1.85e6, 6.5e6 + 10, 1.85e6 + 10)], PIXEL, "EPSG:2229", 0.5, UTM)
+    np.testing.assert_allclose(feet, [100 * 0.3048006**2], rtol=3e-4)  # type: ignore[arg-type]
+    east = areas_m2([box(785000, 1e6, 786000, 1001000)], PIXEL, "EPSG:32660", None, UTM)
+    across = areas_m2([box(833000, 1e6, 834000, 1001000)], PIXEL, "EPSG:32660", None, UTM)  # 180 degrees lie within
+    np.testing.assert_allclose(across, east, rtol=2e-3)  # type: ignore[arg-type]
+    floor = areas_m2([box(0, 0, 10, 10)], PIXEL, 'LOCAL_CS["a floor plan",UNIT["foot",0.3048]]', None, UTM)
+    np.testing.assert_allclose(floor, [100 * 0.3048**2])  # type: ignore[arg-type]
+    nowhere = areas_m2([box(0, 0, 1, 1), box(np.inf, 0, np.inf, 1)], PIXEL, "EPSG:3857", None, UTM)
+    assert nowhere is not None and nowhere[0] == 1, "in the plane"
+    assert areas_m2(np.array([], dtype=object), PIXEL, "EPSG:4326", None, UTM).shape == (0,)  # type: ignore[union-attr]
 
 
 def test_valid_pixels_are_those_with_data() -> None:
@@ -56,18 +80,23 @@ def test_run_writes_a_row_a_scene_and_class(tmp_path: Path) -> None:
         "batches": {"s": ["s"], "t": ["t"]},
     }  # fmt: skip
     job = make_job(tmp_path, spec)
+    known = {"part": "out-of-fold", "scene": "all", "tp": 6, "fp": 4, "fn": 2, "count_error": 0.25}
+    scores = [{**known, "class": "trees"}, {**known, "class": "roads", "count_error": ""}]
+    text = tsv_text(COLUMNS, [[own.get(name, "") for name in COLUMNS] for own in scores])
+    (tmp_path / "score.tsv").write_text(text)
     assert all((tmp_path / path).is_file() for path in measure.inputs(job.spec))
     measure.run(job)
     found = [line.split("\t") for line in (tmp_path / "summary.tsv").read_text().splitlines()]
-    place = found[3][-2:]
+    place, errors = found[3][8:10], ["0.25", "0.25", "out-of-fold"]
+    nothing = [""] * 3
     assert [float(number) for number in place] == pytest.approx([-84.481290, 33.640460], abs=1e-5)
     assert found == [
-        ["scene", "class", "count", "area_px", "area_m2", "percent", "x", "y", "longitude", "latitude"],
-        ["s", "trees", "1", "20.00", "", "20.0000", "2", "2.5", "", ""],
-        ["s", "roads", "0", "0.00", "", "0.0000", "", "", "", ""],
+        list(measure.COLUMNS),
+        ["s", "trees", "1", "20.00", "", "20.0000", "2", "2.5", "", "", *errors],
+        ["s", "roads", "0", "0.00", "", "0.0000", "", "", "", "", *nothing],
         # (20 x (2, 2.5) + 1 x (6.5, 6.5)) / 21 = (2.214286, 2.690476) pixels of half a metre.
-        ["t", "trees", "2", "21.00", "5.25", "21.0000", "733602.107143", "3725137.65476", *place],
-        ["t", "roads", "0", "0.00", "0.00", "0.0000", "", "", "", ""],
+        ["t", "trees", "2", "21.00", "5.25", "21.0000", "733602.107143", "3725137.65476", *place, *errors],
+        ["t", "roads", "0", "0.00", "0.00", "0.0000", "", "", "", "", *nothing],
     ]
 
 

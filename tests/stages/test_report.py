@@ -177,7 +177,8 @@ class Results:
         self.manifest(f"models/{member}/{fold}", {fold: item})
 
     def scores(self, rows: Sequence[Sequence[Any]]) -> None:
-        lines = ["\t".join(str(value) for value in row) for row in (COLUMNS, *((*row, 99.5) for row in rows))]
+        between = [""] * (len(COLUMNS) - 8)
+        lines = ["\t".join(str(value) for value in row) for row in (COLUMNS, *((*row, *between, 99.5) for row in rows))]
         (self.root / "score.tsv").write_text("\n".join(lines) + "\n")
         (self.root / "quality").mkdir(exist_ok=True)
         finding = Finding("one", "house", "h.gpkg", "mended", "1 polygon crosses itself")

@@ -19,7 +19,7 @@ from rasterloom.errors import InputError, RasterloomError
 from rasterloom.stages import STAGES, job_of, module_of, recomputed
 from rasterloom.store.store import Store
 
-TOOLS = {name: name for name in ("plan", "runs", "scenes", "verify", "gc", "schema")}
+TOOLS = {name: name for name in ("plan", "runs", "evaluate", "scenes", "verify", "gc", "schema")}
 TOOLS |= {"inspect": "inspection", "lr-range": "lr_range"}
 """The module below `rasterloom.tools` of each command that is no stage: ``HELP``, ``configure(parser)``, ``main``."""
 

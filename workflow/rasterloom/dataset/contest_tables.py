@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import mmap
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,16 +46,16 @@ def table_paths(root: Path, name: str) -> list[Path]:
 
 @contextmanager
 def table_bytes(path: Path) -> Iterator[bytes | mmap.mmap]:
-    """The bytes of a table: mapped into memory, not copied; those of a zipped one are unpacked (in memory).
+    """The bytes of a table: mapped into memory, not copied; those of a zipped or gzipped one are unpacked (in memory).
 
     Raises
     ------
     FileNotFoundError
         If it is not there.
     InputError
-        If it may not be read, or a zip is damaged or does not hold exactly one .csv file.
+        If it may not be read, is packed and damaged, or a zip does not hold exactly one .csv file.
     """
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         names = [name for name in list_members(path) if name.lower().endswith(".csv")]
         if len(names) != 1:
             raise InputError(f"{path} holds {len(names)} .csv files, one is needed: unpack it by hand")
@@ -68,6 +70,13 @@ def table_bytes(path: Path) -> Iterator[bytes | mmap.mmap]:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check what it is and its permissions") from None
     with file:
+        if path.suffix.lower() == ".gz":
+            try:
+                data = gzip.decompress(file.read())
+            except (EOFError, OSError, zlib.error) as error:
+                raise InputError(f"{path} is no gzip file, or was cut off ({error}): get it again") from None
+            yield data
+            return
         if os.fstat(file.fileno()).st_size == 0:
             yield b""
             return

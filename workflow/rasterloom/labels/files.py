@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import InputError, LabelError
 from rasterloom.labels.geometry import NO_BUFFER, Buffer
-from rasterloom.labels.wkt_tables import TABLES, read_wkt_table
+from rasterloom.labels.wkt_tables import is_table, read_wkt_table
 from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.files import RasterInfo, open_dataset
 from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert, rows_of
@@ -189,8 +189,8 @@ def _placement(shape: tuple[int, ...], own: Matrix | None, crs: Any, reference: 
     return Placement(IDENTITY if same_size and moved < 0.01 else matrix)
 
 
-def read_vector(path: Path) -> Any:
-    """The one layer of a vector file as a GeoDataFrame.
+def read_vector(path: Path, every: bool = False) -> Any:
+    """The one layer of a vector file, or `every` layer together, as a GeoDataFrame.
 
     A GeoPackage, GeoJSON, Shapefile or whatever else GDAL reads, GeoParquet, or a table of WKT.
 
@@ -204,7 +204,7 @@ def read_vector(path: Path) -> Any:
     import shapely
 
     suffix = path.suffix.lower()
-    if suffix in TABLES:
+    if is_table(path):
         return read_wkt_table(path)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -214,12 +214,18 @@ def read_vector(path: Path) -> Any:
             if suffix in {".parquet", ".geoparquet"}:
                 return geopandas.read_parquet(path)
             layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-            if len(layers) > 1:
+            if len(layers) > 1 and not every:
                 raise LabelError(
                     f"{path} has {len(layers)} layers ({', '.join(layers)}): put the one with the labels into a file "
                     f"of its own, for example `ogr2ogr labels.gpkg {path.name} {layers[0]}`, and name that"
                 )
-            frame = geopandas.read_file(path, layer=layers[0] if layers else 0, engine="pyogrio")
+            frames = [geopandas.read_file(path, layer=layer, engine="pyogrio") for layer in layers or (0,)]
+            frame = frames[0]
+            if len(frames) > 1:
+                frames = [own if own.crs == frame.crs else own.to_crs(frame.crs) for own in frames]
+                shared = [name for name in frame.columns if all(name in own.columns for own in frames)]
+                table = {name: np.concatenate([own[name].to_numpy() for own in frames]) for name in shared}
+                frame = geopandas.GeoDataFrame(table, crs=frame.crs)
     except LabelError:
         raise
     except (RuntimeError, ValueError, OSError, shapely.errors.ShapelyError) as error:
@@ -232,7 +238,9 @@ def read_vector(path: Path) -> Any:
 def _unreadable(path: Path, error: Exception) -> LabelError:
     """What to say of a vector file that cannot be read."""
     missing = [e for e in (".shx", ".dbf") if path.suffix.lower() == ".shp" and not path.with_suffix(e).exists()]
-    if path.stat().st_size == 0:
+    if not path.exists():
+        reason, remedy = "it is not there", "correct the path"
+    elif path.stat().st_size == 0:
         reason, remedy = "it has no bytes", "get it again; where nothing is to be found, give a file of no features"
     elif missing and ".shx" in missing:
         reason = f"{path.with_suffix('.shx').name} is not beside it"

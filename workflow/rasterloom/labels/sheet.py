@@ -20,7 +20,7 @@ from rasterloom.labels.geometry import (
     polygon_parts,
     polygons_digest,
 )
-from rasterloom.labels.wkt_tables import TABLES
+from rasterloom.labels.wkt_tables import is_table
 from rasterloom.raster.files import RasterInfo, raster_info
 from rasterloom.raster.georeference import ground_matrix
 from rasterloom.store.digest import array_digest
@@ -77,7 +77,7 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where
     picked, unknown = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
     thin = set(picked.geom_type.dropna()) - {"Polygon", "MultiPolygon"}  # only these need a length on the ground
     buffer = Buffer.of(job.spec, partial(ground_matrix, reference), where) if thin else Buffer(job.spec["class"])
-    features = placed(picked, reference, where, path.suffix.lower() in TABLES, buffer)
+    features = placed(picked, reference, where, is_table(path), buffer)
     own = not _shared(job, scene) or "scene" in frame.columns
     noted = {"shared": not own, "unknown": unknown, "empty": features.empty, "third-coordinate": features.heights}
     facts: dict[str, Any] = {name: value for name, value in noted.items() if value}

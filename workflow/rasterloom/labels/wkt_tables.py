@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from rasterloom.dataset.archive import list_members
+from rasterloom.dataset.contest_tables import table_bytes
 from rasterloom.errors import LabelError
 from rasterloom.labels.geometry import parse_wkt, split_srid
 
 TABLES = frozenset({".csv", ".tsv"})
-"""Endings of files that are read as tables of WKT."""
+"""Endings of files that are read as tables of WKT; so are packed ones (`is_table`)."""
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -35,7 +38,7 @@ def read_wkt_table(path: Path) -> Any:
     Parameters
     ----------
     path : Path
-        UTF-8 text; quotes as in RFC 4180.
+        UTF-8 text, plain or packed (`is_table`); quotes as in RFC 4180.
 
     Returns
     -------
@@ -54,16 +57,7 @@ def read_wkt_table(path: Path) -> Any:
     """
     import geopandas
 
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            records = list(_records(path, file))
-    except UnicodeDecodeError:
-        raise _not_utf8(path) from None
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read as a table of WKT ({error}): check the file") from None
-    finally:
-        csv.field_size_limit(limit)
+    records = table_records(path)
     names = [cell.strip() for cell in records[0][1]]
     column = _geometry_column(path, names)
     geometries: list[Any] = []
@@ -82,6 +76,33 @@ def read_wkt_table(path: Path) -> Any:
     others = _columns(path, [name for i, name in enumerate(names) if i != column])
     table = {name: [row[i].strip() for _, row in records[1:]] for i, name in enumerate(others)}
     return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(geometries, crs=None), crs=_crs(systems))
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is read as a table of WKT: by its ending, or that of a .csv file in a .zip."""
+    suffix = path.suffix.lower()
+    packed = suffix == ".zip" and any(name.lower().endswith(".csv") for name in list_members(path))
+    return packed or suffix in TABLES or suffix == ".gz"
+
+
+def table_records(path: Path) -> list[tuple[int, list[str]]]:
+    """Number of the first line, from 1, and cells of each record of a table that is not blank, the header included.
+
+    Raises
+    ------
+    LabelError, InputError
+        If the file cannot be read or unpacked, is not UTF-8, or a quote does not end.
+    """
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        with table_bytes(path) as data, io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="") as file:
+            return list(_records(path, file))
+    except UnicodeDecodeError:
+        raise _not_utf8(path) from None
+    except OSError as error:
+        raise LabelError(f"{path} cannot be read as a table of WKT ({error}): check the file") from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
@@ -110,7 +131,8 @@ def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _not_utf8(path: Path) -> LabelError:
-    data = path.read_bytes()
+    with table_bytes(path) as table:
+        data = bytes(table)
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

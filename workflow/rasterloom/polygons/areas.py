@@ -23,7 +23,7 @@ def areas_m2(
     mapped, pixel : (N,) arrays of shapely Polygons
         The same polygons in map and in reference pixel coordinates.
     crs : pyproj CRS, WKT or None
-        Of the map. Geographic: areas on the ellipsoid; projected: areas in the plane, in its unit of length.
+        Of the map; areas are those on its ellipsoid. Of a system that is tied to no place on the Earth: in the plane.
     gsd : float or None
         Metres a pixel, used without CRS.
     transform : 2 x 3 rows or None
@@ -37,17 +37,45 @@ def areas_m2(
 
     if crs is None or transform is None:
         return None if gsd is None else np.asarray(shapely.area(pixel) * gsd**2, dtype=np.float64)
-    from pyproj import CRS
+    return np.asarray(shapely.area(equal_area(np.asarray(mapped, dtype=object), crs)), dtype=np.float64)
 
-    system = CRS.from_user_input(crs)
-    if system.is_geographic:
-        geod = system.get_geod()
-        if geod is None:
-            return None
-        areas = [abs(geod.geometry_area_perimeter(shapely.orient_polygons(polygon))[0]) for polygon in mapped]
-        return np.array(areas, dtype=np.float64)
-    factor = float(system.axis_info[0].unit_conversion_factor) if system.axis_info else 1.0
-    return np.asarray(shapely.area(mapped) * factor**2, dtype=np.float64)
+
+def equal_area(mapped: Any, crs: Any, middle: tuple[float, float] | None = None) -> NDArray[np.object_]:
+    """Geometries on a plane whose square metres are those on the ellipsoid (Lambert's azimuthal equal-area projection).
+
+    Parameters
+    ----------
+    mapped : (N,) array of shapely geometries
+        In map coordinates; their edges are straight there.
+    crs : pyproj CRS, WKT or other name of one
+        Of a system that is tied to no place on the Earth, or with coordinates that are not numbers, the plane is the
+        map's own, in metres.
+    middle : (x, y) or None
+        Map coordinates of the plane's origin; None: the middle of the geometries.
+
+    Notes
+    -----
+    Edges longer than a hundredth of the extent are divided, as they are bent on the plane.
+    """
+    import shapely
+    from pyproj import CRS, Transformer
+
+    system, (x, y), shape = CRS.from_user_input(crs), middle or (np.nan, np.nan), ""
+    points = shapely.get_coordinates(mapped)
+    if system.ellipsoid is not None and points.size and np.isfinite(points).all():
+        (west, south), (east, north) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        shape = f"+a={system.ellipsoid.semi_major_metre!r} +b={system.ellipsoid.semi_minor_metre!r} +no_defs"
+        x, y = middle or ((west + east) / 2, (south + north) / 2)
+        x, y = Transformer.from_crs(system, f"+proj=longlat {shape}", always_xy=True).transform(x, y)
+    if not shape or not np.isfinite((x, y)).all():
+        factor = system.axis_info[0].unit_conversion_factor if system.axis_info else 1.0
+        return np.asarray(shapely.transform(mapped, lambda points: points * factor), dtype=object)
+    plane = f"+proj=laea +lat_0={y!r} +lon_0={x!r} {shape}"
+    way = Transformer.from_crs(system, plane, always_xy=True)
+    longest = max(east - west, north - south) / 100
+    divided = shapely.segmentize(mapped, longest) if longest > 0 else mapped
+    moved = shapely.transform(divided, lambda points: np.column_stack(way.transform(*points.T)))
+    return np.asarray(moved, dtype=object)
 
 
 def valid_pixels(registration: Mapping[str, Any]) -> int:

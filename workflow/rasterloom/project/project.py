@@ -203,7 +203,7 @@ class Project:
         }
 
     def scored(self) -> dict[str, Any]:
-        """By class its number, its group, the scenes with held-out truth and those that were labelled for its group."""
+        """By class its number, its group, the scenes with held-out truth, and those labelled for its group; grounds."""
         classes = self.recipe.classes
         truth = {name: self.truth(name) for name in classes}
         labelled = {name: self.labelled(found.group) for name, found in classes.items()}
@@ -213,6 +213,7 @@ class Project:
             "groups": {name: found.group for name, found in classes.items()},
             "truth": truth,
             "labelled": labelled,
+            "ground": self.ground(scenes),
             "batches": self.batches_with(scenes),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from math import atan2, cos, degrees, radians, sqrt
+from math import atan2, degrees, sqrt
 from typing import Any
 
 import numpy as np
@@ -91,40 +91,33 @@ def _overlapping(matrix: Matrix, reference: RasterInfo, sensor: RasterInfo, labe
 
 
 def ground_distance(info: RasterInfo) -> float | None:
-    """Metres a pixel (the root of a pixel's area) by the georeference; None without a coordinate system.
+    """Metres a pixel (the root of a pixel's area) on the ellipsoid, in the middle of an image.
 
-    None also for one that is neither geographic nor projected, such as that of a building site.
+    None without a coordinate system, and for one that is neither geographic nor projected, such as that of a building
+    site.
     """
-    if (units := _map_units(info)) is None or info.transform is None:
+    if (matrix := ground_matrix(info)) is None:
         return None
-    (a, b, _), (d, e, _) = info.transform
-    return sqrt(abs(a * e - b * d) * units[0]) * units[1]
+    (a, b, _), (d, e, _) = matrix
+    return sqrt(abs(a * e - b * d))
 
 
 def ground_matrix(info: RasterInfo) -> Matrix | None:
-    """The matrix from pixels to metres, eastwards and northwards of the first pixel; None as `ground_distance`."""
-    if (units := _map_units(info)) is None or info.transform is None:
-        return None
-    (a, b, _), (d, e, _) = info.transform
-    shrinks, metres = units
-    return [[a * shrinks * metres, b * shrinks * metres, 0.0], [d * metres, e * metres, 0.0]]
-
-
-def _map_units(info: RasterInfo) -> tuple[float, float] | None:
-    """How much shorter a unit of the map's x is than one of y in the middle of the image, and metres a unit of y."""
+    """The matrix from pixels to metres eastwards and northwards, as in the middle; None as `ground_distance`."""
     if info.transform is None or info.crs is None:
         return None
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
+    from pyproj import CRS, Transformer
 
-    crs = CRS.from_wkt(info.crs)
-    if crs.is_geographic:
-        (_, _, _), (d, e, top) = info.transform
-        return cos(radians(d * info.width / 2 + e * info.height / 2 + top)), 111_320.0
-    try:
-        return 1.0, float(crs.linear_units_factor[1])
-    except CRSError:
+    system = CRS.from_wkt(info.crs)
+    if not (system.is_geographic or system.is_projected) or (geod := system.get_geod()) is None:
         return None
+    column, row, step = info.width / 2, info.height / 2, 4.0
+    pixels = np.array([[column - step, column + step, column, column], [row, row, row - step, row + step], [1] * 4])
+    way = Transformer.from_crs(system, f"+proj=longlat {geod.initstring}", always_xy=True)
+    longitude, latitude = way.transform(*(np.array(info.transform) @ pixels))
+    azimuth, _, metres = geod.inv(longitude[::2], latitude[::2], longitude[1::2], latitude[1::2])
+    matrix = np.array([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))]) * metres / (2 * step)
+    return [[*row.tolist(), 0.0] for row in matrix] if np.isfinite(matrix).all() else None
 
 
 def crs_name(info: RasterInfo) -> str:

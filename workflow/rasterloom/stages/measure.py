@@ -10,6 +10,7 @@ from typing import Any
 
 from rasterloom.polygons.areas import Locate, areas_m2, centre, locator, valid_pixels
 from rasterloom.polygons.record import polygon_items, polygon_manifests, read_polygons
+from rasterloom.polygons.scores import known_errors
 from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.store.files import write_text
@@ -18,16 +19,31 @@ from rasterloom.store.tables import tsv_text
 
 OUTPUT = "summary.tsv"
 HELP = "count objects and measure areas"
-VERSION = 2
+VERSION = 3
 
-COLUMNS = ("scene", "class", "count", "area_px", "area_m2", "percent", "x", "y", "longitude", "latitude")
+COLUMNS = (
+    "scene",
+    "class",
+    "count",
+    "area_px",
+    "area_m2",
+    "percent",
+    "x",
+    "y",
+    "longitude",
+    "latitude",
+    "count_error",
+    "area_error",
+    "part",
+)
 """``x``, ``y``: middle of the class's objects, weighted by their area, in map coordinates (pixels of the reference
 where a scene has none); ``longitude``, ``latitude``: the same in WGS 84 degrees. Empty without objects or without
-a CRS."""
+a CRS. ``count_error``, ``area_error``: by which share of the truth numbers and areas of the class are too large in that
+``part`` of the scores (`known_errors`)."""
 
 
 def row(scene: str, name: str, polygons: Any, registration: Mapping[str, Any], locate: Locate) -> list[str]:
-    """The row, as in `COLUMNS`, of a class's polygons (a polygons artifact as a GeoDataFrame) on a scene."""
+    """The row, without errors, of a class's polygons (a polygons artifact as a GeoDataFrame) on a scene."""
     import shapely
 
     reference = registration["reference"]
@@ -56,19 +72,20 @@ def spec(project: Project) -> dict[str, Any]:
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
-    """Manifests read: the polygons of every class and batch, and the registrations."""
-    return [*polygon_manifests(spec), *scene_manifests("registration", spec["scenes"])]
+    """The table of scores, and manifests read: the polygons of every class and batch, and the registrations."""
+    return ["score.tsv", *polygon_manifests(spec), *scene_manifests("registration", spec["scenes"])]
 
 
 def run(job: Job) -> None:
     """Write the summary: a row for every scene and class."""
     scenes = list(job.spec["scenes"])
     items, registrations = polygon_items(job, scenes), job.items("registration", scenes)
+    errors = known_errors(job.results / "score.tsv")
     found = []
     for scene in job.each(scenes):
         registration = read_registration(job.store.open_path(registrations[scene]))
         locate = locator(registration["reference"])
         for name in job.spec["classes"]:
             polygons = read_polygons(job.store.open_path(items[name][scene]))
-            found.append(row(scene, name, polygons, registration, locate))
+            found.append([*row(scene, name, polygons, registration, locate), *errors.get(name, [""] * 3)])
     write_text(job.output, tsv_text(COLUMNS, found))

@@ -17,7 +17,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "registration/{scene}.json"
 HELP = "estimate where each sensor of a scene lies on its reference"
-VERSION = 5
+VERSION = 6
 KEYS = {"reference": "sensors.*.reference", "layout": "dataset.layout"}
 
 

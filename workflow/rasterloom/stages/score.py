@@ -1,4 +1,4 @@
-"""Scores: pooled Jaccard per class and scene, exactly the contest's metric, and the mean over classes.
+"""Scores: pooled Jaccard per class and scene, exactly the contest's metric, the mean over classes, and objects.
 
 A scene's row is in square reference pixels. The pooled row adds areas up as the contest does, in the units of the map:
 each scene's areas are multiplied by what one of its pixels covers there (`pixel_area`), divided by the mean of that
@@ -10,19 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from rasterloom.labels.record import label_item, read_labels, validation_scenes
-from rasterloom.polygons.jaccard import Areas, areas
+from rasterloom.polygons.jaccard import areas
+from rasterloom.polygons.objects import objects
 from rasterloom.polygons.record import read_polygons
-from rasterloom.polygons.scores import COLUMNS, HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows
+from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows, score_text
 from rasterloom.polygons.thresholds import read_tuning, threshold_of
 from rasterloom.project.project import Project
 from rasterloom.registration.record import references
 from rasterloom.store.files import write_text
 from rasterloom.store.job import Job, batch_manifests, scene_manifests
-from rasterloom.store.tables import tsv_text
 
 OUTPUT = "score.tsv"
 HELP = "score the polygons against labels"
-VERSION = 2
+VERSION = 3
 
 
 def jobs(project: Project) -> list[dict[str, str]]:
@@ -56,16 +56,18 @@ def run(job: Job) -> None:
         labelled = set(job.spec["labelled"][name])
         validated = validation_scenes(job, job.spec["groups"][name]) & labelled if labelled else set()
         out_of_fold.append(_class_score(job, name, validated))
-    write_text(job.output, tsv_text(COLUMNS, [*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)]))
+    write_text(job.output, score_text([*rows(HELD_OUT, held_out), *rows(OUT_OF_FOLD, out_of_fold)]))
 
 
 def _class_score(job: Job, name: str, scenes: set[str]) -> ClassScore:
     if not scenes:
-        return ClassScore(name, {}, {}, 0.0)
-    tuned = read_tuning(job, name)
-    found: dict[str, Areas] = {}
-    for scene, item in job.items(f"polygons/{name}", sorted(scenes)).items():
+        return ClassScore(name, {}, {})
+    tuned, items = read_tuning(job, name), job.items(f"polygons/{name}", sorted(scenes))
+    covered, counts = {}, {}
+    for scene, item in items.items():
         truth = read_labels(job.store.open_path(label_item(job, name, scene)))
-        found[scene] = areas(truth, read_polygons(job.store.open_path(item))["pixel"])
-    thresholds = {scene: threshold_of(tuned, scene) for scene in found}
-    return ClassScore(name, found, thresholds, float(tuned["threshold"]), pixel_areas(references(job, sorted(found))))
+        predicted = read_polygons(job.store.open_path(item))["pixel"].to_numpy()
+        covered[scene], counts[scene] = areas(truth, predicted), objects(truth, predicted)
+    thresholds = {scene: threshold_of(tuned, scene) for scene in items}
+    pixels = pixel_areas(references(job, list(items)))
+    return ClassScore(name, covered, counts, job.spec["ground"], thresholds, float(tuned["threshold"]), pixels)
