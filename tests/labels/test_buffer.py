@@ -76,8 +76,9 @@ def test_points_without_a_buffer_name_the_key(tmp_path: Path) -> None:
         labels(tmp_path, given(tmp_path, *on_map(Point(5, 5))))
 
 
-@pytest.mark.parametrize(("buffer", "radius"), [({"pixels": 3.0}, 3.0), ({"metres": 1.0}, 2.0)])
+@pytest.mark.parametrize(("buffer", "radius"), [({"pixels": 3.0}, 3.0), ({"metres": 1.0}, 2 * 0.9996)])
 def test_a_mixed_file_of_a_sheet(buffer: dict[str, float], radius: float, tmp_path: Path) -> None:
+    """Metres are those on the ground: in the middle of UTM a map is 0.9996 of it."""
     dataset = buffered(given(tmp_path, *on_map(Point(5, 5), HOUSE)), **buffer)
     disc, house = sorted(labels(tmp_path, dataset), key=lambda part: float(part.bounds[0]))
     assert disc.bounds == pytest.approx((5 - radius, 5 - radius, 5 + radius, 5 + radius), abs=1e-6)
