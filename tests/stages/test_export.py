@@ -36,7 +36,9 @@ def test_run_writes_a_layer_a_class_with_crs(tmp_path: Path) -> None:
     assert trees.crs.to_epsg() == 32616
     assert trees.area.tolist() == [3.0, 1.0]
     assert trees["area_px"].tolist() == [12.0, 4.0]
-    assert trees["area_m2"].tolist() == [3.0, 1.0]
+    assert trees["area_m2"].tolist() == pytest.approx(
+        [3 / 1.000273**2, 1 / 1.000273**2], rel=1e-5
+    )  # the scale of UTM there
     assert trees["number"].tolist() == [1, 2]
     assert trees["longitude"].between(-85, -84).all() and trees["latitude"].between(33, 34).all()
     for polygon, x, y in zip(trees.geometry, trees["x"], trees["y"], strict=True):
