@@ -52,7 +52,7 @@ def test_sheet_takes_away_what_the_base_says_of_a_class_and_sensor_of_the_same_n
     squares(tmp_path / "a_buildings.geojson", (500_005, 4_999_990))
     assert inspected(tmp_path, "--sheet", tmp_path / "scenes.tsv") == 0
     config = loads(tmp_path / "scenes.tsv").config
-    assert config.classes["buildings"].polygons.min_area == 0
+    assert config.classes["buildings"].polygons == config.defaults.polygons
     assert config.sensors["rgb"].bands == 3
 
 
