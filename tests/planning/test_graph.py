@@ -262,7 +262,7 @@ def test_spec_of_scenes_survives_a_class_that_goes(settings_table: Table, small:
 @pytest.mark.parametrize(
     ("overlay", "stages"),
     [
-        ({"classes": {"trees": {"polygons": {"simplify": 1}}}}, {"vectorise"}),
+        ({"classes": {"trees": {"polygons": {"simplify": 1}}}}, {"tune", "vectorise"}),
         ({"classes": {"trees": {"polygons": {"min_area": 7}}}}, {"tune"}),
         ({"classes": {"trees": {"polygons": {"threshold": 0.5}}}}, {"tune"}),
         ({"classes": {"trees": {"prediction": {"stride": 32}}}}, {"predict"}),

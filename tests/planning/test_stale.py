@@ -131,7 +131,7 @@ CHANGES: list[tuple[str, Table, dict[str, int], str]] = [
     (
         "simplify",
         {"classes": {"buildings": {"polygons": {"simplify": 1}}}},
-        {"vectorise": SCENES},
+        {"tune": 1, "vectorise": SCENES},
         "classes.buildings.polygons.simplify: 0.25 -> 1.0",
     ),
     (

@@ -27,6 +27,7 @@ from rasterloom.polygons.outlines import (
     unit_of,
 )
 from rasterloom.polygons.record import polygons_of
+from rasterloom.polygons.tuning import SETTINGS
 from rasterloom.polygons.wkt import multipolygon_wkt
 from rasterloom.raster.grid import IDENTITY, scale_grid
 
@@ -322,12 +323,8 @@ def test_outlines_on_a_grid_much_finer_than_the_reference() -> None:
     assert strictly_valid(found)
     assert shapely.minimum_clearance(shapely.multipolygons(found)) >= CLEARANCE * unit_of(matrix)
     reference = {"width": 5, "height": 6, "transform": DSTL, "crs": None}
-    _, mapped = polygons_of(
-        noise(2, 120, 0.7, 140),
-        127.5,
-        reference,
-        {"dilate": 0, "erode": 0, "min_area": 0.0, "min_hole": 0.0, "simplify": 0.25},
-    )
+    settings = {**dict.fromkeys(SETTINGS, 0.0), "threshold": 127.5, "simplify": 0.25}
+    _, mapped = polygons_of(noise(2, 120, 0.7, 140), reference, settings)
     assert strictly_valid(mapped)
 
 

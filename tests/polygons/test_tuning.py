@@ -20,6 +20,7 @@ from rasterloom.polygons.thresholds import best_threshold
 from rasterloom.polygons.tuning import (
     LEVELS,
     PRIOR,
+    SETTINGS,
     STEPS,
     Scene,
     Trial,
@@ -30,7 +31,8 @@ from rasterloom.polygons.tuning import (
     tune,
 )
 
-OFF = {**dict.fromkeys(STEPS, 0.0), "threshold": 128.5}
+DRAWN = {"simplify": 0.25}
+OFF = {**dict.fromkeys(SETTINGS, 0.0), "threshold": 127.5}
 
 
 def scene(probability: Any, truth: Any, ground: str = "one", samples: int = 4, weight: float = 1.0) -> Scene:
@@ -39,7 +41,16 @@ def scene(probability: Any, truth: Any, ground: str = "one", samples: int = 4, w
     shape = (height * samples, width * samples)
     true = coverage(truth, shape, [[2 / samples, 0, 0], [0, 2 / samples, 0]], 1) > 0
     size = (2 * width, 2 * height)
-    return Scene(lambda: probability, np.packbits(true, axis=1), shape, samples, size, ground, weight)
+    return Scene(
+        lambda: probability,
+        np.packbits(true, axis=1),
+        lambda: np.array(truth, object),
+        shape,
+        samples,
+        size,
+        ground,
+        weight,
+    )
 
 
 def cloud(seed: int, side: int = 60) -> Any:
@@ -82,7 +93,7 @@ def test_counted_are_objects_and_holes_by_bins(seed: int, level: int, least: int
 @pytest.mark.parametrize("change", [{}, {"open": 2.0}, {"close": 3.0}, {"min_area": 50.0}, {"max_area": 400.0},
                                     {"min_hole": 100.0}, {"min_peak": 0.8}])  # fmt: skip
 def test_trial_finds_what_the_polygons_score(change: dict[str, float]) -> None:
-    chosen = {**OFF, **change}
+    chosen = {**OFF, "threshold": 128.5, **change}
     image, truth = cloud(3), boxes(3)
     reference = {"width": 120, "height": 120, "transform": None}
     polygons, _ = polygons_of(image, reference, {**chosen, "simplify": 0.0})
@@ -120,7 +131,7 @@ def specks(seed: int, sizes: tuple[int, ...] = (8, 10)) -> tuple[Any, list[Any]]
 
 
 def test_tune_takes_a_step_that_all_grounds_agree_on() -> None:
-    found = tune({str(seed): scene(*specks(seed), ground=str(seed)) for seed in range(3)}, {}, {})
+    found = tune({str(seed): scene(*specks(seed), ground=str(seed)) for seed in range(3)}, {}, {}, DRAWN)
     assert found["jaccard"] > 0.97 and found["reason"] is None and found["present"] == 3
     assert found["min_area"] > 16 or found["open"] >= 2
     assert sum(step["gain"] for step in found["steps"]) == pytest.approx(
@@ -128,7 +139,7 @@ def test_tune_takes_a_step_that_all_grounds_agree_on() -> None:
     )
     assert all(step["gain"] > step["luck"] > 0 for step in found["steps"])
     assert all(own["jaccard"] > 0.97 for own in found["scenes"].values())
-    assert settings_of(found, "elsewhere") == {key: found[key] for key in STEPS}
+    assert settings_of(found, "elsewhere") == {key: found[key] for key in SETTINGS}
     json.dumps(found, allow_nan=False)
 
 
@@ -137,13 +148,16 @@ def test_tune_takes_no_step_for_luck() -> None:
     image, truth = specks(1)
     _, both = specks(1)
     speck = [box(x, y, x + 4, y + 4) for y, x in 2 * np.argwhere(image == 220)[::4]]
-    found = tune({"a": scene(image, truth, "a"), "b": scene(image, [*both, *speck], "b")}, {}, {})
+    found = tune({"a": scene(image, truth, "a"), "b": scene(image, [*both, *speck], "b")}, {}, {}, DRAWN)
     assert not [step for step in found["steps"] if step["setting"] in ("min_area", "open")]
 
 
 def test_tune_keeps_what_is_fixed() -> None:
     found = tune(
-        {str(seed): scene(*specks(seed), ground=str(seed)) for seed in range(3)}, {}, {"min_area": 5.0, "open": 0.0}
+        {str(seed): scene(*specks(seed), ground=str(seed)) for seed in range(3)},
+        {},
+        {"min_area": 5.0, "open": 0.0},
+        DRAWN,
     )
     assert {(own["min_area"], own["open"]) for own in (found, *found["scenes"].values())} == {(5.0, 0.0)}
 
@@ -151,17 +165,17 @@ def test_tune_keeps_what_is_fixed() -> None:
 def test_tune_takes_a_prior_without_another_ground() -> None:
     image, truth = specks(1)
     prior = {"trained": scene(image // 2, truth, "other")}
-    found = tune({"a": scene(image, truth, "a"), "b": scene(0 * image, [], "b")}, prior, {})
+    found = tune({"a": scene(image, truth, "a"), "b": scene(0 * image, [], "b")}, prior, {}, DRAWN)
     assert found["scenes"].keys() == {"a", "b"}
     own = found["scenes"]["a"]
     assert own["reason"] == PRIOR and own["threshold"] < 100 and own["jaccard"] is None
     assert found["scenes"]["b"]["reason"] is None
-    nothing = tune({"a": scene(image, truth, "a")}, {}, {})["scenes"]["a"]
+    nothing = tune({"a": scene(image, truth, "a")}, {}, {}, DRAWN)["scenes"]["a"]
     assert nothing["threshold"] == pytest.approx(127.5, abs=2) and "no truth pixel" in nothing["reason"]
 
 
 def test_tune_of_nothing() -> None:
-    found = tune({}, {}, {})
+    found = tune({}, {}, {}, DRAWN)
     assert settings_of(found, "x") == OFF and found["reason"] and found["scores"] is None and found["scenes"] == {}
 
 
@@ -175,8 +189,37 @@ def test_best_threshold_of_a_calibrated_probability_is_j_by_1_and_j() -> None:
 def test_gained_doubts_few_grounds_more() -> None:
     old, new = np.array([[100.0], [80.0], [100.0]]), np.array([[100.0], [90.0], [100.0]])
     lucks = [gained(np.repeat(old, number, axis=1), np.repeat(new, number, axis=1))[1] for number in (1, 2, 10)]
-    assert lucks == pytest.approx([tuning.DOUBT / number for number in (1, 2, 10)])
+    assert lucks == pytest.approx([tuning.DOUBT / number**2 for number in (1, 2, 10)])
 
 
 def test_levels_ascend_and_lie_between_integers() -> None:
     assert (np.diff(LEVELS) > 0).all() and (LEVELS % 1 == 0.5).all() and LEVELS[0] == 0.5 and LEVELS[-1] == 254.5
+
+
+def pairs(seed: int) -> tuple[Any, list[Any]]:
+    """Pairs of houses that touch in a blurred probability, and specks far smaller than they."""
+    rng, image, truth = np.random.default_rng(seed), np.zeros((120, 120)), []
+    for index in range(9):
+        y, x = 40 * (index // 3) + rng.integers(2, 9), 40 * (index % 3) + rng.integers(2, 9)
+        for left in (x, x + 11):
+            image[y : y + 12, left : left + 10] = 255
+            truth.append(box(2 * left, 2 * y, 2 * left + 20, 2 * y + 24))
+        image[y + 20 : y + 22, x : x + 2] = 255
+    return scipy.ndimage.gaussian_filter(image, 1.2).clip(0, 255).astype(np.uint8), truth
+
+
+def test_tune_divides_objects_where_that_makes_more_match() -> None:
+    scenes = {str(seed): scene(*pairs(seed), ground=str(seed)) for seed in range(3)}
+    fixed = {key: 0.0 for key in STEPS if key not in ("threshold", "min_area")}
+    found = tune(scenes, {}, {**fixed, "threshold": 60.5}, DRAWN)
+    assert found["divide"] > 0 and found["scenes"]["1"]["divide"] > 0
+    assert found["steps"][-1]["setting"] == "divide" and found["steps"][-1]["gain"] > 0.5
+    assert found["min_area"] <= 48  # a tenth of a house
+    assert tune(scenes, {}, {**fixed, "threshold": 60.5, "divide": 0.0}, DRAWN)["divide"] == 0
+
+
+def test_tune_divides_nothing_that_is_one() -> None:
+    image, truth = pairs(1)
+    both = [truth[index].union(truth[index + 1]).envelope for index in range(0, len(truth), 2)]
+    found = tune({str(seed): scene(image, both, str(seed)) for seed in range(3)}, {}, {"threshold": 60.5}, DRAWN)
+    assert found["divide"] == 0

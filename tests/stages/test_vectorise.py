@@ -15,14 +15,14 @@ from rasterloom.polygons.geometry import strictly_valid
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.outlines import outlines
 from rasterloom.polygons.record import polygons_of, table_digest
-from rasterloom.polygons.tuning import STEPS
+from rasterloom.polygons.tuning import SETTINGS as TUNED_KEYS
 from rasterloom.raster.planes import write_plane
 from rasterloom.stages import job_of, vectorise
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 
-TUNED = {**dict.fromkeys(STEPS, 0.0), "threshold": 127.5}
+TUNED = {**dict.fromkeys(TUNED_KEYS, 0.0), "threshold": 127.5, "confidence": None}
 SETTINGS = {**TUNED, "simplify": 0.25}
 UTM = [[0.5, 0.0, 733601.0], [0.0, -0.5, 3725139.0]]
 
@@ -98,8 +98,10 @@ def test_table_digest_is_that_of_the_content() -> None:
         table_digest("s", "trees", None, boxes[::-1], boxes),
         table_digest("s", "trees", None, boxes, boxes[::-1]),
         table_digest("s", "trees", None, boxes[:1], boxes),
+        table_digest("s", "trees", None, boxes, boxes, np.array([0.5, np.nan])),
+        table_digest("s", "trees", None, boxes, boxes, np.array([0.5, 0.6])),
     ]
-    assert len({digest, *others}) == 7
+    assert len({digest, *others}) == 9
 
 
 # A job ------------------------------------------------------------------------------------------------------
@@ -148,13 +150,13 @@ def test_run_writes_a_table_a_scene(tmp_path: Path) -> None:
     ]  # fmt: skip
     vectorise.run(job)
     found = table(job, "s")
-    assert list(found.columns) == ["scene", "class", "geometry", "pixel"]
+    assert list(found.columns) == ["scene", "class", "geometry", "pixel", "confidence"]
     assert found.crs.to_epsg() == 32616 and found["pixel"].crs is None
     assert found[["scene", "class"]].to_numpy().tolist() == [["s", "house"]]
     assert found.geometry.iloc[0].bounds == (733603.0, 3725135.5, 733605.0, 3725137.5)
     assert found["pixel"].iloc[0].bounds == (4, 3, 8, 7)
     item = Manifest.read(job.output).items["s"]
-    assert item.digest == table_digest("s", "house", "EPSG:32616", found.geometry, found["pixel"])
+    assert item.digest == table_digest("s", "house", "EPSG:32616", found.geometry, found["pixel"], found["confidence"])
 
 
 def test_run_writes_an_empty_table_with_all_columns(tmp_path: Path) -> None:
@@ -162,7 +164,18 @@ def test_run_writes_an_empty_table_with_all_columns(tmp_path: Path) -> None:
     vectorise.run(job)
     found = table(job, "t")
     assert len(found) == 0 and found.crs.to_epsg() == 32616
-    assert list(found.columns) == ["scene", "class", "geometry", "pixel"]
+    assert list(found.columns) == ["scene", "class", "geometry", "pixel", "confidence"]
+
+
+def test_run_says_how_sure_it_is_of_an_object(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    vectorise.run(job)
+    assert table(job, "s")["confidence"].isna().all()
+    tuned = {**TUNED, "scenes": {}, "confidence": [1.0, 0.0, 0.0, 0.0]}
+    item = add(job.store, "tune", "sure", ".tuning.json", json.dumps(tuned))
+    Manifest("tune", {"house": item}).write(tmp_path / "tuning/house.json")
+    vectorise.run(job)
+    assert table(job, "s")["confidence"].tolist() == [0.7311]
 
 
 def test_run_without_a_crs(tmp_path: Path) -> None:

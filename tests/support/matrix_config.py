@@ -120,8 +120,8 @@ SETTINGS = [
         "simplify",
         "`defaults.polygons.simplify`",
         put("defaults.polygons.simplify", 0.5),
-        "vectorise C*S, tables(C)",
-        "vectorise C*S",
+        "tune C, vectorise C*S, tables(C)",
+        "tune C, vectorise C*S",
         keys=("defaults.polygons.simplify",),
     ),
     Row(

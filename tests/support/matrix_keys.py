@@ -122,10 +122,11 @@ def _polygons() -> list[Key]:
         "max_area": 9000,
         "min_hole": 5,
         "min_peak": 0.9,
+        "divide": "none",
         "simplify": 0.5,
     }.items():
         for level, place, classes in (("defaults", "defaults", "C"), ("classes.*", "classes.trees", "1")):
-            items = f"{'' if name == 'simplify' else f'tune {classes}, '}vectorise {classes}*S"
+            items = f"tune {classes}, vectorise {classes}*S"
             key, path, jobs = f"{level}.polygons.{name}", f"{place}.polygons.{name}", f"{items}, tables({classes})"
             found.append(Key(key, path, value, jobs, items, start=""))
     return found

@@ -41,7 +41,7 @@ def add_polygons(
         pixel = np.array(shapes, dtype=object)
         mapped = pixel if transform is None else transformed(pixel, transform)
         with store.writing("vectorise", f"{name}-{scene}", ".parquet") as work:
-            work.digest = write_polygons(work.path, scene, name, pixel, mapped, crs)
+            work.digest = write_polygons(work.path, scene, name, pixel, mapped, crs, np.full(len(pixel), np.nan))
         Manifest("vectorise", {scene: work.committed()}).write(folder / "polygons" / name / f"{scene}.json")
 
 

@@ -257,6 +257,9 @@ class PolygonsConfig(Table):
     min_peak: Literal["auto"] | Fraction = Field(
         "auto", description="objects whose probability nowhere exceeds it are removed; 0 to 1"
     )
+    divide: Literal["auto", "none"] = Field(
+        "auto", description="auto: objects that touch are divided where that makes more of them match; none: never"
+    )
     simplify: float = Field(0.25, ge=0, description="largest distance of a simplified outline, in reference pixels")
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
+from rasterloom.polygons.dividing import cuts, divided
 from rasterloom.polygons.fitting import simplified
 from rasterloom.polygons.geometry import Polygons, from_rings, open_rings, strictly_valid, transformed
 from rasterloom.polygons.thresholds import fixed_threshold
@@ -36,6 +37,9 @@ CLEARANCE = 0.008
 ROUNDING = 0.003
 """Reference pixels by which rounding to the output's decimals may move a vertex."""
 
+GAP = 0.025
+"""Reference pixels between the parts of an object that is divided: as wide as rounding needs."""
+
 BLOCK_SAMPLES = 4_000_000
 """Samples traced at a time: about 300 MB."""
 
@@ -50,6 +54,7 @@ def outlines(
     min_hole: float = 0.0,
     min_peak: float = 0.0,
     simplify: float = 0.25,
+    divide: float = 0.0,
     block_rows: int | None = None,
 ) -> Polygons:
     """Outlines of the regions where a probability exceeds a level.
@@ -67,6 +72,8 @@ def outlines(
         Probability, 0..1, that an object reaches somewhere, or it is removed; 0 does nothing.
     simplify : float
         Tolerance in reference pixels; 0 keeps every vertex.
+    divide : float
+        Depth, 0..1, at which objects that touch are divided, as in `dividing.parts`; 0: they are not.
     block_rows : int or None
         Rows traced at a time (None: by memory); changes no result.
 
@@ -114,8 +121,12 @@ def outlines(
         polygons = _without_absorbed(polygons, min_hole / determinant)
     grid = GRID * unit
     polygons = shapely.transform(transformed(polygons, matrix), lambda points: np.round(points / grid) * grid)
-    polygons = ordered(simplified(shapely.normalize(polygons), simplify, CLEARANCE * unit))
-    return np.asarray(polygons[shapely.area(polygons) >= min_area], dtype=object)
+    polygons = simplified(shapely.normalize(polygons), simplify, CLEARANCE * unit)
+    if divide > 0:
+        found = cuts(probability, level, divide, matrix)
+        polygons = divided(polygons, found, GAP * unit, grid, CLEARANCE * unit)
+    polygons = polygons[shapely.area(polygons) >= min_area]
+    return ordered(polygons)
 
 
 def unit_of(matrix: Matrix) -> float:

@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.polygons.confidence import fitted
+from rasterloom.polygons.jaccard import united
 from rasterloom.polygons.morphology import morphology
+from rasterloom.polygons.objects import matches
+from rasterloom.polygons.record import means_of, polygons_of
 from rasterloom.polygons.thresholds import fixed_threshold, jaccards, tuning
 
 Floats = NDArray[np.float64]
@@ -25,11 +29,12 @@ Settings = dict[str, float]
 STEPS = ("close", "open", "min_area", "min_peak", "max_area", "min_hole", "threshold")
 """Settings in the order in which the search tries them."""
 
-LEVELS = 0.5 + np.concatenate([np.arange(16), np.arange(16, 48, 2), np.arange(48, 208, 4), np.arange(208, 240, 2)])
-LEVELS = np.concatenate([LEVELS, np.arange(240, 255) + 0.5])
+SETTINGS = (*STEPS, "divide")
+
+LEVELS = 0.5 + np.concatenate([np.arange(31), np.arange(31, 224, 2), np.arange(224, 255)])
 """Thresholds that the search knows: finer where a probability is near 0 or 1."""
 
-MOVES = (-8, -4, -2, -1, 1, 2, 4, 8)
+MOVES = (-12, -6, -3, -1, 1, 3, 6, 12)
 """How far a step of the threshold goes, in `LEVELS`."""
 
 RADII = (0.0, 0.5, 1.0, 1.5, 2.5, 4.0)
@@ -49,8 +54,20 @@ STRIP_SAMPLES = 50_000_000
 DRAWS = 200
 """Resamplings of the grounds."""
 
-DOUBT = 0.02
-"""Jaccard by which a gain on one ground may miss that on others; the n-th part for n grounds, beside their spread."""
+DOUBT = 0.04
+"""Jaccard by which a gain on one ground may miss that on others; of n grounds, whose spread tells more, by 1 / n^2."""
+
+DEPTHS = (0.02, 0.05, 0.1)
+"""Depths at which objects are tried to be divided (see `dividing.parts`)."""
+
+LOSS = 0.005
+"""Jaccard that may be lost where more objects match, its standard deviation over grounds included."""
+
+MINOR = 0.1
+"""An object is lost in noise up to this share of the median area of the true ones."""
+
+OBJECTS = 20_000
+"""True objects on which divisions are tried and confidences fitted; scenes after so many are left out."""
 
 ROUNDS = 3
 
@@ -67,6 +84,8 @@ class Scene:
         Gives the probability, (H, W) uint8 array.
     truth : (H * s, ceil(W * s / 8)) uint8 array
         Which samples are true, s along a pixel's side: `np.packbits` of each row.
+    labels : callable
+        Gives the true polygons, in reference pixels.
     shape : (H * s, W * s)
     samples : int
         The number s.
@@ -79,6 +98,7 @@ class Scene:
 
     read: Callable[[], NDArray[np.uint8]]
     truth: NDArray[np.uint8]
+    labels: Callable[[], Any]
     shape: tuple[int, int]
     samples: int
     size: tuple[int, int]
@@ -250,7 +270,7 @@ class Trial:
                 if not options:
                     continue
                 found = max(options, key=lambda option: _jaccard(self.found(option)[:, use].sum(axis=1)))
-                gain, luck = gained(self.found(best)[:, use], self.found(found)[:, use])
+                gain, luck, _ = gained(self.found(best)[:, use], self.found(found)[:, use])
                 if gain > luck:
                     rounded = {"gain": round(gain, 6), "luck": round(luck, 6)}
                     steps.append({"setting": key, "from": best[key], "to": found[key], **rounded})
@@ -265,7 +285,7 @@ def _jaccard(found: Floats) -> Any:
     return hits / np.maximum(predicted + truth - hits, 1e-9)
 
 
-def gained(old: Floats, new: Floats) -> tuple[float, float]:
+def gained(old: Floats, new: Floats) -> tuple[float, float, float]:
     """How much the pooled Jaccard gains, and how much of that may be luck.
 
     Parameters
@@ -275,19 +295,107 @@ def gained(old: Floats, new: Floats) -> tuple[float, float]:
 
     Returns
     -------
-    float, float
-        Luck is the standard deviation of the gain over resamplings of the grounds, as far as those can tell, and
-        `DOUBT` divided by the number of grounds with truth.
+    float, float, float
+        The standard deviation of the gain over resamplings of the grounds is the last one. Luck is that, and at least
+        `DOUBT` divided by the square of the number of grounds with truth.
     """
     count = old.shape[1]
     draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
     gains = _jaccard(new @ draws.T) - _jaccard(old @ draws.T)
     spread = float(gains.std() * np.sqrt(count / max(1, count - 1)))
     gain = float(_jaccard(new.sum(axis=1)) - _jaccard(old.sum(axis=1)))
-    return gain, spread + DOUBT / max(1, int(np.count_nonzero(old[2])))
+    return gain, max(spread, DOUBT / max(1, int(np.count_nonzero(old[2]))) ** 2), spread
 
 
-def tune(scenes: Mapping[str, Scene], prior: Mapping[str, Scene], fixed: Mapping[str, float]) -> dict[str, Any]:
+class Division:
+    """What dividing objects gives, at some depths and least areas.
+
+    Parameters
+    ----------
+    scenes : mapping of name to Scene
+    settings : mapping of name to Settings
+        Those of each scene.
+    drawn : mapping
+        What else `polygons_of` needs.
+    depths : sequence of float
+        Beside 0.
+    """
+
+    def __init__(
+        self,
+        scenes: Mapping[str, Scene],
+        settings: Mapping[str, Settings],
+        drawn: Mapping[str, Any],
+        depths: Sequence[float],
+    ) -> None:
+        self.depths = (0.0, *depths)
+        self.seen: list[tuple[Scene, Floats, float, list[Floats]]] = []
+        number = 0
+        for name, scene in scenes.items():
+            if number < OBJECTS:
+                options = [{**settings[name], **drawn, "divide": depth} for depth in self.depths]
+                self.seen.append(_objects(scene, options))
+                number += len(self.seen[-1][1])
+
+    def choose(self, found: dict[str, Any], leasts: Sequence[float], without: str | None) -> None:
+        """Add the division with most matches that loses little Jaccard to settings, and coefficients of `fitted`."""
+        kept, scenes = (0.0, found["min_area"]), [scene for scene in self.seen if scene[0].ground != without]
+        true = np.concatenate([np.zeros(0), *(scene[1] for scene in scenes)])
+        most = MINOR * float(np.median(true)) if true.size else 0.0
+        least = [max(area, kept[1]) for area in leasts if area <= most]
+        options = [(depth, area) for depth in self.depths[1:] for area in dict.fromkeys(least)]
+        sums = {option: _sums(scenes, self.depths.index(option[0]), option[1]) for option in [kept, *options]}
+        changes = {option: gained(sums[kept][0], sums[option][0]) for option in options} if scenes else {}
+        fair = [option for option, (gain, _, spread) in changes.items() if spread - gain <= LOSS]
+        best = max(fair, key=lambda option: float(_jaccard(sums[option][1].sum(axis=1))), default=kept)
+        gain, luck, _ = gained(sums[kept][1], sums[best][1]) if fair else (0.0, 0.0, 0.0)
+        if gain > luck:
+            found["divide"], found["min_area"] = best
+            step = {"setting": "divide", "from": 0.0, "to": best[0], "gain": round(gain, 6), "luck": round(luck, 6)}
+            found["steps"].append(step)
+        place = self.depths.index(found["divide"])
+        rows = np.concatenate([np.zeros((4, 0)), *(scene[3][place] for scene in scenes)], axis=1)
+        area, _, mean, matched = rows[:, rows[0] >= found["min_area"]]
+        found["confidence"] = fitted(mean, area, matched > 0)
+
+
+def _sums(
+    scenes: Sequence[tuple[Scene, Floats, float, list[Floats]]], place: int, least: float
+) -> tuple[Floats, Floats]:
+    """Areas and numbers of objects by ground, (3, grounds) each: predicted, true or matched of these, true in all."""
+    areas, numbers = [], []
+    _, ground = np.unique([scene.ground for scene, *_ in scenes], return_inverse=True)
+    member = np.eye(int(ground.max(initial=-1)) + 1)[ground.astype(np.intp)]
+    for scene, true, truth, found in scenes:
+        area, hits, _, matched = found[place][:, found[place][0] >= least]
+        areas.append([scene.weight * value for value in (area.sum(), hits.sum(), truth)])
+        numbers.append([len(area), matched.sum(), len(true)])
+    return np.reshape(areas, (-1, 3)).T @ member, np.reshape(numbers, (-1, 3)).T @ member
+
+
+def _objects(scene: Scene, options: Sequence[Mapping[str, Any]]) -> tuple[Scene, Floats, float, list[Floats]]:
+    """Of a scene the areas of the true objects and of their union, and for each of several settings a (4, n) array.
+
+    That is of the predicted objects: area, true area of it, mean probability, whether they match.
+    """
+    import shapely
+
+    image, labels = scene.read(), scene.labels()
+    truth = united(labels)
+    reference = {"width": scene.size[0], "height": scene.size[1], "transform": None}
+    found = []
+    for settings in options:
+        polygons, _ = polygons_of(image, reference, settings)
+        one, other = shapely.STRtree(truth).query(polygons, predicate="intersects")
+        hits = np.bincount(one, shapely.area(shapely.intersection(polygons[one], truth[other])), polygons.size)
+        matched = matches(labels, polygons) >= 0
+        found.append(np.stack([shapely.area(polygons), hits, means_of(image, reference, polygons), matched]))
+    return scene, np.asarray(shapely.area(labels)), float(shapely.area(truth).sum()), found
+
+
+def tune(
+    scenes: Mapping[str, Scene], prior: Mapping[str, Scene], fixed: Mapping[str, float], drawn: Mapping[str, Any]
+) -> dict[str, Any]:
     """Settings for all scenes, and for each of those given from the other grounds alone.
 
     Parameters
@@ -299,12 +407,15 @@ def tune(scenes: Mapping[str, Scene], prior: Mapping[str, Scene], fixed: Mapping
         have truth. Else they are left out.
     fixed : mapping
         Settings that are not to be searched.
+    drawn : mapping
+        What else `polygons_of` needs.
 
     Returns
     -------
     dict
         `Settings`, and ``jaccard`` of the given scenes with them (None if unknown), ``reason`` (why they were not
-        searched, or None); ``steps`` of the search with their gains; ``scores``: Jaccard of the bare thresholds 0.5,
+        searched, or None); ``steps`` of the search with their gains; ``confidence``: what `confidence.fitted` gives, of
+        those out-of-fold polygons; ``scores``: Jaccard of the bare thresholds 0.5,
         1.5 .. 254.5, or None; ``present``: number of scenes with truth; ``scenes``: the first three for each scene.
     """
     trial = Trial(list(scenes.values()), fixed)
@@ -316,7 +427,7 @@ def tune(scenes: Mapping[str, Scene], prior: Mapping[str, Scene], fixed: Mapping
 
     def entry(start: Mapping[str, Any], without: str | None) -> dict[str, Any]:
         level = float(LEVELS[np.abs(LEVELS - start["threshold"]).argmin()])
-        settings = {**dict.fromkeys(STEPS, 0.0), "threshold": level, **fixed}
+        settings = {**dict.fromkeys(SETTINGS, 0.0), "threshold": level, **fixed}
         if not with_truth - {without}:
             reason = PRIOR if start["reason"] is None else start["reason"]
             return {**settings, "jaccard": None, "reason": reason, "steps": []}
@@ -326,8 +437,18 @@ def tune(scenes: Mapping[str, Scene], prior: Mapping[str, Scene], fixed: Mapping
         return {**settings, "jaccard": round(score, 6), "reason": start["reason"], "steps": steps}
 
     by_ground = {ground[name]: entry(begun["scenes"][name], ground[name]) for name in scenes}
+    common = entry(begun, None)
+    own = {name: by_ground[ground[name]] for name in scenes}
+    division = Division(
+        scenes,
+        {name: {key: own[name][key] for key in SETTINGS} for name in own},
+        drawn,
+        () if "divide" in fixed else DEPTHS,
+    )
+    for without, found in (*by_ground.items(), (None, common)):
+        division.choose(found, (0.0,) if "min_area" in fixed else AREAS, without)
     return {
-        **entry(begun, None),
+        **common,
         "scores": None if scores is None else [round(float(score), 6) for score in scores],
         "present": sum(1 for name in scenes if counts[name][1].any()),
         "scenes": {name: by_ground[ground[name]] for name in sorted(scenes)},
@@ -337,4 +458,4 @@ def tune(scenes: Mapping[str, Scene], prior: Mapping[str, Scene], fixed: Mapping
 def settings_of(tuned: Mapping[str, Any], scene: str) -> Settings:
     """The settings for a scene: its own if it was tuned on, else the common ones."""
     own = tuned["scenes"].get(scene, tuned)
-    return {key: float(own[key]) for key in STEPS}
+    return {key: float(own[key]) for key in SETTINGS}

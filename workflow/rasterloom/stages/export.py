@@ -29,15 +29,15 @@ def layer(polygons: Any, reference: dict[str, Any]) -> Any:
     Parameters
     ----------
     polygons : GeoDataFrame
-        A polygons artifact: scene, class, geometry (map coordinates), pixel.
+        A polygons artifact: scene, class, geometry (map coordinates), pixel, confidence.
     reference : dict
         The ``reference`` of the scene's registration.
 
     Returns
     -------
     GeoDataFrame
-        scene, class, number (from 1), area_px, area_m2 (if known), x and y (a point within the object, map
-        coordinates), longitude and latitude (of that point, if there is a CRS), geometry.
+        scene, class, number (from 1), area_px, confidence, area_m2 (if known), x and y (a point within the object,
+        map coordinates), longitude and latitude (of that point, if there is a CRS), geometry.
     """
     import geopandas
     import shapely
@@ -49,6 +49,7 @@ def layer(polygons: Any, reference: dict[str, Any]) -> Any:
         "class": polygons["class"].to_numpy(),
         "number": np.arange(1, len(polygons) + 1),
         "area_px": shapely.area(pixel),
+        "confidence": polygons["confidence"].to_numpy(),
     }
     square = areas_m2(mapped, pixel, reference.get("crs"), reference.get("gsd"), reference.get("transform"))
     if square is not None:

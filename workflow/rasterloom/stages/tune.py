@@ -11,10 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.labels.record import label_item, label_strips, polygon_area, validated_manifests, validation_scenes
+from rasterloom.config.model import PolygonsConfig
+from rasterloom.labels.record import (
+    label_item,
+    label_strips,
+    polygon_area,
+    read_labels,
+    validated_manifests,
+    validation_scenes,
+)
 from rasterloom.polygons.scores import pixel_areas
 from rasterloom.polygons.thresholds import fixed_threshold
-from rasterloom.polygons.tuning import SAMPLES, STEPS, Scene, samples_for, tune
+from rasterloom.polygons.tuning import SAMPLES, SETTINGS, Scene, samples_for, tune
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import open_plane, read_plane
 from rasterloom.registration.record import references
@@ -23,18 +31,24 @@ from rasterloom.store.store import Item, Writing
 
 OUTPUT = "tuning/{class}.json"
 HELP = "choose a class's threshold, openings and least areas on out-of-fold predictions"
-VERSION = 2
-KEYS = {key: f"*.polygons.{key}" for key in STEPS}
+VERSION = 3
+KEYS = {key: f"*.polygons.{key}" for key in PolygonsConfig.model_fields}
 
 
 def _fixed(spec: Mapping[str, Any]) -> dict[str, float]:
     """The settings that are not to be searched."""
-    fixed = {key: value for key, value in spec["polygons"].items() if value != "auto"}
+    fixed = {key: spec["polygons"][key] for key in SETTINGS if spec["polygons"][key] != "auto"}
+    fixed |= {"divide": 0.0} if "divide" in fixed else {}
     return {key: fixed_threshold(value) if key == "threshold" else float(value) for key, value in fixed.items()}
 
 
 def _searched(spec: Mapping[str, Any]) -> bool:
     return "auto" in spec["polygons"].values()
+
+
+def _drawn(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are never searched."""
+    return {key: value for key, value in spec["polygons"].items() if key not in SETTINGS}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -45,7 +59,7 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 def spec(project: Project, **names: str) -> dict[str, Any]:
     """The settings, each a number or to be searched, and the labelled scenes."""
     polygons = project.recipe.classes[names["class"]].polygons
-    return {"polygons": {key: polygons[key] for key in STEPS}, **project.validated(names["class"])}
+    return {"polygons": polygons, **project.validated(names["class"])}
 
 
 def names(spec: Mapping[str, Any]) -> list[str]:
@@ -69,7 +83,7 @@ def run(job: Job) -> None:
 
     def make(want: Wanted, work: Writing) -> None:
         scenes, prior = (_scenes(job, chosen) for chosen in want.work)
-        tuned = tune(scenes, prior, fixed)
+        tuned = tune(scenes, prior, fixed, _drawn(job.spec))
         if not _searched(job.spec):
             tuned["reason"] = "fixed by the configuration"
         for step in tuned["steps"]:
@@ -126,5 +140,6 @@ def _scenes(job: Job, chosen: Mapping[str, tuple[Item, Item, tuple[int, int], fl
         strips = label_strips(job, scene, label, size, shape, supersample=1)
         truth = np.concatenate([np.packbits(strip > 0, axis=1) for strip in strips])
         kept = cache(read) if total <= SAMPLES else read
-        found[scene] = Scene(kept, truth, shape, samples, size, job.spec["ground"][scene], weight)
+        labels = partial(read_labels, job.store.open_path(label))
+        found[scene] = Scene(kept, truth, labels, shape, samples, size, job.spec["ground"][scene], weight)
     return found

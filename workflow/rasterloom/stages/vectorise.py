@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rasterloom.polygons.record import polygons_of, write_polygons
+from rasterloom.polygons.confidence import confidences
+from rasterloom.polygons.record import means_of, polygons_of, write_polygons
 from rasterloom.polygons.thresholds import read_tuning
-from rasterloom.polygons.tuning import STEPS, settings_of
+from rasterloom.polygons.tuning import SETTINGS, settings_of
 from rasterloom.project.project import Project
 from rasterloom.raster.planes import read_plane
 from rasterloom.registration.record import references
@@ -16,8 +17,8 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
-VERSION = 3
-KEYS = {"polygons": "*.polygons", "tuned": "tuning/{class}"}
+VERSION = 4
+KEYS = {"polygons": "*.polygons", "tuned": "tuning/{class}", "confidence": "tuning/{class}"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -32,7 +33,7 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
         "class": names["class"],
         "batch": names["batch"],
         "scenes": project.batches[names["batch"]],
-        "polygons": {key: value for key, value in settings.items() if key not in STEPS},
+        "polygons": {key: value for key, value in settings.items() if key not in SETTINGS},
     }
 
 
@@ -52,13 +53,17 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Vectorise a class on the scenes of a batch."""
+    import shapely
+
     name = job.spec["class"]
 
     def make(want: Wanted, work: Writing) -> None:
         reference = want.inputs["reference"]
         image = read_plane(job.store.open_path(want.work), "probability")
         pixel, mapped = polygons_of(image, reference, {**want.recipe["polygons"], **want.recipe["tuned"]})
-        work.digest = write_polygons(work.path, want.name, name, pixel, mapped, reference["crs"])
+        mean, weights = means_of(image, reference, pixel), want.recipe["confidence"]
+        chance = confidences(mean, shapely.area(pixel), weights)
+        work.digest = write_polygons(work.path, want.name, name, pixel, mapped, reference["crs"], chance)
 
     job.finish(job.obtain(wanted(job), ".parquet", make, total=len(job.spec["scenes"])))
 
@@ -71,5 +76,6 @@ def wanted(job: Job) -> Iterator[Wanted]:
     for scene in scenes:
         reference = {key: placed[scene].get(key) for key in ("width", "height", "transform", "crs")}
         recipe = {"class": name, "scene": scene, "polygons": settings, "tuned": settings_of(tuned, scene)}
+        recipe["confidence"] = tuned["scenes"].get(scene, tuned)["confidence"]
         given = {"ensemble": ensembles[scene].digest, "reference": reference}
         yield Wanted(scene, job.key(recipe, given), recipe, given, ensembles[scene])
