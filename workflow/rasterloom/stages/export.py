@@ -18,7 +18,7 @@ from rasterloom.store.tables import tsv_text
 
 OUTPUT = "vectors/{batch}.tsv"
 HELP = "write one GeoPackage per scene"
-VERSION = 2
+VERSION = 3
 
 COLUMNS = ("scene", "file", "layer", "objects")
 
