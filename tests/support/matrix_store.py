@@ -70,7 +70,7 @@ CODE = [
         "version-of-score",
         "the version of `score` raised",
         raised("score"),
-        "score 1, report 1",
+        "score 1, measure 1, report 1",
         "none",
     ),
 ]

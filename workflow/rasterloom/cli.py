@@ -20,7 +20,7 @@ from rasterloom.stages import STAGES, job_of, module_of, recomputed
 from rasterloom.store.store import Store
 
 TOOLS = {name: name for name in ("plan", "runs", "evaluate", "scenes", "verify", "gc", "schema")}
-TOOLS |= {"inspect": "inspection", "lr-range": "lr_range"}
+TOOLS |= {"inspect": "inspection", "lr-range": "lr_range", "check-submission": "check_submission"}
 """The module below `rasterloom.tools` of each command that is no stage: ``HELP``, ``configure(parser)``, ``main``."""
 
 _MAKE_ROOM = "make room (`rasterloom gc` removes artifacts that nobody uses), then run the same command again"

@@ -147,7 +147,7 @@ def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> t
     second = data.find(b",", first + 1, newline)
     scene = bytes(data[position:first]).decode("utf-8", "replace").strip().strip('"')
     number = bytes(data[first + 1 : max(second, first + 1)]).decode("utf-8", "replace").strip().strip('"')
-    if second < 0 or not scene or not _is_number(number):
+    if second < 0 or not scene or not is_number(number):
         raise InputError(
             f"{path}, row {line}: scene {brief(scene)!r} and class {brief(number)!r} given; an id, a class number and"
             " a WKT geometry are needed, separated by commas"
@@ -165,7 +165,7 @@ def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> t
     return WktRow(scene, int(number), line, start, end), newline + 1
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     """Whether a text is a class number, of a length that a number can have."""
     return text.isdecimal() and text.isascii() and len(text) < 10
 
@@ -255,7 +255,7 @@ def read_sample(path: Path) -> Sample:
         )
     rows = []
     for line, cells in _rows(path, "an image, a class number and a geometry"):
-        if not cells[0] or not _is_number(cells[1]):
+        if not cells[0] or not is_number(cells[1]):
             raise InputError(
                 f"{path}, row {line}: image {brief(cells[0])!r} and class {brief(cells[1])!r} given; an id and a class"
                 " number are needed: get the file again"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import gzip
+import io
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from rasterloom.errors import StoreError
 from rasterloom.polygons.geometry import strictly_valid
 from rasterloom.polygons.record import read_polygons
+from rasterloom.raster.contest_grid import Extent
 from rasterloom.store.files import atomic_path
 
 HEADER = ("ImageId", "ClassType", "MultipolygonWKT")
@@ -21,6 +25,15 @@ HEADER = ("ImageId", "ClassType", "MultipolygonWKT")
 EMPTY = "MULTIPOLYGON EMPTY"
 
 MOST_DECIMALS = 12
+
+DECIMALS = 8
+"""Of the contest's grid units: the last is about 0.004 pixels. What touches within it, a scorer may find invalid."""
+
+PIXEL = 2.7e-6
+"""Grid units of the contest that a pixel of the reference is about wide."""
+
+CUTS = (2e-8, 5e-8, 1.2e-7, 3e-7, 7e-7)
+"""Half the side, in grid units, of the squares that are cut out where polygons touch: first the smallest."""
 
 
 def decimals_of(values: NDArray[np.float64]) -> int:
@@ -73,16 +86,78 @@ def _number(value: float, decimals: int) -> str:
     return "0" if text == "-0" else text
 
 
+def in_tile(polygons: Any, extent: Extent, tolerance: float = 0.0) -> NDArray[np.object_]:
+    """Polygons of the contest within their tile, strictly valid.
+
+    Parameters
+    ----------
+    polygons : (N,) sequence or array of valid shapely Polygons
+        In the contest's grid units; what overlaps is united.
+    extent : (Xmax, Ymin)
+        Of the tile: x lies in [0, Xmax], y in [Ymin, 0].
+    tolerance : float
+        Pixels by which outlines may move to have fewer vertices.
+
+    Returns
+    -------
+    (M,) object array of shapely Polygons
+        With coordinates of `DECIMALS`. Where they touched, a square of `CUTS` is missing. Where edges run so close that
+        no square parts them, all outlines are drawn in by 0.02 pixels; what is invalid even then is left out.
+    """
+    import shapely
+
+    grid = 10.0**-DECIMALS
+    found: Any = shapely.union_all(np.asarray(polygons, dtype=object), grid_size=grid)
+    if tolerance > 0:
+        found = shapely.make_valid(shapely.simplify(found, tolerance * PIXEL), method="structure", keep_collapsed=False)
+    found = shapely.intersection(found, shapely.box(0, extent[1], extent[0], 0), grid_size=grid)
+    for cut in CUTS:
+        parts = rounded(found)
+        if strictly_valid(parts):
+            return parts
+        found = shapely.multipolygons(parts)
+        lines = shapely.get_parts(shapely.node(shapely.boundary(found)))
+        ends = shapely.get_coordinates([shapely.get_point(lines, place) for place in (0, -1)])
+        (x, y), count = (values.T for values in np.unique(ends, axis=0, return_counts=True))
+        x, y = x[count > 2], y[count > 2]
+        squares = shapely.union_all(shapely.box(x - cut, y - cut, x + cut, y + cut))
+        found = shapely.difference(found, squares, grid_size=grid)
+    shrunk = rounded(shapely.buffer(found, -CUTS[1], join_style="mitre"))
+    return np.array([part for part in shrunk if strictly_valid([part])], dtype=object)
+
+
+def clipped(polygons: Any, extent: Extent, tolerance: float = 0.0) -> NDArray[np.object_]:
+    """Polygons as `in_tile` makes them, but those that lie in the tile as they are, if the tolerance is 0."""
+    import shapely
+
+    found = np.asarray(polygons, dtype=object)
+    west, south, east, north = shapely.bounds(found).T
+    beyond = (west < 0) | (south < extent[1]) | (east > extent[0]) | (north > 0) | (tolerance > 0)
+    return np.concatenate([found[~beyond], in_tile(found[beyond], extent, tolerance)]) if beyond.any() else found
+
+
+def rounded(geometry: Any) -> NDArray[np.object_]:
+    """The polygons that a geometry consists of, (N,), with coordinates of `DECIMALS`."""
+    import shapely
+
+    parts = shapely.get_parts(shapely.transform(geometry, lambda points: np.round(points, DECIMALS)))
+    return np.asarray(parts[(shapely.get_type_id(parts) == 3) & ~shapely.is_empty(parts)], dtype=object)
+
+
 def write_wkt(path: Path, rows: Iterable[tuple[str, int, str]], newline: str = "\n") -> None:
-    """Write a table of WKT atomically: the header, then scene, class number and WKT of each row."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    """Write a table of WKT atomically: the header, then scene, class number and WKT of each row; packed if ``.gz``."""
+    with ExitStack() as stack:
+        raw: Any = stack.enter_context(stack.enter_context(atomic_path(path)).open("wb"))
+        if path.suffix.lower() == ".gz":
+            raw = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
+        file = stack.enter_context(io.TextIOWrapper(raw, "utf-8", newline=""))
         writer = csv.writer(file, lineterminator=newline)
         writer.writerow(HEADER)
         writer.writerows(rows)
 
 
-def checked_wkt(path: Path, scene: str, name: str) -> str:
-    """The WKT of a polygons artifact, parsed back and found strictly valid.
+def checked_wkt(path: Path, scene: str, name: str, fit: Callable[[Any], Any] = lambda polygons: polygons) -> str:
+    """The WKT of what `fit` makes of a polygons artifact, parsed back and found strictly valid.
 
     Raises
     ------
@@ -91,7 +166,7 @@ def checked_wkt(path: Path, scene: str, name: str) -> str:
     """
     import shapely
 
-    text = multipolygon_wkt(read_polygons(path).geometry.to_numpy())
+    text = multipolygon_wkt(fit(read_polygons(path).geometry.to_numpy()))
     if not strictly_valid(shapely.get_parts(shapely.from_wkt(text))):
         raise StoreError(
             f"{path}: the polygons of class {name} on scene {scene} are not valid as text: "
