@@ -158,7 +158,9 @@ def divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance:
     slots = shapely.buffer(found.lines[line[order]], gap / 2, cap_style="square", join_style="mitre", quad_segs=1)
     cut: Any = np.array([shapely.union_all(own) for own in np.split(slots, starts[1:])], dtype=object)
     whole = shapely.set_precision(shapely.set_precision(shapely.difference(polygons[owners], cut), grid), 0.0)
+    # Clearance does not see parts that share a vertex.
     good = (shapely.minimum_clearance(whole) >= clearance) & np.isin(shapely.get_type_id(whole), (3, 6))
+    good &= shapely.is_valid(whole) & shapely.is_simple(shapely.boundary(whole))
     pieces, source = shapely.get_parts(whole[good], return_index=True)
     near, other = shapely.STRtree(polygons).query(pieces, predicate="dwithin", distance=clearance)
     kept = np.setdiff1d(owners[good], owners[good][source[near[owners[good][source[near]] != other]]])

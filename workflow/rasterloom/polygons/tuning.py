@@ -260,7 +260,7 @@ class Trial:
     def search(self, start: Settings, use: NDArray[np.bool_]) -> tuple[Settings, list[dict[str, Any]]]:
         """The best settings on some grounds, and the steps from `start` to them.
 
-        One setting after the other takes the value with the best Jaccard, if that gains more than luck may.
+        One setting after the other takes the value whose gain of Jaccard exceeds luck most, if one does.
         """
         best, steps = start, []
         for _ in range(ROUNDS):
@@ -269,8 +269,9 @@ class Trial:
                 options = self.options(key, best)
                 if not options:
                     continue
-                found = max(options, key=lambda option: _jaccard(self.found(option)[:, use].sum(axis=1)))
-                gain, luck, _ = gained(self.found(best)[:, use], self.found(found)[:, use])
+                old = self.found(best)[:, use]
+                tried = [gained(old, self.found(option)[:, use]) for option in options]
+                found, (gain, luck, _) = max(zip(options, tried, strict=True), key=lambda own: own[1][0] - own[1][1])
                 if gain > luck:
                     rounded = {"gain": round(gain, 6), "luck": round(luck, 6)}
                     steps.append({"setting": key, "from": best[key], "to": found[key], **rounded})
@@ -296,15 +297,15 @@ def gained(old: Floats, new: Floats) -> tuple[float, float, float]:
     Returns
     -------
     float, float, float
-        The standard deviation of the gain over resamplings of the grounds is the last one. Luck is that, and at least
-        `DOUBT` divided by the square of the number of grounds with truth.
+        The standard deviation of the gain over resamplings of the grounds is the last one. Luck is that and `DOUBT`
+        divided by the square of the number of grounds with truth.
     """
     count = old.shape[1]
     draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
     gains = _jaccard(new @ draws.T) - _jaccard(old @ draws.T)
     spread = float(gains.std() * np.sqrt(count / max(1, count - 1)))
     gain = float(_jaccard(new.sum(axis=1)) - _jaccard(old.sum(axis=1)))
-    return gain, max(spread, DOUBT / max(1, int(np.count_nonzero(old[2]))) ** 2), spread
+    return gain, spread + DOUBT / max(1, int(np.count_nonzero(old[2]))) ** 2, spread
 
 
 class Division:
@@ -342,16 +343,21 @@ class Division:
         kept, scenes = (0.0, found["min_area"]), [scene for scene in self.seen if scene[0].ground != without]
         true = np.concatenate([np.zeros(0), *(scene[1] for scene in scenes)])
         most = MINOR * float(np.median(true)) if true.size else 0.0
-        least = [max(area, kept[1]) for area in leasts if area <= most]
-        options = [(depth, area) for depth in self.depths[1:] for area in dict.fromkeys(least)]
+        # One ground alone says too little.
+        few = len({scene[0].ground for scene in scenes}) < 2
+        least = [] if few else [max(area, kept[1]) for area in leasts if area <= most]
+        options = [(depth, area) for depth in self.depths for area in dict.fromkeys(least)]
         sums = {option: _sums(scenes, self.depths.index(option[0]), option[1]) for option in [kept, *options]}
-        changes = {option: gained(sums[kept][0], sums[option][0]) for option in options} if scenes else {}
+        changes = {option: gained(sums[kept][0], sums[option][0]) for option in options}
         fair = [option for option, (gain, _, spread) in changes.items() if spread - gain <= LOSS]
-        best = max(fair, key=lambda option: float(_jaccard(sums[option][1].sum(axis=1))), default=kept)
-        gain, luck, _ = gained(sums[kept][1], sums[best][1]) if fair else (0.0, 0.0, 0.0)
+        gains = {option: gained(sums[kept][1], sums[option][1]) for option in fair}
+        best = max(fair, key=lambda option: gains[option][0] - gains[option][1], default=kept)
+        gain, luck, _ = gains.get(best, (0.0, 0.0, 0.0))
+        luck = max(luck, 0.5 / np.sqrt(max(1, true.size)))
         if gain > luck:
             found["divide"], found["min_area"] = best
-            step = {"setting": "divide", "from": 0.0, "to": best[0], "gain": round(gain, 6), "luck": round(luck, 6)}
+            rounded = {"gain": round(gain, 6), "luck": round(float(luck), 6)}
+            step = {"setting": "divide", "from": 0.0, "to": best[0], "min_area": best[1], **rounded}
             found["steps"].append(step)
         place = self.depths.index(found["divide"])
         rows = np.concatenate([np.zeros((4, 0)), *(scene[3][place] for scene in scenes)], axis=1)
