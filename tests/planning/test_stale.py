@@ -131,7 +131,7 @@ CHANGES: list[tuple[str, Table, dict[str, int], str]] = [
     (
         "simplify",
         {"classes": {"buildings": {"polygons": {"simplify": 1}}}},
-        {"tune": 1, "vectorise": SCENES},
+        {"tune": 1},
         "classes.buildings.polygons.simplify: 0.25 -> 1.0",
     ),
     (
@@ -186,6 +186,7 @@ def test_members_that_read_predictions_of_others_are_looked_at_after_these(small
     assert not found[place].certain, "predictions may turn out the same"
     small.run(changed)
     assert small.stale(changed) == []
+    assert small.run() == {}, "the earlier recipe costs nothing"
 
 
 def test_a_new_class_is_new_and_leaves_the_others_alone(small: Small) -> None:

@@ -129,7 +129,7 @@ SETTINGS = [
         "one class's `ensemble: best` for `mean` (but for the one scene that validates: no other ground weighs it)",
         put("classes.buildings.ensemble", "best"),
         f"{OF_ENSEMBLE}, tables(1)",
-        "weigh 1, ensemble S - 1, vectorise S - 1",
+        "weigh 1, ensemble S - 1, tune 1, vectorise S",
         keys=("classes.*.ensemble",),
     ),
     Row(

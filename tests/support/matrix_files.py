@@ -207,6 +207,6 @@ INPUTS = [
         "a labelled scene renamed, to be the first one: what carries its name, and no model",
         on_data(rename_scene, TRAINS, "6005_0_0"),
         "from(register)",
-        "label C, mask M, split C, vectorise C",
+        "label C, mask M, split C, tune C, vectorise C",
     ),
 ]

@@ -127,8 +127,9 @@ def _polygons() -> list[Key]:
     }.items():
         for level, place, classes in (("defaults", "defaults", "C"), ("classes.*", "classes.trees", "1")):
             items = f"tune {classes}, vectorise {classes}*S"
+            drawn = f"tune {classes}" if name == "divide" else items  # nothing is divided in these scenes
             key, path, jobs = f"{level}.polygons.{name}", f"{place}.polygons.{name}", f"{items}, tables({classes})"
-            found.append(Key(key, path, value, jobs, items, start=""))
+            found.append(Key(key, path, value, jobs, drawn, start=""))
     return found
 
 
@@ -219,7 +220,7 @@ KEYS = [
         "classes.buildings.ensemble",
         "weighted",
         f"{OF_ENSEMBLE}, tables(1)",
-        "weigh 1, ensemble S - 1, vectorise S - 1",
+        "weigh 1, ensemble S - 1, tune 1, vectorise S",
         start="",
     ),
     Key(

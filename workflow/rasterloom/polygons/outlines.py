@@ -8,6 +8,11 @@ part of an outline comes nearer to another one than what rounding needs.
 
 Large images are traced in blocks of rows that share a row of samples; pieces are joined along it, and the result
 does not depend on the blocks.
+
+A vertex lies within `MARGIN` of where the contour is, before it is rounded and simplified; no object and no hole is
+lost but those that are too small. Memory: about 300 MB for a block, whatever the size of the array, and some 200 bytes
+per vertex of the result. Time: linear in the vertices of the contours. Noise, of which a megapixel has 600,000 to
+900,000, takes 4 to 8 s a megapixel; nearly nothing where the probability is low.
 """
 
 from __future__ import annotations
@@ -87,29 +92,37 @@ def outlines(
     ------
     InputError
         If the array is not a non-empty (H, W) uint8 array or the level is not half an odd number within 0..255.
-
-    Notes
-    -----
-    A vertex lies within `MARGIN` of where the contour is, before it is rounded and simplified; no object and no hole
-    is lost but those that are too small.
-
-    Memory: about 300 MB for a block, whatever the size of the array, and some 200 bytes per vertex of the result.
-    Time: linear in the vertices of the contours. Noise, of which a megapixel has 600,000 to 900,000, takes 4 to 8 s a
-    megapixel; nearly nothing where the probability is low.
-
-    Examples
-    --------
-    >>> image = np.zeros((4, 4), np.uint8)
-    >>> image[1:3, :2] = 255
-    >>> [polygon.bounds for polygon in outlines(image, 127.5)]
-    [(0.0, 1.0, 2.0, 3.0)]
     """
     import shapely
 
     _check(probability, level)
-    determinant = abs(matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0])
     unit = unit_of(matrix)
-    margins = MARGIN * unit / np.hypot(*np.array(matrix)[:, :2])
+    polygons = _sized(probability, level, matrix, min_area, max_area, min_hole, min_peak, block_rows)
+    grid = GRID * unit
+    polygons = shapely.transform(transformed(polygons, matrix), lambda points: np.round(points / grid) * grid)
+    polygons = simplified(shapely.normalize(polygons), simplify, CLEARANCE * unit)
+    if divide > 0:
+        found = cuts(probability, level, divide, matrix)
+        polygons = divided(polygons, found, GAP * unit, grid, CLEARANCE * unit)
+    polygons = polygons[shapely.area(polygons) >= min_area]
+    return ordered(polygons)
+
+
+def _sized(
+    probability: NDArray[np.uint8],
+    level: float,
+    matrix: Matrix,
+    min_area: float,
+    max_area: float,
+    min_hole: float,
+    min_peak: float,
+    block_rows: int | None,
+) -> Polygons:
+    """The contours of all blocks, joined, without objects and holes of the wrong size, in the array's coordinates."""
+    import shapely
+
+    determinant = abs(matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0])
+    margins = MARGIN * unit_of(matrix) / np.hypot(*np.array(matrix)[:, :2])
     pieces = _joined(_blocks(probability, level, margins, block_rows), min_hole / determinant)
     large = [part[shapely.area(part) * determinant >= min_area] for part in pieces]
     polygons = np.concatenate([np.empty(0, object), *large])
@@ -119,14 +132,7 @@ def outlines(
         polygons = _peaked(polygons, _joined(_blocks(probability, fixed_threshold(min_peak), margins, block_rows), 0.0))
     if min_hole > 0:
         polygons = _without_absorbed(polygons, min_hole / determinant)
-    grid = GRID * unit
-    polygons = shapely.transform(transformed(polygons, matrix), lambda points: np.round(points / grid) * grid)
-    polygons = simplified(shapely.normalize(polygons), simplify, CLEARANCE * unit)
-    if divide > 0:
-        found = cuts(probability, level, divide, matrix)
-        polygons = divided(polygons, found, GAP * unit, grid, CLEARANCE * unit)
-    polygons = polygons[shapely.area(polygons) >= min_area]
-    return ordered(polygons)
+    return polygons
 
 
 def unit_of(matrix: Matrix) -> float:
