@@ -57,6 +57,8 @@ def test_chains_are_told_from_circles() -> None:
     [
         ({"channels": {"all": ["rgb"], "stacked": ["rgb", "houses-nett-all-native"]}},
          "`channels.stacked`: no member is called .*did you mean `houses-net-all-native`"),
+        ({"channels": {"all": ["rgb"], "stacked": ["rgb", "houses-net-stacked-nativ"]}},
+         "`channels.stacked`: no member is called .*did you mean `houses-net-all-native`"),  # not itself
         ({"channels": {"all": ["rgb"], "stacked": [FIRST]}}, "`channels.stacked`: members alone, .*name a sensor"),
         ({"channels": {"all": ["rgb"], "stacked": ["rgb", FIRST, FIRST]}}, "`channels.stacked`: each sensor once"),
         ({"channels": {"all": ["rgb"], "stacked": ["rgb", STACKED]}},

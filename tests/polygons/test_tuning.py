@@ -214,6 +214,7 @@ def test_tune_divides_objects_where_that_makes_more_match() -> None:
     found = tune(scenes, {}, {**fixed, "threshold": 60.5}, DRAWN)
     assert found["divide"] > 0 and found["scenes"]["1"]["divide"] > 0
     assert found["steps"][-1]["setting"] == "divide" and found["steps"][-1]["gain"] > 0.5
+    assert found["steps"][-1]["of"] == "objects" and all(step["from"] != step["to"] for step in found["steps"])
     assert found["min_area"] <= 48  # a tenth of a house
     assert tune(scenes, {}, {**fixed, "threshold": 60.5, "divide": 0.0}, DRAWN)["divide"] == 0
 

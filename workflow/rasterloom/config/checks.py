@@ -241,10 +241,7 @@ def init_checks(recipe: Recipe) -> Iterable[str]:
         elif name in recipe.needed(name):
             yield f"{place}: member {name} would begin with its own weights; take `init` from one of this circle"
         elif recipe.group_of(init) != recipe.group_of(name):
-            yield (
-                f"{place}: the scenes of {init} and of {name} are divided into folds apart, so {init} may have seen "
-                f"scenes that {name} is judged by; name a member that learns {recipe.group_of(name)}"
-            )
+            yield _divided_apart(recipe, place, init, name)
         elif differing := [
             key
             for key, value in member.model.items()
@@ -253,20 +250,25 @@ def init_checks(recipe: Recipe) -> Iterable[str]:
             yield f"{place}: the networks of {name} and {init} differ in `{differing[0]}`; the same network is needed"
 
 
+def _divided_apart(recipe: Recipe, place: str, other: str, name: str) -> str:
+    return (
+        f"{place}: the scenes of {other} and of {name} are divided into folds apart, so {other} may have seen "
+        f"scenes that {name} is judged by; name a member that learns {recipe.group_of(name)}"
+    )
+
+
 def needs_checks(config: Config, recipe: Recipe) -> Iterable[str]:
     """A member sees the probability of another one only if that is trained before it, and on the same folds."""
     for name, member in recipe.members.items():
         place = f"`channels.{name.rsplit('-', 3)[2]}`"
         for other in member.stacked:
             if other not in recipe.members:
-                yield f"{place}: no member is called `{other}`{nearest(other, recipe.members)}"
+                near = nearest(other, [known for known in recipe.members if known != name])
+                yield f"{place}: no member is called `{other}`{near}"
             elif name in recipe.needed(name):
                 yield f"{place}: member {name} would need its own probability; take {other} out of these channels"
             elif recipe.group_of(other) != recipe.group_of(name):
-                yield (
-                    f"{place}: the scenes of {other} and of {name} are divided into folds apart, so {other} may have "
-                    f"seen scenes that {name} is judged by; name a member that learns {recipe.group_of(name)}"
-                )
+                yield _divided_apart(recipe, place, other, name)
     if config.validation.predict_with == "refit" and any(member.teacher for member in recipe.members.values()):
         yield (
             "`training.rounds`: 2 was given, but with `validation.predict_with: refit` a model that has seen the "

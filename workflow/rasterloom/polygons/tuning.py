@@ -273,7 +273,7 @@ class Trial:
                 tried = [gained(old, self.found(option)[:, use]) for option in options]
                 found, (gain, luck, _) = max(zip(options, tried, strict=True), key=lambda own: own[1][0] - own[1][1])
                 if gain > luck:
-                    rounded = {"gain": round(gain, 6), "luck": round(luck, 6)}
+                    rounded = {"of": "areas", "gain": round(gain, 6), "luck": round(luck, 6)}
                     steps.append({"setting": key, "from": best[key], "to": found[key], **rounded})
                     best = found
             if best == before:
@@ -355,10 +355,10 @@ class Division:
         gain, luck, _ = gains.get(best, (0.0, 0.0, 0.0))
         luck = max(luck, 0.5 / np.sqrt(max(1, true.size)))
         if gain > luck:
-            found["divide"], found["min_area"] = best
-            rounded = {"gain": round(gain, 6), "luck": round(float(luck), 6)}
-            step = {"setting": "divide", "from": 0.0, "to": best[0], "min_area": best[1], **rounded}
-            found["steps"].append(step)
+            rounded = {"of": "objects", "gain": round(gain, 6), "luck": round(float(luck), 6)}
+            for key, old, new in zip(("min_area", "divide"), kept[::-1], best[::-1], strict=True):
+                found[key] = new
+                found["steps"] += [{"setting": key, "from": old, "to": new, **rounded}] if old != new else []
         place = self.depths.index(found["divide"])
         rows = np.concatenate([np.zeros((4, 0)), *(scene[3][place] for scene in scenes)], axis=1)
         area, _, mean, matched = rows[:, rows[0] >= found["min_area"]]

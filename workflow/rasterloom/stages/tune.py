@@ -31,7 +31,7 @@ from rasterloom.store.store import Item, Writing
 
 OUTPUT = "tuning/{class}.json"
 HELP = "choose a class's threshold, openings and least areas on out-of-fold predictions"
-VERSION = 4
+VERSION = 5
 KEYS = {key: f"*.polygons.{key}" for key in PolygonsConfig.model_fields}
 
 
@@ -87,7 +87,8 @@ def run(job: Job) -> None:
         if not _searched(job.spec):
             tuned["reason"] = "fixed by the configuration"
         for step in tuned["steps"]:
-            job.log("tune: class {}: {setting} {from:g} -> {to:g}: Jaccard +{gain}, luck {luck}".format(name, **step))
+            change = "{setting} {from:g} -> {to:g}: Jaccard of {of} +{gain}, luck {luck}".format(**step)
+            job.log(f"tune: class {name}: {change}")
         for scene, entry in {"any other": tuned, **tuned["scenes"]}.items():
             if entry["reason"]:
                 job.log(f"tune: class {name}, scene {scene}: {entry['reason']}")
