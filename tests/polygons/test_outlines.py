@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from rasterloom.errors import InputError
 from rasterloom.polygons.coverage import coverage
-from rasterloom.polygons.fitting import simplified
+from rasterloom.polygons.fitting import fitted
 from rasterloom.polygons.geometry import Polygons, strictly_valid
 from rasterloom.polygons.outlines import (
     CLEARANCE,
@@ -30,6 +30,9 @@ from rasterloom.polygons.record import polygons_of
 from rasterloom.polygons.tuning import SETTINGS
 from rasterloom.polygons.wkt import multipolygon_wkt
 from rasterloom.raster.grid import IDENTITY, scale_grid
+
+NOWHERE = np.full((100, 100), 255, np.uint8)
+"""An image in which nothing is thin."""
 
 DSTL = [[0.009169 * 3404 / 3403**2, 0.0, 0.0], [0.0, -0.009042 * 3350 / 3349**2, 0.0]]
 
@@ -226,12 +229,14 @@ def hard(truth: list[Polygon], shape: tuple[int, int]) -> list[BaseGeometry]:
     return [shapely.geometry.shape(found) for found, value in rasterio.features.shapes(binary) if value]
 
 
-@pytest.mark.parametrize(("width", "height", "least"), [(4.5, 9, 0.93), (12, 20, 0.97), (8, 20, 0.96)])
+@pytest.mark.parametrize(("width", "height", "least"), [(4.5, 9, 0.965), (12, 20, 0.99), (8, 20, 0.985)])
 def test_round_trip_beats_hard_masks(width: float, height: float, least: float) -> None:
     truth = scattered(7, width, height)
-    sub_pixel = iou(outlines(coverage(truth, (200, 200), IDENTITY), 127.5), np.array(truth))
+    found = outlines(coverage(truth, (200, 200), IDENTITY), 127.5)
+    sub_pixel = iou(found, np.array(truth))
     pixel_edge = iou(np.array(hard(truth, (200, 200))), np.array(truth))
     assert sub_pixel >= least
+    assert shapely.get_num_coordinates(found).sum() <= 7 * len(truth)
     assert sub_pixel > pixel_edge + 0.01
 
 
@@ -323,7 +328,7 @@ def test_outlines_on_a_grid_much_finer_than_the_reference() -> None:
     assert strictly_valid(found)
     assert shapely.minimum_clearance(shapely.multipolygons(found)) >= CLEARANCE * unit_of(matrix)
     reference = {"width": 5, "height": 6, "transform": DSTL, "crs": None}
-    settings = {**dict.fromkeys(SETTINGS, 0.0), "threshold": 127.5, "simplify": 0.25}
+    settings = {**dict.fromkeys(SETTINGS, 0.0), "threshold": 127.5, "simplify": 0.25, "shape": "free"}
     _, mapped = polygons_of(noise(2, 120, 0.7, 140), reference, settings)
     assert strictly_valid(mapped)
 
@@ -352,34 +357,78 @@ def test_outlines_of_one_object_with_many_holes_over_many_blocks() -> None:
     assert outlines(values, 127.5, min_hole=2)[0].equals(box(0, 0, 400, 400))
 
 
-# Simplification ---------------------------------------------------------------------------------------------
+# Fitted sides ---------------------------------------------------------------------------------------------
 
 
-def test_simplified_keeps_rings_that_would_cross() -> None:
+def test_fitted_keeps_contours_that_would_cross() -> None:
     # Two coast lines 0.1 apart: a tolerance of 1 would make them cross.
     x = np.linspace(0, 20, 81)
     wave = 0.8 * np.sin(x)
     lower = Polygon(np.concatenate([np.stack([x, wave], 1), [[20, -5], [0, -5]]]))
     upper = Polygon(np.concatenate([np.stack([x + 0.4, np.round(wave, 3) + 0.1], 1), [[20.4, 5], [0.4, 5]]]))
     polygons = np.array([lower, upper.difference(lower.buffer(0.03))], dtype=object)
-    found = simplified(polygons, 0.7, 0.01)
-    assert shapely.distance(*found) >= 0.01
+    polygons = shapely.transform(polygons, lambda points: points + 10)
+    found = fitted(polygons, NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
+    assert shapely.distance(*found) >= CLEARANCE
     assert shapely.get_num_coordinates(found).sum() < shapely.get_num_coordinates(polygons).sum()
 
 
-def test_simplified_leaves_no_hole_outside_its_shell() -> None:
-    shell = [(0, 0), (5, 0.0), (5.2, -0.3), (5.4, 0), (10, 0), (10, 8), (0, 8)]
-    polygon = Polygon(shell, [[(5.15, -0.1), (5.2, -0.15), (5.25, -0.1)]])
-    (found,) = simplified(np.array([polygon], dtype=object), 0.5, 0.01)
+def test_fitted_leaves_no_hole_outside_its_shell() -> None:
+    shell = [(0, 1), (5, 1.0), (5.25, 0.5), (5.5, 1), (10, 1), (10, 8), (0, 8)]
+    polygon = Polygon(shell, [[(5.125, 0.875), (5.25, 0.75), (5.375, 0.875)]])
+    (found,) = fitted(np.array([polygon], dtype=object), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
     assert strictly_valid([found])
-    assert shapely.get_num_coordinates(found) == shapely.get_num_coordinates(polygon)
+    assert found.contains(shapely.Point(5.25, 0.8)) is False and len(found.interiors) == 1
 
 
-def test_simplified_removes_vertices_within_the_tolerance() -> None:
-    circle = shapely.Point(30, 30).buffer(20, quad_segs=200)
-    (found,) = simplified(np.array([circle], dtype=object), 0.25, 0.01)
-    assert shapely.get_num_coordinates(found) < 60
-    assert shapely.hausdorff_distance(found, circle) <= 0.26
+def test_fitted_gives_corners_back() -> None:
+    cut = Polygon([(1, 0), (9, 0), (9.5, 0.5), (9.5, 5.5), (9, 6), (1, 6), (0.5, 5.5), (0.5, 0.5)])
+    (found,) = fitted(
+        np.array([shapely.segmentize(cut, 1.0)], dtype=object),
+        NOWHERE,
+        127.5,
+        0.25,
+        IDENTITY,
+        grid=GRID,
+        clearance=CLEARANCE,
+    )
+    assert found.normalize().equals_exact(box(0.5, 0, 9.5, 6).normalize(), GRID)
+
+
+@pytest.mark.parametrize("radius", [3.6, 9.8, 40.0])
+def test_fitted_keeps_the_area_of_circles(radius: float) -> None:
+    circle = shapely.Point(50, 50).buffer(radius, quad_segs=int(16 * radius))
+    (found,) = fitted(np.array([circle], dtype=object), NOWHERE, 127.5, 0.25, IDENTITY, grid=GRID, clearance=CLEARANCE)
+    assert abs(found.area / circle.area - 1) < 0.015
+    assert shapely.hausdorff_distance(found, circle) <= 0.3
+    assert shapely.get_num_coordinates(found) <= 8 + 6 * radius**0.5
+
+
+def test_fitted_counts_in_pixels() -> None:
+    values = coverage(scattered(7, 4.5, 9), (200, 200), IDENTITY)
+    fine = outlines(values, 127.5)
+    coarse = outlines(values, 127.5, [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
+    assert shapely.get_num_coordinates(coarse).sum() == pytest.approx(shapely.get_num_coordinates(fine).sum(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "shape", [box(0, 0, 9, 4.5), Polygon([(0, 0), (20, 0), (20, 7), (12, 7), (12, 14), (0, 14)])], ids=["box", "L"]
+)
+def test_rectangular_outlines_have_right_angles(shape: Polygon) -> None:
+    truth = [affinity.translate(affinity.rotate(shape, 23 + i), 40 * i + 20, 20) for i in range(8)]
+    found = outlines(coverage(truth, (60, 340), IDENTITY), 127.5, shape="rectangular")
+    assert found.size == 8
+    for polygon in found:
+        steps = np.diff(shapely.get_coordinates(polygon), axis=0)
+        angles = np.degrees(np.arctan2(steps[:, 1], steps[:, 0]))
+        assert np.abs((np.diff(angles) + 45) % 90 - 45).max() < 1.0
+    assert iou(found, np.array(truth)) > 0.97
+
+
+def test_rectangular_outlines_of_circles_stay_round() -> None:
+    truth = [shapely.Point(20 + 40 * i, 20).buffer(8) for i in range(4)]
+    found = outlines(coverage(truth, (40, 160), IDENTITY), 127.5, shape="rectangular")
+    assert iou(found, np.array(truth)) > 0.96
 
 
 def test_filled_drops_small_holes_only() -> None:

@@ -31,7 +31,7 @@ from rasterloom.polygons.tuning import (
     tune,
 )
 
-DRAWN = {"simplify": 0.25}
+DRAWN = {"simplify": 0.25, "shape": "free"}
 OFF = {**dict.fromkeys(SETTINGS, 0.0), "threshold": 127.5}
 
 
@@ -96,7 +96,7 @@ def test_trial_finds_what_the_polygons_score(change: dict[str, float]) -> None:
     chosen = {**OFF, "threshold": 128.5, **change}
     image, truth = cloud(3), boxes(3)
     reference = {"width": 120, "height": 120, "transform": None}
-    polygons, _ = polygons_of(image, reference, {**chosen, "simplify": 0.0})
+    polygons, _ = polygons_of(image, reference, {**chosen, "simplify": 0.0, "shape": "free"})
     expected = areas(truth, polygons)
     ((predicted,), (hits,), (true,)) = Trial([scene(image, truth)], change).found(chosen)
     assert hits == pytest.approx(expected.tp, rel=0.01, abs=8)

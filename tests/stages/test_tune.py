@@ -150,7 +150,7 @@ def write_image(path: Path, image: Any) -> str:
     return write_plane(path, "probability", image.shape, bands)
 
 
-AUTO = {**dict.fromkeys(tuning_settings.SETTINGS, "auto"), "simplify": 0.25}
+AUTO = {**dict.fromkeys(tuning_settings.SETTINGS, "auto"), "simplify": 0.25, "shape": "free"}
 
 
 def make_job(folder: Path, images: dict[str, Any] = IMAGES, **fixed: float | str) -> Job:

@@ -124,6 +124,7 @@ def _polygons() -> list[Key]:
         "min_peak": 0.9,
         "divide": "none",
         "simplify": 0.5,
+        "shape": "rectangular",
     }.items():
         for level, place, classes in (("defaults", "defaults", "C"), ("classes.*", "classes.trees", "1")):
             items = f"tune {classes}, vectorise {classes}*S"

@@ -260,7 +260,12 @@ class PolygonsConfig(Table):
     divide: Literal["auto", "none"] = Field(
         "auto", description="auto: objects that touch are divided where that makes more of them match; none: never"
     )
-    simplify: float = Field(0.25, ge=0, description="largest distance of a simplified outline, in reference pixels")
+    simplify: float = Field(
+        0.25, ge=0, description="by how much an outline may bend within a straight side, in pixels of the ensemble"
+    )
+    shape: Literal["free", "rectangular"] = Field(
+        "free", description="rectangular: right angles, for every outline that loses at most 3 % of its area by them"
+    )
 
 
 class MemberConfig(Table):

@@ -125,13 +125,15 @@ def _cuts(found: NDArray[np.int32], matrix: Matrix) -> Cuts:
         pairs.append(np.minimum(one, other) * most + np.maximum(one, other))
         within.append((own[row, column] > 0) & (own[row + 1, column] > 0))
     edge, pair, inner = np.concatenate(edges), np.concatenate(pairs), np.concatenate(within)
-    known, first = np.unique(pair[inner], return_index=True)
+    order = np.argsort(pair[inner], kind="stable")
+    known, first, count = np.unique(pair[inner][order], return_index=True, return_counts=True)
+    middle = order[first + count // 2]
     chosen = np.flatnonzero(np.isin(pair, known))
     chosen = chosen[np.argsort(pair[chosen], kind="stable")]
     lines: Any = shapely.linestrings(edge[chosen].astype(np.float64))
     joined = shapely.multilinestrings(lines, indices=np.searchsorted(known, pair[chosen]))
     straight = shapely.simplify(shapely.line_merge(joined), STRAIGHT)
-    return Cuts(transformed(straight, matrix), transformed(shapely.points(edge[inner][first].mean(axis=1)), matrix))
+    return Cuts(transformed(straight, matrix), transformed(shapely.points(edge[inner][middle].mean(axis=1)), matrix))
 
 
 def divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance: float) -> Polygons:

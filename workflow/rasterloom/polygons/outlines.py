@@ -17,7 +17,8 @@ per vertex of the result. Time: linear in the vertices of the contours. Noise, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from math import ceil, floor, log2, log10, sqrt
 
 import numpy as np
@@ -25,8 +26,9 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
 from rasterloom.polygons.dividing import cuts, divided
-from rasterloom.polygons.fitting import simplified
+from rasterloom.polygons.fitting import fitted
 from rasterloom.polygons.geometry import Polygons, from_rings, open_rings, strictly_valid, transformed
+from rasterloom.polygons.thin import HALO, raised
 from rasterloom.polygons.thresholds import fixed_threshold
 from rasterloom.raster.grid import IDENTITY, Matrix
 
@@ -59,7 +61,9 @@ def outlines(
     min_hole: float = 0.0,
     min_peak: float = 0.0,
     simplify: float = 0.25,
+    shape: str = "free",
     divide: float = 0.0,
+    thin: bool = False,
     block_rows: int | None = None,
 ) -> Polygons:
     """Outlines of the regions where a probability exceeds a level.
@@ -76,9 +80,13 @@ def outlines(
     min_peak : float
         Probability, 0..1, that an object reaches somewhere, or it is removed; 0 does nothing.
     simplify : float
-        Tolerance in reference pixels; 0 keeps every vertex.
+        Pixels of the array by which a contour may bend within a straight side; 0 keeps every vertex.
+    shape : str
+        ``free``, or ``rectangular`` for right angles wherever a ring allows for them.
     divide : float
         Depth, 0..1, at which objects that touch are divided, as in `dividing.parts`; 0: they are not.
+    thin : bool
+        Whether objects that are thin in places are kept together there.
     block_rows : int or None
         Rows traced at a time (None: by memory); changes no result.
 
@@ -97,39 +105,39 @@ def outlines(
 
     _check(probability, level)
     unit = unit_of(matrix)
-    polygons = _sized(probability, level, matrix, min_area, max_area, min_hole, min_peak, block_rows)
-    grid = GRID * unit
-    polygons = shapely.transform(transformed(polygons, matrix), lambda points: np.round(points / grid) * grid)
-    polygons = simplified(shapely.normalize(polygons), simplify, CLEARANCE * unit)
+    traced = partial(_blocks, probability, matrix=matrix, block_rows=block_rows)
+    polygons = _sized(traced, level, matrix, min_area, max_area, min_hole, min_peak, thin)
+    fit = partial(fitted, grid=GRID * unit, clearance=CLEARANCE * unit, rectangular=shape == "rectangular")
+    polygons = fit(shapely.normalize(polygons), probability, level, simplify, matrix)
     if divide > 0:
         found = cuts(probability, level, divide, matrix)
-        polygons = divided(polygons, found, GAP * unit, grid, CLEARANCE * unit)
+        polygons = divided(polygons, found, GAP * unit, GRID * unit, CLEARANCE * unit)
     polygons = polygons[shapely.area(polygons) >= min_area]
     return ordered(polygons)
 
 
 def _sized(
-    probability: NDArray[np.uint8],
+    traced: Callable[..., Iterator[tuple[Polygons, NDArray[np.bool_]]]],
     level: float,
     matrix: Matrix,
     min_area: float,
     max_area: float,
     min_hole: float,
     min_peak: float,
-    block_rows: int | None,
+    thin: bool,
 ) -> Polygons:
     """The contours of all blocks, joined, without objects and holes of the wrong size, in the array's coordinates."""
     import shapely
 
     determinant = abs(matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0])
-    margins = MARGIN * unit_of(matrix) / np.hypot(*np.array(matrix)[:, :2])
-    pieces = _joined(_blocks(probability, level, margins, block_rows), min_hole / determinant)
+    pieces = _joined(traced(level, thin=thin), min_hole / determinant)
     large = [part[shapely.area(part) * determinant >= min_area] for part in pieces]
     polygons = np.concatenate([np.empty(0, object), *large])
     if max_area > 0:
         polygons = polygons[shapely.area(polygons) * determinant <= max_area]
-    if min_peak > 0:
-        polygons = _peaked(polygons, _joined(_blocks(probability, fixed_threshold(min_peak), margins, block_rows), 0.0))
+    peak = max(fixed_threshold(min_peak), level)
+    if peak > level or thin:
+        polygons = _peaked(polygons, _joined(traced(peak), 0.0))
     if min_hole > 0:
         polygons = _without_absorbed(polygons, min_hole / determinant)
     return polygons
@@ -170,18 +178,21 @@ def _check(probability: NDArray[np.uint8], level: float) -> None:
 
 
 def _blocks(
-    probability: NDArray[np.uint8], level: float, margins: NDArray[np.float64], block_rows: int | None
+    probability: NDArray[np.uint8], level: float, matrix: Matrix, block_rows: int | None, thin: bool = False
 ) -> Iterator[tuple[Polygons, NDArray[np.bool_]]]:
     """Pieces of each block of rows, and which of them reach the row of samples that it shares with a neighbour."""
     import shapely
 
+    margins = MARGIN * unit_of(matrix) / np.hypot(*np.array(matrix)[:, :2])
     height, width = probability.shape
     rows = block_rows or max(64, BLOCK_SAMPLES // (width + 2))
     y = np.concatenate([[0.0], np.arange(height) + 0.5, [float(height)]])
     for start in range(0, height + 1, rows):
         stop = min(start + rows, height + 1)
         lines = np.clip(np.arange(start, stop + 1) - 1, 0, height - 1)
-        pieces = _traced(probability[lines], level, y[start : stop + 1], margins)
+        window = slice(max(0, lines[0] - HALO), lines[-1] + HALO + 1)
+        values = raised(probability[window], level) if thin else probability[window]
+        pieces = _traced(values[lines - window.start], level, y[start : stop + 1], margins)
         bounds = shapely.bounds(pieces)
         yield pieces, ((bounds[:, 1] == y[start]) & (start > 0)) | ((bounds[:, 3] == y[stop]) & (stop <= height))
 
@@ -303,7 +314,7 @@ def _peaked(polygons: Polygons, peaks: Iterable[Polygons]) -> Polygons:
 
     found = np.concatenate([np.empty(0, object), *peaks])
     points = shapely.get_point(shapely.get_exterior_ring(found), 0)
-    kept = np.unique(shapely.STRtree(polygons).query(points, predicate="intersects")[1])
+    kept = np.unique(shapely.STRtree(points).query(polygons, predicate="intersects")[0])
     return np.asarray(polygons[kept], dtype=object)
 
 

@@ -50,7 +50,7 @@ def polygons_of(
         ``width`` and ``height`` of the reference image and its ``transform`` (pixel to map, 2 x 3 rows, or None).
     settings : mapping
         ``threshold`` (n + 0.5 on 0..255), ``open``, ``close``, ``min_area``, ``max_area``, ``min_hole``, ``min_peak``,
-        ``divide``, ``simplify``.
+        ``divide``, ``simplify``, ``shape``.
 
     Returns
     -------
@@ -59,9 +59,10 @@ def polygons_of(
         0.003 pixels (pixel coordinates again if there is no transform).
     """
     grid = _grid(probability, reference)
-    options = {name: settings[name] for name in ("min_area", "max_area", "min_hole", "min_peak", "divide", "simplify")}
+    names = ("min_area", "max_area", "min_hole", "min_peak", "divide", "simplify", "shape")
+    options = {name: settings[name] for name in names}
     changed = morphology(probability, settings["open"] / grid[0][0], settings["close"] / grid[0][0])
-    pixel = outlines(changed, settings["threshold"], grid, **options)
+    pixel = outlines(changed, settings["threshold"], grid, thin=True, **options)
     if reference["transform"] is None:
         return pixel, pixel
     decimals = decimals_for(reference["transform"], ROUNDING * unit_of(grid))

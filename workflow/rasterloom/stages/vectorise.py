@@ -17,7 +17,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
-VERSION = 5
+VERSION = 6
 KEYS = {"polygons": "*.polygons", "tuned": "tuning/{class}", "confidence": "tuning/{class}"}
 
 
