@@ -152,6 +152,17 @@ def test_tune_takes_no_step_for_luck() -> None:
     assert not [step for step in found["steps"] if step["setting"] in ("min_area", "open")]
 
 
+def test_search_removes_no_tenth_of_the_true_objects() -> None:
+    # Half of the specks are true, which is worse than without any.
+    scenes = []
+    for seed in range(3):
+        image, truth = specks(seed)
+        corners = 2 * np.argwhere(image == 220)[::4]
+        scenes.append(scene(image, [*truth, *(box(x, y, x + 4, y + 4) for y, x in corners[::2])], str(seed)))
+    _, steps = Trial(scenes, {"open": 0.0}).search({**OFF, "threshold": 210.5}, np.ones(3, np.bool_))
+    assert all(step["to"] <= 16 for step in steps if step["setting"] == "min_area")
+
+
 def test_tune_keeps_what_is_fixed() -> None:
     found = tune(
         {str(seed): scene(*specks(seed), ground=str(seed)) for seed in range(3)},

@@ -63,6 +63,9 @@ DEPTHS = (0.02, 0.05, 0.1)
 LOSS = 0.005
 """Jaccard that may be lost where more objects match, its standard deviation over grounds included."""
 
+SMALL = 0.1
+"""Share of the true objects that a least area may be larger than."""
+
 MINOR = 0.1
 """An object is lost in noise up to this share of the median area of the true ones."""
 
@@ -260,13 +263,18 @@ class Trial:
     def search(self, start: Settings, use: NDArray[np.bool_]) -> tuple[Settings, list[dict[str, Any]]]:
         """The best settings on some grounds, and the steps from `start` to them.
 
+        No least area is larger than more than a `SMALL` share of the true objects.
         One setting after the other takes the value whose gain of Jaccard exceeds luck most, if one does.
         """
+        import shapely
+
         best, steps = start, []
+        known = [scene.labels() for scene in self.scenes if use[self.grounds.index(scene.ground)]]
+        most = float(np.quantile(shapely.area(np.concatenate(known)), SMALL))
         for _ in range(ROUNDS):
             before = best
             for key in STEPS:
-                options = self.options(key, best)
+                options = [own for own in self.options(key, best) if own["min_area"] <= max(most, best["min_area"])]
                 if not options:
                     continue
                 old = self.found(best)[:, use]

@@ -31,7 +31,7 @@ from rasterloom.store.store import Item, Writing
 
 OUTPUT = "tuning/{class}.json"
 HELP = "choose a class's threshold, openings and least areas on out-of-fold predictions"
-VERSION = 5
+VERSION = 6
 KEYS = {key: f"*.polygons.{key}" for key in PolygonsConfig.model_fields}
 
 
