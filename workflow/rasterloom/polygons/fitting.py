@@ -66,9 +66,8 @@ def fitted(
     for first in range(0, offsets.size - 1, PORTION) if tolerance > 0 else ():
         own = offsets[first : first + PORTION + 1]
         span = slice(own[0], own[-1])
-        better = edges(points[span], probability, level)
-        turned, kept[span], moved[span] = fitted_sides(points[span], own - own[0], better, tolerance, rectangular)
-        points[span] = turned
+        places = points[span], own - own[0], edges(points[span], probability, level)
+        points[span], kept[span], moved[span] = fitted_sides(*places, tolerance, rectangular)
     height, width = probability.shape
 
     def mapped(places: Points) -> Points:

@@ -75,8 +75,7 @@ def outlines(
     matrix : 2 x 3 list of rows
         From the edge coordinates of the array's grid to those of the reference image.
     min_area, max_area, min_hole : float
-        In square reference pixels: smaller and larger objects are removed, smaller holes filled with what is in them;
-        0 does nothing.
+        Square reference pixels: smaller and larger objects go, smaller holes are filled with what is in them; or 0.
     min_peak : float
         Probability, 0..1, that an object reaches somewhere, or it is removed; 0 does nothing.
     simplify : float
@@ -93,8 +92,7 @@ def outlines(
     Returns
     -------
     (N,) object array of shapely Polygons
-        In reference pixels, vertices on multiples of `GRID`, holes kept, from the top; together they pass
-        `strictly_valid` and have a clearance of `CLEARANCE`.
+        From the top; vertices on multiples of `GRID`; `strictly_valid` together, with a clearance of `CLEARANCE`.
 
     Raises
     ------
@@ -112,8 +110,7 @@ def outlines(
     if divide > 0:
         found = cuts(probability, level, divide, matrix)
         polygons = divided(polygons, found, GAP * unit, GRID * unit, CLEARANCE * unit)
-    polygons = polygons[shapely.area(polygons) >= min_area]
-    return ordered(polygons)
+    return ordered(polygons[shapely.area(polygons) >= min_area])
 
 
 def _sized(
