@@ -42,7 +42,7 @@ def descriptions(
     """
     for name, field in model.model_fields.items():
         path = f"{place}.{name}".removeprefix(".")
-        yield path, field.description or ""
+        yield path, " ".join((field.description or "").split())
         step, models = models_in(field.annotation)
         for inner in models if overrides or path.startswith("defaults") or name not in OVERRIDABLE else []:
             yield from descriptions(inner, path + step, overrides)

@@ -33,23 +33,20 @@ from rasterloom.config.tables import (
 class DatasetConfig(Table):
     """Which imagery, in which layout."""
 
-    layout: Literal["dstl", "sheet"] = Field(
-        "dstl", description="dstl: the contest's files; sheet: a table of your own scenes (docs/own-imagery.md)"
-    )
-    root: PathText | None = Field(
-        None, description="layout dstl: the folder with three_band, sixteen_band and the tables"
-    )
-    table: PathText | None = Field(None, description="layout sheet: the tab-separated table of scenes")
-    predict: Literal["scored", "all"] | SceneIds | None = Field(
-        None,
-        description="scenes to predict besides the labelled ones: all, scored (the contest's 32) or a list of ids (in "
-        "quotes; [] for none). null: scored with layout dstl, all with layout sheet",
-    )
-    truth: PathText | None = Field(
-        None,
-        description="layout dstl: a table like train_wkt_v4.csv, in root or elsewhere, with labels to score by, "
-        "on whose scenes no model trains",
-    )
+    layout: Literal["dstl", "sheet"] = "dstl"
+    """dstl: the contest's files; sheet: a table of your own scenes (docs/own-imagery.md)"""
+    root: PathText | None = None
+    """layout dstl: the folder with three_band, sixteen_band and the tables"""
+    table: PathText | None = None
+    """layout sheet: the tab-separated table of scenes"""
+    predict: Literal["scored", "all"] | SceneIds | None = None
+    """scenes to predict besides the labelled ones: all, scored (the contest's 32) or a list of ids (in quotes; [] for
+    none). null: scored with layout dstl, all with layout sheet
+    """
+    truth: PathText | None = None
+    """layout dstl: a table like train_wkt_v4.csv, in root or elsewhere, with labels to score by, on whose scenes no
+    model trains
+    """
 
     @model_validator(mode="after")
     def _needs(self) -> DatasetConfig:
@@ -67,18 +64,17 @@ class DatasetConfig(Table):
 class Shift(Table):
     """A known misalignment as a translation."""
 
-    shift: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
-        description="[dx, dy] in reference pixels, x to the right, y down: what the reference shows at x, the sensor "
-        "shows at x + shift"
-    )
+    shift: Annotated[list[float], Field(min_length=2, max_length=2)]
+    """[dx, dy] in reference pixels, x to the right, y down: what the reference shows at x, the sensor shows at x +
+    shift
+    """
 
 
 class Matrix(Table):
     """A known misalignment as an affine map."""
 
-    matrix: Annotated[list[Row], Field(min_length=2, max_length=2)] = Field(
-        description="two rows of three numbers, from reference to sensor pixels (edges on integers)"
-    )
+    matrix: Annotated[list[Row], Field(min_length=2, max_length=2)]
+    """two rows of three numbers, from reference to sensor pixels (edges on integers)"""
 
     @model_validator(mode="after")
     def _invertible(self) -> Matrix:
@@ -91,43 +87,33 @@ class Matrix(Table):
 class SensorConfig(Table):
     """One sensor: one or several files per scene. Every sensor is read and registered, even if no model uses it."""
 
-    reference: bool = Field(
-        False, description="true for exactly one: all others and the labels are brought to its pixels"
-    )
-    bands: int | None = Field(None, ge=1, le=10_000, description="number of bands without alpha; null: as in the file")
-    bands_are: Annotated[list[BandName | None], Field(min_length=1)] | None = Field(
-        None,
-        description="names of the bands in their order, for `indices` of models: coastal, blue, green, yellow, red, "
-        "red_edge, nir, nir2, or null for any other; null: unknown",
-    )
-    nodata: float | None = Field(
-        None, description="no-data value (0 counts only where all bands are 0); null: as in the file"
-    )
-    registration: Literal["auto", "none"] | Shift | Matrix = Field(
-        "auto",
-        description="auto: estimated; none: trust the files; or given: {shift: [dx, dy]} in reference pixels or "
-        "{matrix: 2 x 3}",
-    )
-    motion: Literal["translation", "euclidean"] = Field(
-        "translation",
-        description="auto: translation (a shift) or euclidean (a shift and up to three degrees of rotation)",
-    )
-    max_shift: float = Field(
-        60.0, gt=0, le=100_000, description="auto: largest plausible shift in reference pixels; larger ones are refused"
-    )
+    reference: bool = False
+    """true for exactly one: all others and the labels are brought to its pixels"""
+    bands: int | None = Field(None, ge=1, le=10_000)
+    """number of bands without alpha; null: as in the file"""
+    bands_are: Annotated[list[BandName | None], Field(min_length=1)] | None = None
+    """names of the bands in their order, for `indices` of models: coastal, blue, green, yellow, red, red_edge, nir,
+    nir2, or null for any other; null: unknown
+    """
+    nodata: float | None = None
+    """no-data value (0 counts only where all bands are 0); null: as in the file"""
+    registration: Literal["auto", "none"] | Shift | Matrix = "auto"
+    """auto: estimated; none: trust the files; or given: {shift: [dx, dy]} in reference pixels or {matrix: 2 x 3}"""
+    motion: Literal["translation", "euclidean"] = "translation"
+    """auto: translation (a shift) or euclidean (a shift and up to three degrees of rotation)"""
+    max_shift: float = Field(60.0, gt=0, le=100_000)
+    """auto: largest plausible shift in reference pixels; larger ones are refused"""
 
 
 class ScaleConfig(Table):
     """The grid that images are resampled to: at most one of the keys; none of them means native resolution."""
 
-    size: int | None = Field(None, ge=16, le=200_000, description="size x size pixels exactly, whatever the aspect")
-    gsd: float | None = Field(
-        None,
-        ge=0.001,
-        le=100_000,
-        description="metres per pixel, aspect kept; with layout sheet the reference image needs a coordinate system",
-    )
-    factor: float | None = Field(None, ge=0.001, le=1, description="pixels per native pixel along a side, aspect kept")
+    size: int | None = Field(None, ge=16, le=200_000)
+    """size x size pixels exactly, whatever the aspect"""
+    gsd: float | None = Field(None, ge=0.001, le=100_000)
+    """metres per pixel, aspect kept; with layout sheet the reference image needs a coordinate system"""
+    factor: float | None = Field(None, ge=0.001, le=1)
+    """pixels per native pixel along a side, aspect kept"""
 
     @model_validator(mode="after")
     def _one(self) -> ScaleConfig:
@@ -163,77 +149,68 @@ def is_network(model: Mapping[str, Any]) -> bool:
 class AugmentConfig(Table):
     """Random changes of training patches."""
 
-    flips: bool = Field(True, description="horizontal and vertical flips, each with probability 1/2")
-    rotation: bool = Field(True, description="rotation of every patch by any angle")
-    colour: float = Field(
-        0.1, ge=0, le=10, description="change of brightness and contrast, in standard deviations of a channel; 0: none"
-    )
-    contrast: float = Field(
-        0.0, ge=0, le=2, description="change of contrast of a whole sensor, as deviation of its logarithm; 0: none"
-    )
-    zoom: float = Field(
-        1.0, ge=0.3, le=1, description="smallest factor of a random zoom: 0.5 shows up to twice the width; 1: none"
-    )
-    sensor_dropout: Fraction = Field(
-        0.0, description="share of the patches in which one sensor other than the reference is left out"
-    )
-    channel_dropout: Fraction = Field(0.0, description="probability with which a channel is left out; never all are")
+    flips: bool = True
+    """horizontal and vertical flips, each with probability 1/2"""
+    rotation: bool = True
+    """rotation of every patch by any angle"""
+    colour: float = Field(0.1, ge=0, le=10)
+    """change of brightness and contrast, in standard deviations of a channel; 0: none"""
+    contrast: float = Field(0.0, ge=0, le=2)
+    """change of contrast of a whole sensor, as deviation of its logarithm; 0: none"""
+    zoom: float = Field(1.0, ge=0.3, le=1)
+    """smallest factor of a random zoom: 0.5 shows up to twice the width; 1: none"""
+    sensor_dropout: Fraction = 0.0
+    """share of the patches in which one sensor other than the reference is left out"""
+    channel_dropout: Fraction = 0.0
+    """probability with which a channel is left out; never all are"""
 
 
 class TrainingConfig(Table):
     """How a member is trained."""
 
-    steps: int = Field(40_000, ge=1, le=1_000_000_000, description="optimiser steps")
-    batch: int = Field(4, ge=1, le=10_000, description="patches per step")
-    patch: Pixels = Field(
-        256, description="side of a patch in pixels of the member's scale: at least 2**depth, preferably a multiple"
-    )
-    positive_fraction: Fraction = Field(
-        0.5, description="share of the patches that contain positive pixels; the others are drawn anywhere"
-    )
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="peak of the one-cycle schedule")
-    weight_decay: float = Field(1e-4, ge=0, le=10, description="AdamW's decoupled weight decay")
-    gradient_clip: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
-        None, description="largest norm of the gradient of a step; longer ones are shortened to it; null: no limit"
-    )
-    soft_jaccard: Fraction = Field(
-        0.5, description="share of the soft Jaccard in the loss; the rest is binary cross-entropy"
-    )
-    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="random changes of the patches")
-    keep: Literal["last", "best", "ema"] = Field(
-        "last",
-        description="weights that are kept: last; best (at the look with the best validation Jaccard); or ema (moving "
-        "average over the latest twentieth of the steps)",
-    )
+    steps: int = Field(40_000, ge=1, le=1_000_000_000)
+    """optimiser steps"""
+    batch: int = Field(4, ge=1, le=10_000)
+    """patches per step"""
+    patch: Pixels = 256
+    """side of a patch in pixels of the member's scale: at least 2**depth, preferably a multiple"""
+    positive_fraction: Fraction = 0.5
+    """share of the patches that contain positive pixels; the others are drawn anywhere"""
+    learning_rate: float = Field(1e-3, gt=0, le=10)
+    """peak of the one-cycle schedule"""
+    weight_decay: float = Field(1e-4, ge=0, le=10)
+    """AdamW's decoupled weight decay"""
+    gradient_clip: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """largest norm of the gradient of a step; longer ones are shortened to it; null: no limit"""
+    soft_jaccard: Fraction = 0.5
+    """share of the soft Jaccard in the loss; the rest is binary cross-entropy"""
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    """random changes of the patches"""
+    keep: Literal["last", "best", "ema"] = "last"
+    """weights that are kept: last; best (at the look with the best validation Jaccard); or ema (moving average over the
+    latest twentieth of the steps)
+    """
     precision: Precision = "bfloat16"
-    rounds: int = Field(
-        1,
-        ge=1,
-        le=2,
-        description="2: a network is trained once more, also on unlabelled scenes where the first round is sure "
-        "(docs/learning.md)",
-    )
+    rounds: int = Field(1, ge=1, le=2)
+    """2: a network is trained once more, also on unlabelled scenes where the first round is sure (docs/learning.md)"""
     threads: Threads = 2
-    seed: int = Field(0, ge=0, le=MOST_SEED, description="of the first weights and of every random draw")
+    seed: int = Field(0, ge=0, le=MOST_SEED)
+    """of the first weights and of every random draw"""
 
 
 class PredictionConfig(Table):
     """How a member predicts."""
 
-    window: Pixels = Field(
-        256, description="side of the sliding window in pixels of the member's scale: at least 2**depth"
-    )
-    stride: int = Field(
-        64,
-        ge=1,
-        le=16_384,
-        description="step of the sliding window, at most the window; a pixel gets the mean of all windows over it",
-    )
-    symmetries: bool = Field(True, description="average over the 8 flips and rotations of each window")
-    adapt: bool = Field(
-        False, description="blend the statistics of batch normalisation with those of the scene (docs/learning.md)"
-    )
-    batch: int = Field(4, ge=1, le=10_000, description="windows per forward pass")
+    window: Pixels = 256
+    """side of the sliding window in pixels of the member's scale: at least 2**depth"""
+    stride: int = Field(64, ge=1, le=16_384)
+    """step of the sliding window, at most the window; a pixel gets the mean of all windows over it"""
+    symmetries: bool = True
+    """average over the 8 flips and rotations of each window"""
+    adapt: bool = False
+    """blend the statistics of batch normalisation with those of the scene (docs/learning.md)"""
+    batch: int = Field(4, ge=1, le=10_000)
+    """windows per forward pass"""
     precision: Precision = "bfloat16"
     threads: Threads = 2
 
@@ -244,59 +221,52 @@ class PolygonsConfig(Table):
     What is `auto` is tuned on out-of-fold predictions (docs/validation.md).
     """
 
-    threshold: Literal["auto"] | Fraction = Field("auto", description="least probability of an object; 0 to 1")
-    open: Searched = Field(
-        "auto", description="radius of an opening of the probability, in reference pixels: thinner things go"
-    )
-    close: Searched = Field(
-        "auto", description="radius of a closing after it, in reference pixels: narrower gaps are closed"
-    )
-    min_area: Searched = Field("auto", description="smaller objects are removed; square reference pixels")
-    max_area: Searched = Field("auto", description="larger objects are removed; square reference pixels; 0: none")
-    min_hole: Searched = Field("auto", description="smaller holes are filled; square reference pixels")
-    min_peak: Literal["auto"] | Fraction = Field(
-        "auto", description="objects whose probability nowhere exceeds it are removed; 0 to 1"
-    )
-    divide: Literal["auto", "none"] = Field(
-        "auto", description="auto: objects that touch are divided where that makes more of them match; none: never"
-    )
-    simplify: float = Field(
-        0.25, ge=0, description="by how much an outline may bend within a straight side, in pixels of the ensemble"
-    )
-    shape: Literal["free", "rectangular"] = Field(
-        "free", description="rectangular: right angles, for every outline that loses at most 3 % of its area by them"
-    )
+    threshold: Literal["auto"] | Fraction = "auto"
+    """least probability of an object; 0 to 1"""
+    open: Searched = "auto"
+    """radius of an opening of the probability, in reference pixels: thinner things go"""
+    close: Searched = "auto"
+    """radius of a closing after it, in reference pixels: narrower gaps are closed"""
+    min_area: Searched = "auto"
+    """smaller objects are removed; square reference pixels"""
+    max_area: Searched = "auto"
+    """larger objects are removed; square reference pixels; 0: none"""
+    min_hole: Searched = "auto"
+    """smaller holes are filled; square reference pixels"""
+    min_peak: Literal["auto"] | Fraction = "auto"
+    """objects whose probability nowhere exceeds it are removed; 0 to 1"""
+    divide: Literal["auto", "none"] = "auto"
+    """auto: objects that touch are divided where that makes more of them match; none: never"""
+    simplify: float = Field(0.25, ge=0)
+    """by how much an outline may bend within a straight side, in pixels of the ensemble"""
+    shape: Literal["free", "rectangular"] = "free"
+    """rectangular: right angles, for every outline that loses at most 3 % of its area by them"""
 
 
 class MemberConfig(Table):
     """One model of a class's ensemble."""
 
-    model: Name = Field(description="a name under `models`")
-    channels: Name = Field(description="a name under `channels`")
-    scale: Name = Field(description="a name under `scales`")
-    target: Name | None = Field(
-        None, description="what it learns: a name under `targets` that includes the class; null: the class itself"
-    )
-    training: TrainingConfig = Field(
-        default_factory=TrainingConfig, description="what differs from `defaults.training`"
-    )
-    prediction: PredictionConfig = Field(
-        default_factory=PredictionConfig, description="what differs from `defaults.prediction`"
-    )
+    model: Name
+    """a name under `models`"""
+    channels: Name
+    """a name under `channels`"""
+    scale: Name
+    """a name under `scales`"""
+    target: Name | None = None
+    """what it learns: a name under `targets` that includes the class; null: the class itself"""
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """what differs from `defaults.training`"""
+    prediction: PredictionConfig = Field(default_factory=PredictionConfig)
+    """what differs from `defaults.prediction`"""
 
 
 class BufferConfig(Table):
     """How wide a class's points and lines are: exactly one of the keys."""
 
-    pixels: float | None = Field(
-        None, gt=0, le=10_000, description="radius of a point, half the width of a line, in reference pixels"
-    )
-    metres: float | None = Field(
-        None,
-        gt=0,
-        le=100_000,
-        description="the same in metres; with layout sheet the reference image needs a coordinate system",
-    )
+    pixels: float | None = Field(None, gt=0, le=10_000)
+    """radius of a point, half the width of a line, in reference pixels"""
+    metres: float | None = Field(None, gt=0, le=100_000)
+    """the same in metres; with layout sheet the reference image needs a coordinate system"""
 
     @model_validator(mode="after")
     def _one(self) -> BufferConfig:
@@ -308,63 +278,59 @@ class BufferConfig(Table):
 class JointConfig(Table):
     """Several classes in one network, with an output for each."""
 
-    classes: Annotated[list[Name], Field(min_length=2)] = Field(description="the classes that the network learns")
-    overlap: bool = Field(
-        True,
-        description="true: a pixel may be of several of them (a sigmoid each); false: of one at most (a softmax, with "
-        "background as one more output)",
-    )
+    classes: Annotated[list[Name], Field(min_length=2)]
+    """the classes that the network learns"""
+    overlap: bool = True
+    """true: a pixel may be of several of them (a sigmoid each); false: of one at most (a softmax, with background as
+    one more output)
+    """
 
 
 class ClassConfig(Table):
     """One class: its number in the tables and the members of its ensemble."""
 
-    id: int = Field(ge=0, le=1_000_000, description="its number in tables of labels (the contest's ClassType); unique")
-    buffer: BufferConfig | None = Field(
-        None, description="makes labels that are points discs, and lines strips; null: points and lines are refused"
-    )
-    members: list[MemberConfig] = Field(
-        min_length=1, description="models whose probabilities are averaged, on the finest grid among them"
-    )
-    ensemble: Literal["mean", "weighted", "best"] = Field(
-        "mean",
-        description="mean: all members count alike; weighted: by weights with the best Jaccard on out-of-fold "
-        "predictions; best: only the member with the best one",
-    )
-    training: TrainingConfig = Field(
-        default_factory=TrainingConfig, description="what differs from `defaults.training`"
-    )
-    prediction: PredictionConfig = Field(
-        default_factory=PredictionConfig, description="what differs from `defaults.prediction`"
-    )
-    polygons: PolygonsConfig = Field(
-        default_factory=PolygonsConfig, description="what differs from `defaults.polygons`"
-    )
+    id: int = Field(ge=0, le=1_000_000)
+    """its number in tables of labels (the contest's ClassType); unique"""
+    buffer: BufferConfig | None = None
+    """makes labels that are points discs, and lines strips; null: points and lines are refused"""
+    members: list[MemberConfig] = Field(min_length=1)
+    """models whose probabilities are averaged, on the finest grid among them"""
+    ensemble: Literal["mean", "weighted", "best"] = "mean"
+    """mean: all members count alike; weighted: by weights with the best Jaccard on out-of-fold predictions; best: only
+    the member with the best one
+    """
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """what differs from `defaults.training`"""
+    prediction: PredictionConfig = Field(default_factory=PredictionConfig)
+    """what differs from `defaults.prediction`"""
+    polygons: PolygonsConfig = Field(default_factory=PolygonsConfig)
+    """what differs from `defaults.polygons`"""
 
 
 class DefaultsConfig(Table):
     """What holds unless a class or a member says otherwise."""
 
-    training: TrainingConfig = Field(default_factory=TrainingConfig, description="how a member is trained")
-    prediction: PredictionConfig = Field(default_factory=PredictionConfig, description="how a member predicts")
-    polygons: PolygonsConfig = Field(default_factory=PolygonsConfig, description="how probabilities become polygons")
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """how a member is trained"""
+    prediction: PredictionConfig = Field(default_factory=PredictionConfig)
+    """how a member predicts"""
+    polygons: PolygonsConfig = Field(default_factory=PolygonsConfig)
+    """how probabilities become polygons"""
 
 
 class ValidationConfig(Table):
     """How labelled scenes are divided; a column `fold` of a sheet takes precedence over `split` and `folds`."""
 
-    split: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="hold-out: fraction of the labelled ground used for training; null if `folds` is given"
-    )
-    folds: int | None = Field(
-        None, ge=2, le=1000, description="cross-validation: number of folds; null if `split` is given"
-    )
-    predict_with: Literal["folds", "refit"] = Field(
-        "folds",
-        description="what predicts new scenes: folds (the mean of the folds' models) or refit (one model more, trained "
-        "on all labelled scenes)",
-    )
-    seed: int = Field(0, ge=0, le=MOST_SEED, description="of the division: decides between equally good ones")
+    split: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """hold-out: fraction of the labelled ground used for training; null if `folds` is given"""
+    folds: int | None = Field(None, ge=2, le=1000)
+    """cross-validation: number of folds; null if `split` is given"""
+    predict_with: Literal["folds", "refit"] = "folds"
+    """what predicts new scenes: folds (the mean of the folds' models) or refit (one model more, trained on all labelled
+    scenes)
+    """
+    seed: int = Field(0, ge=0, le=MOST_SEED)
+    """of the division: decides between equally good ones"""
 
     @model_validator(mode="after")
     def _one(self) -> ValidationConfig:
@@ -376,60 +342,54 @@ class ValidationConfig(Table):
 class SanityConfig(Table):
     """What `snakemake sanity` does, before a long training."""
 
-    steps: int = Field(400, ge=1, le=1_000_000_000, description="optimiser steps in which a network learns by heart")
+    steps: int = Field(400, ge=1, le=1_000_000_000)
+    """optimiser steps in which a network learns by heart"""
 
 
 class ExecutionConfig(Table):
     """How the work is divided into jobs; changes no result."""
 
-    scenes_per_job: Literal["auto", 1] = Field(
-        "auto", description="auto: one scene per job up to 64 scenes, 32 fixed batches beyond; 1: always one"
-    )
+    scenes_per_job: Literal["auto", 1] = "auto"
+    """auto: one scene per job up to 64 scenes, 32 fixed batches beyond; 1: always one"""
 
 
 class Config(Table):
     """Everything that config.yaml says."""
 
-    results: ResultsPath = Field("results", description="the folder that everything is written to")
-    dataset: DatasetConfig = Field(description="which imagery")
-    sensors: dict[Name, SensorConfig] = Field(min_length=1, description="by name, in the order of the channels")
-    channels: dict[Name, list[ChannelName]] = Field(
-        min_length=1,
-        description="what a model sees, by name: lists of sensors, and of members whose probability is a channel more "
-        "(docs/learning.md)",
-    )
-    scales: dict[Name, ScaleConfig] = Field(
-        min_length=1,
-        description="grids that images are resampled to, by name: {} (native), or one of size, gsd, factor",
-    )
-    models: dict[Name, ModelConfig] = Field(min_length=1, description="kinds and sizes of models, by name")
-    targets: dict[Name, list[Name] | JointConfig] = Field(
-        default_factory=dict,
-        description="what several classes are learned as, by name: a list is their union, a table one network with an "
-        "output for each; every class is a target of its own as well",
-    )
-    classes: dict[Name, ClassConfig] = Field(min_length=1, description="what is looked for, by name")
-    defaults: DefaultsConfig = Field(
-        default_factory=DefaultsConfig, description="settings that a class or a member may override, key by key"
-    )
-    statistics: Literal["all", "train"] | Annotated[SceneIds, Field(min_length=1)] = Field(
-        "all",
-        description="normalise_by dataset: the scenes whose mean and deviation count: all, train, or a list of ids (in "
-        "quotes)",
-    )
-    normalise_by: Literal["dataset", "acquisition", "scene"] = Field(
-        "scene",
-        description="whose mean and deviation normalise the channels of a scene: dataset (those of `statistics`), "
-        "acquisition (those of all scenes taken together with it) or scene (its own)",
-    )
-    validation: ValidationConfig = Field(description="how labelled scenes are divided into training and validation")
-    sanity: SanityConfig = Field(
-        default_factory=SanityConfig,
-        description="what `snakemake sanity` does before a long training (docs/sanity.md); changes no result",
-    )
-    execution: ExecutionConfig = Field(
-        default_factory=ExecutionConfig, description="how the work is divided into jobs; changes no result"
-    )
+    results: ResultsPath = "results"
+    """the folder that everything is written to"""
+    dataset: DatasetConfig
+    """which imagery"""
+    sensors: dict[Name, SensorConfig] = Field(min_length=1)
+    """by name, in the order of the channels"""
+    channels: dict[Name, list[ChannelName]] = Field(min_length=1)
+    """what a model sees, by name: lists of sensors, and of members whose probability is a channel more
+    (docs/learning.md)
+    """
+    scales: dict[Name, ScaleConfig] = Field(min_length=1)
+    """grids that images are resampled to, by name: {} (native), or one of size, gsd, factor"""
+    models: dict[Name, ModelConfig] = Field(min_length=1)
+    """kinds and sizes of models, by name"""
+    targets: dict[Name, list[Name] | JointConfig] = Field(default_factory=dict)
+    """what several classes are learned as, by name: a list is their union, a table one network with an output for each;
+    every class is a target of its own as well
+    """
+    classes: dict[Name, ClassConfig] = Field(min_length=1)
+    """what is looked for, by name"""
+    defaults: DefaultsConfig = Field(default_factory=DefaultsConfig)
+    """settings that a class or a member may override, key by key"""
+    statistics: Literal["all", "train"] | Annotated[SceneIds, Field(min_length=1)] = "all"
+    """normalise_by dataset: the scenes whose mean and deviation count: all, train, or a list of ids (in quotes)"""
+    normalise_by: Literal["dataset", "acquisition", "scene"] = "scene"
+    """whose mean and deviation normalise the channels of a scene: dataset (those of `statistics`), acquisition (those
+    of all scenes taken together with it) or scene (its own)
+    """
+    validation: ValidationConfig
+    """how labelled scenes are divided into training and validation"""
+    sanity: SanityConfig = Field(default_factory=SanityConfig)
+    """what `snakemake sanity` does before a long training (docs/sanity.md); changes no result"""
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    """how the work is divided into jobs; changes no result"""
 
     def classes_of(self, target: str) -> tuple[str, ...]:
         """The classes of a target, sorted: those of an entry of `targets`, or the class of that name."""

@@ -13,11 +13,10 @@ from rasterloom.config.tables import KIND, ModelTable, PathText
 class NetworkConfig(ModelTable):
     """A network: it is trained on patches and predicts by sliding windows (see `rasterloom.learning.networks`)."""
 
-    init: PathText | None = Field(
-        None,
-        description="first weights: a .safetensors file, or another member of the recipe, by name, whose checkpoint of "
-        "the same fold is taken; null: random",
-    )
+    init: PathText | None = None
+    """first weights: a .safetensors file, or another member of the recipe, by name, whose checkpoint of the same fold
+    is taken; null: random
+    """
 
     @property
     def deepest(self) -> int:
@@ -32,9 +31,8 @@ class NetworkConfig(ModelTable):
 class OwnNetworkConfig(NetworkConfig):
     """A network that is built of our own layers."""
 
-    norm: Literal["batch", "group"] = Field(
-        "batch", description="normalisation of feature maps: batch, or group (in groups of maps, image by image)"
-    )
+    norm: Literal["batch", "group"] = "batch"
+    """normalisation of feature maps: batch, or group (in groups of maps, image by image)"""
 
     def lonely(self, patch: int) -> bool:
         """See `NetworkConfig`."""
@@ -53,9 +51,8 @@ class UNetConfig(OwnNetworkConfig):
 
     kind: Literal["unet"] = Field(description=KIND)
     width: Width = 64
-    widths: Literal["constant", "doubling"] = Field(
-        "constant", description="feature maps of deeper levels: constant (as many as the first) or doubling at each"
-    )
+    widths: Literal["constant", "doubling"] = "constant"
+    """feature maps of deeper levels: constant (as many as the first) or doubling at each"""
     depth: Depth = 6
     convs_per_block: Convolutions = 3
 
@@ -73,7 +70,8 @@ class TiramisuConfig(OwnNetworkConfig):
 
     kind: Literal["tiramisu"] = Field(description=KIND)
     width: Width = 48
-    growth: int = Field(12, ge=1, le=1024, description="feature maps that each layer of a dense block adds")
+    growth: int = Field(12, ge=1, le=1024)
+    """feature maps that each layer of a dense block adds"""
     depth: Depth = 5
     convs_per_block: Convolutions = 4
 
@@ -85,8 +83,10 @@ class ReSegConfig(OwnNetworkConfig):
     width: Width = 64
     depth: Depth = 3
     convs_per_block: Convolutions = 2
-    sweeps: int = Field(2, ge=1, le=16, description="how often the recurrence goes along all columns and then all rows")
-    units: int = Field(64, ge=1, le=4096, description="feature maps of the recurrence in each direction")
+    sweeps: int = Field(2, ge=1, le=16)
+    """how often the recurrence goes along all columns and then all rows"""
+    units: int = Field(64, ge=1, le=4096)
+    """feature maps of the recurrence in each direction"""
 
     def lonely(self, patch: int) -> bool:
         """Never: nothing is normalised at the deepest level."""
@@ -99,9 +99,12 @@ class SMPConfig(NetworkConfig):
     kind: Literal["smp"] = Field(description=KIND)
     architecture: Literal[
         "Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus", "PAN", "UPerNet"
-    ] = Field("Unet", description="of segmentation_models.pytorch")
-    encoder: str = Field("resnet34", description="of segmentation_models.pytorch, such as resnet34")
-    weights: Literal["none"] = Field("none", description="none: random; no weights are downloaded")
+    ] = "Unet"
+    """of segmentation_models.pytorch"""
+    encoder: str = "resnet34"
+    """of segmentation_models.pytorch, such as resnet34"""
+    weights: Literal["none"] = "none"
+    """none: random; no weights are downloaded"""
 
     @field_validator("encoder")
     @classmethod
@@ -125,14 +128,14 @@ class ModuleConfig(NetworkConfig):
     """A network of your own: what a function of yours returns."""
 
     kind: Literal["module"] = Field(description=KIND)
-    factory: str = Field(
-        description="package.module:function; called with the number of channels and the options, it returns a "
-        "torch.nn.Module that gives (N, 1, H, W) logits of (N, C, H, W) images"
-    )
-    options: dict[str, JsonValue] = Field(default_factory=dict, description="what else the function is given, by name")
-    multiple: int = Field(
-        32, ge=1, le=4096, description="images are padded to multiples of so many pixels before the network sees them"
-    )
+    factory: str
+    """package.module:function; called with the number of channels and the options, it returns a torch.nn.Module that
+    gives (N, 1, H, W) logits of (N, C, H, W) images
+    """
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """what else the function is given, by name"""
+    multiple: int = Field(32, ge=1, le=4096)
+    """images are padded to multiples of so many pixels before the network sees them"""
 
     @field_validator("factory")
     @classmethod

@@ -42,35 +42,34 @@ class PixelModelConfig(ModelTable):
 
     SETTINGS: ClassVar[Mapping[str, tuple[str, ...]]] = {"training": ("threads", "seed"), "prediction": ("threads",)}
 
-    samples: int = Field(
-        200_000, ge=100, le=100_000_000, description="pixels sampled for training, half of them positive"
-    )
-    indices: bool = Field(
-        False,
-        description="true: NDWI, CCCI and (RE-NIR2)/(RE+NIR2) are features too, as far as `bands_are` of a sensor "
-        "names their bands",
-    )
-    neighbourhood: Annotated[list[OddWidth], AfterValidator(unique)] = Field(
-        [],
-        description="odd widths in pixels, such as [3, 9, 27]: the mean of each channel over squares of these widths "
-        "is a feature too; [] for none",
-    )
+    samples: int = Field(200_000, ge=100, le=100_000_000)
+    """pixels sampled for training, half of them positive"""
+    indices: bool = False
+    """true: NDWI, CCCI and (RE-NIR2)/(RE+NIR2) are features too, as far as `bands_are` of a sensor names their bands"""
+    neighbourhood: Annotated[list[OddWidth], AfterValidator(unique)] = Field([])
+    """odd widths in pixels, such as [3, 9, 27]: the mean of each channel over squares of these widths is a feature too;
+    [] for none
+    """
 
 
 class ForestConfig(PixelModelConfig):
     """A random forest, pixel by pixel."""
 
     kind: Literal["forest"] = Field(description=KIND)
-    trees: int = Field(40, ge=1, le=10_000, description="number of trees")
-    max_depth: int = Field(12, ge=1, le=30, description="largest depth of a tree")
+    trees: int = Field(40, ge=1, le=10_000)
+    """number of trees"""
+    max_depth: int = Field(12, ge=1, le=30)
+    """largest depth of a tree"""
 
 
 class BoostingConfig(PixelModelConfig):
     """Gradient boosting, pixel by pixel: trees that correct each other."""
 
     kind: Literal["boosting"] = Field(description=KIND)
-    trees: int = Field(200, ge=1, le=10_000, description="number of trees")
-    max_depth: int = Field(8, ge=1, le=30, description="largest depth of a tree")
+    trees: int = Field(200, ge=1, le=10_000)
+    """number of trees"""
+    max_depth: int = Field(8, ge=1, le=30)
+    """largest depth of a tree"""
 
 
 class LinearConfig(PixelModelConfig):

@@ -66,10 +66,26 @@ Threads = Annotated[
 ]
 
 
-class Table(BaseModel):
-    """A table of the configuration: it refuses unknown keys and never converts a value of another kind."""
+def _on_one_line(schema: dict[str, Any]) -> None:
+    """Descriptions of keys in a table's schema, which the code breaks over lines."""
+    for field in schema["properties"].values():
+        field["description"] = " ".join(field["description"].split())
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+class Table(BaseModel):
+    """A table of the configuration: it refuses unknown keys and never converts a value of another kind.
+
+    The text below a key describes it, in messages, the JSON schema and docs/configuration.md.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        json_schema_extra=_on_one_line,
+    )
 
 
 KIND = (
