@@ -138,6 +138,45 @@ def make_job(folder: Path, crs: str | None = "EPSG:32616", own: float | None = N
     return job_of(spec, {}, folder, store)
 
 
+def with_water(job: Job, river: Any) -> Job:
+    """The job of a class whose water flows, beside one whose water stands."""
+    empty = np.zeros((40, 48), np.uint8)
+    found = {"house": {"s": square(), "t": empty}, "lake": {"s": np.zeros((20, 24), np.uint8), "t": river}}
+    for name, images in found.items():
+        items = {}
+        for scene, image in images.items():
+            with job.store.writing("ensemble", f"{name}{scene}{image.sum()}", ".zarr.zip") as work:
+                work.digest = write_plane(work.path, "probability", image.shape, [image])
+            items[scene] = work.committed()
+        Manifest("ensemble", items).write(job.results / f"ensembles/{name}/b.json")
+    tuning = add(job.store, "tune", "lake", ".tuning.json", json.dumps({**TUNED, "threshold": 99.5, "scenes": {}}))
+    Manifest("tune", {"lake": tuning}).write(job.results / "tuning/lake.json")
+    return job_of({**job.spec, "water": ["house", "lake"]}, {}, job.results, job.store)
+
+
+def test_run_gives_bodies_of_water_to_the_class_of_their_shape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    river = np.zeros((80, 96), np.uint8)
+    job = with_water(make_job(tmp_path), river)
+    assert vectorise.inputs(job.spec)[:4] == [
+        "ensembles/house/b.json", "ensembles/lake/b.json", "tuning/house.json", "tuning/lake.json",
+    ]  # fmt: skip
+    vectorise.run(job)
+    assert len(table(job, "s")) == 0  # a square within the scene
+    assert "vectorise: scene s: 16 pixels around column 6, row 4 stand" in capsys.readouterr().err
+    first = Manifest.read(job.output).items
+    lake = job_of({**job.spec, "class": "lake"}, {}, job.results, job.store)
+    vectorise.run(lake)
+    assert table(lake, "s")["pixel"].iloc[0].area == pytest.approx(16, rel=0.05)
+    river[40:42] = 200  # across the scene, and the other class found it
+    job = with_water(job, river)
+    vectorise.run(job)
+    assert table(job, "t")["pixel"].iloc[0].bounds == pytest.approx((0, 5, 12, 5.25), abs=0.03)
+    second = Manifest.read(job.output).items
+    assert second["s"] == first["s"] and second["t"].key != first["t"].key
+
+
 def table(job: Job, scene: str) -> Any:
     item = Manifest.read(job.output).items[scene]
     return geopandas.read_parquet(job.store.open_path(item))

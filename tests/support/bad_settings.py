@@ -91,6 +91,12 @@ CASES: list[BadInput] = [
         "valid: buildings, structures",
     ),
     setting(
+        "water of a class that is not there",
+        "water: [waterway, lakes]",
+        "`water`: no class is called `lakes`",
+    ),
+    setting("water of one class", "water: [waterway]", "`water`", "at least 2"),
+    setting(
         "stride beyond the window",
         "defaults: {prediction: {window: 128, stride: 256}}",
         "`defaults.prediction`",

@@ -253,6 +253,14 @@ KEYS = [
         "none",
         start="",
     ),
+    Key(
+        "water",
+        "water",
+        ["trees", "buildings"],
+        "vectorise 2*S, tables(2)",
+        "vectorise 2*S",
+        start="",
+    ),
     Key("dataset.truth", "dataset.truth", None, "label C, from(mask)", "none", start=""),
 ]
 

@@ -33,6 +33,7 @@ def cross_checks(config: Config) -> Iterable[str]:
             yield f"`targets.{name}`: a class has this name and is its own target; choose another name"
         place, own = (f"{name}.classes", entry.classes) if isinstance(entry, JointConfig) else (name, entry)
         yield from _list_checks(f"targets.{place}", "class", own, config.classes)
+    yield from _list_checks("water", "class", config.water or list(config.classes), config.classes)
     ids: dict[int, str] = {}
     for name, found in config.classes.items():
         if found.id in ids:

@@ -376,6 +376,10 @@ class Config(Table):
     """
     classes: dict[Name, ClassConfig] = Field(min_length=1)
     """what is looked for, by name"""
+    water: Annotated[list[Name], Field(min_length=2, max_length=2)] | None = None
+    """the class of water that flows and that of water that stands: a body that has the other's shape goes to the other
+    one; null: none does
+    """
     defaults: DefaultsConfig = Field(default_factory=DefaultsConfig)
     """settings that a class or a member may override, key by key"""
     statistics: Literal["all", "train"] | Annotated[SceneIds, Field(min_length=1)] = "all"
