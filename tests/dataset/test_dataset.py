@@ -270,8 +270,8 @@ HEADER = "ImageId,ClassType,MultipolygonWKT\n"
 def _read(tmp_path: Path, text: str) -> list[tuple[str, int, int, str]]:
     path = tmp_path / "t.csv"
     _touch(path, text)
-    with table_bytes(path) as data:
-        return [(r.scene, r.class_id, r.line, data[r.start : r.end].decode().strip()) for r in wkt_rows(path, data)]
+    data = table_bytes(path)
+    return [(r.scene, r.class_id, r.line, data[r.start : r.end].decode().strip()) for r in wkt_rows(path, data)]
 
 
 def test_wkt_rows_quoted_plain_crlf_and_without_last_newline(tmp_path: Path) -> None:

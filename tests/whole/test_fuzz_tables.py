@@ -36,10 +36,10 @@ def read_sheet(path: Path) -> Dataset:
 
 
 def read_labels(path: Path) -> list[tuple[str, int]]:
-    with table_bytes(path) as data:
-        rows = list(wkt_rows(path, data))
-        assert all(0 <= row.start <= row.end <= len(data) for row in rows)
-        return [(row.scene, row.class_id) for row in rows]
+    data = table_bytes(path)
+    rows = list(wkt_rows(path, data))
+    assert all(0 <= row.start <= row.end <= len(data) for row in rows)
+    return [(row.scene, row.class_id) for row in rows]
 
 
 def sample_rows(path: Path) -> list[tuple[str, int]]:

@@ -157,8 +157,7 @@ def _labelled(tables: Tables, found: set[str], reference: str) -> tuple[set[str]
     for key, scenes in ids.items():
         if key in tables:
             path = Path(tables[key].path)
-            with table_bytes(path) as data:
-                scenes.update(row.scene for row in wkt_rows(path, data))
+            scenes.update(row.scene for row in wkt_rows(path, table_bytes(path)))
     both = sorted(ids["train_wkt"] & ids["truth"])
     if both:
         raise LabelError(

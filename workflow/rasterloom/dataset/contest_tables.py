@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
-import mmap
-import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +42,8 @@ def table_paths(root: Path, name: str) -> list[Path]:
     return [root / name, root / name / name, root / stem / name, root / f"{name}.zip", root / f"{stem}.zip"]
 
 
-@contextmanager
-def table_bytes(path: Path) -> Iterator[bytes | mmap.mmap]:
-    """The bytes of a table: mapped into memory, not copied; those of a zipped or gzipped one are unpacked (in memory).
+def table_bytes(path: Path) -> bytes:
+    """The bytes of a table; those of a zipped or gzipped one are unpacked.
 
     Raises
     ------
@@ -55,36 +52,26 @@ def table_bytes(path: Path) -> Iterator[bytes | mmap.mmap]:
     InputError
         If it may not be read, is packed and damaged, or a zip does not hold exactly one .csv file.
     """
-    if path.suffix.lower() == ".zip":
+    ending = path.suffix.lower()
+    if ending == ".zip":
         names = [name for name in list_members(path) if name.lower().endswith(".csv")]
         if len(names) != 1:
             raise InputError(f"{path} holds {len(names)} .csv files, one is needed: unpack it by hand")
         with open_stream(member_path(path, names[0])) as stream:
-            data = stream.read()
-        yield data
-        return
+            return stream.read()
     try:
-        file = path.open("rb")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check what it is and its permissions") from None
-    with file:
-        if path.suffix.lower() == ".gz":
-            try:
-                data = gzip.decompress(file.read())
-            except (EOFError, OSError, zlib.error) as error:
-                raise InputError(f"{path} is no gzip file, or was cut off ({error}): get it again") from None
-            yield data
-            return
-        if os.fstat(file.fileno()).st_size == 0:
-            yield b""
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
+    try:
+        return gzip.decompress(data) if ending == ".gz" else data
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path} is no gzip file, or was cut off ({error}): get it again") from None
 
 
-def wkt_rows(path: Path, data: bytes | mmap.mmap) -> Iterator[WktRow]:
+def wkt_rows(path: Path, data: bytes) -> Iterator[WktRow]:
     """Rows of a table ImageId, ClassType, MultipolygonWKT, without decoding any geometry.
 
     Parameters
@@ -122,31 +109,31 @@ def wkt_rows(path: Path, data: bytes | mmap.mmap) -> Iterator[WktRow]:
         position = following
 
 
-def _header(data: bytes | mmap.mmap) -> tuple[int, str | None]:
+def _header(data: bytes) -> tuple[int, str | None]:
     """Where the first line of a table ends, and what it begins with if it is not the contest's header."""
     end = _line_end(data, 0)
-    header = bytes(data[:end]).decode("utf-8-sig", "replace").strip()
+    header = data[:end].decode("utf-8-sig", "replace").strip()
     names = [name.strip().strip('"').lower() for name in header.split(",")]
     return end, None if names == ["imageid", "classtype", "multipolygonwkt"] else header[:80]
 
 
-def _line_end(data: bytes | mmap.mmap, start: int) -> int:
+def _line_end(data: bytes, start: int) -> int:
     """Where the line that `start` is in ends."""
     end = data.find(b"\n", start)
     return end if end >= 0 else len(data)
 
 
-def _wkt_row(path: Path, data: bytes | mmap.mmap, position: int, line: int) -> tuple[WktRow | None, int]:
+def _wkt_row(path: Path, data: bytes, position: int, line: int) -> tuple[WktRow | None, int]:
     """The row that begins at `position` (None for an empty one) and where the next one begins."""
     newline = _line_end(data, position)
     first = data.find(b",", position, newline)
     if first < 0:
         if data[position:newline].strip():
-            raise InputError(f"{path}, row {line}: {bytes(data[position : position + 60])!r} is not a row of labels")
+            raise InputError(f"{path}, row {line}: {data[position : position + 60]!r} is not a row of labels")
         return None, newline + 1
     second = data.find(b",", first + 1, newline)
-    scene = bytes(data[position:first]).decode("utf-8", "replace").strip().strip('"')
-    number = bytes(data[first + 1 : max(second, first + 1)]).decode("utf-8", "replace").strip().strip('"')
+    scene = data[position:first].decode("utf-8", "replace").strip().strip('"')
+    number = data[first + 1 : max(second, first + 1)].decode("utf-8", "replace").strip().strip('"')
     if second < 0 or not scene or not is_number(number):
         raise InputError(
             f"{path}, row {line}: scene {brief(scene)!r} and class {brief(number)!r} given; an id, a class number and"
@@ -200,11 +187,8 @@ def grid_sizes(path: Path) -> dict[str, tuple[float, float]]:
 
 def _rows(path: Path, needed: str) -> Iterator[tuple[int, list[str]]]:
     """Row number and cells, three at least, of each row of a small table, but for the header."""
-    import csv
-
-    with table_bytes(path) as data:
-        text = io.StringIO(bytes(data[:]).decode("utf-8-sig", "replace"), newline="")
-    reader = csv.reader(text)
+    text = table_bytes(path).decode("utf-8-sig", "replace")
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
         next(reader, None)
         for cells in reader:
@@ -243,11 +227,10 @@ def read_sample(path: Path) -> Sample:
         If it is not there, or is not a table of ImageId, ClassType, MultipolygonWKT.
     """
     try:
-        with table_bytes(path) as data:
-            end, other = _header(data)
-            newline = "\r\n" if data[: end + 1].endswith(b"\r\n") else "\n"
+        data = table_bytes(path)
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there: the sample submission says which rows are needed") from None
+    end, other = _header(data)
     if other is not None:
         raise InputError(
             f"{path} has the columns {other!r}: ImageId, ClassType, MultipolygonWKT are needed, separated by commas; is"
@@ -261,4 +244,4 @@ def read_sample(path: Path) -> Sample:
                 " number are needed: get the file again"
             )
         rows.append((cells[0], int(cells[1])))
-    return Sample(tuple(rows), newline)
+    return Sample(tuple(rows), "\r\n" if data[: end + 1].endswith(b"\r\n") else "\n")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,8 @@ class SourceFile:
 
     def to_json(self) -> dict[str, Any]:
         """The file as a JSON object with the names of the attributes; ``sidecars`` and ``crc`` only if it has them."""
-        found: dict[str, Any] = {
-            "path": self.path,
-            "size": self.size,
-            "mtime_ns": self.mtime_ns,
-            "bands": None if self.bands is None else list(self.bands),
-        }
-        if self.sidecars:
-            found["sidecars"] = [list(sidecar) for sidecar in self.sidecars]
-        if self.crc is not None:
-            found["crc"] = self.crc
-        return found
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {name: value for name, value in found.items() if name == "bands" or value not in ([], None)}
 
 
 class Folders:

@@ -28,12 +28,12 @@ def dstl_labels(job: Job) -> Iterable[Label]:
     numbers: dict[str, set[int]] = {scene: set() for scene in job.spec["scenes"]}
     for table in job.sources["tables"]:
         path = Path(table["path"])
-        with table_bytes(path) as data:
-            for row in wkt_rows(path, data):
-                if row.scene in texts:
-                    numbers[row.scene].add(row.class_id)
-                    if row.class_id == job.spec["id"]:
-                        texts[row.scene].append((row, path, bytes(data[row.start : row.end])))
+        data = table_bytes(path)
+        for row in wkt_rows(path, data):
+            if row.scene in texts:
+                numbers[row.scene].add(row.class_id)
+                if row.class_id == job.spec["id"]:
+                    texts[row.scene].append((row, path, data[row.start : row.end]))
     buffer = Buffer.of(job.spec, lambda: [[GSD, 0.0, 0.0], [0.0, GSD, 0.0]], "layout dstl")
     for scene in job.spec["scenes"]:
         rows = texts.pop(scene)

@@ -95,10 +95,11 @@ def table_records(path: Path) -> list[tuple[int, list[str]]]:
     """
     limit = csv.field_size_limit(sys.maxsize)
     try:
-        with table_bytes(path) as data, io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="") as file:
-            return list(_records(path, file))
-    except UnicodeDecodeError:
-        raise _not_utf8(path) from None
+        text = table_bytes(path).decode("utf-8-sig")
+        return list(_records(path, io.StringIO(text, newline="")))
+    except UnicodeDecodeError as error:
+        row, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise LabelError(f"{path}, row {row}: byte {byte:#04x} is not UTF-8: save the table as UTF-8 text") from None
     except OSError as error:
         raise LabelError(f"{path} cannot be read as a table of WKT ({error}): check the file") from None
     finally:
@@ -128,19 +129,6 @@ def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
                 f"{path}, row {line}: a quote does not end: close it; if the file was cut off, get it again"
             ) from None
         raise LabelError(f"{path}, row {line}: text follows a closing quote: double the quotes within a cell") from None
-
-
-def _not_utf8(path: Path) -> LabelError:
-    with table_bytes(path) as table:
-        data = bytes(table)
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        return LabelError(
-            f"{path}, row {row}: byte {data[error.start]:#04x} is not UTF-8: save the table as UTF-8 text"
-        )
-    return LabelError(f"{path} changed while it was read: run again")
 
 
 def _columns(path: Path, names: Sequence[str]) -> list[str]:
