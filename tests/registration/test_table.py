@@ -61,7 +61,7 @@ def test_shift_rows_leave_the_reference_out() -> None:
     attempts = [
         {"method": "ecc", "against": "rgb[2]", "shift": [9.0, 0.0], "confidence": 0.1, "consistency": 3.0,
          "refused": "inconsistent"},
-        {"method": "regression", "against": None, "shift": None, "confidence": None, "consistency": None,
+        {"method": "regression", "against": None, "shift": [1.0, 0.0], "confidence": 0.99, "consistency": None,
          "refused": None},
     ]  # fmt: skip
     registration = {
@@ -70,7 +70,8 @@ def test_shift_rows_leave_the_reference_out() -> None:
     }
     (found,) = shift_rows("s", registration)
     assert found == row(
-        attempts="ecc against rgb[2]: 9.00, 0.00, confidence 0.10, refused: inconsistent; regression: no shift",
+        attempts="ecc against rgb[2]: 9.00, 0.00, confidence 0.10, refused: inconsistent; regression: 1.00, 0.00, "
+        "confidence 0.99",
         consistency=0.5,
         against="rgb",
     )

@@ -22,7 +22,6 @@ from rasterloom.dataset.contest_ids import ground_of
 from rasterloom.errors import InputError
 from rasterloom.tools import scenes
 from rasterloom.tools.scenes import ids, model, painting, sensing, writing
-from rasterloom.tools.scenes.layout import build_ground
 from rasterloom.tools.scenes.painting import Painter
 from rasterloom.tools.scenes.shapes import rectangle
 
@@ -328,22 +327,6 @@ def test_shifts_stay_in_their_limits() -> None:
     assert {f["rgb"] for f in found} == {(0.0, 0.0)}
 
 
-def test_generate_scene_with_given_shifts_moves_these_sensors_alone() -> None:
-    first = sensing.generate_scene("6010_4_2", SEED, SIZE)
-    moved = sensing.generate_scene("6010_4_2", SEED, SIZE, shifts={"a": (-51.0, 16.0)})
-    assert moved.shifts == {**first.shifts, "a": (-51.0, 16.0)}
-    for name, image in first.sensors.items():
-        assert np.array_equal(moved.sensors[name], image) == (name != "a"), name
-
-
-def test_generate_scene_with_given_ground_shows_it() -> None:
-    plain = sensing.generate_scene("6010_4_2", SEED, SIZE)
-    same = sensing.generate_scene("6010_4_2", SEED, SIZE, ground=build_ground(SEED, "6010_4_2", SIZE))
-    bare = sensing.generate_scene("6010_4_2", SEED, SIZE, ground=model.Ground(SIZE))
-    assert all(np.array_equal(same.sensors[name], image) for name, image in plain.sensors.items())
-    assert not any(bare.polygons.values()) and bare.sensors["rgb"].shape == plain.sensors["rgb"].shape
-
-
 def test_houses_have_a_sensible_size(scene: model.Scene) -> None:
     areas = np.array([p.area for p in scene.polygons[1] if not p.intersects(shapely.box(0, 0, *scene.size).boundary)])
     assert areas.size >= 3 and areas.min() > 100 and areas.max() < 9000
@@ -383,12 +366,6 @@ def test_write_scenes_other_seed_needs_force(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
     writing.write_scenes(tmp_path, 1, 0, SIZE, 2, force=True)
     assert contents(tmp_path)["three_band/6040_2_2.tif"] != before["three_band/6040_2_2.tif"]
-
-
-@pytest.mark.parametrize("name", ["6040_2", "x", "../6040_2_2", "60400_2_2"])
-def test_generate_scene_bad_id(name: str) -> None:
-    with pytest.raises(InputError, match="needed: four digits"):
-        sensing.generate_scene(name, 0, SIZE)
 
 
 def test_main_reads_arguments_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from rasterloom import __version__
 from rasterloom.errors import InputError, RasterloomError
 from rasterloom.stages import STAGES, job_of, module_of, recomputed
 from rasterloom.store.store import Store
+from rasterloom.text import few
 
 TOOLS = {name: name for name in ("plan", "runs", "evaluate", "scenes", "verify", "gc", "schema")}
 TOOLS |= {"inspect": "inspection", "lr-range": "lr_range", "check-submission": "check_submission"}
@@ -144,11 +145,8 @@ def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     dag = Dag.load(read_configuration(args.configfile))
     known = [wanted.format(**found) for found in module_of(args.stage).jobs(dag)]
     if wanted.format(**names) not in known:
-        nearest = difflib.get_close_matches(wanted.format(**names), known, n=4, cutoff=0)
-        raise InputError(
-            f"the configuration has no {wanted.format(**names)}; it has {', '.join(nearest)}"
-            + (f" and {len(known) - len(nearest)} more" if len(known) > len(nearest) else "")
-        )
+        nearest = difflib.get_close_matches(wanted.format(**names), known, n=len(known) or 1, cutoff=0)
+        raise InputError(f"the configuration has no {wanted.format(**names)}; it has {few(nearest, most=4)}")
     # As text and back, as the workflow gives them: the order of keys in the configuration must not reach a table.
     spec, sources = dag.spec(args.stage, **names), dag.sources(args.stage, **names)
     return _argument(dag.argument(spec)), _argument(dag.argument(sources)), dag.results

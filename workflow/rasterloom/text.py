@@ -118,6 +118,19 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24:02d} h"
 
 
+def span(values: Iterable[float], show: Callable[[float], str] = number, between: str = "..") -> str:
+    """The least and the greatest, or the one that all are.
+
+    Examples
+    --------
+    >>> span([438, 439]), span([438, 438])
+    ('438..439', '438')
+    """
+    found = sorted(values)
+    low, high = show(found[0]), show(found[-1])
+    return low if low == high else f"{low}{between}{high}"
+
+
 def gigabytes(size: float) -> str:
     """Bytes on a disk, in GB or MB.
 
@@ -166,14 +179,18 @@ def table(rows: Sequence[Sequence[str]], right: Container[int] = (), indent: int
     return [(" " * indent + line).rstrip() for line in lines]
 
 
-def now_and_then(seconds: float = 2.0) -> Callable[[str], None]:
-    """What prints a line of progress on stderr if the one before, or this call, is more than `seconds` ago."""
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def now_and_then(seconds: float = 2.0, tell: Callable[[str], None] = _to_stderr) -> Callable[[str], None]:
+    """What tells a line of progress if the one before, or this call, is more than `seconds` ago."""
     last = time.monotonic()
 
     def say(line: str) -> None:
         nonlocal last
         if time.monotonic() - last > seconds:
             last = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+            tell(line)
 
     return say

@@ -12,7 +12,7 @@ from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_byt
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
-from rasterloom.text import brief, hint
+from rasterloom.text import brief, counted, hint
 
 TABLES = {"train_wkt": "train_wkt_v4.csv", "grid_sizes": "grid_sizes.csv", "sample_submission": "sample_submission.csv"}
 
@@ -218,10 +218,10 @@ def _check_complete(root: Path, sensors: Iterable[str], tables: Tables, scenes: 
     if missing:
         shown = "".join(f"\n  {path}" for path in missing[:5])
         more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
-        many = "1 image file" if len(missing) == 1 else f"{len(missing)} image files"
         raise MissingInputError(
-            f"{many} of scenes that are used not found, neither unpacked nor in an archive:{shown}{more}\nGet the"
-            f" archives of {SOURCE} again, or leave the sensor out of `sensors` and `channels`"
+            f"{counted(len(missing), 'image file')} of scenes that are used not found, neither unpacked nor in an "
+            f"archive:{shown}{more}\nGet the archives of {SOURCE} again, or leave the sensor out of `sensors` and "
+            "`channels`"
         )
     path = Path(tables["grid_sizes"].path)
     unknown = sorted({scene.id for scene in used} - grid_sizes(path).keys())

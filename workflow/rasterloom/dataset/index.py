@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rasterloom.dataset.source_files import SourceFile
+from rasterloom.text import few
 
 ID_LENGTH = 128
 """Characters at most of the name of a scene: file names, of which it becomes a part, may have 255."""
@@ -137,10 +138,9 @@ def without_seen_truth(scenes: Mapping[str, Scene]) -> tuple[dict[str, Scene], l
     if not seen:
         return dict(scenes), []
     changed = {name: replace(scenes[name], truth=False, labelled=(), labels={}) for name in seen}
-    shown = ", ".join(seen[:5]) + (f" and {len(seen) - 5} more" if len(seen) > 5 else "")
     note = (
         f"{len(seen)} scene{'s' if len(seen) > 1 else ''} with truth to score against show ground that training scenes "
-        f"show too ({shown}): predicted, but not scored as held-out"
+        f"show too ({few(seen, most=5)}): predicted, but not scored as held-out"
     )
     return {**scenes, **changed}, [note]
 

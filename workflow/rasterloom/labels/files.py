@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.errors import InputError, LabelError
@@ -19,7 +20,7 @@ from rasterloom.labels.wkt_tables import is_table, read_wkt_table
 from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.files import RasterInfo, open_dataset
 from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert, rows_of
-from rasterloom.text import hint
+from rasterloom.text import few, hint
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".bmp", ".gif", ".jp2", ".img", ".vrt"})
 """Endings of files that are read as raster masks; all others are vector files."""
@@ -56,8 +57,6 @@ class Placement:
         LabelError
             If the reference's coordinate system cannot show the place.
         """
-        import shapely
-
         if self.systems is None or not polygons:
             return list(transformed(polygons, self.matrix))
         longest = self._longest_edge(shape, where)
@@ -105,8 +104,6 @@ class Mask:
 
     def share(self, reference: RasterInfo, where: str) -> float:
         """Share, 0..1, of the reference image that the mask shows."""
-        import shapely
-
         height, width = self.positive.shape
         (extent,) = self.placement.place([shapely.box(0, 0, width, height)], self.positive.shape, where)
         scene = shapely.box(0, 0, reference.width, reference.height)
@@ -201,7 +198,6 @@ def read_vector(path: Path, every: bool = False) -> Any:
     """
     import geopandas
     import pyogrio
-    import shapely
 
     suffix = path.suffix.lower()
     if is_table(path):
@@ -304,10 +300,9 @@ def _instead(frame: Any, spec: Mapping[str, Any]) -> str:
     """What a file without the property ``class`` has, and how to mend it."""
     columns = [str(name) for name in frame.columns if name != frame.geometry.name]
     near = [name for name in columns if name.lower() in {"class", "classes", "label", "labels", "type", "category"}]
-    more = "" if len(columns) <= 12 else f" and {len(columns) - 12} more"
     rename = f"rename `{near[0]}` to `class`" if near else "add it"
     return (
-        f"(properties: {', '.join(columns[:12]) or 'none'}{more}): {rename}, or name the file in the sheet's column "
+        f"(properties: {few(columns, most=12) or 'none'}): {rename}, or name the file in the sheet's column "
         f"labels:{spec['class']}"
     )
 
@@ -358,8 +353,6 @@ def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False, b
         If the scene has a CRS and the file none; if there are features but no geometry; if a scene without
         georeference holds none of the features.
     """
-    import shapely
-
     absent = frame.geometry.isna()
     given = frame.geometry[~(absent | frame.geometry.is_empty)]
     empty = len(frame) - len(given)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.errors import LabelError
@@ -123,15 +124,11 @@ class Buffer:
 
     def reach(self, geometries: NDArray[Any]) -> NDArray[np.float64]:
         """How far discs reach beyond points and lines, (N, 2) in x and y; 0 for polygons."""
-        import shapely
-
         sides = np.zeros(2) if self.disc is None else np.linalg.norm(np.array(self.disc)[:, :2], axis=1)
         return np.where(shapely.get_dimensions(geometries)[:, None] < 2, sides, 0.0)
 
     def areas(self, geometries: NDArray[Any], where: str) -> NDArray[Any]:
         """Polygons as they are, points and lines with their buffer; LabelError for these if there is none."""
-        import shapely
-
         thin = shapely.get_dimensions(geometries) < 2
         if not thin.any():
             return geometries
@@ -185,8 +182,6 @@ def parse_wkt(text: str, where: str) -> Any:
     -----
     Measured: 100 MB (100,000 polygons, 2.5 million vertices) take 4.3 s and 0.85 GB.
     """
-    import shapely
-
     wkt = text.strip("\ufeff \t\r\n;")
     try:
         if not wkt:
@@ -244,8 +239,6 @@ def polygon_parts(geometries: Iterable[Any], where: str, buffer: Buffer = NO_BUF
     LabelError
         For points and lines on their own without a buffer, and for coordinates that are not numbers.
     """
-    import shapely
-
     counts: Counts = Counter()
     found = np.array([g for g in geometries if g is not None and not g.is_empty], dtype=object)
     if found.size == 0:
@@ -273,8 +266,6 @@ def polygon_parts(geometries: Iterable[Any], where: str, buffer: Buffer = NO_BUF
 
 def _without_collections(found: NDArray[Any], counts: Counts, least: int) -> NDArray[Any]:
     """Geometries, collections replaced by what is in them: polygons, and from a dimension of `least` 0 all."""
-    import shapely
-
     kinds = shapely.get_type_id(found)
     if not (kinds == COLLECTION).any():
         return found
@@ -290,8 +281,6 @@ def _without_collections(found: NDArray[Any], counts: Counts, least: int) -> NDA
 
 def _members(collection: Any) -> list[Any]:
     """What is in a collection and in collections in it, without empty geometries."""
-    import shapely
-
     found = shapely.get_parts(collection)
     while (shapely.get_type_id(found) == COLLECTION).any():
         found = np.concatenate([shapely.get_parts(g) if g.geom_type == "GeometryCollection" else [g] for g in found])
@@ -300,8 +289,6 @@ def _members(collection: Any) -> list[Any]:
 
 def _areal(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """The polygons with an area, in order, among the parts of geometries, and of which geometry each is a part."""
-    import shapely
-
     parts, owners = shapely.get_parts(geometries, return_index=True)
     if (shapely.get_type_id(parts) > POLYGON).any():
         parts, inner = shapely.get_parts(parts, return_index=True)
@@ -313,21 +300,8 @@ def _areal(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 def _once(polygons: NDArray[Any]) -> NDArray[Any]:
     """Polygons without those that an earlier one equals, whatever the order of its vertices."""
-    import shapely
-
-    if len(polygons) < 2:
-        return polygons
-    alike = np.column_stack([shapely.bounds(polygons), shapely.get_num_coordinates(polygons)])
-    _, first, group, sizes = np.unique(alike, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    if len(first) == len(polygons):
-        return polygons
-    seen: set[bytes] = set()
-    keep = np.ones(len(polygons), dtype=bool)
-    for index in np.flatnonzero(sizes[group.ravel()] > 1):
-        text = shapely.to_wkb(shapely.normalize(polygons[index]))
-        keep[index] = text not in seen
-        seen.add(text)
-    return polygons[keep]
+    _, first = np.unique(shapely.to_wkb(shapely.normalize(polygons)), return_index=True)
+    return polygons[np.sort(first)]
 
 
 def clip(polygons: Sequence[Any], width: int, height: int) -> tuple[Polygons, Counts]:
@@ -344,8 +318,6 @@ def clip(polygons: Sequence[Any], width: int, height: int) -> tuple[Polygons, Co
     counts : Counter
         What was done, by the names of the quality table.
     """
-    import shapely
-
     counts: Counts = Counter()
     if not polygons:
         return [], counts
@@ -378,7 +350,6 @@ def mask_polygons(mask: NDArray[np.bool_]) -> Polygons:
     -----
     Memory: the mask, a copy of one byte per pixel, and the outlines.
     """
-    import shapely
     from rasterio.features import shapes
     from shapely.geometry import shape
 
@@ -394,8 +365,6 @@ def mask_polygons(mask: NDArray[np.bool_]) -> Polygons:
 
 def polygons_digest(scene: str, class_name: str, polygons: Sequence[Any]) -> str:
     """Digest of a table of polygons: of scene, class and every vertex, in order."""
-    import shapely
-
     array = np.array(polygons, dtype=object)
     data = b"".join(shapely.to_wkb(array, byte_order=1, output_dimension=2)) if len(array) else b""
     return digest([scene, class_name, len(polygons), digest(data)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -26,7 +25,7 @@ from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import Bytes, Floats, Forward, WindowBatch
 from rasterloom.store.digest import BLOCK_ROWS
-from rasterloom.text import brief
+from rasterloom.text import brief, now_and_then
 
 Predictor = Callable[[StackReader, Normalisation, Sequence[str], Callable[[str], None]], Iterator[Floats]]
 """Blocks of rows of the mean probability of some checkpoints in a scene; they share what normalises a window."""
@@ -98,16 +97,14 @@ def network_rows(
     """Blocks of rows of a network's probability in a scene; windows are prepared by a thread meanwhile."""
     window, stride, shape = prediction.window, prediction.stride, reader.shape
     batches = windows.window_batches(reader.rows, normalisation.apply, shape, window, stride, prediction.batch)
-    last = time.monotonic()
+    say_slowly = now_and_then(10.0, say)
 
     def ahead() -> Iterator[WindowBatch]:
-        nonlocal last
         for batch in prefetched(lambda _: next(batches, None), count()):
             if batch is None:
                 return
-            if batch.ends_strip and time.monotonic() - last > 10.0:
-                last = time.monotonic()
-                say(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
+            if batch.ends_strip:
+                say_slowly(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
             yield batch
 
     return windows.sliding_rows(ahead(), forward, shape, window, stride, outputs.planes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from rasterloom.learning.device import computing, hardware_name, keep_memory, pi
 from rasterloom.learning.inference import mean_forward
 from rasterloom.learning.training import Trainer
 from rasterloom.store.digest import digest
-from rasterloom.store.files import write_json
+from rasterloom.store.files import read_json, write_json
 from rasterloom.store.store import Store, read_record
 
 RECORDS = 300
@@ -40,9 +39,7 @@ def known_rates(store: Store) -> dict[str, dict[Kind, float]]:
     -----
     Reads at most `RECORDS` records per stage.
     """
-    benchmarks = [
-        json.loads(path.read_text(encoding="utf-8"))["speeds"] for path in (store.root / "rates").glob("*.json")
-    ]
+    benchmarks = [read_json(path)["speeds"] for path in (store.root / "rates").glob("*.json")]
     rates: dict[str, dict[Kind, float]] = {}
     for entries in ([entry for found in benchmarks for entry in found], _recorded(store)):
         sums: dict[tuple[str, Kind], tuple[float, float]] = {}

@@ -19,7 +19,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.planning.reasons import NOTHING, PENDING, Change, KeyPaths, differences, shown
 from rasterloom.stages import artifact_stages, folder_of, module_of, output_of
 from rasterloom.store.digest import canonical
-from rasterloom.store.files import read_json
+from rasterloom.store.files import sound_json
 from rasterloom.store.job import Job, Wanted
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, read_record
@@ -236,10 +236,7 @@ def _links(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _latest_recipe(results: Path) -> dict[str, Any]:
     """The configuration of the latest run; empty if there was none."""
-    try:
-        value = read_json(results / "config.json")
-    except (FileNotFoundError, ValueError):
-        return {}
+    value = sound_json(results / "config.json")
     return value if isinstance(value, dict) else {}
 
 

@@ -159,10 +159,9 @@ def attempt_text(attempt: Mapping[str, Any]) -> str:
     'ecc against rgb[2]: 1.50, 0.00, confidence 0.21, refused: 0.3 is needed'
     """
     against = f" against {attempt['against']}" if attempt["against"] else ""
-    shift = "no shift" if attempt["shift"] is None else ", ".join(f"{value:.2f}" for value in attempt["shift"])
-    sure = "" if attempt["confidence"] is None else f", confidence {attempt['confidence']:.2f}"
+    shift = ", ".join(f"{value:.2f}" for value in attempt["shift"])
     end = f", refused: {attempt['refused']}" if attempt["refused"] else ""
-    return f"{attempt['method']}{against}: {shift}{sure}{end}"
+    return f"{attempt['method']}{against}: {shift}, confidence {attempt['confidence']:.2f}{end}"
 
 
 def worst_first(rows: Iterable[ShiftRow]) -> list[ShiftRow]:

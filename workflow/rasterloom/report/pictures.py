@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.raster.grid import Matrix
@@ -124,8 +125,6 @@ def detail_frame(geometries: Geometries, whole: Frame, smallest: float = 12.0, l
     Frame or None
         A square of some 32 objects' widths, where most polygons are.
     """
-    import shapely
-
     size = float(np.median(np.sqrt(shapely.area(geometries)))) if len(geometries) else 0.0
     side = min(max(32.0 * size, 64.0), whole.width, whole.height)
     if size == 0.0 or size * whole.scale[0] >= smallest or side > 0.7 * min(whole.width, whole.height):
@@ -204,8 +203,6 @@ def stretched(image: Floats, valid: NDArray[np.bool_], limits: Floats) -> Bytes:
 
 def seen(geometries: Geometries, frame: Frame) -> Geometries:
     """The polygons, (n,) array, whose bounds meet a frame, in the frame's picture coordinates."""
-    import shapely
-
     bounds = shapely.bounds(geometries)
     meets = (bounds[:, :2] < [frame.x + frame.width, frame.y + frame.height]).all(axis=1)
     meets &= (bounds[:, 2:] > [frame.x, frame.y]).all(axis=1)
@@ -298,7 +295,6 @@ def tinted(image: Bytes, fractions: Floats, colours: Sequence[Colour], alpha: fl
 def outlined(image: Bytes, geometries: Geometries, frame: Frame, colour: Colour, thickness: int = 1) -> Bytes:
     """A copy of an image (H, W, 3) with the rings of polygons (reference pixels) drawn as thin smooth lines."""
     import cv2
-    import shapely
 
     out = image.copy()
     shown = seen(geometries, frame)
@@ -361,8 +357,6 @@ def classes_picture(
     -------
     (H, W, 3) uint8 array
     """
-    import shapely
-
     out = image.copy()
     areas = {name: float(shapely.area(found).sum()) for name, found in polygons.items() if len(found)}
     for name in sorted(areas, key=lambda name: (-areas[name], name)):

@@ -68,6 +68,14 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def sound_json(path: Path) -> Any:
+    """What a JSON file holds; None if it is not there or is damaged."""
+    try:
+        return read_json(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
 def link(target: Path, name: Path) -> None:
     """Make `name` a relative symbolic link to `target`, atomically replacing an earlier link."""
     destination = os.path.relpath(target.parent.resolve() / target.name, name.parent.resolve())

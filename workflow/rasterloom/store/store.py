@@ -24,7 +24,7 @@ from typing import Any
 from rasterloom import __version__
 from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
-from rasterloom.store.files import flush, read_json, rename, temporary_path, write_json
+from rasterloom.store.files import flush, read_json, rename, sound_json, temporary_path, write_json
 from rasterloom.store.lock import locked
 
 KEY_DIGITS = 32
@@ -135,11 +135,7 @@ class Store:
         path = results.resolve()
         note = self.root / "results" / f"{digest(str(path))[:KEY_DIGITS]}.json"
         value = {"results": str(path), "own": self.root.resolve() == path / "store"}
-        try:
-            known = read_json(note)
-        except (FileNotFoundError, ValueError):
-            known = None
-        if known != value:
+        if sound_json(note) != value:
             write_json(note, value)
 
     def users(self) -> list[User]:
@@ -314,10 +310,7 @@ def _cost(started: float) -> dict[str, float]:
 
 def read_record(path: Path) -> dict[str, Any] | None:
     """The provenance of an artifact, or None if there is none that can be read."""
-    try:
-        record = read_json(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+    record = sound_json(path)
     return record if isinstance(record, dict) and {"key", "digest", "path", "bytes"} <= record.keys() else None
 
 

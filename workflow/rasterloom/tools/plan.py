@@ -26,9 +26,12 @@ from rasterloom.stages import recomputed
 from rasterloom.store.files import read_json
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
-from rasterloom.text import counted, duration, gigabytes, table
+from rasterloom.text import counted, duration, gigabytes, span, table
 
 HELP = "estimate models, jobs, disk and hours; list what is out of date"
+
+SETTINGS = ("steps", "batch", "patch")
+"""Settings of trainings that are shown."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -102,11 +105,12 @@ def model_lines(dag: Dag, sizes: Sizes) -> list[str]:
     groups: dict[tuple[str, ...], list[MemberRecipe]] = {}
     for member in members:
         groups.setdefault(tuple(member.name.rsplit("-", 3)[1:]), []).append(member)
-    rows = [("model", "input", "scale", "members", "channels", "parameters", "steps", "batch", "patch")]
+    rows = [("model", "input", "scale", "members", "channels", "parameters", *SETTINGS)]
     for names, found in sorted(groups.items()):
         channels = sizes.channels(found[0].sensors)
         size = parameters(found[0].model, channels)
-        spans = (_span(m.training[key] for m in found) if size else "-" for key in ("steps", "batch", "patch"))
+        trained = [member.training for member in found] if size else []
+        spans = (span([own[key] for own in trained], "{:,}".format, "-") if trained else "-" for key in SETTINGS)
         rows.append((*names, f"{len(found):,}", f"{channels}", f"{size:,}" if size else "-", *spans))  # type: ignore[arg-type]
     folds = [fold for fold in dag.folds if fold != "all"]
     refit = " and one trained once more on everything" if "all" in dag.folds else ""
@@ -115,12 +119,6 @@ def model_lines(dag: Dag, sizes: Sizes) -> list[str]:
         f"{counted(len(members) * len(dag.folds), 'checkpoint')}: {counted(len(folds), 'fold')} each{refit}"
     )
     return [head, *table(rows, right=range(3, 9))]
-
-
-def _span(values: Iterable[int]) -> str:
-    """The least and the greatest of some numbers, or the one number that all are."""
-    found = sorted(set(values))
-    return f"{found[0]:,}" + (f"-{found[-1]:,}" if len(found) > 1 else "")
 
 
 def job_lines(dag: Dag, stages: Mapping[str, Space]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -13,7 +13,7 @@ from rasterloom.dataset import Dataset, Scene
 from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.raster.georeference import crs_name, ground_distance, orientation
 from rasterloom.report.findings import REMEDIES, STOPS, Finding
-from rasterloom.text import counted, few, number, share, table
+from rasterloom.text import counted, few, number, share, span, table
 from rasterloom.tools.inspection.found import Found
 from rasterloom.tools.inspection.names import parse
 from rasterloom.tools.inspection.survey import Band, Look, Survey
@@ -54,18 +54,6 @@ def wrapped(line: str, hang: int, width: int = WIDTH) -> list[str]:
 def headed(head: str, text: str, hang: int = 10) -> list[str]:
     """A text behind a word in the first column."""
     return wrapped(f"{head:{hang}}{text}", hang)
-
-
-def span(values: Sequence[float], show: Callable[[float], str] = number) -> str:
-    """The least and the greatest, or the one that all are.
-
-    Examples
-    --------
-    >>> span([438, 439]), span([438, 438])
-    ('438..439', '438')
-    """
-    low, high = show(min(values)), show(max(values))
-    return low if low == high else f"{low}..{high}"
 
 
 def tallied(values: Iterable[str]) -> str:

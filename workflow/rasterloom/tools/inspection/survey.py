@@ -11,6 +11,7 @@ from statistics import median, mode
 from typing import Any, cast
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.dataset import Dataset
@@ -280,8 +281,6 @@ def _of_sensor(found: Found, name: str, seen: Survey) -> Iterator[Finding]:
 
 def _on_reference(found: Found, name: str, scene: str, seen: Survey) -> dict[str, str]:
     """What is odd about where a sensor lies on the reference; notes the share of the reference that it covers."""
-    import shapely
-
     own, info = seen.looks[found.dataset.reference][scene].info, seen.looks[name][scene].info
     with refusing(seen.findings, name):
         moved = outline(own, nominal_matrix(own, info, f"scene {scene}, sensor {name}"))
@@ -336,7 +335,6 @@ def same_ground(footprints: Mapping[str, Any]) -> dict[str, str]:
     >>> same_ground({"a": box(0, 0, 2, 2), "b": box(1, 0, 3, 2), "c": box(3, 0, 5, 2), "d": None})
     {'a': 'a', 'b': 'a', 'c': 'c'}
     """
-    import shapely
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -369,8 +367,6 @@ def _survey_labels(found: Found, seen: Survey, progress: Progress) -> None:
     -----
     Memory: a mask, or the polygons of two files, at a time.
     """
-    import shapely
-
     dataset, vector = found.dataset, lru_cache(maxsize=2)(read_vector)
     by_file: dict[str, list[dict[str, Any]]] = defaultdict(list)
     jobs = _jobs(found, seen.looks.get(dataset.reference, {}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
 import numpy as np
 
@@ -39,12 +38,6 @@ def scene_ids(train: int, test: int) -> tuple[list[str], list[str]]:
     chosen = [*_TRAIN, *spare, *reversed(_TEST)][:train]
     pool = [*_TEST, *reversed(spare), *reversed(_TRAIN)]
     return chosen, [name for name in pool if name not in set(chosen)][:test]
-
-
-def check_id(scene_id: str) -> None:
-    """Raise InputError unless the id has the contest's form."""
-    if not re.fullmatch(r"\d{4}_\d_\d", scene_id):
-        raise InputError(f"scenes: id {scene_id!r} given; needed: four digits, row and column, for example 6040_2_2.")
 
 
 def waters(scene_id: str) -> tuple[bool, bool]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,26 +46,8 @@ CONVENTION = (
 )
 """Sign of the shifts, as written into ``shifts.json``."""
 
-README = """# Generated scenes
-
-Written by `rasterloom scenes`; no satellite saw them. Formats and names are those of the Dstl contest.
-
-| file | holds |
-|---|---|
-| `three_band/{{id}}.tif` | RGB, (3, H, W) uint16, 0..2047, 0.31 m a pixel |
-| `sixteen_band/{{id}}_P.tif` | panchromatic, (H, W), a pixel more or less than RGB |
-| `sixteen_band/{{id}}_M.tif` | eight multispectral bands, (8, h, w), 1.24 m |
-| `sixteen_band/{{id}}_A.tif` | eight short-wave infrared bands, (8, h, w), 0..16383, 7.7 m |
-| `grid_sizes.csv` | Xmax and Ymin of every scene |
-| `train_wkt_v4.csv` | polygons of the {train} training scenes |
-| `truth_wkt.csv` | polygons of the {test} test scenes; for scoring only |
-| `sample_submission.csv` | the rows and the order that a submission must have |
-| `shifts.json` | how far each sensor's image is off the RGB image, for checks of a registration |
-| `.scenes/` | one small record a scene, by which a further call knows what is there |
-
-Seed {seed}, nominal size {width} x {height} pixels, generator version {version}.
-The same command finds everything and changes nothing; other counts add or remove scenes and leave the rest as they are.
-"""
+README = Path(__file__).with_suffix(".md")
+"""What ``README.md`` says, with names of numbers in braces."""
 
 
 def write_scenes(
@@ -126,10 +107,7 @@ def _claim(out: Path, recipe: dict[str, Any], force: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"scenes: {out} is a file; needed: a folder to write to. Give another name.")
     if marker.exists():
-        try:
-            old = json.loads(marker.read_text(encoding="utf-8"))
-        except ValueError:
-            old = {}
+        old = files.sound_json(marker) or {}
         changes = [f"{key} {old.get(key)} there, {new} asked for" for key, new in recipe.items() if old.get(key) != new]
         if not (changes or force):
             return
@@ -183,7 +161,7 @@ def _complete(out: Path, names: tuple[list[str], list[str]], recipe: dict[str, A
         records[name] = found
     surplus = {path.stem for path in (out / RECORDS).glob("*.json")} - set(records)
     final = recipe | {"train": train, "test": test}
-    marked = json.loads((out / MARKER).read_text(encoding="utf-8"))
+    marked = files.read_json(out / MARKER)
     if generated or surplus or marked != final or not all((out / name).exists() for name in TABLES):
         for name in surplus:
             _remove(out, name)
@@ -204,7 +182,7 @@ def image_paths(out: Path, scene_id: str) -> dict[str, Path]:
 def _existing(out: Path, scene_id: str) -> dict[str, Any] | None:
     """The record of a scene that is complete on disk, else None."""
     try:
-        record: dict[str, Any] = json.loads((out / RECORDS / f"{scene_id}.json").read_text(encoding="utf-8"))
+        record: dict[str, Any] = files.read_json(out / RECORDS / f"{scene_id}.json")
         sizes = {sensor: image.stat().st_size for sensor, image in image_paths(out, scene_id).items()}
     except (OSError, ValueError):
         return None
@@ -278,7 +256,8 @@ def _write_tables(out: Path, train: list[dict[str, Any]], test: list[dict[str, A
     shifts = {record["scene"]: record["shifts"] for record in everything}
     files.write_json(out / "shifts.json", {"convention": CONVENTION, "scenes": shifts})
     (width, height), counts = recipe["size"], {"train": len(train), "test": len(test)}
-    files.write_text(out / "README.md", README.format(width=width, height=height, **counts, **recipe))
+    readme = README.read_text(encoding="utf-8")
+    files.write_text(out / "README.md", readme.format(width=width, height=height, **counts, **recipe))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], end: str = "\n") -> None:
