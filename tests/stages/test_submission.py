@@ -117,7 +117,7 @@ def test_run_coarsens_the_largest_class_until_the_file_is_small_enough(
     monkeypatch.setattr(submission, "LARGE", 3_000)
     submission.run(job)
     said = capsys.readouterr().err
-    assert "most of it class trees: it is made coarser" in said and "class roads" not in said
+    assert "class trees, 0 MB of it, is made coarser" in said and "class roads" not in said
     assert "class trees moved by up to 0.5 pixels" in said and "may be refused" not in said
     found = texts(tmp_path)
     assert len(found["t", "3"]) > 100, "the other class is as it was"
@@ -130,6 +130,7 @@ def test_run_coarsens_the_largest_class_until_the_file_is_small_enough(
     submission.run(job)
     said = capsys.readouterr().err
     assert "4 pixels" in said and "may be refused" in said
+    assert said.count("class trees, 0 MB") == said.count("class roads, 0 MB") == 4  # and neither once more
 
 
 def test_inputs_are_the_polygons(tmp_path: Path) -> None:

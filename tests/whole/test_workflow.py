@@ -5,6 +5,7 @@ What a run *computed* is counted in the store: an artifact that was there before
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -124,6 +125,17 @@ def test_full_run_links_lead_to_artifacts(finished: Project) -> None:
 
 def test_second_run_has_nothing_to_do(finished: Project) -> None:
     assert "Nothing to be done" in finished.snakemake()
+
+
+def test_submission_is_compressed_on_request(finished: Project) -> None:
+    finished.snakemake("results-tiny/submission.csv.gz")
+    packed = (finished.results / "submission.csv.gz").read_bytes()
+    assert gzip.decompress(packed) == (finished.results / "submission.csv").read_bytes()
+    finished.rasterloom(
+        "check-submission", "results-tiny/submission.csv.gz", "--sample", "data/tiny/sample_submission.csv"
+    )
+    finished.rasterloom("gc", "--results", "results-tiny")
+    assert (finished.results / "submission.csv.gz").exists()
 
 
 def test_threshold_of_one_class_recomputes_its_polygons_alone(finished: Project) -> None:

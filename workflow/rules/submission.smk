@@ -1,4 +1,4 @@
-"""Submission: polygons -> submission.csv, the rows and order of sample_submission.csv."""
+"""Submission: polygons -> submission.csv, the rows and order of sample_submission.csv; compressed on request."""
 
 
 rule submission:
@@ -27,3 +27,24 @@ rule submission:
         "exec python -m rasterloom submission --results {params.results:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"
+
+
+rule submission_gz:
+    input:
+        RESULTS / "submission.csv",
+    output:
+        RESULTS / "submission.csv.gz",
+    log:
+        RESULTS / "logs/submission/submission_gz.log",
+    benchmark:
+        RESULTS / "benchmarks/submission/submission_gz.tsv"
+    conda:
+        "../../envs/raster.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "compress the submission"
+    shell:
+        "( gzip --no-name --stdout {input:q} > {output:q}.part && mv {output:q}.part {output:q} ) 2> {log:q}"

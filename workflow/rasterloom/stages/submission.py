@@ -24,7 +24,7 @@ LARGE = 500_000_000
 """Bytes that the file may have: one of 863 MB was refused by the contest's server."""
 
 FIRST, LAST = 0.5, 4.0
-"""Pixels by which outlines of the largest class may move if the file is too large: at first, and at most."""
+"""Pixels by which outlines of a class may move if the file is too large: at first, and at most."""
 
 
 def jobs(project: Project) -> list[dict[str, str]]:
@@ -49,17 +49,19 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 
 def run(job: Job) -> None:
-    """Write the submission and say how large it is; one that is too large again, the largest class coarser."""
+    """Write the submission and say how large it is; one that is too large again, the largest classes coarser."""
     sample = read_sample(Path(job.sources["sample"]["path"]))
     coarser: dict[str, float] = {}
     while True:
         sizes, cost = Counter[str](), defaultdict[str, list[Areas]](list)
         write_wkt(job.output, _rows(job, sample, coarser, sizes, cost), sample.newline)
-        size, largest = job.output.stat().st_size, max(sizes, key=lambda name: sizes[name], default="")
-        if size <= LARGE or coarser.get(largest, 0.0) >= LAST:
+        size, coarsest = job.output.stat().st_size, {name for name, pixels in coarser.items() if pixels >= LAST}
+        large = [name for name, own in sizes.most_common() if name and own > size / 100 and name not in coarsest]
+        if size <= LARGE or not large:
             break
-        coarser[largest] = 2 * coarser.get(largest, FIRST / 2)
-        job.log(f"submission: {size / 1e6:.0f} MB, most of it class {largest}: it is made coarser")
+        coarser[large[0]] = 2 * coarser.get(large[0], FIRST / 2)
+        part = f"{sizes[large[0]] / 1e6:.0f} MB of it"
+        job.log(f"submission: {size / 1e6:.0f} MB; class {large[0]}, {part}, is made coarser")
     wanted = {scene for scene, _ in sample.rows}
     missing = wanted - set(job.spec["scenes"])
     job.log(
