@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from rasterloom.errors import InputError
 from rasterloom.polygons.coverage import coverage
 from rasterloom.polygons.fitting import fitted
-from rasterloom.polygons.geometry import Polygons, strictly_valid
+from rasterloom.polygons.geometry import Polygons, open_rings, strictly_valid
 from rasterloom.polygons.outlines import (
     CLEARANCE,
     GRID,
@@ -368,7 +368,7 @@ def test_fitted_keeps_contours_that_would_cross() -> None:
     upper = Polygon(np.concatenate([np.stack([x + 0.4, np.round(wave, 3) + 0.1], 1), [[20.4, 5], [0.4, 5]]]))
     polygons = np.array([lower, upper.difference(lower.buffer(0.03))], dtype=object)
     polygons = shapely.transform(polygons, lambda points: points + 10)
-    found = fitted(polygons, NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
+    found = fitted(*open_rings(polygons), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
     assert shapely.distance(*found) >= CLEARANCE
     assert shapely.get_num_coordinates(found).sum() < shapely.get_num_coordinates(polygons).sum()
 
@@ -376,7 +376,9 @@ def test_fitted_keeps_contours_that_would_cross() -> None:
 def test_fitted_leaves_no_hole_outside_its_shell() -> None:
     shell = [(0, 1), (5, 1.0), (5.25, 0.5), (5.5, 1), (10, 1), (10, 8), (0, 8)]
     polygon = Polygon(shell, [[(5.125, 0.875), (5.25, 0.75), (5.375, 0.875)]])
-    (found,) = fitted(np.array([polygon], dtype=object), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
+    (found,) = fitted(
+        *open_rings(np.array([polygon], dtype=object)), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE
+    )
     assert strictly_valid([found])
     assert found.contains(shapely.Point(5.25, 0.8)) is False and len(found.interiors) == 1
 
@@ -384,7 +386,7 @@ def test_fitted_leaves_no_hole_outside_its_shell() -> None:
 def test_fitted_gives_corners_back() -> None:
     cut = Polygon([(1, 0), (9, 0), (9.5, 0.5), (9.5, 5.5), (9, 6), (1, 6), (0.5, 5.5), (0.5, 0.5)])
     (found,) = fitted(
-        np.array([shapely.segmentize(cut, 1.0)], dtype=object),
+        *open_rings(np.array([shapely.segmentize(cut, 1.0)], dtype=object)),
         NOWHERE,
         127.5,
         0.25,
@@ -398,7 +400,9 @@ def test_fitted_gives_corners_back() -> None:
 @pytest.mark.parametrize("radius", [3.6, 9.8, 40.0])
 def test_fitted_keeps_the_area_of_circles(radius: float) -> None:
     circle = shapely.Point(50, 50).buffer(radius, quad_segs=int(16 * radius))
-    (found,) = fitted(np.array([circle], dtype=object), NOWHERE, 127.5, 0.25, IDENTITY, grid=GRID, clearance=CLEARANCE)
+    (found,) = fitted(
+        *open_rings(np.array([circle], dtype=object)), NOWHERE, 127.5, 0.25, IDENTITY, grid=GRID, clearance=CLEARANCE
+    )
     assert abs(found.area / circle.area - 1) < 0.015
     assert shapely.hausdorff_distance(found, circle) <= 0.3
     assert shapely.get_num_coordinates(found) <= 8 + 6 * radius**0.5

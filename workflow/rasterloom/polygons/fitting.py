@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.polygons.geometry import Polygons, from_rings, open_rings
+from rasterloom.polygons.geometry import Polygons, from_rings
 from rasterloom.polygons.sides import Flags, Indices, Points, Rings, fitted_sides
 from rasterloom.polygons.thin import edges
 from rasterloom.raster.grid import Matrix
@@ -19,7 +19,9 @@ PORTION = 4096
 
 
 def fitted(
-    contours: Polygons,
+    vertices: NDArray[np.float64],
+    offsets: Indices,
+    parts: Indices,
     probability: NDArray[np.uint8],
     level: float,
     tolerance: float,
@@ -33,8 +35,8 @@ def fitted(
 
     Parameters
     ----------
-    contours : (N,) array of shapely Polygons
-        In pixels of an image.
+    vertices, offsets, parts
+        The contours of N polygons as `open_rings` gives them, in pixels of an image.
     probability : (H, W) uint8 array
         The image. Nothing is moved out of it.
     level : float
@@ -58,9 +60,8 @@ def fitted(
     -----
     Time is linear but for search trees: 4 to 8 s per million vertices.
     """
-    if not contours.size:
-        return contours
-    vertices, offsets, parts = open_rings(contours)
+    if not len(vertices):
+        return np.empty(0, object)
     points = vertices @ np.array([1, 1j])
     kept, moved = np.ones(points.size, np.bool_), points.copy()
     for first in range(0, offsets.size - 1, PORTION) if tolerance > 0 else ():

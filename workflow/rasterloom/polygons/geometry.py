@@ -48,6 +48,8 @@ def open_rings(polygons: Polygons) -> tuple[NDArray[np.float64], NDArray[np.int6
     """
     import shapely
 
+    if not polygons.size:
+        return np.empty((0, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64)
     _, points, (rings, parts) = shapely.to_ragged_array(polygons, include_z=False)
     offsets = (rings - np.arange(rings.size)).astype(np.int64)
     return np.delete(points, rings[1:] - 1, axis=0), offsets, parts.astype(np.int64)

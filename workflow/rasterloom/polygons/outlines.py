@@ -104,9 +104,9 @@ def outlines(
     _check(probability, level)
     unit = unit_of(matrix)
     traced = partial(_blocks, probability, matrix=matrix, block_rows=block_rows)
-    polygons = _sized(traced, level, matrix, min_area, max_area, min_hole, min_peak, thin)
     fit = partial(fitted, grid=GRID * unit, clearance=CLEARANCE * unit, rectangular=shape == "rectangular")
-    polygons = fit(shapely.normalize(polygons), probability, level, simplify, matrix)
+    rings = open_rings(shapely.normalize(_sized(traced, level, matrix, min_area, max_area, min_hole, min_peak, thin)))
+    polygons = fit(*rings, probability, level, simplify, matrix)
     if divide > 0:
         found = cuts(probability, level, divide, matrix)
         polygons = divided(polygons, found, GAP * unit, GRID * unit, CLEARANCE * unit)
@@ -309,9 +309,9 @@ def _peaked(polygons: Polygons, peaks: Iterable[Polygons]) -> Polygons:
     """The polygons in which one of the outlines at a higher level lies."""
     import shapely
 
-    found = np.concatenate([np.empty(0, object), *peaks])
-    points = shapely.get_point(shapely.get_exterior_ring(found), 0)
-    kept = np.unique(shapely.STRtree(points).query(polygons, predicate="intersects")[0])
+    points = [shapely.get_point(shapely.get_exterior_ring(found), 0) for found in peaks]
+    tree = shapely.STRtree(np.concatenate([np.empty(0, object), *points]))
+    kept = np.unique(tree.query(polygons, predicate="intersects")[0])
     return np.asarray(polygons[kept], dtype=object)
 
 
