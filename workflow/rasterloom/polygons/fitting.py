@@ -69,10 +69,9 @@ def fitted(
         span = slice(own[0], own[-1])
         places = points[span], own - own[0], edges(points[span], probability, level)
         points[span], kept[span], moved[span] = fitted_sides(*places, tolerance, rectangular)
-    height, width = probability.shape
 
     def mapped(places: Points) -> Points:
-        x, y = np.clip(places.real, 0, width), np.clip(places.imag, 0, height)
+        y, x = (np.clip(own, 0, size) for own, size in zip((places.imag, places.real), probability.shape, strict=True))
         right, down = (np.round((row[0] * x + row[1] * y + row[2]) / grid) * grid for row in matrix)
         return np.asarray(right + 1j * down)
 
