@@ -220,7 +220,7 @@ def test_run_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
         return real(trainer, batch, **{**options, "save_seconds": 0.0})
 
-    monkeypatch.setattr(stage, "train", interrupted)
+    monkeypatch.setattr("rasterloom.learning.training.train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stage.run(made.train_job())
     started: list[int] = []
@@ -229,7 +229,7 @@ def test_run_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         started.append(trainer.step)
         return real(trainer, batch_of, **options)
 
-    monkeypatch.setattr(stage, "train", watched)
+    monkeypatch.setattr("rasterloom.learning.training.train", watched)
     stage.run(made.train_job())
     assert started[0] > 0
     assert made.model().digest == whole.digest

@@ -72,7 +72,7 @@ def test_the_curve_of_a_resumed_training_has_each_row_once(
         advance(trainer, *tensors)
 
     monkeypatch.setattr(Trainer, "advance", killed)
-    monkeypatch.setattr(stage, "train", partial(train, save_seconds=0.0))
+    monkeypatch.setattr("rasterloom.learning.training.train", partial(train, save_seconds=0.0))
     with pytest.raises(KeyboardInterrupt):
         stage.run(made.train_job())
     assert [row["step"] for row in rows_of(made.results / CURVE)] == [1, 2, 3, 4, 5]
@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_leaves_no_state(
             trainer.history[3, 0] = float("nan")
 
     monkeypatch.setattr(Trainer, "advance", spoilt)
-    monkeypatch.setattr(stage, "train", partial(train, save_seconds=0.0))
+    monkeypatch.setattr("rasterloom.learning.training.train", partial(train, save_seconds=0.0))
     with pytest.raises(TrainingError, match=r"^m fold-0: the loss is not finite at step 4: lower `learning_rate`"):
         stage.run(made.train_job())
     assert not list((made.store.root / "train").glob("*"))

@@ -8,7 +8,6 @@ import errno
 import importlib
 import json
 import os
-import string
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, NoReturn
 
 from rasterloom import __version__
 from rasterloom.errors import InputError, RasterloomError
-from rasterloom.stages import STAGES, job_of, module_of, recomputed
+from rasterloom.stages import STAGES, fields_of, job_of, module_of, recomputed
 from rasterloom.store.store import Store
 from rasterloom.text import few
 
@@ -80,7 +79,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 
 def _add_stage(commands: Any, stage: str) -> None:
     module = module_of(stage)
-    fields = [name for _, name, _, _ in string.Formatter().parse(module.OUTPUT) if name]
+    fields = fields_of(stage)
     parser = commands.add_parser(
         stage,
         help=module.HELP,

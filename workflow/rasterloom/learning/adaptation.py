@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rasterloom.config.model import PredictionConfig
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import Floats, sample_step, window_batches
-
-if TYPE_CHECKING:
-    from torch import nn
 
 SHARE = 0.5
 """Share of the scene in the blend. With all of it, a scene that shows one thing only, such as water, would be stretched
@@ -50,9 +51,6 @@ def adapted(network: Any, images: Iterable[Floats], device: str, precision: str)
     Each window goes through once. A layer sees what the layers before it make of the scene when they are adapted
     themselves, as far as the windows seen until then tell.
     """
-    import torch
-    from torch.nn.modules.batchnorm import _BatchNorm
-
     copy = deepcopy(network)
     layers = [layer for layer in copy.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
     if not layers:
@@ -69,8 +67,6 @@ def adapted(network: Any, images: Iterable[Floats], device: str, precision: str)
 
 def _blend(layer: Any) -> Callable[[nn.Module, tuple[Any, ...]], None]:
     """A hook that takes the moments of what a layer is given, and blends those of all so far into its statistics."""
-    import torch
-
     trained = torch.stack([layer.running_mean, layer.running_var])
     sums, images = torch.zeros_like(trained, dtype=torch.float64), 0
 

@@ -13,7 +13,6 @@ import numpy as np
 from rasterloom.config.model import PredictionConfig, is_network
 from rasterloom.errors import StoreError
 from rasterloom.learning import windows
-from rasterloom.learning.adaptation import adapted, sample_windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
@@ -178,6 +177,8 @@ def predictor(
     ) -> Iterator[Floats]:
         own = [networks[fold] for fold in chosen]
         if prediction.adapt:
+            from rasterloom.learning.adaptation import adapted, sample_windows
+
             sample = partial(sample_windows, reader, normalisation, prediction)
             own = [adapted(network, sample(), device, prediction.precision) for network in own]
         forward = mean_forward(own, prediction, device, outputs)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.config.model import AugmentConfig
+
 SANITY = "sanity"
 """Name, in place of a fold's, of the checkpoint that has learned a few scenes by heart."""
 
@@ -16,16 +18,6 @@ SCENES = 3
 
 GOOD, FAIR = 0.95, 0.8
 """Jaccard from which a class is learned, and from which it may be."""
-
-_OFF = {
-    "flips": False,
-    "rotation": False,
-    "colour": 0.0,
-    "contrast": 0.0,
-    "zoom": 1.0,
-    "sensor_dropout": 0.0,
-    "channel_dropout": 0.0,
-}
 
 _FLAT = 26
 """Range of the probabilities, of 255, below which they say nothing."""
@@ -44,8 +36,8 @@ PICTURE = (
 
 def by_heart(training: Mapping[str, Any], steps: int) -> dict[str, Any]:
     """Settings of a network's training for learning by heart: in so many steps, without random changes of patches."""
-    augment = {name: _OFF.get(name, value) for name, value in training["augment"].items()}
-    return {**training, "steps": steps, "augment": augment}
+    augment = AugmentConfig(flips=False, rotation=False, colour=0.0)
+    return {**training, "steps": steps, "augment": augment.model_dump()}
 
 
 def verdict(jaccard: float | None, joint: NDArray[np.int64], curve: NDArray[Any]) -> str:

@@ -1,8 +1,8 @@
 """Training of a network: a plain loop over batches that a thread prepares meanwhile.
 
-Nothing here imports torch before a network trains. Every batch is a function of its step and every weight of
-the recipe, the data and the number of threads, so a resumed training ends with the weights of an
-uninterrupted one.
+It imports torch: whoever may find that nothing is to be trained imports it after that. Every batch is a function of its
+step and every weight of the recipe, the data and the number of threads, so a resumed training ends with the weights of
+an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import cos, pi
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.errors import TrainingError
 from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.curves import NUMBERS, Row, curve_arrays, curve_rows, curve_steps, jaccard
+from rasterloom.learning.loss import counts, loss_of
 from rasterloom.learning.networks import build, initialise, seeded
 from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.prefetch import prefetched
@@ -30,9 +33,6 @@ from rasterloom.learning.transfer import Start
 from rasterloom.learning.watching import Watch, learned_nothing
 from rasterloom.learning.windows import Floats
 from rasterloom.text import duration, number
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 WARM_UP = 0.2
 """Share of the steps in which the learning rate rises."""
@@ -121,8 +121,6 @@ class Trainer:
         start: Start | None = None,
         outputs: Outputs = ONE,
     ) -> None:
-        import torch
-
         self.recipe = recipe
         self.device = torch.device(device)
         self.outputs = outputs
@@ -151,8 +149,6 @@ class Trainer:
     @property
     def idle(self) -> bool:
         """Whether the device has nothing to do; a GPU may be behind, with steps that it was given before."""
-        import torch
-
         return not self.at_once or bool(torch.cuda.current_stream(self.device).query())
 
     @property
@@ -162,18 +158,12 @@ class Trainer:
 
     def tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The tensors of a batch; called in the thread that prepares it."""
-        import torch
-
         tensors = (torch.from_numpy(a) for a in (batch.images, batch.target, batch.weight))
         images, target, weight = (t.pin_memory() if self.device.type == "cuda" else t for t in tensors)
         return images, target, weight
 
     def advance(self, images: Tensor, target: Tensor, weight: Tensor) -> None:
         """One optimiser step."""
-        import torch
-
-        from rasterloom.learning.loss import counts, loss_of
-
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
         target, weight = (t.to(self.device, non_blocking=True) for t in (target, weight))
         torch.manual_seed((self.recipe.seed * 1_000_003 + self.step) % 2**63)  # of the dropout in networks of others
@@ -201,8 +191,6 @@ class Trainer:
 
     def _follow(self) -> None:
         """Bring the average nearer to the weights and running statistics; over fewer steps at the beginning."""
-        import torch
-
         if self.average is None:
             return
         old = min(1 - 1 / max(1.0, AVERAGED * self.recipe.steps), (1 + self.step) / (10 + self.step))
@@ -251,8 +239,6 @@ class Trainer:
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state that `state` gave."""
-        import torch
-
         for kind, network in (("network.", self.network), ("average.", self.average)):
             if network is not None:
                 saved = {k.removeprefix(kind): v for k, v in state.items() if k.startswith(kind)}
@@ -321,8 +307,6 @@ def train(
     Memory: the activations of a batch (about 1.5 GB for 4 patches of 256 with 64 maps), and ``workers + 1``
     batches that wait.
     """
-    import torch
-
     first, steps = trainer.step, trainer.recipe.steps
     telling = _Telling(trainer, batch_of, watch, tell, report)
     saved = time.monotonic()

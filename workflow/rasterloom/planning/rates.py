@@ -17,7 +17,6 @@ from rasterloom.learning.batches import Batch
 from rasterloom.learning.cost import Speed, Work, speed_of
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.inference import mean_forward
-from rasterloom.learning.training import Trainer
 from rasterloom.store.digest import digest
 from rasterloom.store.files import read_json, write_json
 from rasterloom.store.store import Store, read_record
@@ -109,6 +108,8 @@ def write_rates(store: Store, speeds: Iterable[Speed]) -> Path:
 
 def _steps(member: MemberRecipe, channels: int, device: str) -> Iterator[tuple[Work, int, Callable[[], Any]]]:
     """Of training and of prediction: the side of an image, and a function that computes one batch of images."""
+    from rasterloom.learning.training import Trainer
+
     rng, window = np.random.default_rng(0), int(member.prediction["window"])
     recipe = TrainingConfig.model_validate({**member.training, "steps": 1})
     trainer = Trainer(recipe, member.model, channels, device)

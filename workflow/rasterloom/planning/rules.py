@@ -19,7 +19,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.snakemake_internals import asks_for, force_unless_noticed, lift_rate_limit
 from rasterloom.report.runs import record
-from rasterloom.stages import STAGES, module_of, recomputed, version_of
+from rasterloom.stages import STAGES, fields_of, module_of, recomputed, version_of
 from rasterloom.store.files import write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
 from rasterloom.store.job import asked_digest, asked_path
@@ -86,22 +86,12 @@ class Rules:
     @property
     def wildcard_constraints(self) -> dict[str, str]:
         """What each wildcard may be: exactly the names of the configuration, so that a typo finds no rule."""
-        recipe, dag = self.dag.recipe, self.dag
-        names: dict[str, set[str]] = {
-            "scene": set(dag.registered),
-            "acquisition": set(dag.acquisitions),
-            "unit": set(dag.units),
-            "scale": set(dag.scale_sensors),
-            "target": {target for member in recipe.members.values() for target in member.targets},
-            "class": set(recipe.classes),
-            "group": set(recipe.groups),
-            "member": set(recipe.members),
-            "fold": {*dag.folds, SANITY},
-            "batch": set(dag.batches),
-            "table": {names["table"] for names in dag.jobs()["quality"]},
-            "file": {"wkt.csv", *(f"wkt/{name}.csv" for name in recipe.classes)},
-        }
-        return {key: "|".join(re.escape(name) for name in sorted(found)) or "$^" for key, found in names.items()}
+        found: dict[str, set[str]] = {field: set() for stage in STAGES for field in fields_of(stage)}
+        for job in (names for jobs in self.dag.jobs().values() for names in jobs):
+            for field, name in job.items():
+                found[field].add(name)
+        found["fold"].add(SANITY)
+        return {key: "|".join(re.escape(name) for name in sorted(names)) or "$^" for key, names in found.items()}
 
     def manifests(self, stage: str) -> Callable[[Wildcards], list[str]]:
         """Input function: the manifests that a job of the stage reads."""

@@ -108,9 +108,6 @@ class _PlannedJob(Job):
     def manifest(self, name: str) -> Manifest:
         return self.planned[f"{name}.json"]
 
-    def log(self, text: str) -> None:
-        pass
-
 
 class Walk:
     """A walk through all jobs in the order of the data.
@@ -148,7 +145,7 @@ class Walk:
         spec, sources = self.dag.spec(stage, **names), self.dag.sources(stage, **names)
         output = self.dag.results / output_of(spec)
         folder = folder_of(stage, output)
-        job = _PlannedJob(spec, sources, self.dag.results, self.store, output, folder, planned=self.planned)
+        job = _PlannedJob(spec, sources, self.dag.results, self.store, output, folder, quiet=True, planned=self.planned)
         items: dict[str, Item] = {}
         for name, want in self._wanted(job):
             place = str(job.folder.relative_to(self.dag.results) / name)

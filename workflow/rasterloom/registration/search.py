@@ -307,7 +307,8 @@ class _Search:
         Where that grid is much coarser than the images, once more in the window that shows most.
         """
         motion, apart = self._ecc(pair, base, start, self.fine)
-        if (away := motions.farthest(motion, start, self.size)) > self._plausible():
+        plausible = (1 + BLUR) * max(self.coarse.pixel) + self._turn()  # a turn moves the corners
+        if (away := motions.farthest(motion, start, self.size)) > plausible:
             raise NotRefined(f"ECC ended {away:.1f} reference pixels from the correlation's peak")
         whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
         if self.motion == "translation" and self.fine.pixel[0] > CLOSER * whole.pixel[0]:
@@ -327,10 +328,6 @@ class _Search:
         back = refine(second.values, first.values, invert(begin), usable[::-1], self.motion)
         motion = motions.on_reference(there, grid)
         return motion, motions.farthest(motion, invert(motions.on_reference(back, grid)), self.size)
-
-    def _plausible(self) -> float:
-        """How far ECC may go from the correlation's peak, reference pixels; a turn moves the corners."""
-        return (1 + BLUR) * max(self.coarse.pixel) + self._turn()
 
     def _turn(self) -> float:
         """By how much a step of the turns that are tried moves the corners of the scene, reference pixels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import string
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +66,11 @@ def recomputed() -> frozenset[str]:
 def version_of(stage: str) -> int:
     """The version of a stage, raised whenever its output changes."""
     return int(module_of(stage).VERSION)
+
+
+def fields_of(stage: str) -> list[str]:
+    """The wildcards of a stage."""
+    return [name for _, name, _, _ in string.Formatter().parse(module_of(stage).OUTPUT) if name]
 
 
 def output_of(spec: Mapping[str, Any]) -> str:

@@ -40,7 +40,6 @@ from rasterloom.learning.sanity import SANITY, SCENES, by_heart
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import open_reader, reference_place, sensor_parts, stacked_items
 from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
-from rasterloom.learning.training import Trainer, train
 from rasterloom.learning.transfer import channel_counts, origin_key, origin_manifest, start_of
 from rasterloom.learning.watching import Watch
 from rasterloom.project.project import Project
@@ -382,6 +381,8 @@ def _train_network(
     job: Job, work: Writing, state: Path, scenes: Sequence[TrainingScene], watched: Sequence[TrainingScene]
 ) -> Arrays:
     """Weights and curves of a network, which goes on from the state of an interrupted run."""
+    from rasterloom.learning.training import Trainer, train
+
     keep_memory()
     model, channels = job.spec["model"], len(scenes[0].normalisation.mean)
     name = f"{job.spec['member']} {job.spec['fold']}"

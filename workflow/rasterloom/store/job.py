@@ -106,6 +106,8 @@ class Job:
         The file that this job writes last: its manifest, or a final table.
     folder : Path
         The folder of the results tree in which this job's artifacts are linked.
+    quiet : bool
+        It says nothing.
     started : float
         Monotonic seconds.
     """
@@ -116,6 +118,7 @@ class Job:
     store: Store
     output: Path
     folder: Path
+    quiet: bool = False
     started: float = field(default_factory=time.monotonic)
     _last: float = 0.0
 
@@ -189,7 +192,8 @@ class Job:
 
     def log(self, text: str) -> None:
         """Say something: a line on the standard error stream, which the workflow keeps as the job's log."""
-        print(text, file=sys.stderr, flush=True)
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Say how far the job is, at most once in two seconds and at the end."""

@@ -353,13 +353,6 @@ def same_ground(footprints: Mapping[str, Any]) -> dict[str, str]:
 # Labels ------------------------------------------------------------------------------------------------
 
 
-class _QuietJob(Job):
-    """A job of the stage `label` whose log nobody reads: what it says is among the facts."""
-
-    def log(self, text: str) -> None:
-        """Say nothing."""
-
-
 def _survey_labels(found: Found, seen: Survey, progress: Progress) -> None:
     """Look at all labels, held-out truth with them, of scenes whose reference image can be read.
 
@@ -397,7 +390,7 @@ def _jobs(found: Found, readable: Container[str]) -> list[Job]:
         spec, sources = label.spec(project, **names), label.sources(project, **names)
         scenes = [scene for scene in spec["scenes"] if scene in readable]
         for group in [scenes] if dataset.layout == "dstl" else [[scene] for scene in scenes]:
-            jobs.append(_QuietJob({**spec, "scenes": group}, sources, Path(), Store(Path()), Path(), Path()))
+            jobs.append(Job({**spec, "scenes": group}, sources, Path(), Store(Path()), Path(), Path(), quiet=True))
     if dataset.layout == "sheet":
         jobs.sort(key=lambda job: [(job.sources["labels"][scene]["path"], scene) for scene in job.spec["scenes"]])
     return jobs
