@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from common import says
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
 from rasterloom.dataset.contest_ids import SCORED, acquisition_of, ground_of
-from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_bytes, wkt_rows
+from rasterloom.dataset.contest_tables import grid_sizes, read_sample, wkt_rows
 from rasterloom.dataset.index import reference_sensor
 from rasterloom.dataset.source_files import Folders
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError
@@ -270,8 +270,7 @@ HEADER = "ImageId,ClassType,MultipolygonWKT\n"
 def _read(tmp_path: Path, text: str) -> list[tuple[str, int, int, str]]:
     path = tmp_path / "t.csv"
     _touch(path, text)
-    data = table_bytes(path)
-    return [(r.scene, r.class_id, r.line, data[r.start : r.end].decode().strip()) for r in wkt_rows(path, data)]
+    return [(row.scene, row.class_id, row.line, row.wkt) for row in wkt_rows(path)]
 
 
 def test_wkt_rows_quoted_plain_crlf_and_without_last_newline(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rasterloom.dataset.contest_ids import SCORED, SENSORS, acquisition_of, ground_of
 from rasterloom.dataset.contest_images import Images, find_images, image_form
-from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_bytes, table_paths, wkt_rows
+from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_paths, wkt_rows
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
@@ -53,7 +53,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     images = find_images(root, sensors)
     found = images.scenes
     _check_there(root, sensors, tables, images, dataset.get("truth"), choice)
-    train, truth = _labelled(tables, set(found), reference)
+    train, truth = _labelled(tables, set(found))
     predicted, notes = _predicted(choice, root, tables, found, reference)
     notes += [*images.notes, *_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
     known = tuple(classes)
@@ -151,13 +151,13 @@ def _check_there(
     )
 
 
-def _labelled(tables: Tables, found: set[str], reference: str) -> tuple[set[str], set[str]]:
+def _labelled(tables: Tables, found: set[str]) -> tuple[set[str], set[str]]:
     """Ids of the scenes to learn from, and of those with held-out truth."""
     ids: dict[str, set[str]] = {"train_wkt": set(), "truth": set()}
     for key, scenes in ids.items():
         if key in tables:
             path = Path(tables[key].path)
-            scenes.update(row.scene for row in wkt_rows(path, table_bytes(path)))
+            scenes.update(row.scene for row in wkt_rows(path))
     both = sorted(ids["train_wkt"] & ids["truth"])
     if both:
         raise LabelError(

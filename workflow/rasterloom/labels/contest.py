@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.dataset.contest_ids import GSD
-from rasterloom.dataset.contest_tables import WktRow, table_bytes, wkt_rows
+from rasterloom.dataset.contest_tables import WktRow, wkt_rows
 from rasterloom.errors import LabelError
 from rasterloom.labels.geometry import Buffer, Counts, Label, Polygons, clip, parse_wkt, polygon_parts, split_srid
 from rasterloom.polygons.geometry import transformed
@@ -18,22 +18,21 @@ from rasterloom.raster.files import raster_info
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job
 
-_THIN = re.compile(rb"POINT|LINE|COLLECTION", re.IGNORECASE)
+_THIN = re.compile("POINT|LINE|COLLECTION", re.IGNORECASE)
 """In a WKT text that may hold points or lines."""
 
 
 def dstl_labels(job: Job) -> Iterable[Label]:
     """The labels of every scene of a job, from the contest's tables."""
-    texts: dict[str, list[tuple[WktRow, Path, bytes]]] = {scene: [] for scene in job.spec["scenes"]}
+    texts: dict[str, list[tuple[WktRow, Path]]] = {scene: [] for scene in job.spec["scenes"]}
     numbers: dict[str, set[int]] = {scene: set() for scene in job.spec["scenes"]}
     for table in job.sources["tables"]:
         path = Path(table["path"])
-        data = table_bytes(path)
-        for row in wkt_rows(path, data):
+        for row in wkt_rows(path):
             if row.scene in texts:
                 numbers[row.scene].add(row.class_id)
                 if row.class_id == job.spec["id"]:
-                    texts[row.scene].append((row, path, data[row.start : row.end]))
+                    texts[row.scene].append((row, path))
     buffer = Buffer.of(job.spec, lambda: [[GSD, 0.0, 0.0], [0.0, GSD, 0.0]], "layout dstl")
     for scene in job.spec["scenes"]:
         rows = texts.pop(scene)
@@ -43,24 +42,24 @@ def dstl_labels(job: Job) -> Iterable[Label]:
         if len(rows) > 1:
             facts["duplicate-row"] = len(rows)
         decided = {
-            "wkt": [digest(text.strip()) for _, _, text in rows],
+            "wkt": [digest(row.wkt.encode()) for row, _ in rows],
             "size": list(size),
             "grid": list(grid),
             "facts": facts,
-            **buffer.decided(any(_THIN.search(text) for _, _, text in rows)),
+            **buffer.decided(any(_THIN.search(row.wkt) for row, _ in rows)),
         }
         yield Label(scene, decided, partial(_read, job.spec["class"], rows, grid, size, buffer), facts)
 
 
 def _read(
-    class_name: str, rows: list[tuple[WktRow, Path, bytes]], grid: Extent, size: tuple[int, int], buffer: Buffer
+    class_name: str, rows: list[tuple[WktRow, Path]], grid: Extent, size: tuple[int, int], buffer: Buffer
 ) -> tuple[Polygons, Counts]:
     """Polygons of a scene's rows, in reference pixels."""
     found: Polygons = []
     counts = Counts()
-    for row, path, text in rows:
+    for row, path in rows:
         where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
-        geometry = parse_wkt(_plain(text.decode("utf-8", "replace"), where), where)
+        geometry = parse_wkt(_plain(row.wkt, where), where)
         counts["third-coordinate"] += int(geometry.has_z)
         polygons, made = polygon_parts(transformed([geometry], dstl_matrix(*grid, *size)), where, buffer)
         clipped, cut = clip(polygons, *size)

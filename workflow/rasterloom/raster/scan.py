@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.dataset.archive import check_member
-from rasterloom.dataset.source_files import Folders, SourceFile
-from rasterloom.errors import InputError, MissingInputError, concerning
+from rasterloom.dataset.source_files import Folders, SourceFile, existing
+from rasterloom.errors import InputError, concerning
 from rasterloom.raster.files import Raster, open_raster
 from rasterloom.raster.sensor import SensorReader, missing_pixels, nodata_of, picked_bands
 from rasterloom.store.digest import BLOCK_ROWS, ArrayDigest, digest
@@ -187,13 +187,7 @@ def scan_sensor(
 
 def check_unchanged(file: Mapping[str, Any], label: str) -> SourceFile:
     """The state of a file; an error if it is gone or is not the one that the workflow was planned with."""
-    try:
-        with concerning(label):
-            now = SourceFile.of(Path(file["path"]), None, Folders())
-    except MissingInputError:
-        raise
-    except FileNotFoundError:
-        raise MissingInputError(f"{label}: {file['path']} is not there: check the data set's folder or table") from None
+    now = existing(Path(file["path"]), label, "check the data set's folder or table", folders=Folders())
     planned = (file.get("size", now.size), file.get("mtime_ns", now.mtime_ns), file.get("crc", now.crc))
     beside = [list(entry) for entry in now.sidecars]
     if planned != (now.size, now.mtime_ns, now.crc) or file.get("sidecars", beside) != beside:

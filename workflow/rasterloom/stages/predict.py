@@ -16,14 +16,9 @@ from rasterloom.config.model import CONTENT, is_network
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
 from rasterloom.learning import inference
+from rasterloom.learning import normalisation as norms
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.cost import forward_passes, speed_of
-from rasterloom.learning.normalisation import (
-    prediction_normalisation,
-    read_statistics,
-    statistics_items,
-    statistics_manifests,
-)
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.stack_reader import StackReader, open_reader, reference_place, sensor_parts, stacked_items
 from rasterloom.learning.windows import Bytes
@@ -78,7 +73,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
         *scene_manifests(f"stacks/{spec['scale']['name']}", spec["scenes"]),
         *[f"models/{spec['member']}/{fold}.json" for fold in spec["folds"]],
         *([f"folds/{spec['group']}.json"] if spec["labelled"] else []),
-        *(statistics_manifests(spec) if "normalise_by" in spec else []),
+        *(norms.statistics_manifests(spec) if "normalise_by" in spec else []),
         *(path for other in spec.get("stacked", ()) for path in batch_manifests(f"predictions/{other}", spec)),
     ]
 
@@ -111,7 +106,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     for scene, stack in stacks.items():
         chosen = checkpoints_of(scene, spec["labelled"], folds, spec["folds"], spec["predict_with"])
         inputs = {"models": [models[fold].digest for fold in chosen], "stack": sensor_parts(stack, spec)}
-        own = statistics_items(job, [scene])[scene] if "normalise_by" in spec else None
+        own = norms.statistics_items(job, [scene])[scene] if "normalise_by" in spec else None
         if own is not None:
             inputs["scene_statistics"] = [item.digest for item in own.values()]
         if stacked[scene]:
@@ -139,8 +134,8 @@ def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
 
             with open_reader(job, stack, stacked) as reader:
                 started = time.monotonic()
-                own = None if items is None else read_statistics(job, items, reader)
-                normalisation = prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
+                own = None if items is None else norms.read_statistics(job, items, reader)
+                normalisation = norms.prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
                 blocks = predictor(reader, normalisation, chosen, say)
                 _write(work, Outputs.of(spec), reader.shape, inference.encoded(blocks, reader))
                 seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6

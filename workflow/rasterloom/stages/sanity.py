@@ -23,13 +23,8 @@ from rasterloom.config.model import is_network
 from rasterloom.errors import ConfigError
 from rasterloom.labels.record import scenes_by_heart
 from rasterloom.learning import inference
+from rasterloom.learning import normalisation as norms
 from rasterloom.learning.checkpoint import load_checkpoint
-from rasterloom.learning.normalisation import (
-    prediction_normalisation,
-    read_statistics,
-    statistics_items,
-    statistics_manifests,
-)
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.sanity import PICTURE, SANITY, SCENES, verdict
 from rasterloom.learning.stack_reader import read_stack, reference_place, sensor_parts
@@ -108,7 +103,7 @@ def inputs(spec: Mapping[str, Any]) -> list[str]:
         found += [f"models/{own['member']}/{SANITY}.json", *(f"labels/{name}.json" for name in own["classes"])]
         found += scene_manifests(f"stacks/{scale}", own["scenes"])
         found += scene_manifests(f"masks/{scale}/{own['target']}", own["scenes"])
-        found += statistics_manifests(own) if "normalise_by" in own else []
+        found += norms.statistics_manifests(own) if "normalise_by" in own else []
     return list(dict.fromkeys(found))
 
 
@@ -135,7 +130,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
             "stacks": [sensor_parts(item, own) for item in stacks.values()],
             "masks": [item.digest for item in masks.values()],
         }
-        statistics = statistics_items(part, scenes) if "normalise_by" in own else {}
+        statistics = norms.statistics_items(part, scenes) if "normalise_by" in own else {}
         if statistics:
             given["scene_statistics"] = [[item.digest for item in found.values()] for found in statistics.values()]
         recipe = {"prediction": prediction, "reference": reference_place(own)}
@@ -170,8 +165,8 @@ def _probabilities(want: Wanted, files: Mapping[str, Path]) -> Iterator[Bytes]:
         predict, _ = inference.predictor(job.spec, held, {SANITY: checkpoint})
         for scene, path in files.items():
             with read_stack(path, job.spec["sensors"], job.spec["reference"]) as reader:
-                own = read_statistics(job, statistics[scene], reader) if statistics else None
-                blocks = predict(reader, prediction_normalisation([checkpoint], own, reader), [SANITY], job.log)
+                own = norms.read_statistics(job, statistics[scene], reader) if statistics else None
+                blocks = predict(reader, norms.prediction_normalisation([checkpoint], own, reader), [SANITY], job.log)
                 plane = job.spec.get("plane", 0)
                 yield np.concatenate([planes[plane] for planes in inference.encoded(blocks, reader)])
 

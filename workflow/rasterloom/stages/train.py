@@ -20,19 +20,13 @@ from rasterloom.config.pixel_models import indices_of
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import ConfigError, TrainingError
 from rasterloom.labels.record import read_folds, scenes_by_heart, validation_scenes
+from rasterloom.learning import normalisation as norms
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch, require_positive
 from rasterloom.learning.checkpoint import Arrays, load_checkpoint, save_checkpoint
 from rasterloom.learning.cost import speed_of
 from rasterloom.learning.curves import Row, add_to_curve, curve_arrays, curve_rows, learning_curve, write_curve
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
-from rasterloom.learning.normalisation import (
-    Items,
-    scene_normalisations,
-    statistics_items,
-    statistics_manifests,
-    training_normalisation,
-)
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
@@ -153,7 +147,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     return [
         *scene_manifests(f"stacks/{scale}", seen),
         *(path for target in _targets(spec) for path in scene_manifests(f"masks/{scale}/{target}", scenes)),
-        *statistics_manifests({**spec, "scenes": seen}),
+        *norms.statistics_manifests({**spec, "scenes": seen}),
         *divided,
         *(path for other in others for path in batch_manifests(f"predictions/{other}", spec)),
         *(f"labels/{name}.json" for name in spec.get("classes", ())),
@@ -266,7 +260,7 @@ def _digest(masks: Sequence[Item]) -> str | list[str]:
     return masks[0].digest if len(masks) == 1 else [mask.digest for mask in masks]
 
 
-Scenes = tuple[dict[str, Item], dict[str, list[Item]], Items]
+Scenes = tuple[dict[str, Item], dict[str, list[Item]], norms.Items]
 """Stacks; masks of each target, or a prediction in place of labels; and statistics; by scene."""
 
 
@@ -310,7 +304,7 @@ def _scenes(job: Job, scenes: Sequence[str], folders: Sequence[str]) -> Scenes:
     return (
         {scene: stacks[scene] for scene in ordered},
         {scene: masks[scene] for scene in ordered},
-        statistics_items(job, ordered),
+        norms.statistics_items(job, ordered),
     )
 
 
@@ -356,8 +350,8 @@ def training_scenes(
     found = {**stacks, **more, **seen}
     stacked = stacked_items(job, [*found])
     readers = {scene: held.enter_context(open_reader(job, item, stacked[scene])) for scene, item in found.items()}
-    kept = training_normalisation(job, statistics, {scene: readers[scene] for scene in stacks})
-    own = scene_normalisations(job, kept, {**statistics, **theirs, **measured}, readers)
+    kept = norms.training_normalisation(job, statistics, {scene: readers[scene] for scene in stacks})
+    own = norms.scene_normalisations(job, kept, {**statistics, **theirs, **measured}, readers)
     opened = open_training_scenes(job, held, readers, {**masks, **sure, **truth}, own, unlabelled=more)
     require_positive(opened[: len(stacks)], _targets(spec), spec["scale"]["name"])
     return opened[: len(stacks) + len(more)], opened[len(stacks) + len(more) :], kept
