@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,6 +41,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        seen = [name for name in variables.get("CUDA_VISIBLE_DEVICES", "").split(",") if name] or range(gpus)
+        cards = [SimpleNamespace(uuid=f"uuid-{name}") for name in seen]
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: cards[number])
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     return make
@@ -78,11 +82,18 @@ def test_pick_device_waits_for_a_free_one(machine: Machine, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("variable", ["SLURM_JOB_ID", "PBS_JOBID"])
-def test_pick_device_leaves_the_choice_to_a_scheduler(tmp_path: Path, machine: Machine, variable: str) -> None:
-    machine(2, **{variable: "1"})
+def test_pick_device_takes_the_one_gpu_of_a_scheduler_s_job(tmp_path: Path, machine: Machine, variable: str) -> None:
+    machine(1, **{variable: "1"})
     with pick_device() as one, pick_device() as two:
         assert one == two == "cuda:0"
     assert not any(tmp_path.iterdir())
+
+
+def test_pick_device_leases_within_an_allocation_of_several_gpus(machine: Machine) -> None:
+    machine(4, SLURM_JOB_ID="1", CUDA_VISIBLE_DEVICES="0,1,2,3")
+    with ExitStack() as held:
+        found = [held.enter_context(pick_device()) for _ in range(4)]
+        assert found == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +155,10 @@ def test_pick_device_locks_the_physical_gpu(tmp_path: Path, machine: Machine) ->
     """Two processes that see different numbers of one machine must not meet."""
     machine(1, CUDA_VISIBLE_DEVICES="3")
     with pick_device():
-        assert lease_one(["3"], tmp_path) is None
-        free = lease_one(["3", "0"], tmp_path)
-        assert free is not None
-        assert free[0] == 1
-        free[1].close()
+        assert lease_one(["uuid-3"], tmp_path) is None
+        machine(2, CUDA_VISIBLE_DEVICES="3,0")
+        with pick_device() as other:
+            assert other == "cuda:1"
 
 
 def test_a_lease_ends_with_its_process(tmp_path: Path) -> None:
@@ -165,17 +175,14 @@ def test_a_lease_ends_with_its_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "count", "expected"),
-    [
-        (None, 2, ["0", "1"]),
-        ("2,5", 2, ["2", "5"]),
-        ("GPU-ab, GPU-cd", 2, ["GPU-ab", "GPU-cd"]),
-        ("7,9", 1, ["7"]),
-        ("", 1, ["0"]),
-    ],
+    ("variable", "expected"),
+    [(None, 3), ("2,1", 2), ("GPU-ab, GPU-cd", 2), ("0,1,2,3,4", 3), ("", 0), ("-1", 0), ("1,-1,2", 1)],
 )
-def test_visible_gpus(variable: str | None, count: int, expected: list[str]) -> None:
-    assert visible_gpus({} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}, count) == expected
+def test_visible_gpus(variable: str | None, expected: int, tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    assert visible_gpus({} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}, tmp_path) == expected
+    assert visible_gpus({}, tmp_path / "nowhere") == 0
 
 
 def test_computing_sets_threads_and_puts_them_back() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from rasterloom.planning.snakemake_internals import lift_rate_limit
+from rasterloom.planning.snakemake_internals import lift_rate_limit, limit_gpus
 
 
 @pytest.mark.parametrize(("jobs", "seconds", "lifted"), [(100, 1, True), (100, 60, False), (7, 1, False)])
@@ -29,3 +33,50 @@ def test_snakemake_has_the_limit_that_is_lifted() -> None:
 
     limiter = JobRateLimiter(MaxJobsPerTimespan.parse_choice("100/1s"))
     assert (limiter.max_jobs, limiter.timespan) == (100, 1)
+
+
+def workflow(main: bool = True, nodes: int | None = None, **resources: int) -> tuple[Any, dict[str, int]]:
+    found: dict[str, int] = {}
+    settings = SimpleNamespace(nodes=nodes, resources=resources)
+    made = SimpleNamespace(is_main_process=main, resource_settings=settings, register_resource=found.__setitem__)
+    return made, found
+
+
+def test_limit_gpus_is_what_the_machine_has_unless_a_user_or_a_cluster_says_otherwise() -> None:
+    for told, count, expected in (
+        (workflow(), 2, {"gpu": 2}),
+        (workflow(), 0, {}),
+        (workflow(gpu=8), 2, {}),
+        (workflow(nodes=100), 2, {}),
+        (workflow(main=False), 2, {}),
+    ):
+        limit_gpus(told[0], count)
+        assert told[1] == expected
+
+
+FOUR = """
+import sys
+sys.path.insert(0, {library!r})
+from rasterloom.planning.snakemake_internals import limit_gpus
+limit_gpus(workflow, 2)
+rule all:
+    input: expand("o{{i}}", i=range(4))
+rule a:
+    output: "o{{i}}"
+    resources: gpu=1
+    shell: "echo + >> log; sleep 0.3; echo - >> log; touch {{output}}"
+"""
+
+
+@pytest.mark.parametrize(("arguments", "most"), [((), {1, 2}), (("--resources", "gpu=1"), {1})])
+def test_snakemake_runs_no_more_jobs_than_there_are_gpus(
+    tmp_path: Path, arguments: tuple[str, ...], most: set[int]
+) -> None:
+    """What `limit_gpus` relies on: a resource that is registered while files are read limits jobs."""
+    library = str(Path(__file__).resolve().parents[2] / "workflow")
+    (tmp_path / "Snakefile").write_text(FOUR.format(library=library))
+    command = [sys.executable, "-m", "snakemake", "--cores", "8", "--quiet", "all", *arguments]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    steps = [1 if line == "+" else -1 for line in (tmp_path / "log").read_text().split()]
+    assert len(steps) == 8
+    assert max(sum(steps[: i + 1]) for i in range(8)) in most

@@ -1,7 +1,7 @@
 """Where a network computes: a leased GPU or the cores, with a fixed number of threads.
 
-On one machine nobody hands out GPU numbers, so a process takes one by a file lock that its death frees.
-Inside a scheduler's job the scheduler has chosen, and nothing is locked.
+Where several GPUs are there, nobody hands them out: a process takes one by a file lock that its death frees. A
+scheduler's job that sees one GPU takes that, and nothing is locked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +21,7 @@ from rasterloom.errors import InputError
 from rasterloom.store.lock import locked
 
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "KUBERNETES_SERVICE_HOST")
-"""Environment variables that say that a scheduler hands out the GPUs."""
+"""Environment variables that say that a scheduler has started this process."""
 
 GRID_ENGINE = ("SGE_TASK_ID", "QUEUE")
 """Grid Engine names its job ``JOB_ID``, as many a program does: one of these must be set as well."""
@@ -28,21 +29,17 @@ GRID_ENGINE = ("SGE_TASK_ID", "QUEUE")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
-def visible_gpus(environment: Mapping[str, str], count: int) -> list[str]:
-    """Names of the GPUs that a process may use, in torch's order.
+def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> int:
+    """How many NVIDIA GPUs a process sees, told without torch, which takes seconds to load.
 
     Parameters
     ----------
-    environment : where ``CUDA_VISIBLE_DEVICES`` is looked up.
-    count : how many GPUs torch sees.
-
-    Returns
-    -------
-    list of `count` names: those of ``CUDA_VISIBLE_DEVICES`` (numbers or UUIDs), or 0, 1, ... where it is not
-    set.
+    environment : where ``CUDA_VISIBLE_DEVICES`` is looked up, as schedulers and users set it.
+    devices : the folder of device files.
     """
-    named = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return named[:count] if len(named) >= count else [str(i) for i in range(count)]
+    present = sum(path.name.removeprefix("nvidia").isdigit() for path in devices.glob("nvidia*"))
+    named = environment.get("CUDA_VISIBLE_DEVICES", "x," * present).split(",")
+    return min(present, sum(1 for _ in takewhile(lambda name: name.strip() not in ("", "-1"), named)))
 
 
 def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | None:
@@ -50,7 +47,7 @@ def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | Non
 
     Parameters
     ----------
-    names : names of the GPUs.
+    names : names of the GPUs, such as their UUIDs.
     folder : where the lock files lie; shared by all processes of the machine.
 
     Returns
@@ -97,7 +94,7 @@ def _lock_file(path: Path) -> IO[bytes]:
 
 
 def scheduled(environment: Mapping[str, str]) -> bool:
-    """Whether environment variables say that this is a scheduler's job, which has chosen the GPUs."""
+    """Whether environment variables say that this is a scheduler's job."""
     grid_engine = environment.get("JOB_ID") and any(environment.get(name) for name in GRID_ENGINE)
     return bool(grid_engine) or any(environment.get(name) for name in SCHEDULERS)
 
@@ -106,15 +103,17 @@ def scheduled(environment: Mapping[str, str]) -> bool:
 def pick_device() -> Iterator[str]:
     """Hold a GPU, if this machine has any, else the cores: torch's name, ``cuda:0`` or ``cpu``.
 
-    Waits while all GPUs are leased. The end of the block, or of the process, gives the lease back.
+    Waits while all GPUs are leased. The end of the block, or of the process, gives the lease back. A scheduler's job
+    that sees one GPU has it to itself; one that sees several is an allocation in which several processes may run.
     """
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count == 0 or scheduled(os.environ):
+    if count == 0 or (count == 1 and scheduled(os.environ)):
         yield "cuda:0" if count else "cpu"
         return
-    names = visible_gpus(os.environ, count)
+    # Numbers depend on who looks: on variables, and on a scheduler's cgroup.
+    names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(count)]
     while (found := lease_one(names, Path(tempfile.gettempdir()))) is None:
         time.sleep(1.0)
     with found[1]:

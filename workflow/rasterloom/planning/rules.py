@@ -14,10 +14,11 @@ from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import RasterloomError
+from rasterloom.learning.device import visible_gpus
 from rasterloom.learning.sanity import SANITY
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
-from rasterloom.planning.snakemake_internals import asks_for, force_unless_noticed, lift_rate_limit
+from rasterloom.planning.snakemake_internals import asks_for, force_unless_noticed, lift_rate_limit, limit_gpus
 from rasterloom.report.runs import record
 from rasterloom.stages import STAGES, fields_of, module_of, recomputed, version_of
 from rasterloom.store.files import write_json, write_text
@@ -77,6 +78,8 @@ class Rules:
         if dag.results.exists() and not dag.results.is_dir():
             raise RasterloomError(f"`results`: {dag.results} is a file, a folder is needed: move it, or name another")
         prepare_jobs()
+        if workflow is not None:
+            limit_gpus(workflow, visible_gpus(os.environ))
         return cls(dag, merged, workflow)
 
     def folder(self, wildcards: Wildcards) -> str:

@@ -27,6 +27,22 @@ def lift_rate_limit(workflow: Any) -> None:
         workflow.scheduler.job_rate_limiter = None
 
 
+def limit_gpus(workflow: Any, count: int) -> None:
+    """Let as many jobs that ask for a GPU run side by side as there are, unless the user said otherwise.
+
+    Without a limit, waiting trainings hold the cores. Has to come before Snakemake makes its scheduler, which copies
+    the limits. On a cluster this machine's GPUs say nothing.
+
+    Parameters
+    ----------
+    workflow : Snakemake's workflow, whose files are read
+    count : GPUs of this machine; 0: no limit, as networks compute on the cores
+    """
+    settings = workflow.resource_settings
+    if count and workflow.is_main_process and settings.nodes is None and "gpu" not in settings.resources:
+        workflow.register_resource("gpu", count)
+
+
 def asks_for(workflow: Any, output: str) -> bool:
     """Whether a file is among what a run is to have in the end, whether its job ran or had run before."""
     return any(str(path) == output for job in workflow.dag.jobs for path in job.output)
