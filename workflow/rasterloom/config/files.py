@@ -79,18 +79,33 @@ def _parsed(path: Path, text: str) -> Any:
         raise ConfigError(f"{path} is nested too deeply for a configuration") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one table, of which YAML lets the last count, and a value within itself."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys: dict[tuple[str, str], yaml.Node] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            first = keys.setdefault((key.tag, key.value), key)
+            if first is not key:
+                raise ConfigError(
+                    f"{self.name}, line {key.start_mark.line + 1}: the key {key.value!r} stands in line "
+                    f"{first.start_mark.line + 1} already; of the two only one would count: merge them, or remove one"
+                )
+        return super().construct_mapping(node, deep)
+
+
 def _yaml(path: Path, text: str) -> Any:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
+    loader.name = str(path)
+    loader.deep_construct = True  # tables are complete, and looked at, before they are merged into those below them
     try:
         node = loader.get_single_node()
-        if node is None:
-            return None
-        _check_node(path, node, {})
-        try:
-            return loader.construct_document(node)
-        except _MALFORMED as error:
-            said = f": {' '.join(str(error).split())}" if isinstance(error, ValueError) else ""
-            raise ConfigError(f"{path} contains an invalid value, such as a date with month 13{said}") from None
+        return None if node is None else loader.construct_document(node)
+    except ConfigError:
+        raise
+    except _MALFORMED as error:
+        said = f": {' '.join(str(error).split())}" if isinstance(error, ValueError) else ""
+        raise ConfigError(f"{path} contains an invalid value, such as a date with month 13{said}") from None
     finally:
         loader.dispose()
 
@@ -100,6 +115,8 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     problem = " ".join(f"{error.problem or error.context}".split())
     if "'\\t'" in problem:
         return "a tab stands where only blanks may indent: replace it by blanks"
+    if "recursive" in problem:
+        return "the value refers to itself (*): write it out"
     return f"{error.context}, {problem}" if problem.startswith("but ") else problem
 
 
@@ -111,29 +128,3 @@ def _once(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for index, key in enumerate(keys) if key in keys[:index])
         raise ConfigError(f"{path}: the key {twice!r} stands twice in one table: remove one of them")
     return found
-
-
-def _check_node(path: Path, node: yaml.Node, open_: dict[int, bool]) -> None:
-    """Refuse a key that stands twice in one table, of which YAML lets the last count, and a value within itself."""
-    if open_.get(id(node)) is False:
-        return
-    line = node.start_mark.line + 1
-    if open_.get(id(node)):
-        raise ConfigError(f"{path}, line {line}: the value refers to itself (*): write it out")
-    open_[id(node)] = True
-    lines: dict[tuple[str, str], int] = {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            where = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and lines.setdefault((key.tag, key.value), id(key)) != id(key):
-                first = next(k.start_mark.line + 1 for k, _ in node.value if id(k) == lines[(key.tag, key.value)])
-                raise ConfigError(
-                    f"{path}, line {where}: the key {key.value!r} stands in line {first} already; of the two only one "
-                    "would count: merge them, or remove one"
-                )
-            _check_node(path, key, open_)
-            _check_node(path, value, open_)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _check_node(path, value, open_)
-    open_[id(node)] = False
