@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import cache, partial
 from typing import Any
 
 from rasterloom.config.model import CONTENT, is_network
@@ -17,7 +18,7 @@ from rasterloom.labels.folds import checkpoints_of
 from rasterloom.labels.record import read_folds
 from rasterloom.learning import inference
 from rasterloom.learning import normalisation as norms
-from rasterloom.learning.checkpoint import load_checkpoint
+from rasterloom.learning.checkpoint import Arrays, load_checkpoint
 from rasterloom.learning.cost import forward_passes, speed_of
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.stack_reader import StackReader, open_reader, reference_place, sensor_parts, stacked_items
@@ -27,7 +28,7 @@ from rasterloom.raster.means import probability_arrays
 from rasterloom.raster.planes import write_planes
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job, Wanted, batch_manifests, scene_manifests
-from rasterloom.store.store import Item, Writing
+from rasterloom.store.store import Writing
 
 OUTPUT = "predictions/{member}/{batch}.json"
 HELP = "predict scenes with a member's checkpoints"
@@ -80,11 +81,29 @@ def inputs(spec: dict[str, Any]) -> list[str]:
 
 def run(job: Job) -> None:
     """Predict the scenes of a batch that the store does not hold yet."""
-    wants = list(wanted(job))
-    found = {want.name: job.store.find(job.stage, want.key) for want in wants}
-    missing = [want for want in wants if found[want.name] is None]
-    made = _predict(job, missing) if missing else {}
-    job.finish({scene: item or made[scene] for scene, item in found.items()})
+    spec, wants = job.spec, list(wanted(job))
+    with ExitStack() as held:
+        opened = cache(partial(_opened, job, wants, held))
+
+        def make(want: Wanted, work: Writing) -> None:
+            stack, made_by, items, stacked = want.work
+            chosen, (checkpoints, predictor, hardware) = list(made_by), opened()
+
+            def say(text: str) -> None:
+                job.log(f"predict: {spec['member']}: {want.name}: {text}")
+
+            with open_reader(job, stack, stacked) as reader:
+                started = time.monotonic()
+                own = None if items is None else norms.read_statistics(job, items, reader)
+                normalisation = norms.prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
+                blocks = predictor(reader, normalisation, chosen, say)
+                _write(work, Outputs.of(spec), reader.shape, inference.encoded(blocks, reader))
+                seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
+                work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
+                if hardware:
+                    work.cost["network"] = _speed(spec, hardware, seconds, reader, len(chosen))
+
+        job.finish(job.obtain(wants, ".zarr.zip", make, total=len(wants)))
 
 
 def wanted(job: Job) -> Iterator[Wanted]:
@@ -115,38 +134,14 @@ def wanted(job: Job) -> Iterator[Wanted]:
         yield Wanted(scene, key, recipe, inputs, (stack, {fold: models[fold] for fold in chosen}, own, stacked[scene]))
 
 
-def _predict(job: Job, missing: Sequence[Wanted]) -> dict[str, Item]:
-    """Predict scenes, loading each checkpoint once."""
-    spec = job.spec
+def _opened(
+    job: Job, wants: Sequence[Wanted], held: ExitStack
+) -> tuple[dict[str, Arrays], inference.Predictor, str | None]:
+    """The checkpoints that scenes need which the store does not hold, and what predicts with them, on what."""
+    missing = [want for want in wants if job.store.lookup(job.stage, want.key) is None]
     models = {fold: item for want in missing for fold, item in want.work[1].items()}
-    found: dict[str, Item] = {}
-    with ExitStack() as held:
-        paths = {fold: job.store.open_path(models[fold]) for fold in sorted(models)}
-        checkpoints = {fold: load_checkpoint(path)[0] for fold, path in paths.items()}
-        predictor, hardware = inference.predictor(spec, held, checkpoints)
-
-        def make(want: Wanted, work: Writing) -> None:
-            stack, made_by, items, stacked = want.work
-            chosen = list(made_by)
-
-            def say(text: str) -> None:
-                job.log(f"predict: {spec['member']}: {want.name}: {text}")
-
-            with open_reader(job, stack, stacked) as reader:
-                started = time.monotonic()
-                own = None if items is None else norms.read_statistics(job, items, reader)
-                normalisation = norms.prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
-                blocks = predictor(reader, normalisation, chosen, say)
-                _write(work, Outputs.of(spec), reader.shape, inference.encoded(blocks, reader))
-                seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
-                work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
-                if hardware:
-                    work.cost["network"] = _speed(spec, hardware, seconds, reader, len(chosen))
-
-        for done, want in enumerate(missing, 1):
-            found[want.name] = job.made(want, ".zarr.zip", make)
-            job.progress(done, len(missing), f"{spec['member']}: {want.name}")
-    return found
+    checkpoints = {fold: load_checkpoint(job.store.open_path(models[fold]))[0] for fold in sorted(models)}
+    return checkpoints, *inference.predictor(job.spec, held, checkpoints)
 
 
 def _write(work: Writing, outputs: Outputs, shape: tuple[int, int], strips: Iterator[list[Bytes]]) -> None:
