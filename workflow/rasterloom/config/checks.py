@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rasterloom.config.model import CONTENT, ClassConfig, Config, JointConfig, Matrix, MemberConfig, ModelConfig, Shift
 from rasterloom.config.named import WEIGHTS
@@ -93,7 +93,7 @@ def _sensor_checks(config: Config) -> Iterable[str]:
                 "sensors a shift or matrix, and remove this one"
             )
     for name, sensors in config.channels.items():
-        known = [*config.sensors, *(entry for entry in sensors if "-" in entry)]  # members: see `needs_checks`
+        known = [*config.sensors, *(entry for entry in sensors if "-" in entry)]  # members: see `others_checks`
         yield from _list_checks(f"channels.{name}", "sensor", sensors, known)
         if known[len(config.sensors) :] == sensors != []:
             yield f"`channels.{name}`: members alone, {', '.join(sensors)}, were given; name a sensor as well"
@@ -229,47 +229,42 @@ def _given(layers: Mapping[str, ClassConfig | MemberConfig], section: str, *keys
     return f"{next(giving, 'defaults')}.{section}"
 
 
-def init_checks(recipe: Recipe) -> Iterable[str]:
-    """A member begins with weights of another one only if that has the same network, and has seen the same scenes."""
+def others_checks(recipe: Recipe) -> Iterable[str]:
+    """What a member begins with or sees of another one must be made before it, and on the same folds.
+
+    A member that it begins with must also have the same network.
+    """
     for name, member in recipe.members.items():
-        init = member.model.get("init")
-        if init is None or init.endswith(WEIGHTS):
-            continue
-        place = f"`models.{name.rsplit('-', 3)[1]}.init`"
-        if init not in recipe.members:
-            near = nearest(init, recipe.members)
-            yield f"{place}: no member is called `{init}`{near} (a file of weights ends in {WEIGHTS})"
-        elif name in recipe.needed(name):
-            yield f"{place}: member {name} would begin with its own weights; take `init` from one of this circle"
-        elif recipe.group_of(init) != recipe.group_of(name):
-            yield _divided_apart(recipe, place, init, name)
-        elif differing := [
-            key
-            for key, value in member.model.items()
-            if key not in ("init", CONTENT) and value != recipe.members[init].model.get(key)
-        ]:
-            yield f"{place}: the networks of {name} and {init} differ in `{differing[0]}`; the same network is needed"
-
-
-def _divided_apart(recipe: Recipe, place: str, other: str, name: str) -> str:
-    return (
-        f"{place}: the scenes of {other} and of {name} are divided into folds apart, so {other} may have seen "
-        f"scenes that {name} is judged by; name a member that learns {recipe.group_of(name)}"
-    )
-
-
-def needs_checks(config: Config, recipe: Recipe) -> Iterable[str]:
-    """A member sees the probability of another one only if that is trained before it, and on the same folds."""
-    for name, member in recipe.members.items():
-        place = f"`channels.{name.rsplit('-', 3)[2]}`"
-        for other in member.stacked:
+        _, model, channels, _ = name.rsplit("-", 3)
+        circle = f"member {name} would need its own probability; take {{}} out of these channels"
+        others = [(f"`channels.{channels}`", other, circle.format(other), "") for other in member.stacked]
+        init = member.model.get("init") or WEIGHTS
+        if not init.endswith(WEIGHTS):
+            circle = f"member {name} would begin with its own weights; take `init` from one of this circle"
+            others.append((f"`models.{model}.init`", init, circle, f" (a file of weights ends in {WEIGHTS})"))
+        for place, other, circle, or_else in others:
             if other not in recipe.members:
                 near = nearest(other, [known for known in recipe.members if known != name])
-                yield f"{place}: no member is called `{other}`{near}"
+                yield f"{place}: no member is called `{other}`{near}{or_else}"
             elif name in recipe.needed(name):
-                yield f"{place}: member {name} would need its own probability; take {other} out of these channels"
+                yield f"{place}: {circle}"
             elif recipe.group_of(other) != recipe.group_of(name):
-                yield _divided_apart(recipe, place, other, name)
+                yield (
+                    f"{place}: the scenes of {other} and of {name} are divided into folds apart, so {other} may have "
+                    f"seen scenes that {name} is judged by; name a member that learns {recipe.group_of(name)}"
+                )
+            elif or_else and (key := _differing(member.model, recipe.members[other].model)):
+                yield f"{place}: the networks of {name} and {other} differ in `{key}`; the same network is needed"
+
+
+def _differing(model: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """The first key in which two networks differ, but for their first weights."""
+    keys = (key for key in model if key not in ("init", CONTENT))
+    return next((key for key in keys if model[key] != other.get(key)), None)
+
+
+def rounds_checks(config: Config, recipe: Recipe) -> Iterable[str]:
+    """A second round is taught by models that have not seen what it is validated on."""
     if config.validation.predict_with == "refit" and any(member.teacher for member in recipe.members.values()):
         yield (
             "`training.rounds`: 2 was given, but with `validation.predict_with: refit` a model that has seen the "

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rasterloom.config.checks import init_checks, name_checks, needs_checks, settings_checks
+from rasterloom.config.checks import name_checks, others_checks, rounds_checks, settings_checks
 from rasterloom.config.explain import refuse
 from rasterloom.config.model import CONTENT, Config, JointConfig, MemberConfig
 from rasterloom.config.named import named_contents
@@ -54,7 +54,7 @@ def resolve(config: Config) -> Recipe:
         group = recipe.group_of(names[name][0])
         ensemble = entry.ensemble if len(names[name]) > 1 else "mean"
         recipe.classes[name] = ClassRecipe(name, entry.id, tuple(names[name]), ensemble, group, polygons)
-    refuse([*problems, *name_checks(recipe), *init_checks(recipe), *needs_checks(config, recipe)])
+    refuse([*problems, *name_checks(recipe), *others_checks(recipe), *rounds_checks(config, recipe)])
     return recipe
 
 
