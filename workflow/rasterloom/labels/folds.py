@@ -349,11 +349,9 @@ def _shares(areas: Areas, folds: Folds) -> dict[str, dict[str, float | None]]:
 
 
 def _having(areas: Areas, folds: Folds) -> dict[str, dict[str, list[int]]]:
-    def count(target: str, scenes: Sequence[str]) -> int:
-        return sum(areas[s].get(target, 0.0) > 0 for s in scenes)
-
+    held = {target: {s for s in areas if areas[s].get(target, 0.0) > 0} for target in _targets(areas)}
     return {
-        name: {target: [count(target, part["train"]), count(target, part["validation"])] for target in _targets(areas)}
+        name: {target: [len(own & {*part[side]}) for side in ("train", "validation")] for target, own in held.items()}
         for name, part in folds.items()
     }
 

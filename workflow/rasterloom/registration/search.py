@@ -199,36 +199,34 @@ def chosen_of(nominal: Matrix, attempts: Sequence[Attempt]) -> Placed:
     )
 
 
+@dataclass
 class _Search:
     """The search for the place of one sensor."""
 
-    def __init__(
-        self,
-        reference: str,
-        sources: Mapping[str, Source],
-        placed: Mapping[str, Placed],
-        seen: dict[tuple[str, tuple[int, int]], _Shown],
-        name: str,
-        nominal: Matrix,
-        size: tuple[int, int],
-        options: Mapping[str, Any],
-    ) -> None:
-        self.sources, self.placed, self.seen, self.name = sources, placed, seen, name
-        self.nominal, self.size = nominal, size
-        self.limit, self.motion = float(options["max_shift"]), str(options["motion"])
-        self.pixel = pixel_ratio(nominal)
-        self.helpers = [
-            other
-            for other, place in placed.items()
-            if other == reference or (place.accepted and BRIDGE <= pixel_ratio(place.matrix) <= self.pixel / BRIDGE)
-        ]
-        self.coarse = comparison_grid(size, self.pixel / COARSER, COARSE_SIDE)
-        self.fine = comparison_grid(size, self.pixel / COARSER, FINE_SIDE)
+    reference: str
+    sources: Mapping[str, Source]
+    placed: Mapping[str, Placed]
+    seen: dict[tuple[str, tuple[int, int]], _Shown]
+    name: str
+    nominal: Matrix
+    size: tuple[int, int]
+    options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        self.limit, self.motion = float(self.options["max_shift"]), str(self.options["motion"])
+        self.pixel = pixel_ratio(self.nominal)
+        self.coarse = comparison_grid(self.size, self.pixel / COARSER, COARSE_SIDE)
+        self.fine = comparison_grid(self.size, self.pixel / COARSER, FINE_SIDE)
         self.reach = self.limit / min(self.coarse.pixel)
 
     def run(self) -> Placed:
         """The place, by the first attempt that is believed; the nominal one, with the reasons, if none is."""
-        views = {other: self._in_place(other) for other in self.helpers}
+        bridges = (
+            other
+            for other, place in self.placed.items()
+            if place.accepted and BRIDGE <= pixel_ratio(place.matrix) <= self.pixel / BRIDGE
+        )
+        views = {other: self._in_place(other) for other in dict.fromkeys([self.reference, *bridges])}
         base = self.nominal if self.motion == "translation" else self._turned(views)
         own = _Shown(view(self.sources[self.name], base, self.coarse))
         return chosen_of(self.nominal, self._judged(base, self._edges(views, own, base), self._bands(views, own)))

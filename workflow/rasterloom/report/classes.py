@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.labels.record import read_labels, validation_scenes
+from rasterloom.labels.record import polygon_area, read_labels, validation_scenes
 from rasterloom.polygons.record import polygon_items, read_polygons
 from rasterloom.polygons.scores import COLUMNS, HELD_OUT, OUT_OF_FOLD
 from rasterloom.polygons.thresholds import read_tuning
@@ -122,11 +122,8 @@ def class_row(images: Images, name: str, scores: Scores) -> ClassRow:
 
 def _in_sample(files: Mapping[str, Path], counts: Mapping[str, int]) -> list[str]:
     """The scene with most true area, of those with most polygons that every model trained on; none if there is none."""
-    import shapely
-
     most = sorted(counts, key=lambda scene: (-counts[scene], scene))[:IN_SAMPLE_CANDIDATES]
-    areas = {scene: float(shapely.area(read_labels(files[scene])).sum()) for scene in most}
-    return [max(areas, key=lambda scene: areas[scene])] if areas else []
+    return [max(most, key=lambda scene: polygon_area(files[scene]))] if most else []
 
 
 def _notes(occurs: bool, tuning: Mapping[str, Any], has_truth: bool) -> list[str]:

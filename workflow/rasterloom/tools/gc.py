@@ -133,11 +133,9 @@ def leftovers(results: Path, before: float) -> Iterator[Path]:
             yield path
 
 
-def forgotten(store: Store, before: float) -> Iterator[Path]:
+def forgotten(store: Store, before: float) -> list[Path]:
     """Scans of source files that were last used before a time, in seconds since 1970."""
-    for path in sorted((store.root / "sources").glob("*.json")):
-        if _newest(path) < before:
-            yield path
+    return [path for path in sorted((store.root / "sources").glob("*.json")) if _newest(path) < before]
 
 
 def _newest_of(group: Iterable[Path]) -> float:
