@@ -1,7 +1,5 @@
 """The command line: ``rasterloom STAGE`` and the tools around the stages."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import errno

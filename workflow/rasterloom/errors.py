@@ -4,8 +4,6 @@ Every message says what was given, what is needed, which file, scene, sensor or 
 mend it. The command line prints the message alone; a traceback is kept for bugs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

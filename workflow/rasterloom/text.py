@@ -1,7 +1,5 @@
 """Words and numbers for messages, tables and pages."""
 
-from __future__ import annotations
-
 import difflib
 import sys
 import time

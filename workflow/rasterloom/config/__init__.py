@@ -1,7 +1,5 @@
 """The configuration: a typed model, its loading and checking, and the recipe that follows from it."""
 
-from __future__ import annotations
-
 from rasterloom.config.files import read_config_files, read_configuration
 from rasterloom.config.load import load_config
 from rasterloom.config.model import Config

@@ -1,7 +1,5 @@
 """Mistakes in the words of somebody who writes YAML: where, what was given, what is needed, the nearest name."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import typing

@@ -1,7 +1,5 @@
 """Configuration files: YAML or JSON, each read with more care than a YAML library takes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path

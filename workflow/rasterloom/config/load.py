@@ -1,7 +1,5 @@
 """Loading: overlays laid over each other, nulls taken out, checked against the model and for what it refers to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

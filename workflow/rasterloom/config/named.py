@@ -1,7 +1,5 @@
 """Files and packages that the table of a model names: found without importing them, and told by their content."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from importlib.machinery import PathFinder

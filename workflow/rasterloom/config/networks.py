@@ -1,7 +1,5 @@
 """The tables of networks in config.yaml, one for each kind (see `rasterloom.learning.networks`)."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

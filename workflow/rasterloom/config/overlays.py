@@ -1,7 +1,5 @@
 """Merging configurations: later ones win, and a key set to null removes it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

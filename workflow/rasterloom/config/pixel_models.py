@@ -1,7 +1,5 @@
 """The tables of models per pixel in config.yaml, one for each kind (see `rasterloom.learning.pixel_models`)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 

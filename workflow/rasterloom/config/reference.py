@@ -1,7 +1,5 @@
 """The reference of the configuration: one table per section, made from the typed model."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From a checked configuration to the recipe: members, targets, groups and settings, with all defaults filled in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the tables of config.yaml are made of: the base of all, names, paths and ranges that several share."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal

@@ -3,8 +3,6 @@
 It is built each time Snakemake reads the workflow, so it opens no image and imports nothing heavy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 A member of an archive is named ``archive.zip!folder/image.tif``.
 """
 
-from __future__ import annotations
-
 import calendar
 import lzma
 import re

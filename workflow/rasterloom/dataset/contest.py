@@ -1,7 +1,5 @@
 """The layout of the Dstl contest: folders `three_band` and `sixteen_band` and three tables, however unpacked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What is known of the contest beforehand: classes, sensors, scored images, and what the ids of images say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

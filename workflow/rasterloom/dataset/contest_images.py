@@ -1,7 +1,5 @@
 """The contest's images: in folders, however they were unpacked, or in archives that are still packed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The contest's tables: grid sizes, labels as WKT, and the sample submission."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

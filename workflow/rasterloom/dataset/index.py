@@ -1,7 +1,5 @@
 """What a data set consists of: scenes, their files, what was labelled. Holds names, sizes and times; no pixels."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """The layout for one's own imagery: a tab-separated table with one row per scene and one column per sensor."""
 
-from __future__ import annotations
-
 import csv
 import os
 import re

@@ -1,7 +1,5 @@
 """Labels of the contest: tables of WKT in the units of grid_sizes.csv."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import partial

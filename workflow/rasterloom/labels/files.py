@@ -1,7 +1,5 @@
 """Files of labels that a sheet names: vector files and raster masks, brought to reference pixel coordinates."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import warnings

@@ -1,7 +1,5 @@
 """Folds: which labelled scenes train and which validate, stratified by area and never dividing the same ground."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Reading labels and folds, the artifacts of the stages label and split."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

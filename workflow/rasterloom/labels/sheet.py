@@ -1,7 +1,5 @@
 """Labels that a sheet names: vector files and raster masks, one per scene."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache, partial

@@ -1,7 +1,5 @@
 """Tables of labels as WKT: a column of geometries, fields of any length, separators of any spreadsheet."""
 
-from __future__ import annotations
-
 import csv
 import io
 import sys

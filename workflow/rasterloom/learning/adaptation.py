@@ -1,7 +1,5 @@
 """Batch normalisation adapted to a scene: its running statistics, blended with those of windows of the scene."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import Any

@@ -4,8 +4,6 @@ Data, coverage and validity always move together; what lies outside the scene is
 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

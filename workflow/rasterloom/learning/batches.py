@@ -1,7 +1,5 @@
 """The batch of a step: patches cut from the training scenes, normalised and varied."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

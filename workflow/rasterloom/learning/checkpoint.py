@@ -1,7 +1,5 @@
 """Checkpoints: the tensors of a trained model, and the recipe that it was made with."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a model costs: its parameters, the windows that it predicts, and the speed that was measured."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

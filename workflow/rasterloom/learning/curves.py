@@ -1,7 +1,5 @@
 """The learning curve of a network: what every step counted, and what was watched beside it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

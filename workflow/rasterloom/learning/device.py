@@ -4,8 +4,6 @@ Where several GPUs are there, nobody hands them out: a process takes one by a fi
 scheduler's job that sees one GPU takes that, and nothing is locked.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

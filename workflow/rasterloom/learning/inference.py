@@ -1,7 +1,5 @@
 """Predicting scenes: networks by windows, models per pixel by blocks, the mean over checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial

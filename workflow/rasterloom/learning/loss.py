@@ -3,8 +3,6 @@
 This module imports torch; import it only where a network trains.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -5,8 +5,6 @@ next to nothing (open water, fog) must not be stretched until its noise looks li
 with that of the scenes that the model was trained on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain

@@ -4,8 +4,6 @@ Indices are made of digital numbers (or reflectances), never of normalised chann
 shifted and scaled one by one means nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self

@@ -5,8 +5,6 @@ the pixel (see `rasterloom.learning.pixel_features`). All are plain arrays: tree
 predicted by code of our own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

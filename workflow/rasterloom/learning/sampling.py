@@ -4,8 +4,6 @@ So a batch can be prepared by any thread, in any order, and a resumed training m
 uninterrupted one would have met.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

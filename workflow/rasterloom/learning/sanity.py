@@ -1,7 +1,5 @@
 """Sanity: can a member learn a few scenes by heart? If not, a long training would learn no more."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

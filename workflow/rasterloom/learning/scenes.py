@@ -1,7 +1,5 @@
 """Opening the scenes that a member trains on: with labels, or with what another member is sure of."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass

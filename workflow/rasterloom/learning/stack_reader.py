@@ -1,7 +1,5 @@
 """Reading windows of stacks for a member: its channels, and which sensors are valid where."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The state of an unfinished training: claimed by one process, resumed under the same key alone."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

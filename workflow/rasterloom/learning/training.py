@@ -5,8 +5,6 @@ step and every weight of the recipe, the data and the number of threads, so a re
 an uninterrupted one.
 """
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Callable, Mapping

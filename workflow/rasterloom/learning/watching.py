@@ -4,8 +4,6 @@ The windows are those of a prediction whose stride is the window, without symmet
 in which it predicts. Nothing that is watched changes a weight.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@ Every pixel is the plain mean of all windows that contain it, sums in float32. T
 the number of windows nor with the height of the scene.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count

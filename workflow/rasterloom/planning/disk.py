@@ -4,8 +4,6 @@ One constant per stage estimates the artifacts to come. The artifacts that are t
 scale, member or class if there are any, else those of the same stage.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass

@@ -4,8 +4,6 @@ A spec is a function of a job's wildcards and the configuration alone. Snakemake
 so does the command line when a stage is run by hand. What a stage answers stands in its own module.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Functions that Snakemake calls while it builds the graph must not fail in silence."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

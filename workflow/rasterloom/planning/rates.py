@@ -1,7 +1,5 @@
 """How fast networks compute: rates that the store has recorded, and those of a benchmark on this machine."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict

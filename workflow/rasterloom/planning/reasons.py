@@ -1,7 +1,5 @@
 """Why an artifact is stale: what differs from the earlier one, and which key of the configuration decides it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

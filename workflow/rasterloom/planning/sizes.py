@@ -3,8 +3,6 @@
 The other scenes' sizes follow from the bytes of their files, which is exact for uncompressed images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt

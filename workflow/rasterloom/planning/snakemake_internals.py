@@ -3,8 +3,6 @@
 Tests of the whole workflow notice if one of these stops working; ``pyproject.toml`` keeps Snakemake below 10.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

@@ -4,8 +4,6 @@ The key of an artifact that is made from another one is known only when that one
 other one first, its content is not known yet: the artifact is then computed only if that content is another.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping

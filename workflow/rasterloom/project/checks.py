@@ -1,7 +1,5 @@
 """Checks of a configuration that need the data set: are there scenes, labels and classes to learn from?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from rasterloom.config import Config, Recipe

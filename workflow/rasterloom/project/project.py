@@ -1,7 +1,5 @@
 """What the stages ask of a configuration and its data set, as far as more than one of them asks it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

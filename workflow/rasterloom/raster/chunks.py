@@ -6,8 +6,6 @@ it as they are, so that a chunk is one read at a known place and one call of its
 other threads.
 """
 
-from __future__ import annotations
-
 import os
 import zipfile
 import zlib

@@ -1,7 +1,5 @@
 """The contest's coordinates: from grid_sizes.csv to pixels, and back."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rasterloom.dataset.contest_tables import grid_sizes

@@ -6,8 +6,6 @@ files (planar, RGB by their own account though they have eight bands) into memor
 member of a zip archive in place, by its ``/vsizip/`` name.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager

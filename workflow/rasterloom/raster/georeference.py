@@ -1,7 +1,5 @@
 """Where pixels lie: from the reference to other sensors by size or by geotransform, and on the ground."""
 
-from __future__ import annotations
-
 from functools import cache
 from math import atan2, degrees, sqrt
 from typing import Any

@@ -1,7 +1,5 @@
 """Planes: (H, W) uint8 images, one per artifact as masks and ensembles are, or several as predictions may be."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path

@@ -15,8 +15,6 @@ is then right on average over all places; that of one pixel wavers, by up to an 
 three quarters of the sensor's and by less than 1 % below a quarter, since the tent is sampled at their centres.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil, floor

@@ -1,7 +1,5 @@
 """Writing stacks: every sensor resampled once, from the raw file to the grid of a scale."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reading stacks: the digital numbers of all sensors on one grid, and where they are valid."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

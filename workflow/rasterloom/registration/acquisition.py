@@ -1,7 +1,5 @@
 """Registrations of an acquisition: a scene without an estimate of its own is put where the others say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

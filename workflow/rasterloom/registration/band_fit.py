@@ -10,8 +10,6 @@ cross-correlations of a band t with every regressor at shift s and G the regress
 Fourier transforms.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

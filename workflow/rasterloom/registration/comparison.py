@@ -1,7 +1,5 @@
 """What sensors show on a common grid: raw bands brought to the grid on which they are compared."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -6,8 +6,6 @@ generated scenes of 256 to 1024 pixels that were made hard: other ground mixed i
 times the contrast, contrast inverted, clipped, up to 70 % without data, few bands, shifts beyond the search.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import exp, log
 

@@ -8,8 +8,6 @@ Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation
 composition.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

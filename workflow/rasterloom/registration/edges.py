@@ -5,8 +5,6 @@ gradient. A cross-correlation over a wide range of shifts finds the peak, and ho
 `rasterloom.registration.ecc` refines it below a tenth of a pixel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

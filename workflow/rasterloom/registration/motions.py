@@ -4,8 +4,6 @@ A motion is a 2 x 3 matrix in the reference's edge coordinates (0 to W, 0 to H).
 matrix `nominal` lies, after a motion, at x -> nominal(motion(x)).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from rasterloom.raster.grid import Grid, Matrix, compose, invert

@@ -1,7 +1,5 @@
 """Reading registrations, the artifacts of the stages register and place."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Registering the sensors of one scene: estimates, plausibility, fall-backs, and the record of all that."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace

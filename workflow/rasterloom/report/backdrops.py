@@ -1,7 +1,5 @@
 """Images behind the report's pictures: the reference image of a stack, in no more pixels than a picture has."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the report says and shows of a class, and of a scene with all classes."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

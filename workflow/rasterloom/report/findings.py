@@ -1,7 +1,5 @@
 """Findings about images and labels: what was unusual, where, and what the user can do about it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass

@@ -1,7 +1,5 @@
 """What the report says of how its models were made: checkpoints and their cost, folds, versions of libraries."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Mapping
 from contextlib import suppress

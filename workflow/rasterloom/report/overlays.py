@@ -4,8 +4,6 @@ Both come from the stacks: what a stack shows at x - shift is what it would show
 likewise where a turn was found as well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

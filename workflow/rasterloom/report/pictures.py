@@ -4,8 +4,6 @@ Pure functions on arrays and geometries. Polygons are in reference pixel coordin
 on integers); a `Frame` says which part of the reference image a picture shows, and how large.
 """
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

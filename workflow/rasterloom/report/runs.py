@@ -5,8 +5,6 @@ adds nothing. The learning curves of its trainings are copied to ``runs/curves/`
 this folder is declared to Snakemake or part of a key: it holds times.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Pictures of what a model has learned by heart: each scene beside its errors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The stages in the order of the data, and their modules."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import string

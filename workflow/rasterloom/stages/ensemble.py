@@ -3,8 +3,6 @@
 With weights (`ensemble: weighted` or `best`), a member of weight 0 is not read, as if the class did not have it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

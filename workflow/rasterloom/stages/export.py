@@ -1,7 +1,5 @@
 """Vectors for a GIS: one GeoPackage a scene, one layer a class, and a list of them a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -14,8 +14,6 @@ Sources, files as `SourceFile.to_json` gives them:
 - layout ``sheet``: ``labels``: by scene, a vector file or a raster mask.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Masks: what fraction of each pixel of a grid is covered by the labels of a target."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

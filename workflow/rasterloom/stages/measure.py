@@ -3,8 +3,6 @@
 A row a scene and class. The place of every single object is in the GeoPackages that the stage `export` writes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 Those of the data set; or, as `normalise_by` says, of each acquisition. A scene's own are in its registration.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple
 from typing import Any

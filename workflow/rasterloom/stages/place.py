@@ -7,8 +7,6 @@ Spec (besides ``stage`` and ``version``): ``acquisition``: its ``name`` and the 
 ``scenes``: those that are settled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any

@@ -4,8 +4,6 @@ Out-of-fold where a scene was held out, the mean over the folds' checkpoints els
 if a scene is missing from the store.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack

@@ -12,8 +12,6 @@ the reference sensor; ``labels``: by class and scene the name of the file of lab
 index of the data set says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Stage register: where each sensor of a scene lies on the reference, how sure that is, and what the files hold."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -8,8 +8,6 @@ that are stacked on it; ``class_scales``: by class the scales of its members; ``
 member.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any

@@ -9,8 +9,6 @@ Spec (besides ``stage`` and ``version``): ``classes``: by class what `predict` k
 ``plane`` (number of the class's output, if there are several).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace

@@ -7,8 +7,6 @@ ground by scene; ``folds``: the user's fold by scene, or empty; ``validation``: 
 or has no labelled scene at all, gets it with an empty validation, so that every member has the same folds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

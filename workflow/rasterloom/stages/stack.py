@@ -1,7 +1,5 @@
 """Stage stack: every sensor of a scene on the grid of one scale, each resampled once from its raw files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path

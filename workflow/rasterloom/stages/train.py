@@ -5,8 +5,6 @@ Training state lies beside it while the training runs, is resumed by the next ru
 removed.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,8 +3,6 @@
 The weights used for a scene that they were found on come from the other grounds only, so that its score is honest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

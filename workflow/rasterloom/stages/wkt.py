@@ -1,7 +1,5 @@
 """Tables of WKT: ImageId, ClassType, MultipolygonWKT, for one class or for all, of every predicted scene."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

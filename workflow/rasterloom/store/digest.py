@@ -4,8 +4,6 @@ A digest is SHA-256 over *values*: names, shapes, dtypes and decoded numbers in 
 depend on chunking, codec, file name or time, so two files that hold the same values have the same digest.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Atomic files: written under a temporary name, flushed to disk, renamed."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -4,8 +4,6 @@ Everything is read from the folders themselves, as any of them may belong to ano
 directory or another version. What cannot be read is an error: if in doubt, `gc` removes nothing.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

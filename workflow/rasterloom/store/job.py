@@ -1,7 +1,5 @@
 """What a stage is given: its slice of the recipe, its inputs, the store, and the manifest to write."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Locks that are freed by the death of their process, however it dies; and one run at a time in a results folder."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tab-separated tables with a fixed header: one line per row, no quotes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar

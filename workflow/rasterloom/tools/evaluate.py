@@ -6,8 +6,6 @@ truth, `ground` names scenes of the same ground. The scenes and classes that cou
 coordinate system, areas are square metres on the ellipsoid. docs/scoring.md defines each number.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -4,8 +4,6 @@ Kept: what was used within a day, what any registered results folder names, and 
 latest run of any of them has not finished, or that an active run may want.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

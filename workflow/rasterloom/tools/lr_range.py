@@ -5,8 +5,6 @@ range test of Smith, 2015). Suggested is the rate of the steepest descent: where
 furthest below that of the steps before. Stacks, masks, folds and statistics of a run must be there; nothing is written.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import shlex

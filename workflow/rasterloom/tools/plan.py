@@ -4,8 +4,6 @@ Opens no pixels and computes nothing. Hours follow from rates that the store has
 --benchmark on this machine; where there is neither, they are unknown.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections import Counter

@@ -3,8 +3,6 @@
 Both are generated from the typed model: workflow/schemas/config.schema.json and docs/configuration.md.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from rasterloom.config.reference import schema_text

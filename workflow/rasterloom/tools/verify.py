@@ -4,8 +4,6 @@
 workflow computes just that; it makes links of the results tree again.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections import Counter

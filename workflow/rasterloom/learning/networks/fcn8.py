@@ -6,8 +6,6 @@ VGG's classifier of 7 x 7 and 4096 maps there is one more block; stretching is b
 This module imports torch; import it only where a network has to run.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import cast
 

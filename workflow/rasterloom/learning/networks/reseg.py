@@ -6,8 +6,6 @@ left, in both directions, so that every place knows of every other; learned upsa
 This module imports torch; import it only where a network has to run.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import cast
 

@@ -6,8 +6,6 @@ those of FC-DenseNet56. There is no dropout.
 This module imports torch; import it only where a network has to run.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

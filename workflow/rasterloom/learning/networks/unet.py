@@ -7,8 +7,6 @@ U-Net as it was published.
 This module imports torch; import it only where a network has to run.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import cast
 

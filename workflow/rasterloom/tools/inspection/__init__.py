@@ -7,8 +7,6 @@ the files of --configfile laid over it. The command reads every pixel of small d
 ends with code 1 if something (marked with !) would stop a run, else 0.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

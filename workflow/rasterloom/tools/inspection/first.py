@@ -1,7 +1,5 @@
 """A first sheet and a first configuration from what was found in a folder."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

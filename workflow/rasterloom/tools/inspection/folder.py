@@ -1,7 +1,5 @@
 """A folder of images of any layout: scenes, sensors and labels guessed from names and headers."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping

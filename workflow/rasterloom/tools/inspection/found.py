@@ -1,7 +1,5 @@
 """What there is: DATA or the configuration, understood as scenes, sensors and labels."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

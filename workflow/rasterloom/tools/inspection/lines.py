@@ -1,7 +1,5 @@
 """The lines of an inspection, for a terminal of 100 columns. Pure functions."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

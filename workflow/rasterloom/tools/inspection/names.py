@@ -1,7 +1,5 @@
 """What file names say: which images are of one scene, by which sensor, and which are labels of what. Pure functions."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence

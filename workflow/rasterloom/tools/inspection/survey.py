@@ -1,7 +1,5 @@
 """What the images and labels of every scene hold, read as a run reads them, and findings about them."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field

@@ -4,8 +4,6 @@ A run is kept when `snakemake` has finished one that was not there: in RESULTS/r
 the learning curves of its trainings. The export writes what is not there yet.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

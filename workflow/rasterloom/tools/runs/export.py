@@ -3,8 +3,6 @@
 One process writes them, afterwards; a run that is there in full is left as it is.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence

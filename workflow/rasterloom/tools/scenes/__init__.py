@@ -2,8 +2,6 @@
 earlier call has written and that are still asked for stay as they are.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

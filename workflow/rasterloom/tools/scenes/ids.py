@@ -1,7 +1,5 @@
 """Scene ids, which water each scene has, and random generators that depend on (seed, id, purpose) alone."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What lies on the ground of a scene, and the polygons that label it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import shapely

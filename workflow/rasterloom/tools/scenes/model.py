@@ -1,7 +1,5 @@
 """Data structures of generated scenes: what lies on the ground, and what the sensors saw of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 

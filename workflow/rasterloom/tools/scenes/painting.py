@@ -1,7 +1,5 @@
 """Painting the ground, material by material, from the top down."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From painted ground to the sensors' images: point spread, sampling, pan-sharpening, haze, noise, digital numbers."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from scipy.sparse import csr_matrix

@@ -1,7 +1,5 @@
 """What people built: houses along the roads, yards, walls, sheds, tanks, depots; and their vehicles."""
 
-from __future__ import annotations
-
 import numpy as np
 import shapely
 from shapely.geometry import LineString, Point, Polygon

@@ -1,7 +1,5 @@
 """Geometry of generated ground: rectangles, ribbons, blobs, crowns; and a raster of what is occupied."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Reflectances of the generated materials in the sensors' bands, and how radiance becomes digital numbers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

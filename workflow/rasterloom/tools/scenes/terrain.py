@@ -1,7 +1,5 @@
 """The ground's large features: river, ponds, roads, tracks, crop fields and trees."""
 
-from __future__ import annotations
-
 import numpy as np
 import shapely
 from shapely.geometry import LineString, Point, Polygon, box

@@ -1,7 +1,5 @@
 """Writing generated scenes in the contest's formats: each scene once, tables anew when the set of scenes changes."""
 
-from __future__ import annotations
-
 import csv
 import io
 import sys
