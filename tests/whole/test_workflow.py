@@ -18,9 +18,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import geopandas
 import pytest
+import shapely
 import yaml
 
+from rasterloom.store.manifest import Manifest
 from rasterloom.tools.scenes.writing import write_scenes
 from warm_python import WarmPython
 
@@ -136,6 +139,32 @@ def test_submission_is_compressed_on_request(finished: Project) -> None:
     )
     finished.rasterloom("gc", "--results", "results-tiny")
     assert (finished.results / "submission.csv.gz").exists()
+
+
+def test_bundle_finds_what_the_workflow_finds(finished: Project, tmp_path: Path) -> None:
+    data, scene = finished.folder / "data/tiny", "6080_4_1"
+    bundle, again, found = (str(tmp_path / name) for name in ("mine.bundle", "again.bundle", "found.gpkg"))
+    for path in (bundle, again):
+        finished.rasterloom(
+            "pack", "--class", "buildings", "waterway", "-o", path, "--configfile", "presets/tiny.yaml", "mine.yaml"
+        )
+    assert Path(bundle).read_bytes() == Path(again).read_bytes()
+    sensors = [f"--sensor={name.lower()}={data}/sixteen_band/{scene}_{name}.tif" for name in "PMA"]
+    arguments = ["apply", bundle, f"{data}/three_band/{scene}.tif", *sensors, "-o", found]
+    said = finished.rasterloom(*arguments)
+    assert "objects of class waterway" in said and not list(tmp_path.glob(".rasterloom-*"))
+    for name in ("buildings", "waterway"):
+        item = Manifest.read(finished.results / f"polygons/{name}/{scene}.json").items[scene]
+        theirs = geopandas.read_parquet(finished.results / "store" / item.path)["pixel"]
+        ours = geopandas.read_file(found, layer=name).geometry
+        assert shapely.equals_exact(
+            shapely.normalize(ours.to_numpy()), shapely.normalize(theirs.to_numpy()), 1e-9
+        ).all()
+        assert len(ours) == len(theirs)
+    sensors[1] = f"--sensor=m={data}/sixteen_band/{scene}_A.tif"
+    assert "_A.tif: digital numbers of sensor m go up to" in finished.rasterloom(
+        *arguments[:3], *sensors, "-o", found, code=1
+    )
 
 
 def test_threshold_of_one_class_recomputes_its_polygons_alone(finished: Project) -> None:

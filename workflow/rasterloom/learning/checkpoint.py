@@ -33,7 +33,12 @@ def save_checkpoint(path: Path, tensors: Arrays, recipe: Mapping[str, Any]) -> s
 
     ordered = {name: np.ascontiguousarray(tensors[name]).reshape(tensors[name].shape) for name in sorted(tensors)}
     save_file(ordered, path, metadata={"recipe": canonical(recipe)})
-    return array_digest({name: value for name, value in ordered.items() if not name.startswith("watch.")})
+    return checkpoint_digest(ordered)
+
+
+def checkpoint_digest(tensors: Arrays) -> str:
+    """The content digest of the tensors of a checkpoint, as `save_checkpoint` gives it."""
+    return array_digest({name: value for name, value in tensors.items() if not name.startswith("watch.")})
 
 
 def load_checkpoint(path: Path, prefix: str = "") -> tuple[Arrays, dict[str, Any]]:

@@ -1,0 +1,113 @@
+"""What `apply` refuses: bundles that are none or that reach further than they may, and scenes of another kind."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rasterloom.cli import main
+from rasterloom.errors import InputError
+from rasterloom.tools.apply import check_scene
+
+BUNDLE: dict[str, Any] = {
+    "format": 1,
+    "rasterloom": "0.1.0",
+    "classes": ["trees"],
+    "folds": ["fold-0"],
+    "tuning": {},
+    "weights": {},
+    "config": {
+        "sensors": {"p": {"reference": False}, "rgb": {"reference": True}},
+        "models": {"net": {"kind": "unet"}},
+    },
+    "sensors": {"rgb": {"bands": 3, "high": 255}},
+    "gsd": 0.5,
+}
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    with pytest.raises(SystemExit) as left:
+        main(["apply", *map(str, arguments)])
+    assert left.value.code == 1
+    return capsys.readouterr().err
+
+
+def packed(folder: Path, **changes: Any) -> Path:
+    path = folder / "mine.bundle"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("bundle.json", json.dumps({**BUNDLE, **changes}))
+    return path
+
+
+def test_bundle_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is not there: make it with `rasterloom pack" in said(
+        capsys, tmp_path / "no", "a.tif", "-o", tmp_path / "a.gpkg"
+    )
+
+
+def test_file_that_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text").write_text("text")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("readme", "")
+    for name in ("text", "other.zip"):
+        assert "is not a whole bundle" in said(capsys, tmp_path / name, "a.tif", "-o", tmp_path / "a.gpkg")
+    half = packed(tmp_path).read_bytes()
+    (tmp_path / "half").write_bytes(half[: len(half) // 2])
+    assert "is not a whole bundle" in said(capsys, tmp_path / "half", "a.tif", "-o", tmp_path / "a.gpkg")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": 2}, "bundle of format 2, of rasterloom 0.1.0; format 1 is needed"),
+        ({"folds": ["../../fold"]}, "names of folds and classes are letters"),
+        ({"classes": ["/etc/trees"]}, "names of folds and classes are letters"),
+        ({"tuning": {"..": {}}}, "names of folds and classes are letters"),
+        ({"config": {"models": {"net": {"kind": "module", "factory": "os:system"}}}}, "must not run"),
+        ({"config": {}}, "is not a whole bundle"),
+    ],
+)
+def test_bundle_that_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], words: str
+) -> None:
+    assert words in said(capsys, packed(tmp_path, **changes), "a.tif", "-o", tmp_path / "a.gpkg")
+    assert not (tmp_path / "a.gpkg").exists()
+
+
+def test_sensors_have_a_file_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, out = packed(tmp_path), tmp_path / "a.gpkg"
+    assert "the models see p, rgb: give --sensor p=FILE as well" in said(capsys, bundle, "a.tif", "-o", out)
+    assert "--sensor q=b.tif: NAME=FILE is needed; valid are p, rgb" in said(
+        capsys, bundle, "a.tif", "--sensor", "q=b.tif", "-o", out
+    )
+
+
+def record(bands: int = 3, high: float | None = 200, gsd: float | None = 0.5) -> dict[str, Any]:
+    return {"reference": {"gsd": gsd}, "sensors": {"rgb": {"bands": bands, "facts": [{"high": high}, {"high": None}]}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"bands": 4}, "a.tif: sensor rgb has 4 bands, and the models were trained on 3"),
+        ({"high": 2047}, "a.tif: digital numbers of sensor rgb go up to 2047, those of the training scenes to 255"),
+        ({"high": 1}, "go up to 1, those"),
+        ({"high": None}, "go up to 0, those"),
+        ({"gsd": 10.0}, "a.tif: a pixel is 10 m wide, and the models were trained on 0.5 m: .*gdalwarp -tr 0.5 0.5"),
+        ({"gsd": 0.3}, "a pixel is 0.3 m wide"),
+    ],
+)
+def test_scene_of_another_kind_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_scene(BUNDLE, record(**changes), {"rgb": "a.tif"})
+
+
+def test_scene_of_the_same_kind_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    check_scene(BUNDLE, record(), {"rgb": "a.tif"})
+    assert capsys.readouterr().err == ""
+    check_scene(BUNDLE, record(gsd=None), {"rgb": "a.tif"})
+    assert "the size of a pixel is not known" in capsys.readouterr().err
