@@ -1,20 +1,16 @@
 """What the types of single keys cannot say: names that are referred to exist, settings fit together, and the data."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rasterloom.config.model import CONTENT, ClassConfig, Config, JointConfig, Matrix, MemberConfig, ModelConfig, Shift
 from rasterloom.config.named import WEIGHTS
 from rasterloom.config.networks import NetworkConfig
 from rasterloom.config.pixel_models import INDICES, PixelModelConfig, indices_of
+from rasterloom.config.recipe import MemberRecipe, Recipe
 from rasterloom.text import nearest
-
-if TYPE_CHECKING:
-    from rasterloom.config.recipe import MemberRecipe, Recipe
 
 MOST_NAME = 200
 """Characters of a name that is made of several: it becomes part of file names, which end at 255."""

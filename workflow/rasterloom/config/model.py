@@ -3,10 +3,8 @@
 A field's description is what config.yaml, docs/configuration.md and the JSON schema say of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -49,7 +47,7 @@ class DatasetConfig(Table):
     """
 
     @model_validator(mode="after")
-    def _needs(self) -> DatasetConfig:
+    def _needs(self) -> Self:
         if self.layout == "dstl" and not self.root:
             raise ValueError("layout dstl needs `root`, the folder of the contest's files")
         if self.layout == "sheet" and not self.table:
@@ -77,7 +75,7 @@ class Matrix(Table):
     """two rows of three numbers, from reference to sensor pixels (edges on integers)"""
 
     @model_validator(mode="after")
-    def _invertible(self) -> Matrix:
+    def _invertible(self) -> Self:
         (a, b, _), (c, d, _) = self.matrix
         if abs(a * d - b * c) < 1e-12:
             raise ValueError("the matrix maps the image onto a line or a point; one that can be inverted is needed")
@@ -116,7 +114,7 @@ class ScaleConfig(Table):
     """pixels per native pixel along a side, aspect kept"""
 
     @model_validator(mode="after")
-    def _one(self) -> ScaleConfig:
+    def _one(self) -> Self:
         if sum(value is not None for value in (self.size, self.gsd, self.factor)) > 1:
             raise ValueError("give only one of size, gsd and factor")
         return self
@@ -269,7 +267,7 @@ class BufferConfig(Table):
     """the same in metres; with layout sheet the reference image needs a coordinate system"""
 
     @model_validator(mode="after")
-    def _one(self) -> BufferConfig:
+    def _one(self) -> Self:
         if (self.pixels is None) == (self.metres is None):
             raise ValueError("give exactly one of pixels and metres, such as {metres: 2}")
         return self
@@ -333,7 +331,7 @@ class ValidationConfig(Table):
     """of the division: decides between equally good ones"""
 
     @model_validator(mode="after")
-    def _one(self) -> ValidationConfig:
+    def _one(self) -> Self:
         if (self.split is None) == (self.folds is None):
             raise ValueError("give either `split` (a hold-out) or `folds` (cross-validation), the other one null")
         return self

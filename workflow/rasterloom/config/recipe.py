@@ -1,10 +1,8 @@
 """The recipe: what the configuration amounts to, member by member, with every default filled in."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 from rasterloom.config.model import Config, is_network
 
@@ -41,7 +39,7 @@ class MemberRecipe:
         return {"plane": self.outputs.index(class_name)} if self.outputs else {}
 
     @property
-    def second_round(self) -> MemberRecipe:
+    def second_round(self) -> Self:
         """The member that this one teaches; it goes by another model's name."""
         target, model, channels, scale = self.name.rsplit("-", 3)
         return replace(self, name=f"{target}-{model}.round2-{channels}-{scale}", teacher=self.name)

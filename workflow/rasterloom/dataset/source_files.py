@@ -1,7 +1,5 @@
 """Source files of a data set: where they are, what lies beside them, and which bands are meant."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat
@@ -11,7 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rasterloom.dataset.archive import Members, list_members, member_folder, member_time, split_member
 from rasterloom.errors import InputError, MissingInputError, RasterloomError, concerning
@@ -22,64 +20,6 @@ say in what it means."""
 
 Bands = tuple[int | str, ...]
 """Bands of a file by number, from 1, or by name."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file that somebody gave, as it was seen when the workflow was planned.
-
-    Attributes
-    ----------
-    path : str
-        As it is opened from the working directory; ``archive.zip!folder/image.tif`` for a member of an archive.
-    size : int
-        Bytes, unpacked.
-    mtime_ns : int
-        Time of its last change, in nanoseconds; of a member by its archive's directory.
-    bands : tuple of int or str, or None
-        Bands chosen of it, by number from 1 or by name; None: all.
-    sidecars : tuple of (str, int, int)
-        Files beside it that change its georeference or mask, as `Folders.sidecars` gives them.
-    crc : int or None
-        Checksum of a member of an archive: a new archive with the same member leaves it as it was.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    bands: Bands | None = None
-    sidecars: Sidecars = ()
-    crc: int | None = None
-
-    @classmethod
-    def of(cls, path: Path, bands: Bands | None = None, folders: Folders | None = None) -> SourceFile:
-        """The file, or member of an archive, at `path`; with `folders` it has its sidecars.
-
-        Raises
-        ------
-        FileNotFoundError, OSError
-            Of the system, for a plain file.
-        MissingInputError, InputError
-            For a member that is not there or is not deflated, or an archive that cannot be read.
-        """
-        sidecars = folders.sidecars(path) if folders else ()
-        named = split_member(path)
-        if named is None:
-            status = path.stat()
-            return cls(str(path), status.st_size, status.st_mtime_ns, bands, sidecars)
-        archive, name = named
-        members = (folders or Folders()).members(archive)
-        if name not in members:
-            raise MissingInputError(f"{path} is not there: the archive holds no such file")
-        info = members[name]
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise InputError(f"{path} is packed by another method than deflate, which GDAL does not read: unpack it")
-        return cls(str(path), info.file_size, member_time(info), bands, sidecars, info.CRC)
-
-    def to_json(self) -> dict[str, Any]:
-        """The file as a JSON object with the names of the attributes; ``sidecars`` and ``crc`` only if it has them."""
-        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {name: value for name, value in found.items() if name == "bands" or value not in ([], None)}
 
 
 class Folders:
@@ -123,6 +63,64 @@ class Folders:
                 for entry in entries():
                     names[entry.lower()].append(entry)
         return sorted({found for wanted in _sidecar_names(name) for found in self._names[place].get(wanted, ())})
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that somebody gave, as it was seen when the workflow was planned.
+
+    Attributes
+    ----------
+    path : str
+        As it is opened from the working directory; ``archive.zip!folder/image.tif`` for a member of an archive.
+    size : int
+        Bytes, unpacked.
+    mtime_ns : int
+        Time of its last change, in nanoseconds; of a member by its archive's directory.
+    bands : tuple of int or str, or None
+        Bands chosen of it, by number from 1 or by name; None: all.
+    sidecars : tuple of (str, int, int)
+        Files beside it that change its georeference or mask, as `Folders.sidecars` gives them.
+    crc : int or None
+        Checksum of a member of an archive: a new archive with the same member leaves it as it was.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    bands: Bands | None = None
+    sidecars: Sidecars = ()
+    crc: int | None = None
+
+    @classmethod
+    def of(cls, path: Path, bands: Bands | None = None, folders: Folders | None = None) -> Self:
+        """The file, or member of an archive, at `path`; with `folders` it has its sidecars.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+            Of the system, for a plain file.
+        MissingInputError, InputError
+            For a member that is not there or is not deflated, or an archive that cannot be read.
+        """
+        sidecars = folders.sidecars(path) if folders else ()
+        named = split_member(path)
+        if named is None:
+            status = path.stat()
+            return cls(str(path), status.st_size, status.st_mtime_ns, bands, sidecars)
+        archive, name = named
+        members = (folders or Folders()).members(archive)
+        if name not in members:
+            raise MissingInputError(f"{path} is not there: the archive holds no such file")
+        info = members[name]
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path} is packed by another method than deflate, which GDAL does not read: unpack it")
+        return cls(str(path), info.file_size, member_time(info), bands, sidecars, info.CRC)
+
+    def to_json(self) -> dict[str, Any]:
+        """The file as a JSON object with the names of the attributes; ``sidecars`` and ``crc`` only if it has them."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {name: value for name, value in found.items() if name == "bands" or value not in ([], None)}
 
 
 def _sidecar_names(name: str) -> list[str]:

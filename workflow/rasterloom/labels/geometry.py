@@ -4,14 +4,12 @@ Counts are named as the findings of the quality table (see `rasterloom.stages.qu
 ``duplicate``, ``collection``, ``left-out``, ``clipped``, ``outside``, ``tiny``. A count of 0 is not there.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import shapely
@@ -89,7 +87,7 @@ class Buffer:
     disc: Matrix | None = None
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any], ground: Callable[[], Matrix | None], where: str) -> Buffer:
+    def of(cls, spec: Mapping[str, Any], ground: Callable[[], Matrix | None], where: str) -> Self:
         """The buffer of a label job on a scene.
 
         Parameters

@@ -1,14 +1,12 @@
 """The functions of wildcards that the `.smk` files call; no line of Snakemake here."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
@@ -63,7 +61,7 @@ class Rules:
         self.targets = [f"{self.results}/{path}" for paths in dag.outputs().values() for path in paths]
 
     @classmethod
-    def load(cls, merged: Mapping[str, Any], files: Sequence[str | Path] = (), workflow: Any = None) -> Rules:
+    def load(cls, merged: Mapping[str, Any], files: Sequence[str | Path] = (), workflow: Any = None) -> Self:
         """The rules of a merged configuration; refuses at once what would stop the first job.
 
         Parameters

@@ -1,7 +1,5 @@
 """Output grids: how many pixels a scale gives, and where they lie on the reference image."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +8,10 @@ from affine import Affine
 
 from rasterloom.errors import ConfigError
 
-IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-
 Matrix = list[list[float]]
 """A 2 x 3 affine matrix as rows, acting on (x, y, 1) in pixel edge coordinates (x right, y down)."""
+
+IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
 
 @dataclass(frozen=True)

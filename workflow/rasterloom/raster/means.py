@@ -1,7 +1,5 @@
 """Means of planes of different sizes, weighted or not, on the finest grid among them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,21 @@ from rasterloom.store.store import Item, Store
 
 Strip = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """(rows, W) values of a member, 0 where it does not count, and where it counts."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of an array (S, H, W), by rows."""
+
+    array: Any
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return int(self.array.shape[1]), int(self.array.shape[2])
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return np.asarray(self.array[self.index, rows])
 
 
 class Member(NamedTuple):
@@ -187,18 +200,3 @@ def _strips(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[Strip]:
     matrix = [[width / shape[1], 0.0, 0.0], [0.0, height / shape[0], 0.0]]
     for _, strip, reached in resample_strips(read, (1, height, width), matrix, shape):
         yield strip[0], reached != 0
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One plane of an array (S, H, W), by rows."""
-
-    array: Any
-    index: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return int(self.array.shape[1]), int(self.array.shape[2])
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        return np.asarray(self.array[self.index, rows])

@@ -1,14 +1,12 @@
 """One pass over a sensor's files: content digest, moments of each band, and facts about its values."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +41,7 @@ class Moments:
     m2: float = 0.0
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Moments:
+    def of(cls, values: NDArray[Any]) -> Self:
         """The moments of finite numbers, an array of any shape (N, ...), computed in float64."""
         if not values.size:
             return cls()
@@ -53,14 +51,14 @@ class Moments:
         np.square(numbers, out=numbers)
         return cls(int(numbers.size), mean, float(numbers.sum()))
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: Self) -> Self:
         """The moments of both together (Chan, Golub and LeVeque)."""
         count = self.count + other.count
         if not count:
             return self
         delta = other.mean - self.mean
         mean = self.mean + delta * other.count / count
-        return Moments(count, mean, self.m2 + other.m2 + delta * delta * self.count * other.count / count)
+        return type(self)(count, mean, self.m2 + other.m2 + delta * delta * self.count * other.count / count)
 
     @property
     def deviation(self) -> float:
@@ -91,7 +89,7 @@ class BandFacts:
     full: int = 0
 
     @classmethod
-    def of(cls, plane: NDArray[Any], good: NDArray[Any]) -> BandFacts:
+    def of(cls, plane: NDArray[Any], good: NDArray[Any]) -> Self:
         """The facts of (rows, W) numbers of a band, and of the (N,) among them that are data."""
         missing = plane.size - good.size
         not_finite = int(np.count_nonzero(~np.isfinite(plane))) if missing and plane.dtype.kind == "f" else 0
@@ -101,12 +99,12 @@ class BandFacts:
         full = int(np.count_nonzero(good == good.dtype.type(high))) if _ends_range(high) else 0
         return cls(low, high, missing, not_finite, full)
 
-    def __add__(self, other: BandFacts) -> BandFacts:
+    def __add__(self, other: Self) -> Self:
         """The facts of both parts of a band."""
         lows = [part.low for part in (self, other) if part.low is not None]
         highs = [part.high for part in (self, other) if part.high is not None]
         high = max(highs, default=None)
-        return BandFacts(
+        return type(self)(
             min(lows, default=None),
             high,
             self.missing + other.missing,

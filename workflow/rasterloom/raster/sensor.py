@@ -1,10 +1,8 @@
 """One sensor of a scene: the bands of its files one after another, and where they have data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +91,7 @@ class SensorReader:
                 )
         return ""
 
-    def __enter__(self) -> SensorReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

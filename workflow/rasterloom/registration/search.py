@@ -6,8 +6,6 @@ second fits bands of one image to those of the other (`registration.band_fit`). 
 they agree is the best sign that both are right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -118,6 +116,44 @@ class Placed:
     against: str | None = None
     consistency: float | None = None
     attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a sensor shows on the coarse grid, and its signals there, computed once."""
+
+    view: View
+
+    @cached_property
+    def edges(self) -> list[Floats]:
+        """Of every band, and of all together."""
+        return gradient_signals(self.view, BLUR)
+
+    @cached_property
+    def details(self) -> Floats:
+        """Of every band, (B, H, W)."""
+        return detail_signals(self.view, BLUR)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal of a sensor on a grid: that of band `index`, or of all bands together where that is their number."""
+
+    name: str
+    index: int
+    values: Floats
+    valid: Mask
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What one method found: a motion of the reference's pixels, what speaks for it, and what failed."""
+
+    method: str
+    against: str
+    motion: Matrix
+    evidence: Evidence
+    failure: str | None = None
 
 
 def locate(
@@ -351,44 +387,6 @@ class _Search:
         alone = max(components(there), components(back)) < ALONE
         apart = None if alone else motions.farthest(motion, backward, self.size) + self._turn() / 2
         return Candidate("regression", "+".join(views), motion, self._evidence(fit.height, fit.second, apart))
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """What a sensor shows on the coarse grid, and its signals there, computed once."""
-
-    view: View
-
-    @cached_property
-    def edges(self) -> list[Floats]:
-        """Of every band, and of all together."""
-        return gradient_signals(self.view, BLUR)
-
-    @cached_property
-    def details(self) -> Floats:
-        """Of every band, (B, H, W)."""
-        return detail_signals(self.view, BLUR)
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A signal of a sensor on a grid: that of band `index`, or of all bands together where that is their number."""
-
-    name: str
-    index: int
-    values: Floats
-    valid: Mask
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What one method found: a motion of the reference's pixels, what speaks for it, and what failed."""
-
-    method: str
-    against: str
-    motion: Matrix
-    evidence: Evidence
-    failure: str | None = None
 
 
 def best_window(pair: tuple[Signal, Signal], coarse: Grid, whole: Grid) -> Grid:

@@ -4,14 +4,12 @@ One row per scene and sensor, without the reference itself, the worst first: wha
 rest of its acquisition places, estimates by rising confidence, and at last what was given.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 from rasterloom.raster.grid import compose, invert
 from rasterloom.registration.motions import turn_of
@@ -90,7 +88,7 @@ class ShiftRow:
         return kind, self.confidence, -self.length, self.scene, self.sensor
 
     @classmethod
-    def of_cells(cls, row: Mapping[str, str]) -> ShiftRow:
+    def of_cells(cls, row: Mapping[str, str]) -> Self:
         """The row that `CELLS` wrote; ValueError if a number is none."""
         texts: dict[str, Any] = {name: row[name] for name in _TEXTS}
         numbers: dict[str, Any] = {name: float(row[name]) for name in ("pixel", "confidence", "turn")}

@@ -1,9 +1,8 @@
 """Manifests: small JSON files that say which artifact each scene (or model) has; all that Snakemake sees."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.store.files import read_json, write_json
@@ -30,7 +29,7 @@ class Manifest:
         write_json(path, {"stage": self.stage, "items": items})
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
+    def read(cls, path: Path) -> Self:
         """Read a manifest; MissingInputError if it is not there, StoreError if it is not one."""
         try:
             value = read_json(path)

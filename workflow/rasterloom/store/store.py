@@ -6,8 +6,6 @@ version, recipe, digests of the inputs); the digest is that of the content. Noth
 Snakemake, which deletes what is declared.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os
@@ -19,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rasterloom import __version__
 from rasterloom.errors import StoreError
@@ -59,7 +57,7 @@ class Item:
         return {**value, "parts": self.parts} if self.parts else value
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Item:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The item that `to_json` gave."""
         return cls(value["key"], value["digest"], value["path"], dict(value.get("parts", {})))
 
@@ -125,7 +123,7 @@ class Store:
         self.recompute = recompute
 
     @classmethod
-    def of(cls, results: Path, recompute: frozenset[str] = frozenset()) -> Store:
+    def of(cls, results: Path, recompute: frozenset[str] = frozenset()) -> Self:
         """The store of a results folder: ``RASTERLOOM_STORE`` if set, else ``<results>/store``."""
         root = os.environ.get("RASTERLOOM_STORE")
         return cls(Path(root) if root else results / "store", recompute)
