@@ -11,8 +11,9 @@ import torch
 from torch.nn import functional
 
 from rasterloom.errors import InputError
-from rasterloom.learning.networks import build, initialise, parameters, seeded
+from rasterloom.learning.networks import build, parameters
 from rasterloom.learning.networks.fcn8 import stretched
+from rasterloom.learning.networks.layers import initialise, seeded
 
 USERS = {"kind": "module", "factory": "user_network:build", "multiple": 2}
 

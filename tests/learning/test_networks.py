@@ -16,10 +16,10 @@ from rasterloom.config.model import MODELS, TrainingConfig, is_network, model_ta
 from rasterloom.config.networks import NetworkConfig
 from rasterloom.errors import InputError
 from rasterloom.learning.inference import load_network
-from rasterloom.learning.networks import build, initialise, parameters, seeded
+from rasterloom.learning.networks import build, parameters
 from rasterloom.learning.networks.foreign import Foreign
 from rasterloom.learning.networks.kinds import KINDS
-from rasterloom.learning.networks.layers import normalisation
+from rasterloom.learning.networks.layers import initialise, normalisation, seeded
 from rasterloom.learning.pixel_models import PIXEL_MODELS
 from rasterloom.learning.training import Trainer
 from rasterloom.learning.windows import reflected

@@ -11,7 +11,8 @@ import torch
 from safetensors.numpy import save_file
 
 from rasterloom.errors import InputError
-from rasterloom.learning.networks import build, initialise
+from rasterloom.learning.networks import build
+from rasterloom.learning.networks.layers import initialise
 from rasterloom.learning.transfer import channel_counts, read_weights, sources, transfer
 from rasterloom.store.digest import digest
 

@@ -24,7 +24,8 @@ from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.curves import NUMBERS, Row, curve_arrays, curve_rows, curve_steps, jaccard
 from rasterloom.learning.loss import counts, loss_of
-from rasterloom.learning.networks import build, initialise, seeded
+from rasterloom.learning.networks import build
+from rasterloom.learning.networks.layers import initialise, seeded
 from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.transfer import Start
@@ -272,9 +273,9 @@ def train(
     batch_of: Callable[[int], Batch],
     *,
     watch: Watch | None = None,
-    tell: Callable[[Row], None] | None = None,
+    tell: Callable[[Row], None] = lambda row: None,
     save: Callable[[Arrays], None] | None = None,
-    report: Callable[[int, str], None] | None = None,
+    report: Callable[[int, str], None] = lambda step, words: None,
     workers: int = 1,
     save_seconds: float = SAVE_SECONDS,
 ) -> Trained:
@@ -309,10 +310,7 @@ def train(
     telling = _Telling(trainer, batch_of, watch, tell, report)
     saved = time.monotonic()
 
-    def prepare(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        return trainer.tensors(batch_of(step))
-
-    batches = prefetched(prepare, range(first, steps), workers)
+    batches = prefetched(lambda step: trainer.tensors(batch_of(step)), range(first, steps), workers)
     for step in range(first, steps):
         asked = time.monotonic()
         tensors = next(batches)
@@ -334,8 +332,8 @@ class _Telling:
     trainer: Trainer
     batch_of: Callable[[int], Batch]
     watch: Watch | None
-    tell: Callable[[Row], None] | None
-    report: Callable[[int, str], None] | None
+    tell: Callable[[Row], None]
+    report: Callable[[int, str], None]
     waited: float = 0.0
 
     def __post_init__(self) -> None:
@@ -357,11 +355,9 @@ class _Telling:
             require_finite(self.trainer, self.reported, self.batch_of)
         if marking:
             row = self.trainer.mark(self.watch, self.before + time.monotonic() - self.started)
-            if self.tell is not None:
-                self.tell(row)
+            self.tell(row)
         if reporting:
-            if self.report is not None:
-                self.report(step, self._progress())
+            self.report(step, self._progress())
             self.last, self.reported = time.monotonic(), step
 
     def _progress(self) -> str:

@@ -117,7 +117,7 @@ def _many(faults: list[Fault]) -> str:
     return f"{words} {plural(len(faults), 'is', 'are')}"
 
 
-def find_faults(store: Store, manifests: list[Path], progress: Progress | None = None) -> Iterator[Fault]:
+def find_faults(store: Store, manifests: list[Path], progress: Progress = lambda done, total: None) -> Iterator[Fault]:
     """What is wrong with manifests, the artifacts that they name, and the links to those.
 
     Parameters
@@ -146,8 +146,7 @@ def find_faults(store: Store, manifests: list[Path], progress: Progress | None =
             if item.path not in checked:
                 checked[item.path] = _damage(store, item)
                 done += sizes[item.path]
-                if progress is not None:
-                    progress(done, total)
+                progress(done, total)
             fault = _fault(store, path, manifest.stage, name, item, checked[item.path])
             if fault is not None:
                 yield fault

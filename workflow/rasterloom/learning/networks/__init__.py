@@ -7,9 +7,7 @@ imported only to build a network, so that a plan can know the size of a U-Net wi
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,10 +19,10 @@ from rasterloom.errors import StoreError
 from rasterloom.store.digest import canonical
 
 if TYPE_CHECKING:
-    from torch import nn
+    from rasterloom.learning.networks.layers import Segmenter
 
 
-def build(model: Mapping[str, Any], channels: int, outputs: int = 1) -> nn.Module:
+def build(model: Mapping[str, Any], channels: int, outputs: int = 1) -> Segmenter:
     """The network that a spec's table of a model describes, with the first weights that its layers draw by themselves.
 
     Parameters
@@ -49,51 +47,6 @@ def build(model: Mapping[str, Any], channels: int, outputs: int = 1) -> nn.Modul
     if isinstance(table, ModuleConfig) and CONTENT in model and source_digest(table) != model[CONTENT]["factory"]:
         raise StoreError(f"the code of {table.factory} changed while the workflow ran: run it again")
     return KINDS[table.kind](table, channels, outputs)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Within, what torch and Python draw at random on the cores follows from a seed; afterwards as if nothing was."""
-    import torch
-
-    state = random.getstate()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        yield
-    random.setstate(state)
-
-
-def initialise(network: nn.Module, seed: int, first_bias: float | None = None) -> None:
-    """Draw the weights of our layers from `seed` alone, not from torch's global generator.
-
-    Convolutions are drawn by He's normal distribution, recurrent units by torch's uniform one. A network that is not
-    ours keeps its own first weights.
-
-    Parameters
-    ----------
-    network : nn.Module
-    seed : int
-    first_bias : float, optional
-        What every logit begins with: the bias of the last convolution, 0 without it.
-    """
-    import torch
-    from torch import nn
-
-    from rasterloom.learning.networks.foreign import Foreign
-
-    generator = torch.Generator().manual_seed(seed)
-    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-    if not isinstance(network, Foreign):
-        for layer in convolutions:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        for unit in (layer for layer in network.modules() if isinstance(layer, nn.GRU)):
-            for weight in unit.parameters():
-                nn.init.uniform_(weight, -(unit.hidden_size**-0.5), unit.hidden_size**-0.5, generator=generator)
-    if first_bias is not None and convolutions and convolutions[-1].bias is not None:
-        nn.init.constant_(convolutions[-1].bias, first_bias)
 
 
 def parameters(model: Mapping[str, Any], channels: int) -> int | None:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from rasterloom.config.networks import ModuleConfig, SMPConfig
 from rasterloom.errors import InputError
-from rasterloom.learning.networks import seeded
-from rasterloom.learning.networks.layers import Segmenter
+from rasterloom.learning.networks.layers import Segmenter, seeded
 from rasterloom.text import brief
 
 
@@ -28,6 +27,8 @@ class Foreign(Segmenter):
     name : what it is called in messages.
     multiple, outputs : see `Segmenter`.
     """
+
+    begins_itself = True
 
     def __init__(self, network: nn.Module, name: str, multiple: int, outputs: int) -> None:
         super().__init__(multiple)

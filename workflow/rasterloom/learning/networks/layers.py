@@ -3,6 +3,10 @@
 This module imports torch; import it only where a network has to run.
 """
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +22,9 @@ class Segmenter(nn.Module):
     multiple : pixels. The input is padded at the lower and right edge by reflection to a multiple of it, and the output
         is cropped again.
     """
+
+    begins_itself = False
+    """Its layers draw their first weights themselves, as those of a network that is not ours do."""
 
     def __init__(self, multiple: int) -> None:
         super().__init__()
@@ -74,3 +81,41 @@ class Block(nn.Sequential):
                 nn.ReLU(inplace=True),
             ]
         super().__init__(*layers)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, what torch and Python draw at random on the cores follows from a seed; afterwards as if nothing was."""
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        yield
+    random.setstate(state)
+
+
+def initialise(network: Segmenter, seed: int, first_bias: float | None = None) -> None:
+    """Draw the weights of our layers from `seed` alone, not from torch's global generator.
+
+    Convolutions are drawn by He's normal distribution, recurrent units by torch's uniform one. A network that is not
+    ours keeps its own first weights.
+
+    Parameters
+    ----------
+    network : Segmenter
+    seed : int
+    first_bias : float, optional
+        What every logit begins with: the bias of the last convolution, 0 without it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    if not network.begins_itself:
+        for layer in convolutions:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        for unit in (layer for layer in network.modules() if isinstance(layer, nn.GRU)):
+            for weight in unit.parameters():
+                nn.init.uniform_(weight, -(unit.hidden_size**-0.5), unit.hidden_size**-0.5, generator=generator)
+    if first_bias is not None and convolutions and convolutions[-1].bias is not None:
+        nn.init.constant_(convolutions[-1].bias, first_bias)
