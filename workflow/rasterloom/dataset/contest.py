@@ -128,9 +128,7 @@ def _check_there(
                 f" {root / folder}.zip with them{other}"
             )
     needed = ["train_wkt", "grid_sizes", *(["sample_submission"] if choice == "all" else [])]
-    for key in needed:
-        if key not in tables:
-            missing.append(" or ".join(str(path) for path in table_paths(root, TABLES[key])))
+    missing += [" or ".join(map(str, table_paths(root, TABLES[key]))) for key in needed if key not in tables]
     if truth is not None and "truth" not in tables:
         missing.append(" or ".join(map(str, truth_paths(root, str(truth)))) + " (dataset.truth)")
     if not missing:

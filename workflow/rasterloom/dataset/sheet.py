@@ -189,13 +189,12 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
     if split == "train" and not labels:
         remedy = "give a file in `labels` or `labels:<class>` (an empty one where nothing is to be found)"
         raise row.error("split", f"a training scene without labels: {remedy}, or set split to predict")
-    labelled = tuple(class_name for class_name in classes if class_name in labels)
     return Scene(
         id=name,
         ground=ground or name,
         role="train" if split == "train" else "predict",
         sensors=files,
-        labelled=labelled,
+        labelled=tuple(labels),
         truth=split == "predict" and bool(labels),
         fold=fold if split == "train" else None,
         labels=labels,

@@ -160,8 +160,8 @@ def _crs(systems: dict[int, str]) -> Any:
 
 def _geometry_column(path: Path, names: Sequence[str]) -> int:
     lower = [name.lower() for name in names]
-    for name in GEOMETRY:
-        if name in lower:
-            return lower.index(name)
-    shown = ", ".join(names)[:80]
-    raise LabelError(f"{path} has no geometry (its columns: {shown}): call the column of geometries WKT")
+    found = [lower.index(name) for name in GEOMETRY if name in lower]
+    if not found:
+        shown = ", ".join(names)[:80]
+        raise LabelError(f"{path} has no geometry (its columns: {shown}): call the column of geometries WKT")
+    return found[0]
