@@ -79,10 +79,15 @@ def test_bundle_that_is_refused(
 
 
 def test_sensors_have_a_file_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle, out = packed(tmp_path), tmp_path / "a.gpkg"
-    assert "the models see p, rgb: give --sensor p=FILE as well" in said(capsys, bundle, "a.tif", "-o", out)
+    bundle, out, image = packed(tmp_path), tmp_path / "a.gpkg", tmp_path / "a.tif"
+    assert "a.tif is not there: correct the path of the image of sensor rgb" in said(capsys, bundle, image, "-o", out)
+    image.touch()
+    assert "the models see p, rgb: give --sensor p=FILE as well" in said(capsys, bundle, image, "-o", out)
     assert "--sensor q=b.tif: NAME=FILE is needed; valid are p, rgb" in said(
-        capsys, bundle, "a.tif", "--sensor", "q=b.tif", "-o", out
+        capsys, bundle, image, "--sensor", "q=b.tif", "-o", out
+    )
+    assert "b.tif[1,2] is not there: correct the path of the image of sensor p" in said(
+        capsys, bundle, image, "--sensor", "p=b.tif[1,2]", "-o", out
     )
 
 

@@ -123,7 +123,7 @@ SAYS = {
     "columns.csv": "begins with 'a,b': ImageId,ClassType,MultipolygonWKT is needed",
     "empty.csv": "has no header",
     "not.zip": "not a zip archive",
-    "missing.csv": "No such file",
+    "missing.csv": "is not there: correct the path",
 }
 
 

@@ -143,7 +143,8 @@ def _by_hand(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any], 
     known = [wanted.format(**found) for found in module_of(args.stage).jobs(dag)]
     if wanted.format(**names) not in known:
         nearest = difflib.get_close_matches(wanted.format(**names), known, n=len(known) or 1, cutoff=0)
-        raise InputError(f"the configuration has no {wanted.format(**names)}; it has {few(nearest, most=4)}")
+        there = few(nearest, most=4) if nearest else f"nothing for `rasterloom {args.stage}` to do"
+        raise InputError(f"the configuration has no {wanted.format(**names)}; it has {there}")
     # As text and back, as the workflow gives them: the order of keys in the configuration must not reach a table.
     spec, sources = dag.spec(args.stage, **names), dag.sources(args.stage, **names)
     return _argument(dag.argument(spec)), _argument(dag.argument(sources)), dag.results

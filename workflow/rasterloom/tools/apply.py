@@ -130,6 +130,9 @@ def _files(args: argparse.Namespace, bundle: Mapping[str, Any]) -> dict[str, str
         if name not in sensors or not path:
             raise InputError(f"--sensor {text}: NAME=FILE is needed; {hint(name, sensors)}")
         found[name] = path
+    for name, path in found.items():
+        if not Path(re.sub(r"\[[^\[\]]*\]$", "", path)).is_file():
+            raise MissingInputError(f"{path} is not there: correct the path of the image of sensor {name}")
     for name in sensors:
         if name not in found:
             raise InputError(f"the models see {', '.join(sensors)}: give --sensor {name}=FILE as well")
