@@ -90,5 +90,5 @@ def test_read_wkt_table_errors_name_file_and_row(tmp_path: Path, text: str | byt
 
 
 def test_read_wkt_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match="none.csv is not there: correct the path"):
+    with pytest.raises(LabelError, match=r"none\.csv is not there: correct the path"):
         read_wkt_table(tmp_path / "none.csv")
