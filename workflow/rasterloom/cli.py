@@ -41,24 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         args.run(args)
     except RasterloomError as error:
-        print(f"rasterloom: {error}", file=sys.stderr)
-        sys.exit(1)
+        _stop(str(error))
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        print(
-            f"rasterloom: cannot write {error.filename or ''}: {error.strerror}; {_NO_ROOM[error.errno]}",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        _stop(f"cannot write {error.filename or ''}: {error.strerror}; {_NO_ROOM[error.errno]}")
     except KeyboardInterrupt:
-        print(
-            "rasterloom: stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr
-        )
-        sys.exit(130)
+        _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
     sys.exit(0)
+
+
+def _stop(said: str, code: int = 1) -> NoReturn:
+    print(f"rasterloom: {said}", file=sys.stderr)
+    sys.exit(code)
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:

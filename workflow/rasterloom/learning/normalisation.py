@@ -17,7 +17,7 @@ from rasterloom.errors import InputError, StoreError
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.stack_reader import StackReader
-from rasterloom.raster.scan import Moments
+from rasterloom.raster.scan import Moments, statistics_of
 from rasterloom.registration.record import read_registration
 from rasterloom.store.digest import digest
 from rasterloom.store.files import read_json
@@ -81,9 +81,7 @@ def _own(job: Job, registration: Item) -> dict[str, OwnStatistics]:
     places = read_registration(job.store.open_path(registration))["sensors"]
     found = {}
     for sensor in job.spec["sensors"]:
-        bands = [Moments(**band) for band in places[sensor]["moments"]] if sensor in places else []
-        numbers = {"mean": "mean", "sd": "deviation", "count": "count"}
-        table = {name: [getattr(band, number) for band in bands] for name, number in numbers.items()}
+        table = statistics_of([Moments(**band) for band in places[sensor]["moments"]] if sensor in places else [])
         found[sensor] = OwnStatistics(digest(table), table)
     return found
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from rasterloom.config.model import TrainingConfig, model_table
 from rasterloom.config.pixel_models import BoostingConfig, ForestConfig, LinearConfig, LogisticConfig
@@ -155,7 +156,6 @@ def fit_linear(features: Floats, target: Floats, model: LinearConfig, training: 
     -------
     ``linear.coefficients`` (C,) float32 and ``linear.intercept`` (1,) float32.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(training.threads):
         solution = np.linalg.lstsq(_with_ones(features), target.astype(np.float64), rcond=None)[0]
@@ -227,7 +227,6 @@ def fit_boosting(features: Floats, target: Floats, model: BoostingConfig, traini
     """
     import sklearn
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
 
     positive, negative = np.flatnonzero(target > 0), np.flatnonzero(target < 1)
     rows = np.concatenate([positive, negative if len(negative) else positive[:1]])  # of weight 0: two kinds are needed
@@ -277,7 +276,6 @@ def fit_logistic(features: Floats, target: Floats, model: LogisticConfig, traini
     """
     from scipy.optimize import minimize
     from scipy.special import expit
-    from threadpoolctl import threadpool_limits
 
     matrix, wanted = _with_ones(features), target.astype(np.float64)
     ridge = np.append(np.full(features.shape[1], RIDGE), 0.0)

@@ -64,9 +64,9 @@ def probability_arrays(classes: int) -> list[str]:
 
 def on_grid(plane: Any, shape: tuple[int, int]) -> Any:
     """A probability, (h, w) uint8, on another grid of its scene: resampled as `mean_strips` does, in memory."""
-    if plane_shape(plane) == shape:
+    if plane.shape == shape:
         return plane
-    everywhere = np.broadcast_to(np.uint8(1), plane_shape(plane))
+    everywhere = np.broadcast_to(np.uint8(1), plane.shape)
     return np.concatenate(list(mean_strips([plane], shape, [everywhere])))
 
 
@@ -123,12 +123,12 @@ def open_members(
         names = [member.array for member in found]
         arrays = [opened.enter_context(open_plane(path, name)) for (path, _), name in zip(paths, names, strict=True)]
         for (member, stack), array, plane in zip(paths, arrays, valid, strict=True):
-            if plane_shape(array) != plane.shape:
+            if array.shape != plane.shape:
                 raise StoreError(
-                    f"the prediction {member} has shape {plane_shape(array)}, its stack {stack} {plane.shape}: they "
+                    f"the prediction {member} has shape {array.shape}, its stack {stack} {plane.shape}: they "
                     "belong to different runs; run the workflow again"
                 )
-        yield arrays, valid, finest([plane_shape(array) for array in arrays])
+        yield arrays, valid, finest([plane.shape for plane in valid])
 
 
 def mean_strips(
@@ -159,7 +159,7 @@ def mean_strips(
     -----
     Memory: a strip per member and a block of rows of each.
     """
-    own = next((i for i, member in enumerate(members) if plane_shape(member) == shape), None)
+    own = next((i for i, member in enumerate(members) if member.shape == shape), None)
     factors = [np.float32(1)] * len(members) if weights is None else [np.float32(weight) for weight in weights]
     for strips in member_strips(members, shape, valid):
         total = np.zeros(strips[0][0].shape, np.float32)
@@ -178,18 +178,13 @@ def member_strips(members: Sequence[Any], shape: tuple[int, int], valid: Sequenc
     return zip(*(_strips(member, plane, shape) for member, plane in zip(members, valid, strict=True)), strict=True)
 
 
-def plane_shape(array: Any) -> tuple[int, int]:
-    """Height and width of an array whose first two axes they are."""
-    return int(array.shape[0]), int(array.shape[1])
-
-
 def _strips(member: Any, valid: Any, shape: tuple[int, int]) -> Iterator[Strip]:
     """Strips of one member on a grid."""
 
     def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         return np.asarray(member[start:stop])[None], np.asarray(valid[start:stop]) != 0
 
-    height, width = plane_shape(member)
+    height, width = member.shape
     if (height, width) == shape:
         for start in range(0, height, BLOCK_ROWS):
             values, good = read(start, min(start + BLOCK_ROWS, height))

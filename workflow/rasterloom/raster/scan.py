@@ -66,6 +66,12 @@ class Moments:
         return float(np.sqrt(self.m2 / self.count)) if self.count else 0.0
 
 
+def statistics_of(bands: Sequence[Moments]) -> dict[str, list[Any]]:
+    """Mean, deviation and number of pixels of bands, as they are written."""
+    names = {"mean": "mean", "sd": "deviation", "count": "count"}
+    return {name: [getattr(band, own) for band in bands] for name, own in names.items()}
+
+
 @dataclass(frozen=True)
 class BandFacts:
     """What is odd about the values of a band.

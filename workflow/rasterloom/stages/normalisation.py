@@ -9,7 +9,7 @@ from typing import Any
 
 from rasterloom.errors import InputError
 from rasterloom.project.project import Project
-from rasterloom.raster.scan import Moments
+from rasterloom.raster.scan import Moments, statistics_of
 from rasterloom.registration.record import read_registration
 from rasterloom.store.digest import digest
 from rasterloom.store.job import Job, Wanted
@@ -91,11 +91,9 @@ def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str, lenient:
         If scenes differ in the number of bands; unless `lenient`, if no scene has the sensor, or a band has no valid
         pixel anywhere.
     """
-    if not moments and lenient:
-        return {"mean": [], "sd": [], "count": []}
-    if not moments:
+    if not moments and not lenient:
         raise InputError(f"sensor {sensor}: no scene of the statistics has an image of it; check `statistics`")
-    first = next(iter(moments))
+    first = next(iter(moments), "")
     for scene, bands in moments.items():
         if len(bands) != len(moments[first]):
             raise InputError(
@@ -109,8 +107,4 @@ def merge_scenes(moments: Mapping[str, Sequence[Moments]], sensor: str, lenient:
                 f"sensor {sensor}: band {band} has no valid pixel in any of {len(moments)} scenes: check the files "
                 "and `nodata` of the sensor"
             )
-    return {
-        "mean": [total.mean for total in merged],
-        "sd": [total.deviation for total in merged],
-        "count": [total.count for total in merged],
-    }
+    return statistics_of(merged)
