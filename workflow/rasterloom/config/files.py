@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,7 @@ def read_config_files(paths: Iterable[Path]) -> dict[str, Any]:
     MissingInputError, ConfigError
         If a file is not there, is neither YAML nor JSON, says a key twice, or is not a table.
     """
-    merged: dict[str, Any] = {}
-    for path in paths:
-        merged = merge(merged, _read(path))
-    return merged
+    return reduce(merge, map(_read, paths), {})
 
 
 def read_configuration(overlays: Sequence[Path]) -> dict[str, Any]:

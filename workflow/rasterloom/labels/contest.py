@@ -57,7 +57,14 @@ def _read(
     counts = Counts()
     for row, path in rows:
         where = f"{path}, row {row.line} (scene {row.scene}, class {class_name})"
-        geometry = parse_wkt(_plain(row.wkt, where), where)
+        srid, wkt = split_srid(row.wkt)
+        if srid:
+            raise LabelError(
+                f"{where}: SRID {srid} given, but coordinates of the contest's tables are in the units of "
+                "grid_sizes.csv: convert them and remove it; for labels with a georeference use `dataset: {layout: "
+                "sheet}`"
+            )
+        geometry = parse_wkt(wkt, where)
         counts["third-coordinate"] += int(geometry.has_z)
         polygons, made = polygon_parts(transformed([geometry], dstl_matrix(*grid, *size)), where, buffer)
         clipped, cut = clip(polygons, *size)
@@ -70,14 +77,3 @@ def _read(
         found += clipped
         counts += made + cut
     return found, +counts
-
-
-def _plain(text: str, where: str) -> str:
-    """A WKT text that names no coordinate system."""
-    srid, wkt = split_srid(text)
-    if srid:
-        raise LabelError(
-            f"{where}: SRID {srid} given, but coordinates of the contest's tables are in the units of grid_sizes.csv: "
-            "convert them and remove it; for labels with a georeference use `dataset: {layout: sheet}`"
-        )
-    return wkt

@@ -231,12 +231,11 @@ def read_vector(path: Path, every: bool = False) -> Any:
 
 def _unreadable(path: Path, error: Exception) -> LabelError:
     """What to say of a vector file that cannot be read."""
-    missing = [e for e in (".shx", ".dbf") if path.suffix.lower() == ".shp" and not path.with_suffix(e).exists()]
     if not path.exists():
         reason, remedy = "it is not there", "correct the path"
     elif path.stat().st_size == 0:
         reason, remedy = "it has no bytes", "get it again; where nothing is to be found, give a file of no features"
-    elif missing and ".shx" in missing:
+    elif path.suffix.lower() == ".shp" and not path.with_suffix(".shx").exists():
         reason = f"{path.with_suffix('.shx').name} is not beside it"
         remedy = "a Shapefile is .shp, .shx and .dbf together, and .prj for its coordinate system: copy all of them"
     elif "Missing geo metadata" in str(error):
