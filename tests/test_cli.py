@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from common import says, stand_in_dag
 from rasterloom import __version__, cli
@@ -222,6 +223,9 @@ def test_no_configuration_is_one_line_and_code_1(
         (LabelError("class trees of scene a"), 1, "rasterloom: class trees of scene a\n"),
         (KeyboardInterrupt(), 130, "the same command goes on from there\n"),
         (BrokenPipeError(), 1, ""),
+        (MemoryError("Unable to allocate 3 GiB"), 1, "then run the same command again\n"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried 2 GiB"), 1, "then run the same command again\n"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"), 1, "then run the same command again\n"),
     ],
 )
 def test_errors_of_a_stage(
@@ -237,12 +241,13 @@ def test_errors_of_a_stage(
     assert len(err.splitlines()) == (1 if words else 0)
 
 
-def test_a_bug_keeps_its_traceback(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bug", [ZeroDivisionError, RuntimeError])
+def test_a_bug_keeps_its_traceback(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, bug: type[Exception]) -> None:
     def run(job: Job) -> None:
-        raise ZeroDivisionError
+        raise bug
 
     monkeypatch.setattr(module_of("score"), "run", run)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(bug):
         main(["score", "--spec", '{"stage": "score", "version": 1}'])
 
 

@@ -430,6 +430,10 @@ def test_failed_run_ends_with_what_its_jobs_said(
     )
     Rules(small, settings_table).explain([str(log), str(tmp_path / "none.log")])
     assert capsys.readouterr().err.splitlines()[-2:] == ["What stopped the run:", "rasterloom: a.tif is damaged"]
+    killed = "Command 'set -euo pipefail;  exec python -m rasterloom train --spec x' died with <Signals.SIGKILL: 9>.\n"
+    log.write_text(killed)
+    Rules(small, settings_table).explain([str(log)])
+    assert "rasterloom: a job of train was killed from outside, as happens where memory runs" in capsys.readouterr().err
 
 
 def test_misspelt_stage_to_recompute_stops_at_once(

@@ -31,6 +31,12 @@ _NO_ROOM = {
 }
 """What a user can do about a failure of the file system."""
 
+_MEMORY = (
+    "run fewer jobs side by side (a smaller `--cores`), or give a network a smaller `batch` under `prediction` or "
+    "`training`, then run the same command again"
+)
+"""What a user can do where memory runs out."""
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 a mistake (explained), 2 unusable arguments, 130 Ctrl-C."""
@@ -48,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if error.errno not in _NO_ROOM:
             raise
         _stop(f"cannot write {error.filename or ''}: {error.strerror}; {_NO_ROOM[error.errno]}")
+    except (MemoryError, RuntimeError) as error:
+        if not _memory_ran_out(error):
+            raise
+        _stop(f"memory ran out ({' '.join(str(error).split())[:200]}); {_MEMORY}")
     except KeyboardInterrupt:
         _stop("stopped; what was finished is kept, and the same command goes on from there", 130)
     sys.exit(0)
@@ -56,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _stop(said: str, code: int = 1) -> NoReturn:
     print(f"rasterloom: {said}", file=sys.stderr)
     sys.exit(code)
+
+
+def _memory_ran_out(error: Exception) -> bool:
+    """Whether an error is Python's or numpy's of too little memory, or torch's, of a GPU or of the machine."""
+    torch_s = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return torch_s or isinstance(error, MemoryError)
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:

@@ -29,6 +29,12 @@ Wildcards = Mapping[str, str]
 _SAID = "rasterloom: "
 """Beginning of the line in which a job states its error."""
 
+_KILLED = (
+    ", as happens where memory runs out: run fewer jobs side by side (a smaller `--cores`, or `--resources mem_mb=` "
+    "with the megabytes that there are); what was finished is kept"
+)
+"""What a user can do about a job that the system has killed."""
+
 
 def prepare_jobs() -> None:
     """Let jobs run ``python -m rasterloom`` with this library and this interpreter.
@@ -200,5 +206,7 @@ class Rules:
         """
         texts = [Path(log).read_text(encoding="utf-8", errors="replace") for log in logs if Path(log).is_file()]
         said = [line for text in texts for line in text.splitlines() if line.startswith(_SAID)]
+        killed = (re.findall(r"python -m rasterloom (\w+) .*died with <Signals\.SIGKILL", text) for text in texts)
+        said += [f"{_SAID}a job of {stage} was killed from outside{_KILLED}" for found in killed for stage in found]
         if said:
             print("\nWhat stopped the run:", *dict.fromkeys(said), sep="\n", file=sys.stderr, flush=True)
