@@ -22,6 +22,7 @@ from rasterloom.dataset.contest_ids import ground_of
 from rasterloom.errors import InputError
 from rasterloom.tools import scenes
 from rasterloom.tools.scenes import ids, model, painting, sensing, writing
+from rasterloom.tools.scenes.layout import build_ground
 from rasterloom.tools.scenes.painting import Painter
 from rasterloom.tools.scenes.shapes import rectangle
 
@@ -325,6 +326,22 @@ def test_shifts_stay_in_their_limits() -> None:
         assert 0.3 * limit < np.abs(values).max() <= limit
         assert np.median(values[:, 0]) < 0
     assert {f["rgb"] for f in found} == {(0.0, 0.0)}
+
+
+def test_generate_scene_with_given_shifts_moves_these_sensors_alone() -> None:
+    first = sensing.generate_scene("6010_4_2", SEED, SIZE)
+    moved = sensing.generate_scene("6010_4_2", SEED, SIZE, shifts={"a": (-51.0, 16.0)})
+    assert moved.shifts == {**first.shifts, "a": (-51.0, 16.0)}
+    for name, image in first.sensors.items():
+        assert np.array_equal(moved.sensors[name], image) == (name != "a"), name
+
+
+def test_generate_scene_with_given_ground_shows_it() -> None:
+    plain = sensing.generate_scene("6010_4_2", SEED, SIZE)
+    same = sensing.generate_scene("6010_4_2", SEED, SIZE, ground=build_ground(SEED, "6010_4_2", SIZE))
+    bare = sensing.generate_scene("6010_4_2", SEED, SIZE, ground=model.Ground(SIZE))
+    assert all(np.array_equal(same.sensors[name], image) for name, image in plain.sensors.items())
+    assert not any(bare.polygons.values()) and bare.sensors["rgb"].shape == plain.sensors["rgb"].shape
 
 
 def test_houses_have_a_sensible_size(scene: model.Scene) -> None:

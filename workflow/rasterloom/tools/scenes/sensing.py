@@ -1,5 +1,7 @@
 """From painted ground to the sensors' images: point spread, sampling, pan-sharpening, haze, noise, digital numbers."""
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -8,7 +10,7 @@ from scipy.special import ndtr
 from rasterloom.tools.scenes import spectra
 from rasterloom.tools.scenes.ids import generator, sensor_shifts, sensor_sizes
 from rasterloom.tools.scenes.layout import build_ground, labels
-from rasterloom.tools.scenes.model import F32, F64, MARGIN, U16, Scene
+from rasterloom.tools.scenes.model import F32, F64, MARGIN, U16, Ground, Scene
 from rasterloom.tools.scenes.painting import Date, Painter, blurred, date_of
 
 _SPREAD = {"rgb": 0.45, "p": 0.45, "m": 1.5, "a": 8.5}
@@ -119,7 +121,13 @@ def _expose(seed: int, scene_id: str, sensors: Sensors, date: Date) -> dict[str,
     return images | {"p": images["p"][0]}
 
 
-def generate_scene(scene_id: str, seed: int, size: tuple[int, int]) -> Scene:
+def generate_scene(
+    scene_id: str,
+    seed: int,
+    size: tuple[int, int],
+    shifts: Mapping[str, tuple[float, float]] | None = None,
+    ground: Ground | None = None,
+) -> Scene:
     """Generate a scene; a function of its arguments alone.
 
     Parameters
@@ -130,14 +138,20 @@ def generate_scene(scene_id: str, seed: int, size: tuple[int, int]) -> Scene:
         Of the data set.
     size : (W, H)
         Nominal, of the RGB image in pixels; the scene differs from it by up to three, as the contest's scenes do.
+    shifts : mapping of sensor to (dx, dy), optional
+        In RGB pixels, see `Scene.shifts`; drawn by seed and id where not given. The ground ends `MARGIN` pixels beyond
+        the tile, so that the largest shift that A shows ground for is about 60.
+    ground : Ground, optional
+        What lies there, of the same `size`; `layout.build_ground` if not given.
 
     Notes
     -----
     About a second for 512 x 512; for 3396 x 3349 under a minute and 2 GB.
     """
-    sizes, shifts = sensor_sizes(seed, scene_id, size), sensor_shifts(seed, scene_id, size)
-    ground = build_ground(seed, scene_id, size)
-    sensors = Sensors(sizes, shifts, (size[1] + 2 * MARGIN, size[0] + 2 * MARGIN))
+    sizes = sensor_sizes(seed, scene_id, size)
+    placed = sensor_shifts(seed, scene_id, size) | dict(shifts or {})
+    ground = ground or build_ground(seed, scene_id, size)
+    sensors = Sensors(sizes, placed, (size[1] + 2 * MARGIN, size[0] + 2 * MARGIN))
     Painter(ground, seed, scene_id, sensors).run()
     images = _expose(seed, scene_id, sensors, date_of(seed, scene_id))
-    return Scene(scene_id, sizes["rgb"], images, labels(ground, *sizes["rgb"]), shifts)
+    return Scene(scene_id, sizes["rgb"], images, labels(ground, *sizes["rgb"]), placed)
