@@ -93,8 +93,10 @@ def table_records(path: Path) -> list[tuple[int, list[str]]]:
     """
     limit = csv.field_size_limit(sys.maxsize)
     try:
-        text = table_bytes(path).decode("utf-8-sig")
-        return list(_records(path, io.StringIO(text, newline="")))
+        data = table_bytes(path)
+        data.decode("utf-8-sig")  # whole, so that an error tells where; a StringIO of it would take 4 bytes a character
+        with io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="") as file:
+            return list(_records(path, file))
     except UnicodeDecodeError as error:
         row, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise LabelError(f"{path}, row {row}: byte {byte:#04x} is not UTF-8: save the table as UTF-8 text") from None
