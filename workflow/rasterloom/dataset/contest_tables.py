@@ -155,9 +155,11 @@ def _rows(path: Path, data: bytes, names: Sequence[str], needed: str) -> Iterato
     except csv.Error as error:
         cells = read[0].split(",") if read else []
         begins = ", ".join(f"{name} {brief(cell)}" for name, cell in zip(names, cells, strict=False))
-        raise InputError(
-            f"{path}, row {line} ({begins}): {error}; needed: {needed}: if the file was cut off, get it again"
-        ) from None
+        if "end of data" in str(error):
+            raise InputError(
+                f"{path}, row {line} ({begins}): a quote does not end: the file was cut off; get it again"
+            ) from None
+        raise InputError(f"{path}, row {line} ({begins}): {error}; needed: {needed}: get the file again") from None
     finally:
         csv.field_size_limit(limit)
 
