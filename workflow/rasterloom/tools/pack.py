@@ -105,11 +105,10 @@ def needed_members(dag: Dag, classes: Iterable[str]) -> list[str]:
         If one of these is of a class that is not packed, or a network is the user's own code.
     """
     found = list(dict.fromkeys(name for own in classes for name in dag.recipe.classes[own].members))
-    owned = {name for own in classes for name in dag.recipe.classes[own].members}
     for name in found:
         member = dag.recipe.members[name]
         for other in member.stacked:
-            if other not in owned:
+            if other not in found:
                 raise InputError(f"member {name} sees the probability of {other}: add its class to --class")
         if member.model["kind"] == "module":
             raise InputError(f"member {name} is a network of your own code, which a bundle does not hold")
