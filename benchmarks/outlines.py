@@ -1,15 +1,23 @@
-"""Outlines: small objects through raster and back, beside other tools, and the cost of maps that are hard to trace."""
+"""Outlines: objects through raster and back, beside other tools, and the cost of maps that are hard to trace.
+
+    python benchmarks/outlines.py --labels buildings.geojson --image image.tif --contest data/demo
+
+`--labels` with `--image`, and `--contest` (a folder in the contest's layout), add drawn labels, each class of one
+scene.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
+import geopandas
 import numpy as np
+import pandas as pd
 import rasterio
 import rasterio.features
 import shapely
@@ -131,6 +139,50 @@ def there_and_back() -> None:
             print(f"{name:14}{corners:7.1f}  " + "".join(cells))
 
 
+def drawn(name: str, truth: list[Any], width: int, height: int) -> None:
+    """One row per scale: Jaccard, vertices and polygons of each method beside those of labels in pixels of an image."""
+    polygons = np.array([part for shape in truth for part in shapely.get_parts(shape)], dtype=object)
+    if not polygons.size:
+        return
+    whole = united(polygons)
+    for scale, factor in SCALES.items():
+        w, h = round(width / factor), round(height / factor)
+        matrix = [[width / w, 0.0, 0.0], [0.0, height / h, 0.0]]
+        image = coverage(list(polygons), (h, w), matrix)
+        hard = 255 * coverage(list(polygons), (h, w), matrix, supersample=1).astype(bool)
+        cells = []
+        for method in ("fitted", "chords", "rasterio"):
+            found = METHODS[method](hard if method == "rasterio" else image, matrix)
+            areas = areas_of(whole, united(found))
+            jaccard = areas.tp / (areas.tp + areas.fp + areas.fn)
+            cells.append(f"{jaccard:8.3f}{(shapely.get_num_coordinates(found) - 1).sum():7d}{len(found):6d}")
+        corners = (shapely.get_num_coordinates(polygons) - 1).sum()
+        print(f"{name:18}{scale:8}{corners:7d}{polygons.size:6d}  " + "".join(cells))
+
+
+def labels_of(image: Path, labels: Path) -> tuple[list[Any], int, int]:
+    """Polygons of a vector file in pixels of an image, cut at its edges, and its width and height."""
+    with rasterio.open(image) as file:
+        to_pixels, width, height, system = ~file.transform, file.width, file.height, file.crs
+    shapes = geopandas.read_file(labels).to_crs(system).geometry.make_valid().affine_transform(to_pixels.to_shapely())
+    cut = shapes.intersection(shapely.box(0, 0, width, height)).explode()
+    return list(cut[(cut.geom_type == "Polygon") & (cut.area > 0)]), width, height
+
+
+def contest_labels(folder: Path) -> Iterator[tuple[str, list[Any], int, int]]:
+    """Classes of the first labelled scene of a folder in the contest's layout: polygons in pixels, width and height."""
+    grids = pd.read_csv(folder / "grid_sizes.csv", index_col=0)
+    rows = pd.read_csv(folder / "train_wkt_v4.csv")
+    scene = rows["ImageId"].min()
+    with rasterio.open(folder / "three_band" / f"{scene}.tif") as file:
+        width, height = file.width, file.height
+    x, y = grids.loc[scene]
+    scale = [width * width / (width + 1) / x, height * height / (height + 1) / y]
+    for row in rows[rows["ImageId"] == scene].itertuples():
+        shape = shapely.transform(shapely.from_wkt(row.MultipolygonWKT), lambda corners: corners * scale)
+        yield f"class {row.ClassType}", [shape], width, height
+
+
 def noise(side: int, sigma: float, mean: float) -> Image:
     """Noise of a deviation of 60 around a mean, blurred."""
     field: Any = np.random.default_rng(0).random((side, side)).astype(np.float32)
@@ -173,8 +225,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sides", type=int, nargs="*", default=[300, 1000], help="of the maps, in pixels")
     parser.add_argument("--chip", type=Path, help="an image to trace as well, mirrored")
+    parser.add_argument("--labels", type=Path, help="a vector file of polygons; with --image")
+    parser.add_argument("--image", type=Path, help="the image that --labels were drawn on")
+    parser.add_argument("--contest", type=Path, help="a folder in the contest's layout")
     chosen = parser.parse_args()
     there_and_back()
+    print("\nlabels            scale     truth        fitted               chords               rasterio")
+    if chosen.labels:
+        drawn(chosen.labels.stem[:18], *labels_of(chosen.image, chosen.labels))
+    for row in contest_labels(chosen.contest) if chosen.contest else ():
+        drawn(*row)
     maps(chosen.sides, chosen.chip)
 
 
