@@ -18,6 +18,7 @@ import torch
 
 from rasterloom.errors import InputError
 from rasterloom.learning.device import (
+    GPU_SHARE,
     SCHEDULERS,
     computing,
     hardware_name,
@@ -35,7 +36,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Makes this a machine with some GPUs and variables, whose temporary folder is the test's."""
 
     def make(gpus: int, **variables: str) -> None:
-        for name in ("CUDA_VISIBLE_DEVICES", "JOB_ID", *SCHEDULERS):
+        for name in ("CUDA_VISIBLE_DEVICES", "JOB_ID", GPU_SHARE, *SCHEDULERS):
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -62,6 +63,14 @@ def test_pick_device_leases_different_gpus(machine: Machine) -> None:
         assert (one, two) == ("cuda:0", "cuda:1")
     with pick_device() as again:
         assert again == "cuda:0"
+
+
+def test_pick_device_shares_a_gpu_only_once_all_are_taken(machine: Machine) -> None:
+    machine(2, RASTERLOOM_GPU_SHARE="2")
+    with ExitStack() as held:
+        found = [held.enter_context(pick_device()) for _ in range(4)]
+        assert found == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+        assert lease_one(["uuid-0", "uuid-1"], Path(tempfile.gettempdir()), share=2) is None
 
 
 def test_pick_device_waits_for_a_free_one(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,9 @@ def test_load_looks_at_the_files_before_anything_else(settings_table: dict[str, 
 def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/somewhere")
     monkeypatch.setenv("PYTHONPATH", "/else")
-    prepare_jobs()
+    monkeypatch.setenv("RASTERLOOM_GPU_SHARE", "1")
+    prepare_jobs(gpu_share=3)
+    assert os.environ["RASTERLOOM_GPU_SHARE"] == "3"
     assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/somewhere"]
     library, other = os.environ["PYTHONPATH"].split(os.pathsep)
     assert (Path(library) / "rasterloom/planning/rules.py").is_file()

@@ -349,6 +349,8 @@ class ExecutionConfig(Table):
 
     scenes_per_job: Literal["auto", 1] = "auto"
     """auto: one scene per job up to 64 scenes, 32 fixed batches beyond; 1: always one"""
+    gpu_share: int = Field(1, ge=1, le=16)
+    """jobs that share one GPU; more than 1 where a training leaves a GPU idle and its memory has room"""
 
 
 class Config(Table):

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +23,9 @@ SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "KUBERNET
 
 GRID_ENGINE = ("SGE_TASK_ID", "QUEUE")
 """Grid Engine names its job ``JOB_ID``, as many a program does: one of these must be set as well."""
+
+GPU_SHARE = "RASTERLOOM_GPU_SHARE"
+"""Environment variable by which the workflow tells its jobs `execution.gpu_share`."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -40,13 +43,14 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
     return min(present, sum(1 for _ in takewhile(lambda name: name.strip() not in ("", "-1"), named)))
 
 
-def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | None:
-    """Lock one of several GPUs.
+def lease_one(names: Sequence[str], folder: Path, share: int = 1) -> tuple[int, IO[bytes]] | None:
+    """Lock one of several GPUs, or a part of one that is leased already if no other is free.
 
     Parameters
     ----------
     names : names of the GPUs, such as their UUIDs.
     folder : where the lock files lie; shared by all processes of the machine.
+    share : how many processes one GPU may have.
 
     Returns
     -------
@@ -58,8 +62,8 @@ def lease_one(names: Sequence[str], folder: Path) -> tuple[int, IO[bytes]] | Non
         If a lock file belongs to somebody else and cannot be opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for i, name in enumerate(names):
-        file = _lock_file(folder / f"rasterloom-gpu-{name.replace('/', '_')}.lock")
+    for part, (i, name) in product(range(share), enumerate(names)):
+        file = _lock_file(folder / f"rasterloom-gpu-{name.replace('/', '_')}{f'-{part + 1}' * (part > 0)}.lock")
         if locked(file):
             return i, file
         file.close()
@@ -101,8 +105,9 @@ def scheduled(environment: Mapping[str, str]) -> bool:
 def pick_device() -> Iterator[str]:
     """Hold a GPU, if this machine has any, else the cores: torch's name, ``cuda:0`` or ``cpu``.
 
-    Waits while all GPUs are leased. The end of the block, or of the process, gives the lease back. A scheduler's job
-    that sees one GPU has it to itself; one that sees several is an allocation in which several processes may run.
+    Waits while all GPUs are leased, each as often as `GPU_SHARE` says in the environment. The end of the block, or of
+    the process, gives the lease back. A scheduler's job that sees one GPU has it to itself; one that sees several is an
+    allocation in which several processes may run.
     """
     import torch
 
@@ -112,7 +117,8 @@ def pick_device() -> Iterator[str]:
         return
     # Numbers depend on who looks: on variables, and on a scheduler's cgroup.
     names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(count)]
-    while (found := lease_one(names, Path(tempfile.gettempdir()))) is None:
+    share = int(os.environ.get(GPU_SHARE, "1"))
+    while (found := lease_one(names, Path(tempfile.gettempdir()), share)) is None:
         time.sleep(1.0)
     with found[1]:
         yield f"cuda:{found[0]}"

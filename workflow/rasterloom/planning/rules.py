@@ -12,7 +12,7 @@ from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import RasterloomError
-from rasterloom.learning.device import visible_gpus
+from rasterloom.learning.device import GPU_SHARE, visible_gpus
 from rasterloom.learning.sanity import SANITY
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
@@ -36,11 +36,12 @@ _KILLED = (
 """What a user can do about a job that the system has killed."""
 
 
-def prepare_jobs() -> None:
-    """Let jobs run ``python -m rasterloom`` with this library and this interpreter.
+def prepare_jobs(gpu_share: int) -> None:
+    """Let jobs run ``python -m rasterloom`` with this library and this interpreter, so many of them on one GPU.
 
     A job activates its rule's conda environment, which takes precedence over the interpreter.
     """
+    os.environ[GPU_SHARE] = str(gpu_share)
     library = str(Path(__file__).resolve().parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -81,9 +82,10 @@ class Rules:
         recomputed()
         if dag.results.exists() and not dag.results.is_dir():
             raise RasterloomError(f"`results`: {dag.results} is a file, a folder is needed: move it, or name another")
-        prepare_jobs()
+        share = dag.config.execution.gpu_share
+        prepare_jobs(share)
         if workflow is not None:
-            limit_gpus(workflow, visible_gpus(os.environ))
+            limit_gpus(workflow, share * visible_gpus(os.environ))
         return cls(dag, merged, workflow)
 
     def folder(self, wildcards: Wildcards) -> str:
