@@ -7,6 +7,7 @@
 # make trees         points as labels: the urban trees below RASTERLOOM_TEST_DATA, half an hour on two cores
 # make sanity        can each class be learned at all? Before a long run; CONFIG=mine.yaml: of that configuration
 # make resume-check  a training that is killed five times ends with the bits of one that was not; minutes
+# make slurm-test    a whole run by the Slurm that `sbatch` finds equals one on this machine; ten minutes and more
 # make check         formatters, linters, types
 # make docs          what is made of code and tests: the JSON schema, docs/configuration.md, tables of other docs
 # TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
@@ -24,7 +25,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full members rio sanity trees resume-check test quick check docs fingerprints lock clean-demo
+.PHONY: demo demo-full members rio sanity trees resume-check slurm-test test quick check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -56,6 +57,11 @@ sanity: $(INSTALLED)
 
 resume-check: $(INSTALLED)
 	$(PY) benchmarks/resume.py --work data/resume
+
+slurm-test: $(INSTALLED)
+	@if command -v sbatch > /dev/null; then \
+	  RASTERLOOM_SLURM_TEST=1 $(PY) -m pytest tests/whole/test_slurm.py; \
+	else echo "slurm-test: skipped, as there is no Slurm here (no sbatch in PATH)"; fi
 
 test: $(INSTALLED)
 	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

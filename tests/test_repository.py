@@ -91,7 +91,8 @@ def test_rule_is_complete(stage: str) -> None:
     for inner in ("manifests", "mem_mb", "runtime", "spec"):
         assert re.search(rf"^        {inner}=", text, re.MULTILINE), inner
     for inner in ("mem_mb", "runtime"):
-        assert re.search(rf"{inner}=lambda wildcards, attempt: \d+ \* attempt", text), f"{inner} grows with the attempt"
+        grows = rf"{inner}=(lambda wildcards, attempt: \d+ \* attempt|RULES\.minutes\()"
+        assert re.search(grows, text), f"{inner} grows with the attempt"
     assert f'RESULTS / "{module_of(stage).OUTPUT}"' in text
     assert f"exec python -m rasterloom {stage} --results {{params.results:q}}" in text
     assert "--spec {params.spec:q}" in text

@@ -81,6 +81,33 @@ def test_only_networks_ask_for_a_gpu(rules: Rules) -> None:
     assert rules.gpus({}) == 1
 
 
+def test_gpus_knows_the_member_in_the_wildcards_of_snakemake(rules: Rules) -> None:
+    """Of which `in` asks for values, not for names."""
+    from snakemake.iocontainers import Wildcards
+
+    assert rules.gpus(Wildcards(fromdict={"member": "waterway-forest-all20-s1024", "fold": "fold-0"})) == 0
+
+
+FOLD = {"member": "trees-unet64-all20-s1024", "fold": "fold-0"}
+
+
+def test_minutes_are_a_day_off_a_cluster_and_without_a_rate(rules: Rules) -> None:
+    assert [rules.minutes("train")(FOLD, attempt) for attempt in (1, 4)] == [1440, 1440]
+    assert rules.minutes("train")({**FOLD, "member": "waterway-forest-all20-s1024"}, 2) == 240
+
+
+@pytest.mark.parametrize(("minutes", "asked"), [(100, [100, 200]), (1000, [1000, 1440]), (5000, [1440, 1440])])
+def test_minutes_on_a_cluster_follow_the_rates_and_the_attempt_up_to_a_day(
+    rules: Rules, monkeypatch: pytest.MonkeyPatch, minutes: int, asked: list[int]
+) -> None:
+    found = {"models/trees-unet64-all20-s1024/fold-0.json": minutes}
+    monkeypatch.setattr("rasterloom.planning.rates.job_minutes", lambda *given: found)
+    monkeypatch.setattr("rasterloom.planning.sizes.read_sizes", lambda dag: None)
+    rules.workflow = SimpleNamespace(resource_settings=SimpleNamespace(nodes=100))
+    assert [rules.minutes("train")(FOLD, attempt) for attempt in (1, 2)] == asked
+    assert rules.minutes("predict")({**FOLD, "batch": "6080_4_4"}, 1) == 1440, "of a network that nobody has timed"
+
+
 def test_start_takes_the_lock_and_writes_the_recipe(rules: Rules, tmp_path: Path) -> None:
     rules.start()
     recipe = json.loads((tmp_path / "results/config.json").read_text())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from contest_sizes import PREDICT, TRAIN, contest_sizes
 from rasterloom.cli import main
 from rasterloom.planning.disk import Space
 from rasterloom.planning.graph import Dag
-from rasterloom.planning.rates import Kind
+from rasterloom.planning.rates import Kind, checkpoints, job_minutes, tasks
 from rasterloom.stages import full_run
 from rasterloom.store.files import write_json
 from rasterloom.store.manifest import Manifest
@@ -155,27 +156,38 @@ def test_model_lines_of_the_contest(contest: Callable[..., Dag]) -> None:
 
 def rates_of(dag: Dag, seconds: float = 1e-6) -> dict[Kind, float]:
     """A device that does every work of a recipe in so many seconds per pixel."""
-    return {task.kind: seconds for task in plan.tasks(dag, contest_sizes(dag))}
+    return {task.kind: seconds for task in tasks(dag, contest_sizes(dag))}
 
 
 def test_hours_are_pixels_times_the_rate_of_the_network(contest: Callable[..., Dag]) -> None:
     """26 networks, 40,000 steps of 4 images of 256 x 256 pixels each."""
     dag = contest()
-    found = list(plan.tasks(dag, contest_sizes(dag)))
+    found = list(tasks(dag, contest_sizes(dag)))
     training = [task for task in found if task.kind[0] == "training"]
     whole = duration(26 * 40_000 * 4 * 256**2 * 1e-6)
     assert [(task.pixels, task.done) for task in training] == [(40_000 * 4 * 256**2, False)] * 26
     assert plan.hours(found, "training", rates_of(dag)) == f"{whole} to do of {whole}"
 
 
+def test_job_minutes_are_twice_the_work_of_the_slowest_device_of_each_job(contest: Callable[..., Dag]) -> None:
+    dag = contest()
+    slow, fast = rates_of(dag, 2e-6), rates_of(dag, 1e-6)
+    of_nothing = job_minutes(dag, contest_sizes(dag), {})
+    found = job_minutes(dag, contest_sizes(dag), {"fast": fast, "slow": slow})
+    training = 20 + ceil(2 * 40_000 * 4 * 256**2 * 2e-6 / 60)
+    assert of_nothing == {} and len(found) == 26 * (1 + len(dag.batches))
+    assert {minutes for output, minutes in found.items() if output.startswith("models/")} == {training}
+    assert all((dag.results / output).suffix == ".json" and minutes > 20 for output, minutes in found.items())
+
+
 def test_hours_of_what_is_done_are_not_left(contest: Callable[..., Dag], tmp_path: Path) -> None:
     dag = contest(results=str(tmp_path))
-    members = list(dict.fromkeys(task.member for task in plan.tasks(dag, contest_sizes(dag))))
+    members = list(dict.fromkeys(task.member for task in tasks(dag, contest_sizes(dag))))
     assert len(members) == 26
     for member in members[:13]:
         write_json(tmp_path / f"models/{member}/fold-0.json", {})
     write_json(tmp_path / f"predictions/{members[0]}/{PREDICT[0]}.json", {})
-    found = list(plan.tasks(dag, contest_sizes(dag)))
+    found = list(tasks(dag, contest_sizes(dag)))
     assert Counter(task.kind[0] for task in found if task.done) == {"training": 13, "prediction": 1}
     one = duration(40_000 * 4 * 256**2 * 1e-6 * 13)
     assert plan.hours(found, "training", rates_of(dag)).startswith(f"{one} to do of ")
@@ -183,7 +195,7 @@ def test_hours_of_what_is_done_are_not_left(contest: Callable[..., Dag], tmp_pat
 
 def test_hours_of_a_network_without_a_record_are_unknown(contest: Callable[..., Dag]) -> None:
     dag = contest()
-    found = list(plan.tasks(dag, contest_sizes(dag)))
+    found = list(tasks(dag, contest_sizes(dag)))
     known = rates_of(dag)
     assert plan.hours(found, "training", {}) == "unknown"
     rgbp = {task.member for task in found if "rgbp" in task.member}
@@ -195,10 +207,10 @@ def test_hours_of_a_network_without_a_record_are_unknown(contest: Callable[..., 
 def test_checkpoints_that_predict_a_scene(contest: Callable[..., Dag]) -> None:
     dag = contest(validation={"folds": 3})
     member = next(iter(dag.recipe.members.values()))
-    assert plan.checkpoints(dag, member, TRAIN[0]) == 1, "the one that it was held out from"
-    assert plan.checkpoints(dag, member, PREDICT[0]) == 3
+    assert checkpoints(dag, member, TRAIN[0]) == 1, "the one that it was held out from"
+    assert checkpoints(dag, member, PREDICT[0]) == 3
     refit = contest(validation={"folds": 3, "predict_with": "refit"})
-    assert plan.checkpoints(refit, member, PREDICT[0]) == 1
+    assert checkpoints(refit, member, PREDICT[0]) == 1
 
 
 def test_time_lines_name_devices_and_what_is_unknown(contest: Callable[..., Dag]) -> None:

@@ -15,7 +15,7 @@ rule predict:
     threads: RULES.threads("predict")
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 600 * attempt,
+        runtime=RULES.minutes("predict"),
         gpu=RULES.gpus,
     params:
         results=RULES.folder,

@@ -15,7 +15,7 @@ rule train:
     threads: RULES.threads("train")
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 2880 * attempt,
+        runtime=RULES.minutes("train"),
         gpu=RULES.gpus,
     params:
         results=RULES.folder,

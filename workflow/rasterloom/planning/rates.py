@@ -1,9 +1,10 @@
-"""How fast networks compute: rates that the store has recorded, and those of a benchmark on this machine."""
+"""How fast networks compute, by records of the store and a benchmark on this machine; and how much they have to do."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import numpy as np
 from rasterloom.config.model import PredictionConfig, TrainingConfig
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.learning.batches import Batch
-from rasterloom.learning.cost import Speed, Work, speed_of
+from rasterloom.learning.cost import Speed, Work, forward_passes, speed_of
 from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
 from rasterloom.learning.inference import mean_forward
+from rasterloom.learning.networks import parameters
+from rasterloom.planning.graph import Dag
+from rasterloom.planning.sizes import Sizes
 from rasterloom.store.digest import digest
 from rasterloom.store.files import read_json, write_json
 from rasterloom.store.store import Store, read_record
@@ -24,6 +28,9 @@ RECORDS = 300
 
 BENCHMARK_SECONDS = 10.0
 """Time after which the benchmark of a network's training, or of its prediction, stops; it takes at least 3 steps."""
+
+START_MINUTES = 20
+"""What a job of a network is given beside its work: to begin, to read, to look at validation scenes."""
 
 Kind = tuple[str, str, int | None]
 """What a rate holds for: training or prediction, the precision, and the parameters that tell a network from others."""
@@ -136,3 +143,58 @@ def _timed(step: Callable[[], Any]) -> float:
         step()
         times.append(time.monotonic() - started)
     return min(times)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Work of a network for one output: a checkpoint, or the prediction of one scene of a batch."""
+
+    member: str
+    output: str
+    kind: Kind
+    pixels: int
+    done: bool
+
+
+def tasks(dag: Dag, sizes: Sizes) -> Iterator[Task]:
+    """All that networks have to do."""
+    for member in dag.recipe.members.values():
+        size = parameters(member.model, sizes.channels(member.sensors))
+        if size is None:
+            continue
+        training, prediction, window = member.training, member.prediction, int(member.prediction["window"])
+        pixels = int(training["steps"]) * int(training["batch"]) * int(training["patch"]) ** 2
+        for fold in dag.folds:
+            output = f"models/{member.name}/{fold}.json"
+            done = (dag.results / output).exists()
+            yield Task(member.name, output, ("training", training["precision"], size), pixels, done)
+        for batch, scenes in dag.batches.items():
+            output = f"predictions/{member.name}/{batch}.json"
+            done = (dag.results / output).exists()
+            for scene in scenes:
+                passes = forward_passes(prediction, *sizes.shape(member.scale, scene)) * checkpoints(dag, member, scene)
+                kind = "prediction", prediction["precision"], size
+                yield Task(member.name, output, kind, passes * window**2, done)
+
+
+def checkpoints(dag: Dag, member: MemberRecipe, scene: str) -> int:
+    """How many checkpoints predict a scene: the one that it was held out from, or those for new scenes."""
+    if scene in dag.labelled(dag.recipe.group_of(member.name)) or "all" in dag.folds:
+        return 1
+    return len(dag.folds)
+
+
+def job_minutes(dag: Dag, sizes: Sizes, rates: Mapping[str, Mapping[Kind, float]]) -> dict[str, int]:
+    """Minutes to ask a cluster for, by the output of a job of a network: twice what the slowest known device takes.
+
+    Parameters
+    ----------
+    dag : the graph of jobs
+    sizes : of its scenes
+    rates : see `known_rates`; outputs of a network that none of them knows are left out
+    """
+    minutes: dict[str, int] = {}
+    for task in tasks(dag, sizes):
+        if known := [rate[task.kind] for rate in rates.values() if task.kind in rate]:
+            minutes[task.output] = minutes.get(task.output, START_MINUTES) + ceil(2 * task.pixels * max(known) / 60)
+    return minutes

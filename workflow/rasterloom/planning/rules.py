@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -16,15 +17,28 @@ from rasterloom.learning.device import GPU_SHARE, visible_gpus
 from rasterloom.learning.sanity import SANITY
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
-from rasterloom.planning.snakemake_internals import asks_for, force_unless_noticed, lift_rate_limit, limit_gpus
+from rasterloom.planning.snakemake_internals import (
+    asks_for,
+    force_unless_noticed,
+    lift_rate_limit,
+    limit_gpus,
+    submits,
+)
 from rasterloom.report.runs import record
 from rasterloom.stages import STAGES, fields_of, module_of, recomputed, version_of
 from rasterloom.store.files import write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
 from rasterloom.store.job import asked_digest, asked_path
 from rasterloom.store.lock import hold
+from rasterloom.store.store import Store
 
 Wildcards = Mapping[str, str]
+
+DAY_MINUTES = 1440
+"""Most that a job of a network asks a cluster for: a day, which most partitions grant."""
+
+PIXEL_MINUTES = 120
+"""What a job of models per pixel asks for."""
 
 _SAID = "rasterloom: "
 """Beginning of the line in which a job states its error."""
@@ -156,10 +170,32 @@ class Rules:
         """Resource: GPUs of a job, one for a network and none for models per pixel alone."""
         return int(any(member.is_network for member in self._members(wildcards)))
 
+    def minutes(self, stage: str) -> Callable[..., int]:
+        """Resource: minutes to ask a cluster for, by the rates that the store has; what does not fit goes on later.
+
+        A day where a network has no rate, and off a cluster, where nobody counts them.
+        """
+        output = module_of(stage).OUTPUT
+
+        def answer(wildcards: Wildcards, attempt: int) -> int:
+            unknown = DAY_MINUTES if self.gpus(wildcards) else PIXEL_MINUTES
+            return min(DAY_MINUTES, self._minutes.get(output.format(**dict(wildcards.items())), unknown) * attempt)
+
+        return guarded(answer)
+
+    @cached_property
+    def _minutes(self) -> dict[str, int]:
+        if self.workflow is None or not submits(self.workflow):
+            return {}
+        from rasterloom.planning.rates import job_minutes, known_rates
+        from rasterloom.planning.sizes import read_sizes
+
+        return job_minutes(self.dag, read_sizes(self.dag), known_rates(Store.of(self.results)))
+
     def _members(self, wildcards: Wildcards) -> list[MemberRecipe]:
         """The member of a job, or every one."""
-        members = self.dag.recipe.members
-        return [members[wildcards["member"]]] if "member" in wildcards else list(members.values())
+        members, names = self.dag.recipe.members, dict(wildcards.items())  # "member" in Snakemake's: among the values
+        return [members[names["member"]]] if "member" in names else list(members.values())
 
     def start(self) -> None:
         """Before the first job of a run: take the results folder's lock and record the merged recipe.

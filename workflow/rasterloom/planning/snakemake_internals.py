@@ -36,9 +36,18 @@ def limit_gpus(workflow: Any, count: int) -> None:
     workflow : Snakemake's workflow, whose files are read
     count : GPUs of this machine; 0: no limit, as networks compute on the cores
     """
-    settings = workflow.resource_settings
-    if count and workflow.is_main_process and settings.nodes is None and "gpu" not in settings.resources:
+    if (
+        count
+        and workflow.is_main_process
+        and not submits(workflow)
+        and "gpu" not in workflow.resource_settings.resources
+    ):
         workflow.register_resource("gpu", count)
+
+
+def submits(workflow: Any) -> bool:
+    """Whether a run submits its jobs to a cluster."""
+    return workflow.resource_settings.nodes is not None
 
 
 def asks_for(workflow: Any, output: str) -> bool:

@@ -7,17 +7,16 @@ Opens no pixels and computes nothing. Hours follow from rates that the store has
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rasterloom.config import read_configuration
 from rasterloom.config.recipe import MemberRecipe
-from rasterloom.learning.cost import Work, forward_passes
+from rasterloom.learning.cost import Work
 from rasterloom.learning.networks import parameters
 from rasterloom.planning.disk import Space, room, space
 from rasterloom.planning.graph import Dag
-from rasterloom.planning.rates import Kind, benchmark, known_rates
+from rasterloom.planning.rates import Kind, Task, benchmark, known_rates, tasks
 from rasterloom.planning.sizes import Sizes, read_sizes
 from rasterloom.planning.stale import main_stale
 from rasterloom.stages import recomputed
@@ -144,41 +143,6 @@ def disk_lines(own: Space, store: Store) -> list[str]:
         remedy = "name a folder on a larger disk with the key `results` or RASTERLOOM_STORE"
         lines.append(f"  WARNING: {gigabytes(left - free)} too little disk space: {remedy}")
     return lines
-
-
-@dataclass(frozen=True)
-class Task:
-    """Work of a network that one output stands for: a checkpoint, or the prediction of a scene."""
-
-    member: str
-    kind: Kind
-    pixels: int
-    done: bool
-
-
-def tasks(dag: Dag, sizes: Sizes) -> Iterator[Task]:
-    """All that networks have to do."""
-    for member in dag.recipe.members.values():
-        size = parameters(member.model, sizes.channels(member.sensors))
-        if size is None:
-            continue
-        training, prediction, window = member.training, member.prediction, int(member.prediction["window"])
-        pixels = int(training["steps"]) * int(training["batch"]) * int(training["patch"]) ** 2
-        for fold in dag.folds:
-            done = (dag.results / f"models/{member.name}/{fold}.json").exists()
-            yield Task(member.name, ("training", training["precision"], size), pixels, done)
-        for batch, scenes in dag.batches.items():
-            done = (dag.results / f"predictions/{member.name}/{batch}.json").exists()
-            for scene in scenes:
-                passes = forward_passes(prediction, *sizes.shape(member.scale, scene)) * checkpoints(dag, member, scene)
-                yield Task(member.name, ("prediction", prediction["precision"], size), passes * window**2, done)
-
-
-def checkpoints(dag: Dag, member: MemberRecipe, scene: str) -> int:
-    """How many checkpoints predict a scene: the one that it was held out from, or those for new scenes."""
-    if scene in dag.labelled(dag.recipe.group_of(member.name)) or "all" in dag.folds:
-        return 1
-    return len(dag.folds)
 
 
 def time_lines(dag: Dag, sizes: Sizes, rates: Mapping[str, Mapping[Kind, float]]) -> list[str]:

@@ -1,0 +1,2 @@
+# sh cancel.sh JOB...: cancel jobs
+exec scancel "$@"
