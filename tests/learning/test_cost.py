@@ -22,7 +22,7 @@ def test_forward_passes_equals_the_windows_that_are_predicted() -> None:
         return np.zeros((1, y1 - y0, 50), np.uint16), np.full((1, y1 - y0, 50), 255, np.uint8)
 
     batches = list(window_batches(read, lambda data, _: data.astype(np.float32), (37, 50), 16, 5, 3))
-    windows = sum(len(batch.lefts) for batch in batches)
+    windows = sum(len(batch.places) for batch in batches)
     prediction = {"window": 16, "stride": 5, "symmetries": False}
     assert forward_passes(prediction, 37, 50) == windows
     assert forward_passes({**prediction, "symmetries": True}, 37, 50) == 8 * windows

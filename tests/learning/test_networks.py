@@ -19,7 +19,7 @@ from rasterloom.learning.inference import load_network
 from rasterloom.learning.networks import build, parameters
 from rasterloom.learning.networks.foreign import Foreign
 from rasterloom.learning.networks.kinds import KINDS
-from rasterloom.learning.networks.layers import initialise, normalisation, seeded
+from rasterloom.learning.networks.layers import folded, initialise, normalisation, seeded
 from rasterloom.learning.pixel_models import PIXEL_MODELS
 from rasterloom.learning.training import Trainer
 from rasterloom.learning.windows import reflected
@@ -110,6 +110,24 @@ def test_network_computes_in_bfloat16(model: Table) -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             coarse = network(images).float()
     assert (sure - coarse).abs().max() < 0.1 * max(1.0, float(sure.abs().max()))
+
+
+@each_network
+def test_folded_network_is_the_same_function(model: Table) -> None:
+    network = first(model, 3, 1)
+    for _ in range(3):
+        network(torch.randn(2, 3, 64, 64))  # moves the running statistics
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        sure = network.eval()(images)
+        less = folded(network)
+        assert torch.allclose(less(images), sure, atol=1e-4, rtol=1e-4)
+        assert torch.equal(network(images), sure), "the network itself stays as it is"
+
+
+def test_folding_leaves_no_batch_normalisation_of_a_unet() -> None:
+    network = folded(first({"kind": "unet", "width": 4, "depth": 2, "convs_per_block": 3}, 3, 1).eval())
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
 
 
 @each_network

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rasterloom.learning.windows import (
     MOST_SAMPLED,
+    Place,
+    WindowBatch,
     in_blocks,
     padded_index,
     quantised,
@@ -59,8 +64,14 @@ def predicted(
     batches = window_batches(
         lambda a, b: (scene[None, a:b], seen[:, a:b]), identity, scene.shape, window, stride, batch
     )
-    rows = sliding_rows(batches, forward or (lambda images: images[:, 0]), scene.shape, window, stride)
-    return np.concatenate(list(rows))
+    return np.concatenate(list(sliding_rows(answers(batches, forward), scene.shape, window, stride)))
+
+
+def answers(batches: Iterator[WindowBatch], forward: Any = None) -> Iterator[tuple[Place, NDArray[np.float32]]]:
+    """Those of `forward`, or the first channel."""
+    for batch in batches:
+        found = forward(batch.images) if forward else batch.images[:, 0]
+        yield from zip(batch.places, found, strict=True)
 
 
 @pytest.mark.parametrize(("height", "width", "window", "stride"), SHAPES)
@@ -72,20 +83,33 @@ def test_sliding_rows_gives_the_scene_back(height: int, width: int, window: int,
     assert np.allclose(out, scene, atol=1e-6)
 
 
-@pytest.mark.parametrize(("height", "width", "window", "stride"), SHAPES)
-def test_sliding_rows_is_the_mean_over_windows(height: int, width: int, window: int, stride: int) -> None:
-    scene = np.random.default_rng(1).random((height, width)).astype(np.float32)
-    ramp = np.random.default_rng(2).random((window, window)).astype(np.float32)  # an answer that differs by place
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    window=st.integers(1, 12),
+    stride=st.integers(1, 12),
+    batch=st.integers(1, 9),
+    holes=st.integers(0, 3),
+)
+def test_sliding_rows_is_the_mean_over_windows(
+    shape: tuple[int, int], window: int, stride: int, batch: int, holes: int
+) -> None:
+    """Against a slow reference, with ground of any shape and answers that differ by place in the window."""
+    rng, stride = np.random.default_rng([*shape, window]), min(stride, window)
+    scene, ramp = rng.random(shape).astype(np.float32), rng.random((window, window)).astype(np.float32)
+    valid = (rng.random(shape) >= holes / 3).astype(np.uint8)
 
-    sums, counts = (np.zeros((max(height, window), max(width, window))) for _ in range(2))
-    padded = scene[np.ix_(padded_index(height, window), padded_index(width, window))]
-    for y in window_starts(height, window, stride):
-        for x in window_starts(width, window, stride):
-            sums[y : y + window, x : x + window] += padded[y : y + window, x : x + window] * ramp
-            counts[y : y + window, x : x + window] += 1
-    top, left = (len(padded) - height) // 2, (padded.shape[1] - width) // 2
-    expected = (sums / counts)[top : top + height, left : left + width]
-    assert np.allclose(predicted(scene, window, stride, lambda images: images[:, 0] * ramp), expected, atol=1e-5)
+    index = [padded_index(length, window) for length in shape]
+    padded, ground = scene[np.ix_(*index)], valid[np.ix_(*index)]
+    sums, counts = np.zeros(padded.shape), np.zeros(padded.shape)
+    for y in window_starts(shape[0], window, stride):
+        for x in window_starts(shape[1], window, stride):
+            part = np.s_[y : y + window, x : x + window]
+            sums[part] += padded[part] * ramp * ground[part].any()
+            counts[part] += 1
+    top, left = ((long - length) // 2 for long, length in zip(padded.shape, shape, strict=True))
+    expected = (sums / counts)[top : top + shape[0], left : left + shape[1]]
+    found = predicted(scene, window, stride, lambda images: images[:, 0] * ramp, valid, batch)
+    assert np.allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -119,15 +143,23 @@ def test_window_batches_leave_out_invalid_ground_and_keep_their_composition() ->
     valid[:4, 30:] = 1
     scene = np.ones((12, 40), np.float32)
     batches = list(window_batches(lambda a, b: (scene[None, a:b], valid[None, a:b]), identity, (12, 40), 4, 4, 2))
-    assert [(b.top, b.lefts, b.ends_strip) for b in batches] == [
-        (0, (28, 32), False),
-        (0, (36,), True),
-        (4, (), True),
-        (8, (), True),
-    ]
+    assert [b.places for b in batches] == [((0, 28), (0, 32)), ((0, 36),)]
     out = predicted(scene, 4, 4, valid=valid)
     assert out[valid == 1].min() == 1.0
     assert out[4:].max() == 0.0
+
+
+def test_window_batches_go_on_from_row_to_row_and_skip_what_is_empty() -> None:
+    valid = np.ones((13, 8), np.uint8)
+    valid[3:9] = 0
+    scene = np.ones((13, 8), np.float32)
+    batches = window_batches(lambda a, b: (scene[None, a:b], valid[None, a:b]), identity, (13, 8), 3, 3, 4)
+    assert [b.places for b in batches] == [
+        ((0, 0), (0, 3), (0, 5), (9, 0)),
+        ((9, 3), (9, 5), (10, 0), (10, 3)),
+        ((10, 5),),
+    ]
+    assert np.array_equal(predicted(scene, 3, 3, valid=valid, batch=4), valid)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 100])
@@ -163,7 +195,7 @@ def test_memory_does_not_grow_with_the_height() -> None:
             4,
         )
         tracemalloc.start()
-        for _ in sliding_rows(batches, lambda images: images[:, 0], (height, 200), 32, 16):
+        for _ in sliding_rows(answers(batches), (height, 200), 32, 16):
             pass
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

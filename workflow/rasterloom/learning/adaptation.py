@@ -27,7 +27,7 @@ def sample_windows(reader: StackReader, normalisation: Normalisation, prediction
     """
     window, step = prediction.window, sample_step(reader.shape, prediction.window)
     batches = window_batches(reader.rows, normalisation.apply, reader.shape, window, step, prediction.batch)
-    return (batch.images for batch in batches if batch.images is not None)
+    return (batch.images for batch in batches)
 
 
 def adapted(network: Any, images: Iterable[Floats], device: str, precision: str) -> Any:

@@ -20,7 +20,7 @@ from rasterloom.learning.pixel_features import PixelFeatures
 from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.stack_reader import StackReader
-from rasterloom.learning.windows import Bytes, Floats, Forward, WindowBatch
+from rasterloom.learning.windows import Bytes, Floats, Forward, Place
 from rasterloom.store.digest import BLOCK_ROWS
 from rasterloom.text import brief, now_and_then
 
@@ -96,15 +96,14 @@ def network_rows(
     batches = windows.window_batches(reader.rows, normalisation.apply, shape, window, stride, prediction.batch)
     say_slowly = now_and_then(10.0, say)
 
-    def ahead() -> Iterator[WindowBatch]:
+    def answers() -> Iterator[tuple[Place, Floats]]:
         for batch in prefetched(lambda _: next(batches, None), count()):
             if batch is None:
                 return
-            if batch.ends_strip:
-                say_slowly(f"{min(shape[0], batch.top + window)} of {shape[0]} rows")
-            yield batch
+            say_slowly(f"{min(shape[0], batch.places[-1][0] + window)} of {shape[0]} rows")
+            yield from zip(batch.places, forward(batch.images), strict=True)
 
-    return windows.sliding_rows(ahead(), forward, shape, window, stride, outputs.planes)
+    return windows.sliding_rows(answers(), shape, window, stride, outputs.planes)
 
 
 def pixel_rows(
@@ -164,6 +163,8 @@ def predictor(
         return lambda reader, normalisation, chosen, _: pixel_rows(
             reader, normalisation, [checkpoints[fold] for fold in chosen], prediction.threads
         ), None
+    from rasterloom.learning.networks.layers import folded
+
     keep_memory()
     device = held.enter_context(pick_device())
     held.enter_context(computing(prediction.threads))
@@ -179,7 +180,7 @@ def predictor(
 
             sample = partial(sample_windows, reader, normalisation, prediction)
             own = [adapted(network, sample(), device, prediction.precision) for network in own]
-        forward = mean_forward(own, prediction, device, outputs)
+        forward = mean_forward([folded(network) for network in own], prediction, device, outputs)
         return network_rows(reader, normalisation, forward, prediction, say, outputs)
 
     return predict, hardware_name(device, prediction.threads)

@@ -6,7 +6,7 @@ the number of windows nor with the height of the scene.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ Bytes = NDArray[np.uint8]
 
 ReadRows = Callable[[int, int], tuple[NDArray[Any], Bytes]]
 """Reads rows y0..y1 (exclusive, within the scene): data (C, y1 - y0, W) and valid (S, y1 - y0, W)."""
+
+Place = tuple[int, int]
+"""First row and column of a window, in the scene as it is padded to the window."""
 
 Prepare = Callable[[NDArray[Any], Bytes], Floats]
 """Normalises a window: data (C, h, w) and valid (S, h, w) to (C, h, w) float32."""
@@ -159,26 +162,22 @@ class RowBuffer:
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Windows of one strip that go through the network together.
+    """Windows of a scene that go through the network together.
 
     Attributes
     ----------
-    top : first row of the strip, in the padded scene.
-    lefts : first column of each window; none for a strip without valid ground.
+    places : of the windows, row by row and from left to right.
     images : (N, C, window, window) float32.
-    ends_strip : whether it is the strip's last batch.
     """
 
-    top: int
-    lefts: tuple[int, ...]
-    images: Floats | None
-    ends_strip: bool
+    places: tuple[Place, ...]
+    images: Floats
 
 
 def window_batches(
     read: ReadRows, prepare: Prepare, shape: tuple[int, int], window: int, stride: int, batch: int
 ) -> Iterator[WindowBatch]:
-    """The windows of a scene in batches, strip by strip, left to right.
+    """The windows of a scene in batches, row by row and from left to right.
 
     Parameters
     ----------
@@ -186,7 +185,7 @@ def window_batches(
     prepare : normalises a window.
     shape : (H, W) of the scene.
     window, stride : pixels, see `window_starts`.
-    batch : windows a batch; a strip's last one may have fewer.
+    batch : windows per batch, also of several rows of windows; the last one may have fewer.
 
     Notes
     -----
@@ -195,21 +194,22 @@ def window_batches(
     """
     buffer = RowBuffer(read, shape, window)
     columns = window_starts(shape[1], window, stride)
-    for top in window_starts(shape[0], window, stride):
-        data, valid = buffer.rows(top, top + window)
-        seen = valid[0].any(axis=0)
-        lefts = [x for x in columns if seen[x : x + window].any()]
-        if not lefts:
-            yield WindowBatch(top, (), None, True)
-        for i in range(0, len(lefts), batch):
-            chosen = tuple(lefts[i : i + batch])
-            images = [prepare(data[:, :, x : x + window], valid[:, :, x : x + window]) for x in chosen]
-            yield WindowBatch(top, chosen, np.stack(images), i + batch >= len(lefts))
+
+    def seen() -> Iterator[tuple[Place, Floats]]:
+        for top in window_starts(shape[0], window, stride):
+            data, valid = buffer.rows(top, top + window)
+            ground = valid[0].any(axis=0)
+            for x in columns:
+                if ground[x : x + window].any():
+                    yield (top, x), prepare(data[:, :, x : x + window], valid[:, :, x : x + window])
+
+    found = seen()
+    while chosen := list(islice(found, batch)):
+        yield WindowBatch(tuple(place for place, _ in chosen), np.stack([image for _, image in chosen]))
 
 
 def sliding_rows(
-    batches: Iterator[WindowBatch],
-    forward: Forward,
+    answers: Iterator[tuple[Place, Floats]],
     shape: tuple[int, int],
     window: int,
     stride: int,
@@ -219,11 +219,11 @@ def sliding_rows(
 
     Parameters
     ----------
-    batches : of the same scene, window and stride, see `window_batches`.
-    forward : probabilities of a batch.
+    answers : places of windows in the order of `window_batches`, each with its probability (window, window) or
+        (window, window, K).
     shape : (H, W) of the scene.
     window, stride : pixels.
-    planes : (K,) if `forward` gives (N, window, window, K).
+    planes : (K,) of K classes.
 
     Returns
     -------
@@ -236,24 +236,23 @@ def sliding_rows(
     """
     height, width = max(shape[0], window), max(shape[1], window)
     starts = window_starts(height, window, stride)
-    following = dict(zip(starts, [*starts[1:], height], strict=True))
     rows_seen, columns_seen = visit_counts(height, window, stride), visit_counts(width, window, stride)
     offset_y, offset_x = (height - shape[0]) // 2, (width - shape[1]) // 2
     sums = np.zeros((window, width, *planes), dtype=np.float32)
-    for batch in batches:
-        if batch.images is not None:
-            for left, probability in zip(batch.lefts, forward(batch.images), strict=True):
-                sums[:, left : left + window] += probability
-        if not batch.ends_strip:
-            continue
-        done = following[batch.top] - batch.top
-        counts = np.outer(rows_seen[batch.top : batch.top + done], columns_seen)
+    answer = next(answers, None)
+    for top, end in zip(starts, [*starts[1:], height], strict=True):
+        while answer is not None and answer[0][0] == top:
+            left = answer[0][1]
+            sums[:, left : left + window] += answer[1]
+            answer = next(answers, None)
+        done = end - top
+        counts = np.outer(rows_seen[top:end], columns_seen)
         block = sums[:done] / counts.astype(np.float32).reshape(*counts.shape, *[1] * len(planes))
         sums[:-done] = sums[done:] if done < window else sums[:0]
         sums[-done:] = 0.0
-        low, high = max(batch.top, offset_y), min(batch.top + done, offset_y + shape[0])
+        low, high = max(top, offset_y), min(end, offset_y + shape[0])
         if low < high:
-            inside = block[low - batch.top : high - batch.top, offset_x : offset_x + shape[1]]
+            inside = block[low - top : high - top, offset_x : offset_x + shape[1]]
             yield np.ascontiguousarray(inside, dtype=np.float32)
 
 

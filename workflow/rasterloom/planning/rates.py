@@ -113,6 +113,7 @@ def write_rates(store: Store, speeds: Iterable[Speed]) -> Path:
 
 def _steps(member: MemberRecipe, channels: int, device: str) -> Iterator[tuple[Work, int, Callable[[], Any]]]:
     """Of training and of prediction: the side of an image, and a function that computes one batch of images."""
+    from rasterloom.learning.networks.layers import folded
     from rasterloom.learning.training import Trainer
 
     rng, window = np.random.default_rng(0), int(member.prediction["window"])
@@ -129,7 +130,7 @@ def _steps(member: MemberRecipe, channels: int, device: str) -> Iterator[tuple[W
 
     yield "training", recipe.patch, train
     once = PredictionConfig.model_validate({**member.prediction, "symmetries": False})
-    forward = mean_forward([trainer.network.eval()], once, device)
+    forward = mean_forward([folded(trainer.network.eval())], once, device)
     windows = rng.standard_normal((int(member.prediction["batch"]), channels, window, window), dtype=np.float32)
     yield "prediction", window, partial(forward, windows)
 

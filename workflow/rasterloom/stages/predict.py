@@ -30,7 +30,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "predictions/{member}/{batch}.json"
 HELP = "predict scenes with a member's checkpoints"
-VERSION = 2
+VERSION = 3
 KEYS = {
     "content": "models.{model}",
     "sensors": "channels.{channels}",
