@@ -169,6 +169,17 @@ def test_stage_by_hand_takes_the_spec_of_the_configuration(jobs: list[Job], conf
     assert job.results == Path("other")
 
 
+def test_stage_by_hand_says_what_there_is(
+    jobs: list[Job], configured: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert code_of("place", "--acquisition", "nowhere") == 1
+    assert says(capsys.readouterr().err, "no placement/nowhere.json; it has placement/ ... .json")
+    monkeypatch.setattr(module_of("place"), "jobs", lambda project: iter(()))
+    assert code_of("place", "--acquisition", "nowhere") == 1
+    assert capsys.readouterr().err.rstrip().endswith("it has nothing for `rasterloom place` to do")
+    assert not jobs
+
+
 def test_stage_by_hand_has_the_order_of_keys_that_the_workflow_gives(jobs: list[Job], configured: Path) -> None:
     """A table's rows come in the order of the classes of the spec, whatever that of the configuration is."""
     assert code_of("score") == 0

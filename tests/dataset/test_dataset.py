@@ -281,6 +281,7 @@ def test_wkt_rows_quoted_plain_crlf_and_without_last_newline(tmp_path: Path) -> 
 def test_wkt_rows_field_beyond_the_csv_limit(tmp_path: Path) -> None:
     wkt = "POLYGON ((" + "0 0, " * 40_000 + "0 0))"
     assert _read(tmp_path, f'{HEADER}a,1,"{wkt}"\nb,2,MULTIPOLYGON EMPTY\n')[0][3] == wkt
+    assert read_sample(tmp_path / "t.csv").rows == (("a", 1), ("b", 2))
 
 
 @pytest.mark.parametrize(

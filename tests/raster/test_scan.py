@@ -75,7 +75,7 @@ def test_scan_facts_of_floats(tmp_path: Path) -> None:
     good = np.delete(values[1], [0, 1, 2, 500, 501], axis=0)
     assert found[0].not_finite == 3 * 40 + 1 and found[1].not_finite == 0
     assert [band.missing for band in found] == [5 * 40 + 1] * 2
-    assert found[1] == BandFacts(float(good.min()), float(good.max()), 5 * 40 + 1, 0, 0)
+    assert found[1] == BandFacts(float(good.min()), float(good.max()), 5 * 40 + 1)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,37 @@ def test_scan_facts_count_values_at_the_end_of_the_range(tmp_path: Path, top: in
     values[0, 3] = 63  # the largest of the first block, before a larger one comes
     values[1, 0, 0], values[1, 599, 3] = min(1023, top), top
     found = scan_sensor([write(tmp_path / "a.tif", values)], None, "s").facts
-    assert found == (BandFacts(0, top, 0, 0, full), BandFacts(0, top, 0, 0, min(full, 2 if top in (127, 255) else 1)))
+    assert [(band.low, band.high, band.full) for band in found] == [
+        (0, top, full),
+        (0, top, min(full, 2 if top in (127, 255) else 1)),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["uint16", "int32", "float32"])
+def test_scan_facts_find_values_heaped_on_another_top(tmp_path: Path, kind: str) -> None:
+    values = np.arange(2 * 600 * 40).reshape(2, 600, 40) % 1000
+    heaped = np.minimum(values, 899).astype(kind)
+    found = scan_sensor([write(tmp_path / "a.tif", heaped)], None, "s").facts
+    assert [(band.high, band.full, band.top[1]) for band in found] == [(899, 24 * 101, 24)] * 2
+    plain = scan_sensor([write(tmp_path / "b.tif", values.astype(kind))], None, "s").facts
+    assert [(band.high, band.full, sum(band.top)) for band in plain] == [(999, 0, 24 * 16)] * 2
+    levels = np.where(values > 500, 998, 40).astype(kind)  # a map of two values has no levels below the largest
+    assert scan_sensor([write(tmp_path / "c.tif", levels)], None, "s").facts[0].full == 0
+
+
+def test_band_facts_of_parts_are_those_of_the_whole() -> None:
+    numbers = np.random.default_rng(3).integers(0, 300, 5000).clip(0, 270)
+    parts = [BandFacts.of(part, part) for part in np.split(np.sort(numbers), [1000, 1010, 4700])]
+    whole = BandFacts.of(numbers, numbers)
+    assert parts[0] + parts[1] + parts[2] + parts[3] == whole == parts[3] + (parts[1] + parts[0]) + parts[2]
+    assert whole.full == np.count_nonzero(numbers == 270) > 100
 
 
 def test_scan_facts_of_an_image_without_data_and_of_several_files(tmp_path: Path) -> None:
     empty = write(tmp_path / "a.tif", np.zeros((2, 4, 5), np.uint16))
     full = write(tmp_path / "b.tif", np.full((1, 4, 5), 7, np.uint16))
     found = scan_sensor([empty, full], 0, "s").facts
-    assert found == (*[BandFacts(None, None, 20, 0, 0)] * 2, BandFacts(7, 7, 0, 0, 0))
+    assert found == (*[BandFacts(None, None, 20)] * 2, BandFacts(7, 7, 0, 0, (20, *[0] * 15)))
 
 
 def test_scan_counts_a_single_band_at_zero_as_data(tmp_path: Path) -> None:

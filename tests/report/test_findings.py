@@ -35,7 +35,7 @@ def entry(*facts: BandFacts, fallback: str | None = None) -> dict[str, Any]:
     }
 
 
-PLAIN = BandFacts(3, 200, 0, 0, 0)
+PLAIN = BandFacts(3, 200, 0, 0)
 
 
 def told(rows: list[Finding], found: dict[str, str]) -> bool:
@@ -47,16 +47,16 @@ def told(rows: list[Finding], found: dict[str, str]) -> bool:
     ("given", "found"),
     [
         (entry(PLAIN, PLAIN), {}),
-        (entry(BandFacts(None, None, 100, 0, 0)), {"all-no-data": "100"}),
-        (entry(BandFacts(1, 9, 7, 0, 0)), {"no-data": "7 of 100"}),
+        (entry(BandFacts(None, None, 100, 0)), {"all-no-data": "100"}),
+        (entry(BandFacts(1, 9, 7, 0)), {"no-data": "7 of 100"}),
         (
-            entry(PLAIN, BandFacts(0.5, 9.0, 7, 3, 0)),
+            entry(PLAIN, BandFacts(0.5, 9.0, 7, 3)),
             {"no-data": "7 of 100", "not-finite": "band 2: 3 "},
         ),
-        (entry(BandFacts(0, 0, 0, 0, 0), PLAIN), {"constant-band": "band 1: 0 "}),
-        (entry(PLAIN, BandFacts(9, 16383, 20, 0, 2)), {"no-data": "20 of 100",
+        (entry(BandFacts(0, 0, 0, 0), PLAIN), {"constant-band": "band 1: 0 "}),
+        (entry(PLAIN, BandFacts(9, 16383, 20, 0, (2, 0))), {"no-data": "20 of 100",
          "saturated": "band 2: 2 of 80 ... 2.5 % ... 16383"}),
-        (entry(BandFacts(255, 255, 0, 0, 100)), {"constant-band": "band 1: 255 "}),
+        (entry(BandFacts(255, 255, 0, 0, (100, 0))), {"constant-band": "band 1: 255 "}),
         (entry(PLAIN, fallback="no shift was found"), {"shift": "no shift was found"}),
     ],
 )  # fmt: skip
@@ -67,9 +67,9 @@ def test_sensor_findings(given: dict[str, Any], found: dict[str, str]) -> None:
 
 
 def test_sensor_findings_a_few_pixels_at_the_end_of_the_range_are_normal() -> None:
-    big = {**entry(BandFacts(0, 255, 0, 0, 10)), "width": 100, "height": 100}
+    big = {**entry(BandFacts(0, 255, 0, 0, (10, 0))), "width": 100, "height": 100}
     assert list(sensor_findings("s", "rgb", ["a.tif"], big)) == []
-    big["facts"][0]["full"] = 11
+    big["facts"][0]["top"] = [11, 0]
     assert [row.finding for row in sensor_findings("s", "rgb", ["a.tif"], big)] == ["saturated"]
 
 

@@ -128,6 +128,13 @@ def test_run_dstl_rows_of_the_same_scene_and_class_are_united(tmp_path: Path) ->
     assert label_facts(dataset, "trees", tmp_path / "r")["a"] == {"duplicate-row": 2, "clipped": 1}
 
 
+def test_run_dstl_polygons_beyond_the_tile_are_counted(tmp_path: Path) -> None:
+    beyond = (box(20, 2, 24, 4), box(3, -9, 5, -1), box(-1, -1, 0, 0))  # the first and last touch the tile
+    dataset = _contest(tmp_path / "d", {"5": _wkt(box(1, 1, 3, 4), *beyond)})
+    assert len(run_labels(dataset, "trees", tmp_path / "r")["a"]) == 1
+    assert label_facts(dataset, "trees", tmp_path / "r")["a"] == {"outside": 3}
+
+
 def test_run_facts_stay_with_what_is_in_the_store(tmp_path: Path) -> None:
     """A job that finds an artifact must not lose what was noticed when it was made, nor keep what is no longer so."""
     image(tmp_path / "a.tif")

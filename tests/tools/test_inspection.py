@@ -228,6 +228,16 @@ def test_inspect_generated_scenes_of_the_contest(tmp_path: Path, capsys: Capture
     assert "scenes 3: 3 to predict" in text
 
 
+def test_inspect_surveys_the_contest_where_labelled_scenes_have_no_image(tmp_path: Path, capsys: Capture) -> None:
+    write_scenes(tmp_path, 2, 1, (256, 256), 1, False)
+    table = tmp_path / "train_wkt_v4.csv"
+    table.write_text(table.read_text() + '6999_9_9,5,"MULTIPOLYGON EMPTY"\n')
+    text = printed(capsys, tmp_path, code=1)
+    assert "the layout of the Dstl contest" in text and "folder of images" not in text
+    assert "! error: 1 of the 3 scenes that" in text and "'6999_9_9'" in text
+    assert "trees 3 3" in text and "labels none" not in text
+
+
 @pytest.mark.slow
 def test_inspect_goes_on_over_damaged_rows_and_images_of_the_contest(tmp_path: Path, capsys: Capture) -> None:
     write_scenes(tmp_path, 2, 1, (256, 256), 1, False)

@@ -30,7 +30,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
 
     ``predict`` is ``scored`` (the 32 images that the contest's score is made of, as far as they are there),
     ``all`` (every image of sample_submission.csv) or a list of ids; labelled scenes are training scenes
-    whatever it says.
+    whatever it says. Labels of scenes without an image are an error, or with ``partial`` left out.
     """
     root = Path(str(dataset.get("root") or "data/dstl"))
     with concerning("dataset.root"):
@@ -51,7 +51,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     images = find_images(root, sensors)
     found = images.scenes
     _check_there(root, sensors, tables, images, dataset.get("truth"), choice)
-    train, truth = _labelled(tables, set(found))
+    train, truth = _labelled(tables, set(found), bool(dataset.get("partial")))
     predicted, notes = _predicted(choice, root, tables, found, reference)
     notes += [*images.notes, *_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
     known = tuple(classes)
@@ -147,8 +147,8 @@ def _check_there(
     )
 
 
-def _labelled(tables: Tables, found: set[str]) -> tuple[set[str], set[str]]:
-    """Ids of the scenes to learn from, and of those with held-out truth."""
+def _labelled(tables: Tables, found: set[str], partial: bool) -> tuple[set[str], set[str]]:
+    """Ids of the scenes to learn from, all of which have an image unless `partial`, and of those with truth."""
     ids: dict[str, set[str]] = {"train_wkt": set(), "truth": set()}
     for key, scenes in ids.items():
         if key in tables:
@@ -162,13 +162,13 @@ def _labelled(tables: Tables, found: set[str]) -> tuple[set[str], set[str]]:
             " must not be trained on; take the scene out of one of them"
         )
     absent = sorted(ids["train_wkt"] - found)
-    if absent:
+    if absent and not partial:
         raise MissingInputError(
             f"{len(absent)} of the {len(ids['train_wkt'])} scenes that {tables['train_wkt'].path} labels have"
             f" no image, first {brief(absent[0])!r}: get all of three_band and sixteen_band, or take their rows out of"
             " the table"
         )
-    return ids["train_wkt"], ids["truth"]
+    return ids["train_wkt"] & found, ids["truth"]
 
 
 def _predicted(choice: Any, root: Path, tables: Tables, found: Found, reference: str) -> tuple[set[str], list[str]]:

@@ -25,8 +25,17 @@ SATURATED_SHARE = 0.001
 SCAN_VERSION = 4
 """Raised when the meaning of a scan changes: part of its digest, and of the name under which it is remembered."""
 
+FACTS_VERSION = 1
+"""Raised when the meaning of `BandFacts` alone changes: part of the name under which a scan is remembered."""
+
 LEAST_BITS = 8
 """A largest value of 2^k - 1, with k from here on, counts as the end of a sensor's range: 255, 2047, 16383, ..."""
+
+LEVELS = 16
+"""Highest levels of a band whose pixels are counted."""
+
+HEAPED = 8
+"""Times as many pixels as at any of the levels below it from which another largest value ends a range."""
 
 FRESH_NS = 2_000_000_000
 """A file changed more recently than this may change again within its time stamp: its scan is not remembered."""
@@ -84,15 +93,27 @@ class BandFacts:
         Pixels without data in the sensor's file, by any of its bands or its mask.
     not_finite : int
         Pixels that are NaN or infinite in this band, among those.
-    full : int
-        Pixels with data at `high`, if that is 2^k - 1 and so may be the end of the sensor's range; else 0.
+    top : tuple of int
+        Pixels with data at `high` and at each whole number below it, `LEVELS` in all; empty where it is not whole.
     """
 
     low: float | None = None
     high: float | None = None
     missing: int = 0
     not_finite: int = 0
-    full: int = 0
+    top: tuple[int, ...] = ()
+
+    @property
+    def full(self) -> int:
+        """Pixels at `high`, if it may be the end of the sensor's range; else 0.
+
+        It may where it is 2^k - 1, and where values are heaped on it as those beyond a limit are: many times as many
+        pixels as at any of the levels below, some of which have pixels too.
+        """
+        if not self.top or self.high is None or self.high < 2**LEAST_BITS - 1:
+            return 0
+        ends = int(self.high) & (int(self.high) + 1) == 0
+        return self.top[0] if ends or self.top[0] > HEAPED * max(self.top[1:]) > 0 else 0
 
     @classmethod
     def of(cls, plane: NDArray[Any], good: NDArray[Any]) -> Self:
@@ -102,8 +123,7 @@ class BandFacts:
         if not good.size:
             return cls(missing=missing, not_finite=not_finite)
         low, high = good.min().item(), good.max().item()
-        full = int(np.count_nonzero(good == good.dtype.type(high))) if _ends_range(high) else 0
-        return cls(low, high, missing, not_finite, full)
+        return cls(low, high, missing, not_finite, _highest(good, high))
 
     def __add__(self, other: Self) -> Self:
         """The facts of both parts of a band."""
@@ -115,15 +135,28 @@ class BandFacts:
             high,
             self.missing + other.missing,
             self.not_finite + other.not_finite,
-            sum(part.full for part in (self, other) if part.high == high),
+            tuple(map(sum, zip(self._at(high), other._at(high), strict=True))),
         )
 
+    def _at(self, high: float | None) -> tuple[int, ...]:
+        """`top`, counted from a number that is not less than `high`; empty where it is not whole."""
+        if high is None or high != int(high):
+            return ()
+        gap = LEVELS if not self.top or self.high is None else min(LEVELS, int(high - self.high))
+        return (0,) * gap + self.top[: LEVELS - gap]
 
-def _ends_range(value: float) -> bool:
-    """Whether a number is 2^k - 1 with at least `LEAST_BITS` bits."""
-    if value < 2**LEAST_BITS - 1 or value != int(value):
-        return False
-    return int(value) & (int(value) + 1) == 0
+
+def band_facts(facts: Mapping[str, Any]) -> BandFacts:
+    """The facts of a band as JSON holds them."""
+    return BandFacts(**{**facts, "top": tuple(facts["top"])})
+
+
+def _highest(good: NDArray[Any], high: float) -> tuple[int, ...]:
+    """Pixels at each of the highest levels of (N,) numbers, the first at `high`; see `BandFacts.top`."""
+    if high != int(high):
+        return ()
+    near = high - good[good > high - LEVELS].astype(np.float64)
+    return tuple(np.bincount(near[near == np.floor(near)].astype(np.int64), minlength=LEVELS).tolist())
 
 
 @dataclass(frozen=True)
@@ -205,7 +238,8 @@ def check_unchanged(file: Mapping[str, Any], label: str) -> SourceFile:
 def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory: Path | None) -> Scan:
     now = check_unchanged(file, label)
     path, bands = str(Path(file["path"]).absolute()), file.get("bands")
-    name = digest([SCAN_VERSION, path, now.size, now.mtime_ns, now.crc, bands, nodata, now.sidecars])[:32]
+    stamp = [path, now.size, now.mtime_ns, now.crc, bands, nodata, now.sidecars]
+    name = digest([SCAN_VERSION, FACTS_VERSION, *stamp])[:32]
     remembered = None if memory is None else memory / f"{name}.json"
     # A member of an archive is known by its checksum.
     changed = 0 if now.crc is not None else max([now.mtime_ns, *(seen for _, _, seen in now.sidecars)])
@@ -229,7 +263,7 @@ def _remembered(path: Path) -> Scan | None:
     try:
         value = read_json(path)
         moments = tuple(Moments(**band) for band in value["moments"])
-        return Scan(value["digest"], value["dtype"], moments, tuple(BandFacts(**band) for band in value["facts"]))
+        return Scan(value["digest"], value["dtype"], moments, tuple(map(band_facts, value["facts"])))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.raster.grid import scale_grid
-from rasterloom.raster.scan import SATURATED_SHARE
+from rasterloom.raster.scan import SATURATED_SHARE, band_facts
 from rasterloom.store.tables import read_tsv, tsv_text
 from rasterloom.text import plural
 
@@ -103,7 +103,7 @@ def sensor_findings(scene: str, sensor: str, files: Sequence[str], entry: Mappin
     elif missing:
         found["no-data"] = [_share(missing, pixels)]
     for number, band in enumerate(entry["facts"], 1):
-        full, seen = band["full"], pixels - band["missing"]
+        full, seen = band_facts(band).full, pixels - band["missing"]
         if band["not_finite"]:
             found["not-finite"].append(f"band {number}: {band['not_finite']} pixels")
         if band["low"] is not None and band["low"] == band["high"]:

@@ -15,7 +15,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "registration/{scene}.json"
 HELP = "estimate where each sensor of a scene lies on its reference"
-VERSION = 6
+VERSION = 7
 KEYS = {"reference": "sensors.*.reference", "layout": "dataset.layout"}
 
 

@@ -82,7 +82,7 @@ def from_configuration(files: list[Path]) -> Found:
 
 
 def from_dstl(root: Path) -> Found | str:
-    """The contest's files in a folder; else why a run would not take them."""
+    """The contest's files in a folder, as far as they are there; else why a run would not take them."""
     sensors: dict[str, dict[str, Any]] = {name: {"bands": len(sensor.bands)} for name, sensor in SENSORS.items()}
     sensors["rgb"]["reference"] = True
     classes = {name: number for number, name in CLASS_NAMES.items()}
@@ -92,12 +92,12 @@ def from_dstl(root: Path) -> Found | str:
     # All sensors, then all but one, and so on, always with the reference.
     fewer = (("rgb", *rest) for size in (3, 2, 1, 0) for rest in combinations(("p", "m", "a"), size))
     choices: tuple[object, ...] = ("scored", "all", [])
-    for names, predict in product(fewer, choices):
+    for partial, names, predict in product((False, True), list(fewer), choices):
         chosen = {name: sensors[name] for name in names}
         try:
-            dataset = load_dataset({**options, "predict": predict}, chosen, classes)
+            dataset = load_dataset({**options, "predict": predict, "partial": partial}, chosen, classes)
         except RasterloomError as error:
-            if len(names) == len(sensors):  # asks for what is really missing
+            if len(names) == len(sensors) and not partial:  # asks for what is really missing
                 why = " ".join(str(error).split("\nThey come")[0].split())
             continue
         signs = ", ".join(name for name in DSTL_SIGNS if (root / name).exists())
@@ -106,6 +106,8 @@ def from_dstl(root: Path) -> Found | str:
         left = ", ".join(name for name in sensors if name not in names)
         if left:
             found.findings.append(Finding("", "", "", "error", f"without {left}, which not all scenes have: {why}"))
+        elif partial:
+            found.findings.append(Finding("", "", "", "error", why))
         return found
     return why
 
