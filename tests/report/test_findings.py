@@ -54,9 +54,9 @@ def told(rows: list[Finding], found: dict[str, str]) -> bool:
             {"no-data": "7 of 100", "not-finite": "band 2: 3 "},
         ),
         (entry(BandFacts(0, 0, 0, 0), PLAIN), {"constant-band": "band 1: 0 "}),
-        (entry(PLAIN, BandFacts(9, 16383, 20, 0, (2, 0))), {"no-data": "20 of 100",
+        (entry(PLAIN, BandFacts(9, 16383, 20, 0, ((16383, 2),))), {"no-data": "20 of 100",
          "saturated": "band 2: 2 of 80 ... 2.5 % ... 16383"}),
-        (entry(BandFacts(255, 255, 0, 0, (100, 0))), {"constant-band": "band 1: 255 "}),
+        (entry(BandFacts(255, 255, 0, 0, ((255, 100),))), {"constant-band": "band 1: 255 "}),
         (entry(PLAIN, fallback="no shift was found"), {"shift": "no shift was found"}),
     ],
 )  # fmt: skip
@@ -67,9 +67,9 @@ def test_sensor_findings(given: dict[str, Any], found: dict[str, str]) -> None:
 
 
 def test_sensor_findings_a_few_pixels_at_the_end_of_the_range_are_normal() -> None:
-    big = {**entry(BandFacts(0, 255, 0, 0, (10, 0))), "width": 100, "height": 100}
+    big = {**entry(BandFacts(0, 255, 0, 0, ((250, 9), (255, 10)))), "width": 100, "height": 100}
     assert list(sensor_findings("s", "rgb", ["a.tif"], big)) == []
-    big["facts"][0]["top"] = [11, 0]
+    big["facts"][0]["top"] = [[250, 9], [255, 11]]
     assert [row.finding for row in sensor_findings("s", "rgb", ["a.tif"], big)] == ["saturated"]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ LEAST_BITS = 8
 """A largest value of 2^k - 1, with k from here on, counts as the end of a sensor's range: 255, 2047, 16383, ..."""
 
 LEVELS = 16
-"""Highest levels of a band whose pixels are counted."""
+"""Highest whole numbers of a band whose pixels are counted."""
 
 HEAPED = 8
 """Times as many pixels as at any of the levels below it from which another largest value ends a range."""
@@ -93,15 +94,15 @@ class BandFacts:
         Pixels without data in the sensor's file, by any of its bands or its mask.
     not_finite : int
         Pixels that are NaN or infinite in this band, among those.
-    top : tuple of int
-        Pixels with data at `high` and at each whole number below it, `LEVELS` in all; empty where it is not whole.
+    top : tuple of (value, number)
+        Whole numbers of less than `LEVELS` below `high` that occur, ascending, and how many pixels with data have each.
     """
 
     low: float | None = None
     high: float | None = None
     missing: int = 0
     not_finite: int = 0
-    top: tuple[int, ...] = ()
+    top: tuple[tuple[float, int], ...] = ()
 
     @property
     def full(self) -> int:
@@ -110,10 +111,11 @@ class BandFacts:
         It may where it is 2^k - 1, and where values are heaped on it as those beyond a limit are: many times as many
         pixels as at any of the levels below, some of which have pixels too.
         """
-        if not self.top or self.high is None or self.high < 2**LEAST_BITS - 1:
+        if self.high is None or self.high < 2**LEAST_BITS - 1 or not self.top or self.top[-1][0] != self.high:
             return 0
+        *others, here = (number for _, number in self.top)
         ends = int(self.high) & (int(self.high) + 1) == 0
-        return self.top[0] if ends or self.top[0] > HEAPED * max(self.top[1:]) > 0 else 0
+        return here if ends or here > HEAPED * max(others, default=here) else 0
 
     @classmethod
     def of(cls, plane: NDArray[Any], good: NDArray[Any]) -> Self:
@@ -123,40 +125,27 @@ class BandFacts:
         if not good.size:
             return cls(missing=missing, not_finite=not_finite)
         low, high = good.min().item(), good.max().item()
-        return cls(low, high, missing, not_finite, _highest(good, high))
+        near = good[good > high - LEVELS]
+        levels, numbers = np.unique(near[near == np.floor(near)], return_counts=True)
+        return cls(low, high, missing, not_finite, tuple(zip(levels.tolist(), numbers.tolist(), strict=True)))
 
     def __add__(self, other: Self) -> Self:
         """The facts of both parts of a band."""
         lows = [part.low for part in (self, other) if part.low is not None]
         highs = [part.high for part in (self, other) if part.high is not None]
-        high = max(highs, default=None)
+        high, top = max(highs, default=None), Counter(dict(self.top)) + Counter(dict(other.top))
         return type(self)(
             min(lows, default=None),
             high,
             self.missing + other.missing,
             self.not_finite + other.not_finite,
-            tuple(map(sum, zip(self._at(high), other._at(high), strict=True))),
+            tuple(sorted((level, n) for level, n in top.items() if high is not None and level > high - LEVELS)),
         )
-
-    def _at(self, high: float | None) -> tuple[int, ...]:
-        """`top`, counted from a number that is not less than `high`; empty where it is not whole."""
-        if high is None or high != int(high):
-            return ()
-        gap = LEVELS if not self.top or self.high is None else min(LEVELS, int(high - self.high))
-        return (0,) * gap + self.top[: LEVELS - gap]
 
 
 def band_facts(facts: Mapping[str, Any]) -> BandFacts:
     """The facts of a band as JSON holds them."""
-    return BandFacts(**{**facts, "top": tuple(facts["top"])})
-
-
-def _highest(good: NDArray[Any], high: float) -> tuple[int, ...]:
-    """Pixels at each of the highest levels of (N,) numbers, the first at `high`; see `BandFacts.top`."""
-    if high != int(high):
-        return ()
-    near = high - good[good > high - LEVELS].astype(np.float64)
-    return tuple(np.bincount(near[near == np.floor(near)].astype(np.int64), minlength=LEVELS).tolist())
+    return BandFacts(**{**facts, "top": tuple(map(tuple, facts["top"]))})
 
 
 @dataclass(frozen=True)
