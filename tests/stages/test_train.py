@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from rasterloom.config.model import AugmentConfig, TrainingConfig
-from rasterloom.errors import LabelError
+from rasterloom.errors import LabelError, RasterloomError
 from rasterloom.learning import checkpoint, training
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.batches import Batch, make_batch
@@ -28,43 +30,6 @@ from rasterloom.store.job import Job
 from small_training import MODEL, TRAINING, Tree, recipe, scene, small_tree
 
 # Files ------------------------------------------------------------------------------------------------------
-
-
-def test_claimed_state_is_exclusive_and_removed(tmp_path: Path) -> None:
-    folder = tmp_path / "k"
-    with claimed_state(folder) as one, claimed_state(folder) as two:
-        assert one != two
-        assert len(list(folder.iterdir())) == 2
-    assert not folder.exists()
-
-
-def test_claimed_state_survives_an_error_and_is_taken_over(tmp_path: Path) -> None:
-    folder = tmp_path / "k"
-    with pytest.raises(KeyError), claimed_state(folder) as state:
-        write_state(state / STATE, {"x": np.arange(3)})
-        raise KeyError
-    with claimed_state(folder) as state:
-        read = read_state(state / STATE)
-        assert read is not None
-        assert read["x"].tolist() == [0, 1, 2]
-    assert not folder.exists()
-
-
-def test_claimed_state_without_a_state_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), claimed_state(tmp_path / "k"):
-        raise KeyError
-    assert not list(tmp_path.iterdir())
-
-
-def test_claimed_state_survives_a_kill(tmp_path: Path) -> None:
-    code = (
-        "import os, numpy as np; from pathlib import Path; from rasterloom.learning import state as train\n"
-        f"with train.claimed_state(Path({str(tmp_path)!r}) / 'k') as state:\n"
-        "    train.write_state(state / train.STATE, {'x': np.arange(2)}); os.kill(os.getpid(), 9)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    with claimed_state(tmp_path / "k") as state:
-        assert read_state(state / STATE) is not None
 
 
 def test_read_state_ignores_what_is_not_one(tmp_path: Path) -> None:
@@ -255,6 +220,59 @@ def test_run_keeps_the_state_until_the_checkpoint_is_in_the_store(
     stage.run(made.train_job())
     assert made.model().digest == digest
     assert not [path for path in (made.store.root / "train").iterdir() if path.is_dir()]
+
+
+def test_run_saves_its_state_on_sigterm_and_the_next_attempt_ends_with_the_same_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = small_tree(tmp_path / "whole")
+    stage.run(made.train_job())
+    digest = made.model().digest
+    made = small_tree(tmp_path / "stopped")
+    advance, steps = Trainer.advance, []
+
+    def until_told(trainer: Trainer, *batch: Any) -> None:
+        steps.append(trainer.step)
+        if trainer.step == 3 and len(steps) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        advance(trainer, *batch)
+
+    monkeypatch.setattr(Trainer, "advance", until_told)
+    with pytest.raises(RasterloomError, match=r"m fold-0: stopped from outside at step 4 of 8; the next attempt goes"):
+        stage.run(made.train_job())
+    assert len(list((made.store.root / "train").glob(f"*/state-*/{STATE}"))) == 1
+    stage.run(made.train_job())
+    assert steps == [0, 1, 2, 3, 4, 5, 6, 7], "no step was trained twice"
+    assert made.model().digest == digest
+
+
+def test_run_waits_for_a_process_that_trains_the_same_checkpoint_and_takes_its_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two runs that share a store, or jobs of a run that died beside those of the next one."""
+    made = small_tree(tmp_path)
+    real, begun, go_on = stage.training_scenes, threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> Any:
+        assert not begun.is_set(), "both train"
+        begun.set()
+        go_on.wait()
+        return real(*given)
+
+    monkeypatch.setattr(stage, "training_scenes", slow)
+    monkeypatch.setattr("rasterloom.learning.state.LOOK_SECONDS", 0.05)
+    # a signal's handler is of the main thread alone
+    monkeypatch.setattr(stage, "told_to_stop", lambda: nullcontext(lambda: False))
+    one, two = (threading.Thread(target=stage.run, args=(made.train_job(),)) for _ in range(2))
+    one.start()
+    begun.wait()
+    two.start()
+    while "waiting for process" not in capsys.readouterr().err:
+        assert two.is_alive()
+    go_on.set()
+    one.join()
+    two.join()
+    assert made.model().digest
 
 
 def test_run_removes_a_state_that_outlived_its_checkpoint(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -223,7 +224,9 @@ def test_gc_spares_what_a_run_under_way_elsewhere_may_want(
     assert run.stdout.readline() == "held\n"
     collect(results)
     assert there(shared.store) == ["a" * 32, "b" * 32]
-    assert f"a run (process {run.pid}) is under way in {shared.other}" in capsys.readouterr().out
+    assert (
+        f"a run (process {run.pid} on {socket.gethostname()}) is under way in {shared.other}" in capsys.readouterr().out
+    )
     run.kill()
     run.wait()
     collect(results)

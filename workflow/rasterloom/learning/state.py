@@ -3,29 +3,33 @@
 import os
 import secrets
 import shutil
+import signal
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from threading import Event
 
+from rasterloom.errors import StoreError
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.store.files import TEMPORARY, atomic_path
-from rasterloom.store.lock import locked
+from rasterloom.store.lock import Held, living
 
 STATE = "state.safetensors"
 
-
-# Training state ---------------------------------------------------------------------------------------------
+LOOK_SECONDS = 2.0
+"""Seconds between two looks at a training that another process is at."""
 
 
 @contextmanager
-def claimed_state(folder: Path) -> Iterator[Path]:
-    """A folder for the state of a training that no other process writes to.
+def claimed_state(folder: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[Path]:
+    """A folder for the state of a training that no other process writes to; waits while another one has it.
 
     Parameters
     ----------
-    folder : where states lie; made if it is not there.
+    folder : where the state lies; made if it is not there.
+    say : called with a line of text if there is somebody to wait for.
 
     Yields
     ------
@@ -35,65 +39,79 @@ def claimed_state(folder: Path) -> Iterator[Path]:
 
     Notes
     -----
-    A claim is a lock, which the death of its process frees, and a rename, which only one of two processes can
-    do.
+    A claim is a lock with signs of life (see `living`), and a rename, which only one of two processes can do, on
+    whatever machines they are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    found = [claim for old in sorted(folder.glob("state-*")) if (claim := _claim(old)) is not None]
-    claims = found or [_new_state(folder)]
-    claims.sort(key=lambda claim: _age(claim[0]))
+    said = None
+    while isinstance(claim := _claim(folder), str):
+        if claim not in (said, ""):
+            say(f"waiting for process {claim}, which is training the same checkpoint")
+        said = claim
+        time.sleep(LOOK_SECONDS)
+    path, held = claim
     ended = False
     try:
-        yield claims[0][0]
+        yield path
         ended = True
     finally:
-        for path, lock in claims:
-            lock.close()
-            if ended or not (path / STATE).exists():
-                shutil.rmtree(path, ignore_errors=True)
-        with suppress(OSError):  # others may have claimed a state there
+        if ended or not (path / STATE).exists():
+            shutil.rmtree(path, ignore_errors=True)
+        held.close()
+        with suppress(OSError):
             folder.rmdir()
 
 
-def _state_name() -> str:
-    return f"state-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _age(state: Path) -> float:
-    """Sorts the latest state first."""
-    file = state / STATE
-    return -file.stat().st_mtime if file.exists() else 0.0
-
-
-def _claim(old: Path) -> tuple[Path, IO[bytes]] | None:
-    """Take over a state that no living process holds, or None."""
-    new = old.parent / _state_name()
-    try:
-        lock = (old / "lock").open("r+b")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    if locked(lock):
-        with suppress(FileNotFoundError):
+def _claim(folder: Path) -> tuple[Path, Held] | str:
+    """A claimed folder and its lock; or the living process that has it, empty if another one was faster."""
+    name = f"state-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    new = folder / name
+    with suppress(FileNotFoundError):
+        for old in folder.glob("state-*"):
+            lock = (old / "lock").open("a+", encoding="utf-8")
+            if who := living(lock):
+                lock.close()
+                return who
+            os.utime(old / "lock")  # before it has its new name: nobody may take that one for dead
             old.rename(new)
-            return new, lock
-    lock.close()
-    return None
+            return new, Held(new / "lock", lock)
+        unborn = folder.with_name(f"{TEMPORARY}{name}")
+        (unborn / name).mkdir(parents=True)
+        lock = (unborn / name / "lock").open("a+", encoding="utf-8")
+        living(lock)
+        try:
+            unborn.rename(folder)  # which fails if there is anything in it
+            return new, Held(new / "lock", lock)
+        except OSError:
+            lock.close()
+            shutil.rmtree(unborn)
+            for debris in folder.glob(f"{TEMPORARY}*"):  # of an earlier version
+                shutil.rmtree(debris, ignore_errors=True)
+    return ""
 
 
-def _new_state(folder: Path) -> tuple[Path, IO[bytes]]:
-    path = folder / _state_name()
-    unborn = folder / f"{TEMPORARY}{path.name}"  # nobody claims it before it is locked
-    unborn.mkdir(parents=True)  # whoever ended last may have removed the folder
-    lock = (unborn / "lock").open("w+b")
-    locked(lock)
-    unborn.rename(path)
-    return path, lock
+@contextmanager
+def told_to_stop() -> Iterator[Callable[[], bool]]:
+    """A function that says whether SIGTERM has come: from a scheduler, or as the run died. It ends nothing here."""
+    told = Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        yield told.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def write_state(path: Path, arrays: Arrays) -> None:
-    """Write the state of a training atomically."""
+    """Write the state of a training atomically.
+
+    Raises
+    ------
+    StoreError
+        If the claim to its folder was lost: this process was suspended for long, and another one goes on.
+    """
     from safetensors.numpy import save_file
 
+    if not path.parent.is_dir():
+        raise StoreError(f"{path.parent} was taken over by another process, which goes on with this training")
     with atomic_path(path) as temporary:
         save_file(arrays, temporary)
 
@@ -103,9 +121,7 @@ def read_state(path: Path) -> Arrays | None:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    if not path.is_file():
-        return None
     try:
         return dict(load_file(path))
-    except SafetensorError:
+    except (FileNotFoundError, SafetensorError):
         return None

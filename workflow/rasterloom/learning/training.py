@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rasterloom.config.model import TrainingConfig
-from rasterloom.errors import TrainingError
+from rasterloom.errors import RasterloomError, TrainingError
 from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.curves import NUMBERS, Row, curve_arrays, curve_rows, curve_steps, jaccard
@@ -278,6 +278,7 @@ def train(
     report: Callable[[int, str], None] = lambda step, words: None,
     workers: int = 1,
     save_seconds: float = SAVE_SECONDS,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Train until the recipe's last step.
 
@@ -290,6 +291,7 @@ def train(
     save : called with the state about every `save_seconds`.
     report : called every few steps, with how many are done and words on how it goes.
     workers : threads that prepare batches.
+    stopping : asked after each step; if it says so, the state is saved and the training ends.
 
     Returns
     -------
@@ -300,6 +302,8 @@ def train(
     ------
     TrainingError
         If the loss is not finite.
+    RasterloomError
+        If it was to stop before the last step.
 
     Notes
     -----
@@ -317,9 +321,14 @@ def train(
         telling.waited += time.monotonic() - asked if step > first and trainer.idle else 0.0
         trainer.advance(*tensors)
         telling.after_step()
-        if save is not None and time.monotonic() - saved >= save_seconds and trainer.step < steps:
+        stop = stopping() and trainer.step < steps
+        if save is not None and (stop or time.monotonic() - saved >= save_seconds) and trainer.step < steps:
             save(trainer.state())
             saved = time.monotonic()
+        if stop:
+            raise RasterloomError(
+                f"stopped from outside at step {trainer.step} of {steps}; the next attempt goes on there"
+            )
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
     return Trained(trainer.weights(), _array(trainer.history), trainer.rows, telling.busy)

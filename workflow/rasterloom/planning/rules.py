@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
@@ -29,7 +29,7 @@ from rasterloom.stages import STAGES, fields_of, module_of, recomputed, version_
 from rasterloom.store.files import write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
 from rasterloom.store.job import asked_digest, asked_path
-from rasterloom.store.lock import hold
+from rasterloom.store.lock import Held, hold
 from rasterloom.store.store import Store
 
 Wildcards = Mapping[str, str]
@@ -78,7 +78,7 @@ class Rules:
         self.merged = merged
         self.workflow = workflow
         self.results = dag.results
-        self._lock: IO[str] | None = None
+        self._lock: Held | None = None
         self.targets = [f"{self.results}/{path}" for paths in dag.outputs().values() for path in paths]
 
     @classmethod

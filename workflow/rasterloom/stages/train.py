@@ -16,7 +16,7 @@ from typing import Any
 from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.config.pixel_models import indices_of
 from rasterloom.config.recipe import MemberRecipe
-from rasterloom.errors import ConfigError, TrainingError
+from rasterloom.errors import ConfigError, TrainingError, concerning
 from rasterloom.labels.record import read_folds, scenes_by_heart, validation_scenes
 from rasterloom.learning import normalisation as norms
 from rasterloom.learning.augment import Normalisation, TrainingScene
@@ -31,7 +31,7 @@ from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
 from rasterloom.learning.sanity import SANITY, SCENES, by_heart
 from rasterloom.learning.scenes import open_training_scenes
 from rasterloom.learning.stack_reader import open_reader, reference_place, sensor_parts, stacked_items
-from rasterloom.learning.state import STATE, claimed_state, read_state, write_state
+from rasterloom.learning.state import STATE, claimed_state, read_state, told_to_stop, write_state
 from rasterloom.learning.transfer import channel_counts, origin_key, origin_manifest, start_of
 from rasterloom.learning.watching import Watch
 from rasterloom.project.project import Project
@@ -315,14 +315,16 @@ def _trained(job: Job, want: Wanted, state: Path) -> Item:
     """Train and commit a checkpoint; the state of its training goes only when the checkpoint is in the store."""
     spec = job.spec
     with ExitStack() as held:
-        folder = held.enter_context(claimed_state(state)) if is_network(spec["model"]) else None
+        folder = held.enter_context(claimed_state(state, lambda text: job.log(f"train: {spec['member']}: {text}")))
+        if (item := job.store.find(job.stage, want.key)) is not None:  # made while this process waited
+            return item
 
         def make(want: Wanted, work: Writing) -> None:
             scenes, watched, kept = training_scenes(job, held, want)
-            if folder is None:
-                tensors = _fit(job, work, scenes, kept)
-            else:
+            if is_network(spec["model"]):
                 tensors = _train_network(job, work, folder, scenes, watched)
+            else:
+                tensors = _fit(job, work, scenes, kept)
             about = {"model": spec["model"], "channels": channel_counts(kept.planes)}
             tensors |= {"normalisation.mean": kept.mean, "normalisation.sd": kept.sd}
             work.digest = save_checkpoint(work.path, tensors, {**want.recipe, **about})
@@ -393,19 +395,21 @@ def _train_network(
             job.log(f"train: {name} goes on at step {trainer.step} of {recipe.steps}")
         write_curve(_curve(job), trainer.rows)
         first, started = trainer.step, time.monotonic()
-        try:
-            trained = train(
-                trainer,
-                lambda step: make_batch(scenes, recipe, step),
-                watch=watch,
-                tell=lambda row: _tell(job, name, row),
-                save=lambda arrays: write_state(state / STATE, arrays),
-                report=lambda step, text: job.progress(step, recipe.steps, f"{name}: {text}"),
-                workers=workers,
-            )
-        except TrainingError as error:
-            (state / STATE).unlink(missing_ok=True)  # it would lead there again
-            raise TrainingError(f"{name}: {error}") from None
+        with concerning(name), told_to_stop() as stopping:
+            try:
+                trained = train(
+                    trainer,
+                    lambda step: make_batch(scenes, recipe, step),
+                    watch=watch,
+                    tell=lambda row: _tell(job, name, row),
+                    save=lambda arrays: write_state(state / STATE, arrays),
+                    report=lambda step, text: job.progress(step, recipe.steps, f"{name}: {text}"),
+                    workers=workers,
+                    stopping=stopping,
+                )
+            except TrainingError:
+                (state / STATE).unlink(missing_ok=True)  # it would lead there again
+                raise
         seconds, images = time.monotonic() - started, (trainer.step - first) * recipe.batch
         write_state(state / STATE, trainer.state())
         hardware = hardware_name(device, recipe.threads)

@@ -1,11 +1,43 @@
-"""Locks that are freed by the death of their process, however it dies; and one run at a time in a results folder."""
+"""Locks that are freed by the death of their process, however it dies; and one run at a time in a results folder.
 
+``flock`` shows who lives on this machine. On another one it may not reach (a local mount option, another node of a
+cluster), and some file systems have none. So who holds a file for long names itself in it and gives signs of life.
+"""
+
+import atexit
+import errno
 import fcntl
 import os
+import socket
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from threading import Event, Thread
+from typing import IO, Any, Self
 
 from rasterloom.errors import RasterloomError
+
+BEAT = 20.0
+"""Seconds between two signs of life."""
+
+STALE = 180.0
+"""Seconds without a sign of life after which a process counts as dead that no lock shows to be alive."""
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What a file system without `flock` says."""
+
+
+def _flock(file: IO[Any], how: int) -> bool | None:
+    """Whether a file could be locked; None where its file system has no locks."""
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return None
+        raise
+    return True
 
 
 def locked(file: IO[Any], *, shared: bool = False, wait: bool = False) -> bool:
@@ -22,17 +54,64 @@ def locked(file: IO[Any], *, shared: bool = False, wait: bool = False) -> bool:
     Returns
     -------
     bool
-        False if another process holds the lock.
+        False if another process holds the lock; True also where the file system has no locks.
     """
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
+    return _flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)) is not False
 
 
-def hold(results: Path) -> IO[str]:
+def _here() -> str:
+    return f" on {socket.gethostname()}"
+
+
+class Held:
+    """A file that names this process and its machine, with signs of life, until `close` or the end of the process."""
+
+    def __init__(self, path: Path, file: IO[str]) -> None:
+        self.path, self.file = path, file
+        self._ended = Event()
+        file.truncate(0)
+        file.write(f"{os.getpid()}{_here()}")
+        file.flush()
+        atexit.register(self.close)
+        Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT):
+            with suppress(OSError):  # by its name: who has taken it over gave it another one
+                os.utime(self.path)
+
+    def close(self) -> None:
+        """Free it, also for other machines, at once."""
+        self._ended.set()
+        with suppress(OSError, ValueError):  # the latter if it is closed
+            self.file.truncate(0)
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def living(file: IO[str], *, shared: bool = False) -> str | None:
+    """Who holds an open lock file, such as ``123 on node7``; if nobody alive does, None, and it is locked.
+
+    See `locked` for `shared`.
+    """
+    got = _flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    file.seek(0)
+    who = file.read().strip()
+    if got is False:
+        return who or "unknown"
+    told = got and who.endswith(_here())  # then the lock alone decides
+    return who if who and not told and time.time() - os.fstat(file.fileno()).st_mtime < STALE else None
+
+
+def hold(results: Path) -> Held:
     """Take the lock of a results folder; it is freed by the death of the process, however it dies.
+
+    Where no lock reaches from machine to machine, it is free for others `STALE` seconds after the death.
 
     Parameters
     ----------
@@ -41,29 +120,24 @@ def hold(results: Path) -> IO[str]:
 
     Returns
     -------
-    file object
-        Keep it open for as long as the lock is to be held.
+    Held
+        Keep it for as long as the lock is to be held.
 
     Raises
     ------
     RasterloomError
-        If another process holds the lock; the message names its process.
+        If another process holds the lock; the message names its process and host.
     """
     results.mkdir(parents=True, exist_ok=True)
-    file = (results / ".lock").open("a+", encoding="utf-8")
-    if not locked(file):
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
+    path = results / ".lock"
+    file = path.open("a+", encoding="utf-8")
+    if who := living(file):
         file.close()
         raise RasterloomError(
-            f"another run (process {holder}) is using {results}: wait for it to end or stop it, "
-            "or give this run a folder of its own with the key `results`"
+            f"another run (process {who}) is using {results}: wait for it to end or stop it (if its machine died, "
+            f"wait {STALE / 60:.0f} minutes), or give this run a folder of its own with the key `results`"
         )
-    file.seek(0)
-    file.truncate()
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    return Held(path, file)
 
 
 def holder(results: Path) -> str | None:
@@ -79,4 +153,4 @@ def holder(results: Path) -> str | None:
     except FileNotFoundError:
         return None
     with file:
-        return None if locked(file, shared=True) else file.read().strip() or "unknown"
+        return living(file, shared=True)
