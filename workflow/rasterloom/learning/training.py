@@ -295,8 +295,7 @@ def train(
 
     Returns
     -------
-    Trained. For equal inputs, threads and processor model the weights are equal bit by bit, interrupted or
-    not.
+    Trained. For equal inputs, threads and processor model the weights are equal bit by bit, interrupted or not.
 
     Raises
     ------
@@ -307,13 +306,11 @@ def train(
 
     Notes
     -----
-    Memory: the activations of a batch (about 1.5 GB for 4 patches of 256 with 64 maps), and ``workers + 1``
-    batches that wait.
+    Memory: activations of a batch (1.5 GB for 4 patches of 256 with 64 maps), and ``workers + 1`` batches that wait.
     """
     first, steps = trainer.step, trainer.recipe.steps
     telling = _Telling(trainer, batch_of, watch, tell, report)
     saved = time.monotonic()
-
     batches = prefetched(lambda step: trainer.tensors(batch_of(step)), range(first, steps), workers)
     for step in range(first, steps):
         asked = time.monotonic()
@@ -321,14 +318,13 @@ def train(
         telling.waited += time.monotonic() - asked if step > first and trainer.idle else 0.0
         trainer.advance(*tensors)
         telling.after_step()
-        stop = stopping() and trainer.step < steps
-        if save is not None and (stop or time.monotonic() - saved >= save_seconds) and trainer.step < steps:
+        if save is not None and trainer.step < steps and (stopping() or time.monotonic() - saved >= save_seconds):
             save(trainer.state())
             saved = time.monotonic()
-        if stop:
-            raise RasterloomError(
-                f"stopped from outside at step {trainer.step} of {steps}; the next attempt goes on there"
-            )
+            if stopping():
+                raise RasterloomError(
+                    f"stopped from outside at step {trainer.step} of {steps}; the next attempt goes on"
+                )
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
     return Trained(trainer.weights(), _array(trainer.history), trainer.rows, telling.busy)
