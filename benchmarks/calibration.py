@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from rasterloom.dataset.contest_ids import ground_of
+from rasterloom.dataset.contest_ids import SENSORS, ground_of
 from rasterloom.raster.georeference import stretched
 from rasterloom.registration.comparison import ArraySource
 from rasterloom.registration.confidence import ACCEPTED, WEIGHTS, Evidence, refusal
 from rasterloom.registration.search import locate, pixel_ratio
 from rasterloom.tools.scenes.ids import scene_ids
 from rasterloom.tools.scenes.sensing import generate_scene
+from rasterloom.tools.scenes.writing import VERSION
 
 SIZES = (256, 512, 1024)
 SCENES = 24
@@ -59,7 +60,7 @@ class Row:
 def load(cache: Path, size: int, number: int) -> tuple[str, dict[str, Floats], dict[str, NDArray[np.float64]]]:
     """A generated scene: its id, images (C, H, W) and shifts; kept in the cache."""
     name = scene_ids(SCENES, 0)[0][number]
-    path = cache / f"{size}_{name}.npz"
+    path = cache / f"{VERSION}_{size}_{name}.npz"
     if not path.exists():
         scene = generate_scene(name, 11, (size, size))
         shifts = {f"shift_{sensor}": np.array(shift) for sensor, shift in scene.shifts.items()}
@@ -120,9 +121,10 @@ def attempts(case: int, seed: int, cache: Path) -> tuple[Result, list[Row]]:
         sources["m"] = ArraySource(images["m"])
     limit = float(rng.choice([15.0, 60.0], p=[0.25, 0.75]))
     options = {k: {"registration": "auto", "motion": "translation", "max_shift": limit} for k in sources}
-    places = {k: stretched((width, height), (s.shape[2], s.shape[1])) for k, s in sources.items() if k != "rgb"}
+    stretches = {k: stretched((width, height), (s.shape[2], s.shape[1])) for k, s in sources.items() if k != "rgb"}
+    places = {k: [[1 / SENSORS[k].pixel, 0.0, 0.0], [0.0, 1 / SENSORS[k].pixel, 0.0]] for k in stretches}
     unit = pixel_ratio(places[sensor])
-    placed = locate("rgb", sources, places, (width, height), options)[sensor]
+    placed = locate("rgb", sources, places, (width, height), options, stretches)[sensor]
 
     def error(shift: tuple[float, float]) -> float:
         return float(np.hypot(*(np.array(shift) - shifts[sensor]))) / max(1.0, unit)

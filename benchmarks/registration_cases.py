@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.dataset.contest_ids import ground_of
+from rasterloom.dataset.contest_ids import SENSORS, ground_of
 from rasterloom.raster.georeference import stretched
 from rasterloom.raster.grid import Matrix
 from rasterloom.store.files import atomic_path
@@ -36,7 +36,7 @@ VARIANTS = ("clean", "noisy", "inverted", "empty", "both empty", "saturated", "f
 FULL_SIZE = 3396
 """Width of a scene of the contest; it is 3349 high."""
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Part of the names in the cache: raised when scenes are made otherwise."""
 
 MAX_SHIFT = {"p": 8.0, "m": 24.0, "a": 80.0}
@@ -56,11 +56,14 @@ class Sensor:
     valid : (h, w) bool array or None
         Where there is data; None: everywhere. Without data the bands are 0.
     nominal : 2 x 3 list of rows
-        From the reference's edge coordinates to the sensor's, as the files say; the identity for the reference.
+        From the reference's edge coordinates to the sensor's, by the size of its pixels; of the reference the
+        identity.
     shift : (dx, dy)
         The truth, reference pixels: what the reference shows at x lies at nominal(x + shift).
     max_shift : float
         The largest plausible shift that a method is told, reference pixels.
+    stretch : 2 x 3 list of rows or None
+        What the images' sizes say instead, which is all that most methods go by; None: nothing else.
     """
 
     bands: NDArray[Any]
@@ -68,6 +71,7 @@ class Sensor:
     nominal: Matrix
     shift: Shift
     max_shift: float
+    stretch: Matrix | None = None
 
     @property
     def pixel(self) -> float:
@@ -207,8 +211,10 @@ def _as_case(scene: str, size: int, bands: dict[str, NDArray[np.uint16]], seed: 
     sensors = {}
     for name in ("rgb", "p", "m", "a"):
         image = bands[name] if bands[name].ndim == 3 else bands[name][None]
-        nominal = stretched((width, height), (image.shape[2], image.shape[1]))
-        sensors[name] = Sensor(image, None, nominal, shifts[name], MAX_SHIFT.get(name, 0.0))
+        side = 1 / SENSORS[name].pixel
+        stretch = stretched((width, height), (image.shape[2], image.shape[1]))
+        nominal = [[side, 0.0, 0.0], [0.0, side, 0.0]]
+        sensors[name] = Sensor(image, None, nominal, shifts[name], MAX_SHIFT.get(name, 0.0), stretch)
     return Case(scene, size, "clean", "rgb", sensors)
 
 

@@ -22,8 +22,9 @@ LARGE = 1024
 class Row:
     """One sensor of one case, by one method.
 
-    `error` is the mean distance between where the method and the truth put the reference's points, reference pixels;
-    `pixel` the side of the sensor's pixel; `seconds` the share of the time that the method took for the scene.
+    `error` is the distance between where the method and the truth put the reference's points, in the worst corner,
+    reference pixels; `pixel` the side of the sensor's pixel; `seconds` the share of the time that the method took for
+    the scene.
     """
 
     group: str
@@ -73,7 +74,7 @@ def rows_of(
         off = displacement(found[name].motion, case.extent) - sensor.shift
         if unmoved is not None:
             off -= displacement(unmoved[name].motion, case.extent)
-        error = float(np.hypot(off[:, 0], off[:, 1]).mean())
+        error = float(np.hypot(off[:, 0], off[:, 1]).max())
         share = seconds / len(case.others)
         group = group_of(case)
         yield Row(

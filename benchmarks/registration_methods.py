@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -55,7 +56,7 @@ PairMethod = Callable[["Bands"], Found]
 
 @dataclass(frozen=True)
 class Bands:
-    """A band of the reference and one of a sensor, each on its own pixels.
+    """A band of the reference and one of a sensor, each on its own pixels; the size of these is known.
 
     Attributes
     ----------
@@ -71,9 +72,12 @@ class Bands:
 
     def enlarged(self) -> tuple[Floats, Mask]:
         """The sensor's band and its validity brought to the size of the reference."""
-        size = (self.one.shape[1], self.one.shape[0])
-        mask = cv2.resize(self.valid[1].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        return np.asarray(cv2.resize(self.other, size, interpolation=cv2.INTER_CUBIC)), np.asarray(mask > 0)
+        size, place = (self.one.shape[1], self.one.shape[0]), np.array(self.sensor.nominal)
+        place[:, 2] += place[:, :2] @ (0.5, 0.5) - 0.5  # from pixel edges to centres
+        nearest, cubic = (flag | cv2.WARP_INVERSE_MAP for flag in (cv2.INTER_NEAREST, cv2.INTER_CUBIC))
+        mask = cv2.warpAffine(self.valid[1].astype(np.uint8), place, size, flags=nearest)
+        other = cv2.warpAffine(self.other, place, size, flags=cubic, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(other), np.asarray(mask > 0)
 
 
 def best_bands(case: Case, name: str) -> Bands:
@@ -161,10 +165,9 @@ def mutual_information(bands: Bands, step: int, most: int | None) -> Found:
     size = (max(1, width // step), max(1, height // step))
     one = cv2.resize(bands.one, size, interpolation=cv2.INTER_AREA)
     usable = cv2.resize(bands.valid[0].astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
-    fixed, fixed_mask = (_itk_image(image, (width, height)) for image in (one, usable.astype(np.uint8)))
-    moving, moving_mask = (
-        _itk_image(image, (width, height)) for image in (bands.other, bands.valid[1].astype(np.uint8))
-    )
+    spacing, own = (width / size[0], height / size[1]), (bands.sensor.pixel,) * 2
+    fixed, fixed_mask = (_itk_image(image, spacing) for image in (one, usable.astype(np.uint8)))
+    moving, moving_mask = (_itk_image(image, own) for image in (bands.other, bands.valid[1].astype(np.uint8)))
     shrinks = [n for n in (4, 2, 1) if min(size) // n >= 24] or [1]
     registration = sitk.ImageRegistrationMethod()
     registration.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
@@ -188,12 +191,11 @@ def mutual_information(bands: Bands, step: int, most: int | None) -> Found:
     return Found(translation(*found.TransformPoint((0.0, 0.0))), True)
 
 
-def _itk_image(image: NDArray[Any], extent: tuple[int, int]) -> Any:
-    """An image of which a point's place is its place in reference edge coordinates."""
+def _itk_image(image: NDArray[Any], spacing: tuple[float, float]) -> Any:
+    """An image of pixels so large that a point's place is its place in reference edge coordinates."""
     import SimpleITK as sitk
 
     out = sitk.GetImageFromArray(image)
-    spacing = (extent[0] / image.shape[1], extent[1] / image.shape[0])
     out.SetSpacing(spacing)
     out.SetOrigin((spacing[0] / 2, spacing[1] / 2))
     return out
@@ -205,9 +207,11 @@ def arosics_global(bands: Bands) -> Found:
     from geoarray import GeoArray
 
     images = []
-    for image, valid in ((bands.one, bands.valid[0]), (bands.other, bands.valid[1])):
-        width, height = (bands.one.shape[i] / image.shape[i] for i in (1, 0))
-        place = (600_000.0, width, 0.0, 5_000_000.0, 0.0, -height)  # one metre is a reference pixel
+    for image, valid, side in (
+        (bands.one, bands.valid[0], 1.0),
+        (bands.other, bands.valid[1], bands.sensor.pixel),
+    ):
+        place = (600_000.0, side, 0.0, 5_000_000.0, 0.0, -side)  # one metre is a reference pixel
         images.append(GeoArray(np.where(valid, image, 0.0), place, "EPSG:32631", nodata=0))
     options = {"max_shift": int(bands.sensor.max_shift), "nodata": (0, 0)}
     try:
@@ -220,15 +224,21 @@ def arosics_global(bands: Bands) -> Found:
     return Found(translation(-found.x_shift_map, found.y_shift_map), True)
 
 
-def rasterloom_method(case: Case) -> dict[str, Found]:
-    """What the stage register does: all sensors of a scene together, each helped by finer ones."""
+def rasterloom_method(case: Case, by_size: bool = False) -> dict[str, Found]:
+    """What the stage register does: all sensors of a scene together, each helped by finer ones.
+
+    With `by_size` it takes each image to be as large as the reference, and its pixels as large as that makes them.
+    """
     sources = {name: ArraySource(sensor.bands, sensor.valid) for name, sensor in case.sensors.items()}
     options = {
         name: {"registration": "auto", "motion": "translation", "max_shift": sensor.max_shift}
         for name, sensor in case.others.items()
     }
     nominal = {name: sensor.nominal for name, sensor in case.others.items()}
-    placed = locate(case.reference, sources, nominal, case.extent, options)
+    stretches = {name: sensor.stretch for name, sensor in case.others.items() if sensor.stretch is not None}
+    if by_size:
+        nominal, stretches = nominal | stretches, {}
+    placed = locate(case.reference, sources, nominal, case.extent, options, stretches)
     return {
         name: Found(compose(invert(sensor.nominal), placed[name].matrix), placed[name].accepted)
         for name, sensor in case.others.items()
@@ -243,6 +253,7 @@ def missing(method: str) -> str | None:
 
 METHODS: Mapping[str, tuple[str | None, Method]] = {
     "rasterloom": (None, rasterloom_method),
+    "rasterloom-by-size": (None, partial(rasterloom_method, by_size=True)),
     "ecc": (None, band_by_band(values_ecc(cv2.MOTION_TRANSLATION))),
     "ecc-euclidean": (None, band_by_band(values_ecc(cv2.MOTION_EUCLIDEAN))),
     "phase": ("skimage", band_by_band(phase_correlation)),

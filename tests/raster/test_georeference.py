@@ -12,7 +12,7 @@ from rasterio.warp import transform
 from rasterloom.errors import InputError, MissingInputError
 from rasterloom.raster.contest_grid import contest_transform, grid_extent
 from rasterloom.raster.files import RasterInfo
-from rasterloom.raster.georeference import ground_distance, nominal_matrix, stretched
+from rasterloom.raster.georeference import ground_distance, nominal_matrix, squared, stretched
 
 UTM = CRS.from_epsg(32631).to_wkt()
 
@@ -133,3 +133,28 @@ def test_contest_transform_inverts_the_contest_formula() -> None:
     x, y = apply(matrix, (1700.0, 20.0))
     assert x / 0.0091 * 3396 * 3396 / 3397 == pytest.approx(1700.0)
     assert y / -0.0090 * 3349 * 3349 / 3350 == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("reference", "sensor", "ratio"),
+    [
+        ((3396, 3349), (849, 837), 4.0),
+        ((3396, 3349), (137, 133), 25.0),  # a pixel more, a pixel less
+        ((3403, 3345), (134, 137), None),  # sizes that no square pixel explains
+        ((3396, 3349), (3397, 3348), 1.0),
+        ((849, 837), (3396, 3349), 0.25),  # the finer one is the sensor
+        ((512, 500), (20, 20), None),  # 24, 25 and 26 explain it
+        ((1000, 1000), (400, 400), None),  # no whole number
+    ],
+)
+def test_square_pixels_of_a_whole_ratio(
+    reference: tuple[int, int], sensor: tuple[int, int], ratio: float | None
+) -> None:
+    expected = None if ratio is None else [[1 / ratio, 0.0, 0.0], [0.0, 1 / ratio, 0.0]]
+    assert squared(reference, sensor) == expected
+
+
+def test_square_pixels_of_a_known_ratio() -> None:
+    assert squared((512, 500), (20, 20), 25) == [[0.04, 0.0, 0.0], [0.0, 0.04, 0.0]]
+    assert squared((1000, 1000), (400, 400), 2.5) == [[0.4, 0.0, 0.0], [0.0, 0.4, 0.0]]
+    assert squared((512, 512), (512, 512), 25) is None  # another image than the ratio is known for

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from grounds import ground, moved
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.raster.georeference import stretched
 from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert
 from rasterloom.raster.resample import resample
 from rasterloom.registration import search as module
 from rasterloom.registration.comparison import ArraySource, Floats, comparison_grid
 from rasterloom.registration.confidence import ACCEPTED
-from rasterloom.registration.ecc import NotRefined
 from rasterloom.registration.motions import farthest, rotation, translation
-from rasterloom.registration.search import Attempt, Placed, band_label, given, locate
+from rasterloom.registration.refinement import FREE, Compared, Fit, NotRefined
+from rasterloom.registration.search import Attempt, Placed, band_label, given, locate, pixel_sides
 from rasterloom.tools.scenes.model import Scene
 from rasterloom.tools.scenes.sensing import generate_scene
 
@@ -25,8 +26,16 @@ def place(scene: Scene, names: list[str], **changes: Any) -> dict[str, Placed]:
     """Places of some sensors of a scene; a change replaces a sensor's source or options."""
     images = {name: scene.sensors[name] for name in ("rgb", *names)}
     sources = {k: ArraySource(v if v.ndim == 3 else v[None]) for k, v in images.items()} | changes.get("sources", {})
-    nominal = {k: stretched(scene.size, (s.shape[2], s.shape[1])) for k, s in sources.items() if k != "rgb"}
-    return locate("rgb", sources, nominal, scene.size, {name: {**AUTO, **changes.get(name, {})} for name in sources})
+    by_size = {k: stretched(scene.size, (s.shape[2], s.shape[1])) for k, s in sources.items() if k != "rgb"}
+    nominal = {name: square(name) for name in by_size}
+    options = {name: {**AUTO, **changes.get(name, {})} for name in sources}
+    return locate("rgb", sources, nominal, scene.size, options, by_size)
+
+
+def square(name: str, pixel: float = 1.0) -> Matrix:
+    """The place of a contest's sensor by the size of its pixels, or of pixels so many times as large."""
+    side = 1 / (SENSORS[name].pixel * pixel)
+    return [[side, 0.0, 0.0], [0.0, side, 0.0]]
 
 
 def error(placed: Placed, scene: Scene, name: str) -> float:
@@ -46,8 +55,8 @@ def test_locate_a_generated_scene(scene: Scene) -> None:
         assert error(placed, scene, name) < limit, name
         assert placed.accepted and placed.confidence >= ACCEPTED and placed.method == "ecc" and placed.fallback is None
         assert placed.consistency is not None and placed.consistency < limit
-        nominal = stretched(scene.size, scene.sensors[name].shape[:-3:-1])
-        assert placed.matrix == compose(nominal, translation(placed.shift))
+        assert placed.matrix == compose(square(name), translation(placed.shift)) and placed.scale == "files"
+        assert placed.error is not None and max(placed.error) < limit
         assert [attempt.method for attempt in placed.attempts] == ["ecc", "regression"]
     assert found["a"].against is not None and found["a"].against.startswith("m")
     assert found["a"].attempts[1].against == "rgb+m"
@@ -90,7 +99,7 @@ def test_ecc_that_fails_leaves_the_peak_to_decide(scene: Scene, monkeypatch: pyt
     def fails(*_: object) -> Matrix:
         raise NotRefined("ECC did not converge (why)")
 
-    monkeypatch.setattr(module, "refine", fails)
+    monkeypatch.setattr(module, "refined", fails)
     found = place(scene, ["m"])["m"]
     assert [attempt.method for attempt in found.attempts] == ["ecc", "phase", "regression"]
     assert found.method in {"phase", "regression"} and error(found, scene, "m") < 0.4
@@ -99,7 +108,11 @@ def test_ecc_that_fails_leaves_the_peak_to_decide(scene: Scene, monkeypatch: pyt
 
 
 def test_ecc_that_runs_away_is_not_believed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "refine", lambda *_: translation((80.0, 0.0)))
+    def away(shown: Compared, start: Matrix, kind: str = "translation") -> Fit:
+        number = 2 + len(FREE[kind])
+        return Fit(translation((80.0, 0.0)), shown.ones.shape[1:], kind, np.zeros(number), np.eye(number))
+
+    monkeypatch.setattr(module, "refined", away)
     found = place(scene, ["m"])["m"]
     assert found.method != "ecc" and error(found, scene, "m") < 0.4
     assert "reference pixels from the correlation's peak" in str(found.attempts[0].refused)
@@ -113,7 +126,7 @@ def test_euclidean(scene: Scene, angle: float) -> None:
     turn = rotation(angle, (width, height))
     turned, valid = resample(image, turn, (height, width))
     found = place(scene, [], m={"motion": "euclidean"}, sources={"m": ArraySource(turned, valid > 0)})["m"]
-    nominal = stretched(scene.size, (width, height))
+    nominal = square("m")
     true = compose(invert(turn), compose(nominal, translation(scene.shifts["m"])))
     assert found.accepted and found.method == "ecc"
     assert farthest(compose(invert(nominal), found.matrix), compose(invert(nominal), true), scene.size) < 0.8
@@ -168,7 +181,7 @@ def test_attempts_say_what_they_rest_on(scene: Scene) -> None:
 def test_one_band_against_one_says_nothing_both_ways(scene: Scene) -> None:
     """A fit of one band to one is the same forward and backward: that must not count as consistency."""
     lead, image = scene.sensors["rgb"][:1], scene.sensors["m"][4:5]
-    nominal = {"m": stretched(scene.size, (image.shape[2], image.shape[1]))}
+    nominal = {"m": square("m")}
     sources = {"rgb": ArraySource(lead), "m": ArraySource(image)}
     found = locate("rgb", sources, nominal, scene.size, {"m": AUTO})["m"]
     assert found.attempts[1].evidence.inconsistent is None and found.attempts[1].consistency is None
@@ -201,3 +214,61 @@ def test_best_window_lies_where_both_show_edges() -> None:
     left, upper = window.matrix[0][2], window.matrix[1][2]
     assert 0 <= left <= 20 and left + 80 >= 60 and upper <= 240 and upper + 80 >= 280 and upper + 80 <= 300
     assert module.best_window(pair, coarse, fine) == fine
+
+
+@pytest.fixture(scope="module")
+def wide() -> Scene:
+    """A scene wide enough that a wrong size of A's pixels is seen."""
+    return generate_scene("6120_2_2", 3, (1024, 1000))
+
+
+def away(found: Matrix, scene: Scene, name: str) -> float:
+    """How far a place is off in the worst corner, reference pixels."""
+    true = compose(square(name), translation(scene.shifts[name]))
+    return farthest(compose(invert(square(name)), found), compose(invert(square(name)), true), scene.size)
+
+
+@pytest.mark.parametrize("name", ["m", "a"])
+def test_a_size_that_is_a_pixel_more_or_less_bends_nothing(wide: Scene, name: str) -> None:
+    """The image without its last row and with its last column twice: the pixels are as large as before."""
+    image = np.concatenate([wide.sensors[name], wide.sensors[name][..., -1:]], axis=2)[:, :-1]
+    found = place(wide, ["m"] if name == "a" else [], sources={name: ArraySource(image)})[name]
+    assert found.accepted and found.scale == "files"
+    assert away(found.matrix, wide, name) < {"m": 0.2, "a": 2.5}[name]
+
+
+@pytest.mark.parametrize("motion", ["translation", "euclidean"])
+def test_images_that_were_resized_are_stretched(wide: Scene, motion: str) -> None:
+    """What M shows of the reference's ground resampled to a pixel more along one axis, one less along the other."""
+    size = (wide.size[0] // 4 + 1, wide.size[1] // 4 - 1)
+    by_size = stretched(wide.size, size)
+    resized, valid = resample(wide.sensors["m"], compose(square("m"), invert(by_size)), size[::-1])
+    found = place(wide, [], m={"motion": motion}, sources={"m": ArraySource(resized, valid > 0)})["m"]
+    true = compose(by_size, translation(wide.shifts["m"]))
+    assert found.accepted and found.scale == "stretched"
+    assert farthest(compose(invert(square("m")), found.matrix), compose(invert(square("m")), true), wide.size) < 0.5
+
+
+def test_pixels_that_neither_the_files_nor_the_sizes_explain(wide: Scene) -> None:
+    """M's pixels a 200th larger than said, in an image of whatever size: the size of pixels is estimated."""
+    sources = {"rgb": ArraySource(wide.sensors["rgb"]), "m": ArraySource(wide.sensors["m"])}
+    other = {"m": stretched(wide.size, (wide.size[0] // 4 + 1, wide.size[1] // 4 + 1))}
+    found = locate("rgb", sources, {"m": square("m", 1.005)}, wide.size, {"m": AUTO}, other)["m"]
+    assert found.accepted and found.scale == "free"
+    assert away(found.matrix, wide, "m") < 0.3
+    np.testing.assert_allclose(pixel_sides(found.matrix), 4, atol=2e-3)
+    files = locate("rgb", sources, {"m": square("m", 1.005)}, wide.size, {"m": AUTO})["m"]
+    assert files.scale == "files" and pixel_sides(files.matrix) == [4.02, 4.02]
+
+
+@pytest.mark.parametrize("motion", ["scale", "affine"])
+def test_scale_and_affine_are_estimated_whatever_the_files_say(wide: Scene, motion: str) -> None:
+    sources = {"rgb": ArraySource(wide.sensors["rgb"]), "m": ArraySource(wide.sensors["m"])}
+    options = {"m": {**AUTO, "motion": motion}}
+    found = locate("rgb", sources, {"m": square("m", 1.004)}, wide.size, options)["m"]
+    assert found.accepted and away(found.matrix, wide, "m") < 0.3
+
+
+def test_pixel_sides() -> None:
+    assert pixel_sides(square("a")) == [25.0, 25.0]
+    assert pixel_sides(compose([[0.5, 0.0, 3.0], [0.0, 0.25, 0.0]], rotation(90, (10, 10)))) == [2.0, 4.0]

@@ -25,7 +25,13 @@ from rasterloom.registration.table import (
 
 
 def row(scene: str = "s", **changes: Any) -> ShiftRow:
-    values: dict[str, Any] = {"sensor": "m", "pixel": 4.0, "shift": (3.0, -4.0), "confidence": 0.99, "accepted": True}
+    values: dict[str, Any] = {
+        "sensor": "m",
+        "pixel": (4.0, 4.0),
+        "shift": (3.0, -4.0),
+        "confidence": 0.99,
+        "accepted": True,
+    }
     return ShiftRow(scene, **{**values, "method": "ecc", **changes})
 
 
@@ -46,13 +52,13 @@ def test_worst_first_puts_the_lost_then_medians_then_low_confidence_then_given()
 
 
 def test_worst_first_at_equal_confidence_takes_the_largest_shift_in_pixels_of_the_sensor() -> None:
-    far, near = row("b", shift=(8.0, 0.0), pixel=1.0), row("a", shift=(40.0, 0.0), pixel=24.0)
+    far, near = row("b", shift=(8.0, 0.0), pixel=(1.0, 1.0)), row("a", shift=(40.0, 0.0), pixel=(24.0, 24.0))
     assert worst_first([near, far]) == [far, near]
     assert (far.length, near.length) == (8.0, pytest.approx(40 / 24))
 
 
 def entry(**changes: Any) -> dict[str, Any]:
-    values = {"pixel": 4.0, "shift": [3.0, -4.0], "confidence": 0.99, "accepted": True, "method": "ecc"}
+    values = {"pixel": [4.0, 4.0], "shift": [3.0, -4.0], "confidence": 0.99, "accepted": True, "method": "ecc"}
     matrix = {"nominal": [[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]], "matrix": [[0.25, 0.0, 0.75], [0.0, 0.25, -1.0]]}
     return {**values, **matrix, "against": None, "consistency": None, "attempts": [], "fallback": None, **changes}
 
@@ -89,7 +95,7 @@ def test_table_is_sorted_and_reads_back(tmp_path: Path) -> None:
     path.write_text(shifts.table([replace(SURE, turn=1.25), GIVEN, LOST]))
     lines = path.read_text().splitlines()
     assert lines[0].split("\t") == list(COLUMNS)
-    cells = ["lost", "m", "4", "3.000", "-4.000", "1.250", "0.0000", "0.100", "no", "identity"]
+    cells = ["lost", "m", "4", "4", "3.000", "-4.000", "1.250", "0.0000", "0.100", "no", "identity"]
     assert lines[1].split("\t") == [*cells, "", "", "", "no peak"]
     assert read_table(path) == [LOST, replace(SURE, turn=1.25), GIVEN]
 

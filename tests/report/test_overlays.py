@@ -190,7 +190,8 @@ class Folder:
 
 
 def row(scene: str = "s", sensor: str = "m", **changes: Any) -> ShiftRow:
-    values: dict[str, Any] = {"pixel": 4.0, "shift": (5.0, -3.0), "confidence": 0.8, "accepted": True, "method": "ecc"}
+    values: dict[str, Any] = {"pixel": (4.0, 4.0), "shift": (5.0, -3.0), "confidence": 0.8, "accepted": True}
+    values["method"] = "ecc"
     return ShiftRow(scene, sensor, **{**values, **changes})
 
 
@@ -211,7 +212,7 @@ def small(tmp_path: Path) -> Folder:
 
 
 def test_draw_overlays_shows_the_sensor_where_the_files_put_it_and_where_it_was_stacked(small: Folder) -> None:
-    ((_, found),) = small.draw(row(pixel=2.0))
+    ((_, found),) = small.draw(row(pixel=(2.0, 2.0)))
     assert [picture.file for picture in found] == [
         "pictures/registration.s.m.before.jpg", "pictures/registration.s.m.after.jpg",
     ]  # fmt: skip
@@ -227,7 +228,7 @@ def test_draw_overlays_shows_the_sensor_where_the_files_put_it_and_where_it_was_
 @pytest.mark.parametrize("degrees", [-12.0, 20.0])
 def test_draw_overlays_turns_the_sensor_back(small: Folder, degrees: float) -> None:
     """The box's cyan edges lie where the motion puts them, not where the stack has them."""
-    ((_, found),) = small.draw(row(pixel=2.0, turn=degrees))
+    ((_, found),) = small.draw(row(pixel=(2.0, 2.0), turn=degrees))
     assert found[0].file == "pictures/registration.s.m.before.jpg"
     before = small.picture("registration.s.m.before")
     cyan, lines = (before[..., 1] > 180) & (before[..., 0] < 90), (before[..., 0] > 180) & (before[..., 1] < 90)
@@ -272,7 +273,7 @@ def test_draw_overlays_looks_closer_where_both_sensors_have_edges(tmp_path: Path
         places = [tuple(round(value * zoom) for value in box) for box in many]
         blank = boxes(side, *[(y, b, side - r, side - x) for y, b, x, r in places])  # which the sensor does not show
         folder.stack(scale, "s", np.maximum(blank, boxes(side, *places)), boxes(side, *places))
-    ((_, found),) = folder.draw(row(pixel=6.0))
+    ((_, found),) = folder.draw(row(pixel=(6.0, 6.0)))
     assert "A window of 640 x 640 pixels" in found[0].text
     after = folder.picture("registration.s.m.after")
     white = (after > 200).all(axis=2)

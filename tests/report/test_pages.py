@@ -53,7 +53,7 @@ def score(name: str = "tree", **changes: Any) -> ClassRow:
 
 def shift(scene: str = "s", **changes: Any) -> ShiftRow:
     values: dict[str, Any] = {
-        "scene": scene, "sensor": "m", "pixel": 4.0, "shift": (3.0, 4.0), "confidence": 0.99, "accepted": True,
+        "scene": scene, "sensor": "m", "pixel": (4.0, 4.0), "shift": (3.0, 4.0), "confidence": 0.99, "accepted": True,
         "method": "ecc", "against": "rgb[2]", "consistency": 0.131,
     }  # fmt: skip
     return ShiftRow(**{**values, **changes})

@@ -44,8 +44,8 @@ REFUSED = "no shift was found with confidence (0.12, 0.3 is needed): the files' 
 def sensor(shift: tuple[float, float] | None, **changes: Any) -> Table:
     """The entry of a sensor with pixels four times the reference's; None: no estimate was accepted."""
     found = {
-        "source": "s", "nominal": NOMINAL, "origin": "size", "pixel": 4.0, "motion": "translation", "against": None,
-        "consistency": None, "attempts": [],
+        "source": "s", "nominal": NOMINAL, "origin": "size", "pixel": [4.0, 4.0], "motion": "translation",
+        "against": None, "consistency": None, "attempts": [],
     }  # fmt: skip
     if shift is None:
         own = {"shift": [0.0, 0.0], "matrix": NOMINAL, "confidence": 0.12, "accepted": False, "method": "identity"}
@@ -57,7 +57,7 @@ def sensor(shift: tuple[float, float] | None, **changes: Any) -> Table:
 
 def registration(gsd: float | None = 0.31, **sensors: Table) -> Table:
     reference = {"sensor": "rgb", "width": 64, "height": 64, "transform": None, "crs": None, "gsd": gsd}
-    rgb = sensor((0.0, 0.0), method="identity", pixel=1.0)
+    rgb = sensor((0.0, 0.0), method="identity", pixel=[1.0, 1.0])
     return {"reference": reference, "sensors": {"rgb": rgb, **sensors}}
 
 
@@ -125,7 +125,7 @@ def test_settle_of_others_that_differ_says_so() -> None:
     found = settle(scenes, "6010")["d"]["sensors"]["m"]
     assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
     assert says(found["fallback"], "3 other scenes of 6010 ... 5.0 reference pixels ... 4.0")
-    coarse = {s: merge(r, {"sensors": {"m": {"pixel": 24.0}}}) for s, r in scenes.items()}
+    coarse = {s: merge(r, {"sensors": {"m": {"pixel": [24.0, 24.0]}}}) for s, r in scenes.items()}
     assert settle(coarse, "6010")["d"]["sensors"]["m"]["method"] == "group"
 
 
@@ -144,8 +144,8 @@ def test_settle_takes_the_median_of_turns() -> None:
 
 
 def test_settle_of_turns_that_differ_says_so() -> None:
-    scenes = {f"s{degrees}": registration(m=turned(degrees, pixel=0.5)) for degrees in (-2.0, 0.0, 2.0)}
-    scenes["lost"] = registration(m=sensor(None, motion="euclidean", pixel=0.5))
+    scenes = {f"s{degrees}": registration(m=turned(degrees, pixel=[0.5, 0.5])) for degrees in (-2.0, 0.0, 2.0)}
+    scenes["lost"] = registration(m=sensor(None, motion="euclidean", pixel=[0.5, 0.5]))
     m = settle(scenes, "6010")["lost"]["sensors"]["m"]
     assert m["method"] == "identity"
     assert says(m["fallback"], "other scenes of 6010 ... 1.6 reference pixels ... 0.5")  # corners

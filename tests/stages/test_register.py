@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from common import says
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.errors import InputError, StoreError
 from rasterloom.raster.resample import resample
 from rasterloom.raster.scan import scan_sensor
@@ -89,15 +90,17 @@ def test_generated_scene(scene: Scene, files: dict[str, Any]) -> None:
         assert np.hypot(*np.subtract(entry["shift"], scene.shifts[name])) < limit, name
         assert entry["method"] == "ecc" and entry["fallback"] is None and entry["confidence"] >= ACCEPTED
         assert entry["accepted"] and entry["origin"] == "size" and entry["motion"] == "translation"
-        width, height = scene.size
-        assert entry["pixel"] == pytest.approx(np.sqrt(width * height / entry["width"] / entry["height"]), abs=1e-3)
-        assert apply(entry["nominal"], scene.size) == pytest.approx((entry["width"], entry["height"]))
+        side = SENSORS[name].pixel
+        assert (entry["pixel"], entry["scale"]) == ([side, side], "files")
+        assert entry["nominal"] == [[1 / side, 0.0, 0.0], [0.0, 1 / side, 0.0]]
         assert [attempt["method"] for attempt in entry["attempts"]] == ["ecc", "regression"]
-        assert entry["attempts"][0]["shift"] == entry["shift"] and entry["attempts"][0]["refused"] is None
+        away = np.subtract(entry["attempts"][0]["shift"], entry["shift"])
+        assert np.abs(away).max() < limit and entry["attempts"][0]["refused"] is None
+        assert 0 < min(entry["error"]) <= max(entry["error"]) < limit
         assert entry["against"] == entry["attempts"][0]["against"]
         x, y = apply(entry["matrix"], (100.0, 50.0))
         dx, dy = entry["shift"]
-        assert (x, y) == pytest.approx(((100 + dx) * entry["width"] / width, (50 + dy) * entry["height"] / height))
+        assert (x, y) == pytest.approx(((100 + dx) / side, (50 + dy) / side), abs=1e-4)
     rgb = found["sensors"]["rgb"]
     assert (rgb["matrix"], rgb["method"], rgb["confidence"]) == ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], "identity", 1.0)
     assert rgb["dtype"] == "uint16" and rgb["bands"] == 3 and rgb["accepted"] and rgb["attempts"] == []

@@ -97,8 +97,10 @@ class SensorConfig(Table):
     """no-data value (0 counts only where all bands are 0); null: as in the file"""
     registration: Literal["auto", "none"] | Shift | Matrix = "auto"
     """auto: estimated; none: trust the files; or given: {shift: [dx, dy]} in reference pixels or {matrix: 2 x 3}"""
-    motion: Literal["translation", "euclidean"] = "translation"
-    """auto: translation (a shift) or euclidean (a shift and up to three degrees of rotation)"""
+    motion: Literal["translation", "scale", "euclidean", "affine"] = "translation"
+    """auto: what is estimated: translation (a shift), scale (a shift and the size of pixels along each axis), euclidean
+    (a shift and up to three degrees of rotation) or affine (all of it)
+    """
     max_shift: float = Field(60.0, gt=0, le=100_000)
     """auto: largest plausible shift in reference pixels; larger ones are refused"""
 

@@ -32,22 +32,25 @@ class ContestSensor:
         Where its images are.
     ending : str
         What stands between the scene's id and ``.tif`` in their names.
+    pixel : int
+        Side of its pixel in pixels of RGB.
     bands : tuple of str
         What each band shows.
     """
 
     folder: str
     ending: str
+    pixel: int
     bands: tuple[str, ...]
 
 
 SENSORS: Mapping[str, ContestSensor] = {
-    "rgb": ContestSensor("three_band", "", ("red", "green", "blue")),
-    "p": ContestSensor("sixteen_band", "_P", ("pan",)),
+    "rgb": ContestSensor("three_band", "", 1, ("red", "green", "blue")),
+    "p": ContestSensor("sixteen_band", "_P", 1, ("pan",)),
     "m": ContestSensor(
-        "sixteen_band", "_M", ("coastal", "blue", "green", "yellow", "red", "red edge", "NIR 1", "NIR 2")
+        "sixteen_band", "_M", 4, ("coastal", "blue", "green", "yellow", "red", "red edge", "NIR 1", "NIR 2")
     ),
-    "a": ContestSensor("sixteen_band", "_A", tuple(f"SWIR {number}" for number in range(1, 9))),
+    "a": ContestSensor("sixteen_band", "_A", 25, tuple(f"SWIR {number}" for number in range(1, 9))),
 }
 """The contest's sensors; the first is the usual reference."""
 

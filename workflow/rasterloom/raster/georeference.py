@@ -13,6 +13,9 @@ from rasterloom.raster.sensor import same_crs
 
 LONGITUDE_LATITUDE = "EPSG:4326"
 
+CUT = 1.5
+"""Pixels of the coarser image by which sizes may differ that were cut, and rounded, at both ends."""
+
 TOLERANCE = 1.0
 """Reference pixels by which the way between two coordinate systems may differ from an affine map."""
 
@@ -20,6 +23,33 @@ TOLERANCE = 1.0
 def stretched(reference: tuple[int, int], sensor: tuple[int, int]) -> Matrix:
     """The matrix, reference to sensor edge coordinates, of two images (width, height) that show the same ground."""
     return [[sensor[0] / reference[0], 0.0, 0.0], [0.0, sensor[1] / reference[1], 0.0]]
+
+
+def squared(reference: tuple[int, int], sensor: tuple[int, int], ratio: float | None = None) -> Matrix | None:
+    """The matrix of two images (width, height) cut at whole pixels of the sensor, which are square, from one place on.
+
+    Parameters
+    ----------
+    reference, sensor : (width, height)
+    ratio : float or None
+        Side of the sensor's pixel in reference pixels, where it is known; None: the only whole number, or one over a
+        whole number, by which both sizes agree.
+
+    Returns
+    -------
+    2 x 3 list of rows or None
+        Reference to sensor edge coordinates, upper left corners together; None if no ratio, or several, explain the
+        sizes but for `CUT` pixels of the coarser image.
+    """
+    rough = [max(1, round(max(one / other, other / one))) for one, other in zip(reference, sensor, strict=True)]
+    whole = [float(n) for middle in rough for n in range(max(1, middle - 9), middle + 10)]
+    ratios = {*whole, *(1 / n for n in whole)} if ratio is None else {ratio}
+    found = [
+        n
+        for n in ratios
+        if all(abs(one - n * other) <= CUT * max(1, n) for one, other in zip(reference, sensor, strict=True))
+    ]
+    return [[1 / found[0], 0.0, 0.0], [0.0, 1 / found[0], 0.0]] if len(found) == 1 else None
 
 
 def nominal_matrix(reference: RasterInfo, sensor: RasterInfo, label: str) -> Matrix:

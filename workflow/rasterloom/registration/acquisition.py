@@ -123,8 +123,8 @@ def _by_group(name: str, own: Registration, others: Sequence[Registration], grou
         return {**entry, "fallback": _also(entry, f"{having} an estimate, {FEWEST} are needed for a median")}
     size = own["reference"]["width"], own["reference"]["height"]
     found = group_shift(shifts, size)
-    if found.spread > SPREAD * entry["pixel"]:
-        detail = f"by {found.spread:.1f} reference pixels, {SPREAD * entry['pixel']:.1f} are allowed"
+    if found.spread > (allowed := SPREAD * max(entry["pixel"])):
+        detail = f"by {found.spread:.1f} reference pixels, {allowed:.1f} are allowed"
         return {**entry, "fallback": _also(entry, f"the shifts of {len(shifts)} other scenes {group} differ {detail}")}
     reason = _IN_USE.sub("", entry["fallback"] or "no estimate was accepted")
     return {

@@ -2,7 +2,7 @@
 
 Brightness may be inverted between bands, edges stay where they are: everything here works on the magnitude of the
 gradient. A cross-correlation over a wide range of shifts finds the peak, and how it compares with the second best;
-`rasterloom.registration.ecc` refines it below a tenth of a pixel.
+`rasterloom.registration.refinement` refines it below a tenth of a pixel.
 """
 
 from collections.abc import Sequence

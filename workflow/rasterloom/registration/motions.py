@@ -5,6 +5,7 @@ matrix `nominal` lies, after a motion, at x -> nominal(motion(x)).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rasterloom.raster.grid import Grid, Matrix, compose, invert
 
@@ -19,6 +20,12 @@ def rotation(degrees: float, size: tuple[int, int]) -> Matrix:
     c, s = float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))
     x, y = size[0] / 2, size[1] / 2
     return [[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]]
+
+
+def scaling(change: NDArray[np.float64], size: tuple[int, int]) -> Matrix:
+    """The motion that enlarges an image (W, H) by shares (2,) along its axes, about its middle."""
+    (x, y), (width, height) = change, size
+    return [[1.0 + float(x), 0.0, -float(x) * width / 2], [0.0, 1.0 + float(y), -float(y) * height / 2]]
 
 
 def moved_by(shift: tuple[float, float], degrees: float, size: tuple[int, int]) -> Matrix:

@@ -5,13 +5,14 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.raster.contest_grid import Extent, contest_transform
 from rasterloom.raster.files import RasterInfo
-from rasterloom.raster.georeference import ground_distance, nominal_matrix
+from rasterloom.raster.georeference import ground_distance, nominal_matrix, squared
 from rasterloom.raster.grid import IDENTITY, Matrix
 from rasterloom.raster.scan import Scan
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.registration.search import Placed, locate, pixel_ratio
+from rasterloom.registration.search import Placed, locate, pixel_sides
 
 
 def ordered(spec: Mapping[str, Any]) -> list[str]:
@@ -27,7 +28,7 @@ def register_scene(
     Parameters
     ----------
     spec : mapping
-        ``scene``, ``reference``, ``gsd`` and ``sensors``: each with ``registration`` (``auto``, ``none``,
+        ``scene``, ``reference``, ``gsd``, ``layout`` and ``sensors``: each with ``registration`` (``auto``, ``none``,
         ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``motion``, ``bands``, ``nodata`` and ``max_shift``.
     files : mapping
         The source files of each sensor.
@@ -42,12 +43,15 @@ def register_scene(
         The registration: ``reference`` and, by sensor:
 
         - ``matrix``, reference to sensor edge coordinates; ``nominal``, the same as the files have it, by ``origin``:
-          ``georeference`` or ``size``; ``pixel``, the side of the sensor's pixel in reference pixels;
+          ``georeference``, or ``size`` (of the images: square pixels of a likely ratio, upper left corners together, or
+          one stretched over the other); ``pixel``, the sides (x, y) of the sensor's pixel in reference pixels, and
+          ``scale``, what they rest on;
         - ``shift`` in reference pixels, at the middle of the scene: of a ``motion`` ``translation`` matrix(x) is
           nominal(x + shift);
         - ``method``: ``identity`` (the reference, or images laid over each other), ``none``, ``given``, ``ecc``,
           ``phase``, ``regression``, or ``georeference``; ``accepted``, whether it was given, or found with
-          ``confidence`` (0..1, see `registration.confidence`); ``fallback``, why it is not the first method's;
+          ``confidence`` (0..1, see `registration.confidence`); ``error``, its standard error (x, y) in reference
+          pixels; ``fallback``, why it is not the first method's;
         - ``against``, what it was compared with; ``consistency``, reference pixels between forward and backward;
           ``attempts``, every estimate that was made, with the reason if it was refused;
         - ``moments``, ``facts`` (`rasterloom.raster.scan.BandFacts` of each band) and what the file says.
@@ -61,15 +65,20 @@ def register_scene(
         readers = {name: opened.enter_context(_opened(spec, files, name)) for name in (reference, *others)}
         info = readers[reference].info
         nominal = {name: nominal_matrix(info, readers[name].info, _label(spec, name)) for name in others}
-        placed = locate(reference, readers, nominal, (info.width, info.height), spec["sensors"])
+        size = info.width, info.height
+        stretches = {name: nominal[name] for name in others if not _located(info, readers[name].info)}
+        for name in stretches:
+            shape = readers[name].info.width, readers[name].info.height
+            nominal[name] = squared(size, shape, _known_ratio(spec, name)) or nominal[name]
+        placed = locate(reference, readers, nominal, size, spec["sensors"], stretches)
     sensors = {}
     for name, reader in readers.items():
-        located = info.transform is not None and reader.info.transform is not None
-        place = _fallen_back(placed[name], "georeference" if located else "size")
+        origin = "georeference" if _located(info, reader.info) else "size"
+        place = _fallen_back(placed[name], origin)
         sensors[name] = {
             **_of_files(reader.info, scans[name]),
             **_of_place(place, nominal.get(name, IDENTITY)),
-            "origin": "georeference" if located else "size",
+            "origin": origin,
             "motion": str(spec["sensors"][name]["motion"]) if place.attempts else "translation",
         }
     return {"reference": _reference(spec, info, extent), "sensors": sensors}
@@ -77,6 +86,16 @@ def register_scene(
 
 def _label(spec: Mapping[str, Any], name: str) -> str:
     return f"scene {spec['scene']}, sensor {name}"
+
+
+def _located(reference: RasterInfo, sensor: RasterInfo) -> bool:
+    """Whether the files say where a sensor lies."""
+    return reference.transform is not None and sensor.transform is not None
+
+
+def _known_ratio(spec: Mapping[str, Any], name: str) -> float | None:
+    """Side of a sensor's pixel in reference pixels where the data set is known for it: the contest's."""
+    return SENSORS[name].pixel / SENSORS[spec["reference"]].pixel if spec["layout"] == "dstl" else None
 
 
 def _opened(spec: Mapping[str, Any], files: Mapping[str, Any], name: str) -> SensorReader:
@@ -116,8 +135,9 @@ def _of_place(place: Placed, nominal: Matrix) -> dict[str, Any]:
     found = asdict(place)
     for record in (found, *found["attempts"]):
         record["shift"] = list(record["shift"])
+    found["error"] = list(place.error) if place.error else None
     attempts = [{key: value for key, value in attempt.items() if key != "matrix"} for attempt in found["attempts"]]
-    return {**found, "attempts": attempts, "nominal": nominal, "pixel": round(pixel_ratio(nominal), 4)}
+    return {**found, "attempts": attempts, "nominal": nominal, "pixel": pixel_sides(place.matrix)}
 
 
 def _fallen_back(place: Placed, origin: str) -> Placed:

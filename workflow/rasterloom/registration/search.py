@@ -20,7 +20,6 @@ from rasterloom.registration import motions
 from rasterloom.registration.band_fit import ALONE, best_fits, components, detail_signals, principal
 from rasterloom.registration.comparison import Floats, Mask, Source, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence, confidence, refusal
-from rasterloom.registration.ecc import NotRefined, refine
 from rasterloom.registration.edges import (
     best_pair,
     combined_signal,
@@ -29,6 +28,14 @@ from rasterloom.registration.edges import (
     gradient_signals,
     spectra,
 )
+from rasterloom.registration.refinement import Compared, Fit, NotRefined, refined
+
+EXPLAINED = 20.0
+"""Squared distance, in standard errors, at which a size of pixels still explains what is seen: one case in 20,000 is
+farther off by chance."""
+
+MOST = 1.5
+"""Pixels of the coarser image by which a refinement, or another size of the sensor's pixels, may move anything."""
 
 COARSE_SIDE = 512
 """Pixels per side, at most, of the grid on which a place is searched for, and signals are compared."""
@@ -105,6 +112,11 @@ class Placed:
     accepted : bool
         Whether the place is given, or was found with confidence.
     attempts : tuple of Attempt
+    scale : str
+        What explains the size of the sensor's pixels: ``files``, ``stretched`` (the images' sizes) or ``free``
+        (estimated).
+    error : (ex, ey) or None
+        Standard error of an accepted estimate at the middle of the scene, reference pixels.
     """
 
     matrix: Matrix
@@ -116,6 +128,8 @@ class Placed:
     against: str | None = None
     consistency: float | None = None
     attempts: tuple[Attempt, ...] = ()
+    scale: str = "files"
+    error: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +159,10 @@ class Signal:
     valid: Mask
 
 
+Pair = tuple[Signal, Signal]
+"""A signal of the references, and one of the sensor."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What one method found: a motion of the reference's pixels, what speaks for it, and what failed."""
@@ -162,6 +180,7 @@ def locate(
     nominal: Mapping[str, Matrix],
     size: tuple[int, int],
     options: Mapping[str, Mapping[str, Any]],
+    stretches: Mapping[str, Matrix] | None = None,
 ) -> dict[str, Placed]:
     """Place the sensors of a scene.
 
@@ -177,7 +196,10 @@ def locate(
         Of the reference.
     options : mapping
         By sensor ``registration`` (``auto``, ``none``, ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``motion``
-        (``translation`` or ``euclidean``) and ``max_shift`` (reference pixels).
+        (``translation``, ``scale``, ``euclidean`` or ``affine``) and ``max_shift`` (reference pixels).
+    stretches : mapping of str to 2 x 3 list of rows, optional
+        The place by the images' sizes of sensors whose files do not say how large their pixels are: `nominal` then is
+        the likelier of two or more.
 
     Returns
     -------
@@ -193,7 +215,8 @@ def locate(
     for name in sorted(nominal, key=lambda name: (pixel_ratio(nominal[name]), name)):
         chosen = options[name]
         if chosen["registration"] == "auto":
-            placed[name] = _Search(reference, sources, placed, seen, name, nominal[name], size, chosen).run()
+            stretch = (stretches or {}).get(name)
+            placed[name] = _Search(reference, sources, placed, seen, name, nominal[name], size, chosen, stretch).run()
         else:
             placed[name] = given(chosen["registration"], nominal[name], size)
     return placed
@@ -202,6 +225,11 @@ def locate(
 def pixel_ratio(matrix: Matrix) -> float:
     """Side of a sensor's pixel in reference pixels, by the matrix from the reference to the sensor."""
     return float(abs(np.linalg.det(np.array(matrix)[:, :2])) ** -0.5)
+
+
+def pixel_sides(matrix: Matrix) -> list[float]:
+    """Sides (x, y) of a sensor's pixel in reference pixels, likewise; along its own rows and columns."""
+    return [round(float(side), 4) for side in np.hypot(*np.linalg.inv(np.array(matrix)[:, :2]))]
 
 
 def given(method: Any, nominal: Matrix, size: tuple[int, int]) -> Placed:
@@ -235,6 +263,10 @@ def chosen_of(nominal: Matrix, attempts: Sequence[Attempt]) -> Placed:
     )
 
 
+_SCALED = {"translation": "scale", "euclidean": "affine"}
+"""Motions, and what they are with the size of pixels as well."""
+
+
 @dataclass
 class _Search:
     """The search for the place of one sensor."""
@@ -247,12 +279,15 @@ class _Search:
     nominal: Matrix
     size: tuple[int, int]
     options: Mapping[str, Any]
+    stretch: Matrix | None
 
     def __post_init__(self) -> None:
-        self.limit, self.motion = float(self.options["max_shift"]), str(self.options["motion"])
+        self.limit, self.kind = float(self.options["max_shift"]), str(self.options["motion"])
+        self.motion = "euclidean" if self.kind in {"euclidean", "affine"} else "translation"
         self.pixel = pixel_ratio(self.nominal)
         self.coarse = comparison_grid(self.size, self.pixel / COARSER, COARSE_SIDE)
         self.fine = comparison_grid(self.size, self.pixel / COARSER, FINE_SIDE)
+        self.unit = max(self.pixel, *self.coarse.pixel)
         self.reach = self.limit / min(self.coarse.pixel)
 
     def run(self) -> Placed:
@@ -265,7 +300,11 @@ class _Search:
         views = {other: self._in_place(other) for other in dict.fromkeys([self.reference, *bridges])}
         base = self.nominal if self.motion == "translation" else self._turned(views)
         own = _Shown(view(self.sources[self.name], base, self.coarse))
-        return chosen_of(self.nominal, self._judged(base, self._edges(views, own, base), self._bands(views, own)))
+        pair = self._pair(views, own)
+        near, details = self._near(pair, base, self.fine), self._details(views, own)
+        found = self._judged(base, self._edges(pair, near), self._bands("+".join(views), details))
+        placed, shown = chosen_of(self.nominal, found), details if self.coarse == self.fine else near
+        return self._closer(placed, base, pair, shown) if placed.accepted else placed
 
     def _in_place(self, other: str) -> _Shown:
         """A sensor that was placed, on the coarse grid; read once for all sensors that are compared there."""
@@ -276,9 +315,8 @@ class _Search:
 
     def _judged(self, base: Matrix, edges: Sequence[Candidate], bands: Candidate) -> list[Attempt]:
         """What both methods found, with the confidence that their agreement gives."""
-        unit = max(self.pixel, *self.coarse.pixel)
         one, other = (np.array(motions.middle_shift(found.motion, self.size)) for found in (edges[-1], bands))
-        apart = float(np.linalg.norm(one - other)) / unit
+        apart = float(np.linalg.norm(one - other)) / self.unit
         clearest = max(edges[-1].evidence.clearness, bands.evidence.clearness)
         attempts = []
         for found in (*edges, bands):
@@ -288,12 +326,12 @@ class _Search:
             sure = 0.0 if found.failure else round(confidence(found.method, evidence), 4)
             reason = found.failure or refusal(sure, evidence, shift, self.limit)
             inconsistent = evidence.inconsistent
-            back = None if inconsistent is None else round(inconsistent * unit, 4)
+            back = None if inconsistent is None else round(inconsistent * self.unit, 4)
             matrix = compose(self.nominal, motion)
             attempts.append(Attempt(found.method, found.against, shift, sure, back, reason, evidence, matrix))
         return attempts
 
-    def _pair(self, views: Mapping[str, _Shown], own: _Shown) -> tuple[Signal, Signal]:
+    def _pair(self, views: Mapping[str, _Shown], own: _Shown) -> Pair:
         """The signals of the references and of the sensor that match best."""
         ones = [
             Signal(other, index, edges, shown.view.valid)
@@ -316,15 +354,15 @@ class _Search:
             heights.append(correlation_peak(fixed, spectra([turned], self.reach), (0, 0), WIDTH, exact=False).height)
         return compose(self.nominal, motions.rotation(float(TURNS[int(np.argmax(heights))]), self.size))
 
-    def _edges(self, views: Mapping[str, _Shown], own: _Shown, base: Matrix) -> list[Candidate]:
+    def _edges(self, pair: Pair, near: Compared) -> list[Candidate]:
         """By correlating edges, refined by ECC both ways; by the correlation's peak if ECC fails."""
-        one, other = self._pair(views, own)
+        one, other = pair
         peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
         evidence = self._evidence(peak.height, peak.second, None)
         start = motions.on_reference(motions.translation(peak.shift), self.coarse)
         against = f"{one.name}{band_label(one.index, self.sources[one.name].shape[0])}"
         try:
-            motion, apart = self._refined((one, other), base, start)
+            motion, apart = self._refined(near, start)
         except NotRefined as error:
             failed = Candidate("ecc", against, start, evidence, str(error))
             return [failed, Candidate("phase", against, start, evidence)]
@@ -332,42 +370,31 @@ class _Search:
 
     def _evidence(self, height: float, second: float, apart: float | None) -> Evidence:
         """Evidence of one method alone; `apart`: reference pixels between forward and backward."""
-        inconsistent = None if apart is None else round(apart / max(self.pixel, *self.coarse.pixel), 4)
+        inconsistent = None if apart is None else round(apart / self.unit, 4)
         return Evidence(round(height, 4), round(second, 4), 0.0, inconsistent, 0.0)
 
-    def _refined(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix) -> tuple[Matrix, float]:
-        """ECC on the fine grid, from the reference to the sensor and back: the motion, and how far the two differ.
-
-        Where that grid is much coarser than the images, once more in the window that shows most.
-        """
-        motion, apart = self._ecc(pair, base, start, self.fine)
+    def _refined(self, near: Compared, start: Matrix) -> tuple[Matrix, float]:
+        """ECC on the fine grid, from the reference to the sensor and back: the motion, and how far the two differ."""
+        begin = motions.on_grid(start, self.fine)
+        there = refined(near, begin, self.motion).motion
+        back = refined(near.reverse, invert(begin), self.motion).motion
+        motion = motions.on_reference(there, self.fine)
         plausible = (1 + BLUR) * max(self.coarse.pixel) + self._turn()  # a turn moves the corners
         if (away := motions.farthest(motion, start, self.size)) > plausible:
             raise NotRefined(f"ECC ended {away:.1f} reference pixels from the correlation's peak")
-        whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
-        if self.motion == "translation" and self.fine.pixel[0] > CLOSER * whole.pixel[0]:
-            with suppress(NotRefined):
-                closer, near = self._ecc(pair, base, motion, best_window(pair, self.coarse, whole))
-                if motions.farthest(closer, motion, self.size) <= max(self.fine.pixel):
-                    return closer, near
-        return motion, apart
-
-    def _ecc(self, pair: tuple[Signal, Signal], base: Matrix, start: Matrix, grid: Grid) -> tuple[Matrix, float]:
-        """ECC on a grid, both ways."""
-        first = self._signal(pair[0], self.placed[pair[0].name].matrix, grid)
-        second = self._signal(pair[1], base, grid)
-        begin = motions.on_grid(start, grid)
-        usable = eroded(first.valid, BLUR), eroded(second.valid, BLUR)
-        there = refine(first.values, second.values, begin, usable, self.motion)
-        back = refine(second.values, first.values, invert(begin), usable[::-1], self.motion)
-        motion = motions.on_reference(there, grid)
-        return motion, motions.farthest(motion, invert(motions.on_reference(back, grid)), self.size)
+        return motion, motions.farthest(motion, invert(motions.on_reference(back, self.fine)), self.size)
 
     def _turn(self) -> float:
         """By how much a step of the turns that are tried moves the corners of the scene, reference pixels."""
         if self.motion == "translation":
             return 0.0
         return float(np.radians(TURNS[1] - TURNS[0]) * np.hypot(*self.size) / 2)
+
+    def _near(self, pair: Pair, base: Matrix, grid: Grid) -> Compared:
+        """The edges of a pair on a grid."""
+        one, other = self._signal(pair[0], self.placed[pair[0].name].matrix, grid), self._signal(pair[1], base, grid)
+        usable = eroded(one.valid, BLUR), eroded(other.valid, BLUR)
+        return Compared(one.values[None], other.values[None], usable, alike=True)
 
     def _signal(self, signal: Signal, matrix: Matrix, grid: Grid) -> Signal:
         """A signal of the coarse grid on another one."""
@@ -377,19 +404,65 @@ class _Search:
         shown = view(self.sources[signal.name], matrix, grid, None if signal.index == bands else [signal.index])
         return replace(signal, values=combined_signal(shown, BLUR), valid=shown.valid)
 
-    def _bands(self, views: Mapping[str, _Shown], own: _Shown) -> Candidate:
+    def _bands(self, against: str, details: Compared) -> Candidate:
         """By fitting bands of the references to those of the sensor, and the other way round."""
-        there = principal(np.concatenate([shown.details for shown in views.values()]))
-        back = principal(own.details)
+        there, back = details.ones, principal(details.others)
         fit, returned = best_fits(there, back, self.reach, WIDTH)
         motion = motions.on_reference(motions.translation(fit.shift), self.coarse)
         backward = invert(motions.on_reference(motions.translation(returned.shift), self.coarse))
         alone = max(components(there), components(back)) < ALONE
         apart = None if alone else motions.farthest(motion, backward, self.size) + self._turn() / 2
-        return Candidate("regression", "+".join(views), motion, self._evidence(fit.height, fit.second, apart))
+        return Candidate("regression", against, motion, self._evidence(fit.height, fit.second, apart))
+
+    def _closer(self, placed: Placed, base: Matrix, pair: Pair, shown: Compared) -> Placed:
+        """A place that is believed, refined once more; the size of the sensor's pixels too if the files do not say it.
+
+        By all bands where the coarse grid shows all that they do, elsewhere by the edges of the best pair on the fine
+        one. Where the fine grid is much coarser than the images, once more in the window that shows most.
+        """
+        motion, scale, error = compose(invert(base), placed.matrix), "files", (self.unit / 2, self.unit / 2)
+        with suppress(NotRefined):
+            kind = self.kind if self.stretch is None else _SCALED.get(self.kind, self.kind)
+            fit = refined(shown, motions.on_grid(motion, self.fine), kind)
+            if self.stretch is not None and kind != self.kind:
+                scale, fit = self._explained(fit, self.stretch)
+            motion, error = self._moved(fit, motion, self.fine)
+            whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
+            if self.fine.pixel[0] > CLOSER * whole.pixel[0]:
+                window = best_window(pair, self.coarse, whole)
+                closer = refined(self._near(pair, base, window), motions.on_grid(motion, window))
+                motion, error = self._moved(closer, motion, window)
+        moved = motions.rounded(compose(invert(self.nominal), compose(base, motion)), "affine")
+        shift, matrix = motions.middle_shift(moved, self.size), compose(self.nominal, moved)
+        return replace(placed, matrix=matrix, shift=shift, scale=scale, error=error)
+
+    def _details(self, views: Mapping[str, _Shown], own: _Shown) -> Compared:
+        """All bands of the references and of the sensor."""
+        ones = principal(np.concatenate([shown.details for shown in views.values()]))
+        known = np.logical_and.reduce([shown.view.valid for shown in views.values()])
+        return Compared(ones, own.details, (eroded(known, BLUR), eroded(own.view.valid, BLUR)))
+
+    def _moved(self, fit: Fit, start: Matrix, grid: Grid) -> tuple[Matrix, tuple[float, float]]:
+        """The motion of a fit on a grid, and its standard error at the middle of the scene, reference pixels."""
+        motion = motions.on_reference(fit.motion, grid)
+        if (away := motions.farthest(motion, start, self.size)) > MOST * self.unit:
+            raise NotRefined(f"the fit of all bands ended {away:.1f} reference pixels away")
+        x, y = (round(float(np.sqrt(fit.covariance[i, i])) * grid.pixel[i], 4) for i in (0, 1))
+        return motion, (x, y)
+
+    def _explained(self, fit: Fit, stretch: Matrix) -> tuple[str, Fit]:
+        """What explains the size of the sensor's pixels, the simplest first; and the fit with that size."""
+        each = np.eye(len(fit.changes))
+        scale, shear = each[2:4], each[4:].sum(axis=0, keepdims=True)[: len(each) - 4]
+        by_size = np.array([stretch[i][i] / self.nominal[i][i] - 1 for i in (0, 1)])
+        plausible = bool((np.abs(scale @ fit.changes) * self.size < MOST * self.pixel).all())
+        for name, change in (("files", np.zeros(2)), ("stretched", by_size)):
+            if not plausible or fit.distance(scale, change) < EXPLAINED:
+                return name, fit.held(np.concatenate([scale, shear]), np.append(change, np.zeros(len(shear))))
+        return "free", fit if len(shear) == 0 else fit.held(shear, np.zeros(1))
 
 
-def best_window(pair: tuple[Signal, Signal], coarse: Grid, whole: Grid) -> Grid:
+def best_window(pair: Pair, coarse: Grid, whole: Grid) -> Grid:
     """The part of a grid, at most `FINE_SIDE` pixels per side, where two signals of the coarse one show most edges."""
     import cv2
 

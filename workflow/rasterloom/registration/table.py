@@ -32,8 +32,8 @@ class ShiftRow:
     Attributes
     ----------
     scene, sensor : str
-    pixel : float
-        Side of the sensor's pixel in reference pixels.
+    pixel : (x, y)
+        Sides of the sensor's pixel in reference pixels.
     shift : (dx, dy)
         Beyond the place by the files, in reference pixels.
     confidence : float
@@ -55,7 +55,7 @@ class ShiftRow:
 
     scene: str
     sensor: str
-    pixel: float
+    pixel: tuple[float, float]
     shift: tuple[float, float]
     confidence: float
     accepted: bool
@@ -69,7 +69,7 @@ class ShiftRow:
     @property
     def length(self) -> float:
         """Length of the shift, in pixels of the sensor."""
-        return math.hypot(*self.shift) / self.pixel
+        return math.hypot(self.shift[0] / self.pixel[0], self.shift[1] / self.pixel[1])
 
     @property
     def estimated(self) -> bool:
@@ -91,10 +91,11 @@ class ShiftRow:
     def of_cells(cls, row: Mapping[str, str]) -> Self:
         """The row that `CELLS` wrote; ValueError if a number is none."""
         texts: dict[str, Any] = {name: row[name] for name in _TEXTS}
-        numbers: dict[str, Any] = {name: float(row[name]) for name in ("pixel", "confidence", "turn")}
+        numbers: dict[str, Any] = {name: float(row[name]) for name in ("confidence", "turn")}
         return cls(
             **texts,
             **numbers,
+            pixel=(float(row["pixel_x"]), float(row["pixel_y"])),
             shift=(float(row["shift_x"]), float(row["shift_y"])),
             accepted=row["accepted"] == "yes",
             consistency=float(row["consistency"]) if row["consistency"] else None,
@@ -106,7 +107,8 @@ _TEXTS = ("scene", "sensor", "method", "against", "attempts", "fallback")
 CELLS: Mapping[str, Callable[[ShiftRow], str]] = {
     "scene": lambda row: row.scene,
     "sensor": lambda row: row.sensor,
-    "pixel": lambda row: f"{row.pixel:.4g}",
+    "pixel_x": lambda row: f"{row.pixel[0]:.6g}",
+    "pixel_y": lambda row: f"{row.pixel[1]:.6g}",
     "shift_x": lambda row: f"{row.shift[0]:.3f}",
     "shift_y": lambda row: f"{row.shift[1]:.3f}",
     "shift_sensor_pixels": lambda row: f"{row.length:.3f}",
@@ -119,8 +121,8 @@ CELLS: Mapping[str, Callable[[ShiftRow], str]] = {
     "attempts": lambda row: row.attempts,
     "fallback": lambda row: row.fallback,
 }
-"""Columns of the table. ``pixel``: side of the sensor's pixel; it, shift and consistency are in reference pixels,
-``turn`` is in degrees."""
+"""Columns of the table. ``pixel_x``, ``pixel_y``: sides of the sensor's pixel; they, shift and consistency are in
+reference pixels, ``turn`` is in degrees."""
 
 COLUMNS = tuple(CELLS)
 
@@ -131,7 +133,7 @@ def shift_rows(scene: str, registration: Mapping[str, Any]) -> list[ShiftRow]:
         ShiftRow(
             scene=scene,
             sensor=name,
-            pixel=float(entry["pixel"]),
+            pixel=(float(entry["pixel"][0]), float(entry["pixel"][1])),
             shift=(float(entry["shift"][0]), float(entry["shift"][1])),
             confidence=float(entry["confidence"]),
             accepted=bool(entry["accepted"]),

@@ -107,13 +107,13 @@ def _draw(images: Images, row: ShiftRow) -> list[Picture]:
     path, size = images.stack(scale_of(images.job.spec, row.sensor), row.scene), images.sizes[row.scene]
     with open_stack(path) as stack:
         cell = max(size[0] / stack.shape[1], size[1] / stack.shape[0])
-    side, frame = window_side(row.pixel, cell, size), draw.fitted(0.0, 0.0, *size, LONGEST)
+    side, frame = window_side(max(row.pixel), cell, size), draw.fitted(0.0, 0.0, *size, LONGEST)
     read_reference = partial(read_window, path, images.job.spec["reference"], size=size)
     read_sensor = partial(read_window, path, row.sensor, size=size, every=True)
     if side is not None:
-        frame = busiest(read_reference(frame), read_sensor(frame), frame, side, row.pixel)
+        frame = busiest(read_reference(frame), read_sensor(frame), frame, side, max(row.pixel))
     under, after = read_reference(frame), read_sensor(frame)
-    blur, wider = blurs(row.pixel, frame)
+    blur, wider = blurs(max(row.pixel), frame)
     limits = draw.stretch_limits(*after)
     base = draw.muted(draw.stretched(*under, draw.stretch_limits(*under)), 0.0, 0.5)
     red, slopes = edges(gradients(*under, wider)), gradients(*after, blur, limits)

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from rasterloom.dataset.contest_ids import SCORED, ground_of
+from rasterloom.dataset.contest_ids import SCORED, SENSORS, ground_of
 from rasterloom.errors import InputError
 
 LABELLED = (
@@ -58,19 +58,20 @@ def generator(seed: int, name: str, purpose: str) -> np.random.Generator:
 
 
 def sensor_sizes(seed: int, scene_id: str, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
-    """Width and height of each sensor's image: near the nominal RGB size, its quarter and its twenty-fifth.
+    """Width and height of each sensor's image, cut from larger ones at whole pixels as the contest's are.
 
-    RGB differs from the nominal size by up to three pixels, P from RGB by up to one; M is 849 x 837 and A 136 x 134
-    for an RGB image of 3396 x 3349.
+    RGB differs from the nominal size by up to three pixels. The others' pixels are as large as `SENSORS` says; their
+    images have as many as cover RGB best, or one more or less along an axis. Where they begin is part of
+    `sensor_shifts`.
     """
     rng = generator(seed, scene_id, "sizes")
     width, height = size[0] + int(rng.integers(-3, 4)), size[1] + int(rng.integers(-2, 2))
-    return {
-        "rgb": (width, height),
-        "p": (width + int(rng.integers(-1, 2)), height + int(rng.integers(-1, 2))),
-        "m": (round(width / 4), round(height / 4)),
-        "a": (round(width * 136 / 3396), round(height * 134 / 3349)),
-    }
+    sizes = {"rgb": (width, height)}
+    for name in ("p", "m", "a"):
+        right, below = (int(more) for more in rng.integers(-1, 2, 2))
+        pixel = SENSORS[name].pixel
+        sizes[name] = round(width / pixel) + right, round(height / pixel) + below
+    return sizes
 
 
 def sensor_shifts(seed: int, scene_id: str, size: tuple[int, int]) -> dict[str, tuple[float, float]]:

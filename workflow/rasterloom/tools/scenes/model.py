@@ -34,8 +34,8 @@ class Scene:
     polygons : dict of class id to list of Polygon
         In RGB pixel coordinates (x right, y down, pixel edges on integers); all ten classes.
     shifts : dict of sensor to (dx, dy)
-        In RGB pixels. A point at RGB edge coordinates (x, y) lies at edge coordinates
-        ``((x + dx) * w / W, (y + dy) * h / H)`` of the sensor whose image measures w x h.
+        In RGB pixels. A point at RGB edge coordinates (x, y) lies at edge coordinates ``((x + dx) / n, (y + dy) / n)``
+        of the sensor whose pixels are n RGB pixels wide (1, 4 or 25), whatever the size of its image.
     """
 
     scene_id: str

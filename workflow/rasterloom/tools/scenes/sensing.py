@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.special import ndtr
 
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.tools.scenes import spectra
 from rasterloom.tools.scenes.ids import generator, sensor_shifts, sensor_sizes
 from rasterloom.tools.scenes.layout import build_ground, labels
@@ -23,17 +24,17 @@ def _blurred_step(t: F64, sigma: float) -> F64:
     return np.asarray(t * ndtr(z) + sigma * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi), dtype=np.float64)
 
 
-def sampling(count: int, extent: int, shift: float, sigma: float, length: int) -> csr_matrix:
+def sampling(count: int, step: int, shift: float, sigma: float, length: int) -> csr_matrix:
     """Operator of one axis from canvas to sensor pixels: shift, point spread and averaging over the pixel, exactly.
 
     Parameters
     ----------
     count : int
         Pixels of the sensor along the axis.
-    extent : int
-        Pixels of RGB along the axis; both images show the same ground but for the shift.
+    step : int
+        Side of a pixel of the sensor in pixels of RGB.
     shift : float
-        A point at RGB coordinate x lies at sensor coordinate ``(x + shift) * count / extent``.
+        A point at RGB coordinate x lies at sensor coordinate ``(x + shift) / step``.
     sigma : float
         Deviation of the Gaussian point spread in RGB pixels.
     length : int
@@ -44,7 +45,6 @@ def sampling(count: int, extent: int, shift: float, sigma: float, length: int) -
     (count, length) sparse float32 matrix
         Rows sum to 1.
     """
-    step = extent / count
     start = np.arange(count) * step - shift + MARGIN
     width = int(np.ceil(step + 8 * sigma)) + 2
     column = np.floor(start - 4 * sigma).astype(np.int64)[:, None] + np.arange(width)
@@ -80,10 +80,9 @@ class Sensors:
     ) -> None:
         self._table = spectra.reflectances()
         self._axes: dict[str, tuple[csr_matrix, csr_matrix]] = {}
-        width, height = sizes["rgb"]
         for name, (w, h) in sizes.items():
-            (dx, dy), spread = shifts[name], _SPREAD[name]
-            self._axes[name] = sampling(h, height, dy, spread, shape[0]), sampling(w, width, dx, spread, shape[1])
+            (dx, dy), spread, step = shifts[name], _SPREAD[name], SENSORS[name].pixel
+            self._axes[name] = sampling(h, step, dy, spread, shape[0]), sampling(w, step, dx, spread, shape[1])
         self.rgb, self.pan = np.zeros((3, *shape), np.float32), np.zeros(shape, np.float32)
         self.low = {name: np.zeros((8, sizes[name][1], sizes[name][0]), np.float32) for name in ("m", "a")}
 

@@ -20,7 +20,7 @@ from rasterloom.store.lock import locked
 from rasterloom.tools.scenes.ids import generator, scene_ids
 from rasterloom.tools.scenes.sensing import generate_scene
 
-VERSION = 1
+VERSION = 2
 """Version of the generator; raised whenever a scene's bytes change."""
 
 MARKER = "scenes.json"
@@ -38,8 +38,8 @@ UNIT = 2.7e-6
 
 CONVENTION = (
     "[dx, dy] in RGB pixels, x right, y down. A point of the ground that lies at edge coordinates (x, y) of the RGB "
-    "image (W x H pixels) lies at edge coordinates ((x + dx) * w / W, (y + dy) * h / H) of the sensor's image "
-    "(w x h pixels); so the matrix from reference to sensor is [[w / W, 0, dx * w / W], [0, h / H, dy * h / H]], "
+    "image lies at edge coordinates ((x + dx) / n, (y + dy) / n) of the sensor's image, whose pixels are n RGB pixels "
+    "wide (P 1, M 4, A 25); so the matrix from reference to sensor is [[1 / n, 0, dx / n], [0, 1 / n, dy / n]], "
     "and a negative dx means that the sensor's image shows everything further left."
 )
 """Sign of the shifts, as written into ``shifts.json``."""

@@ -1,4 +1,4 @@
-"""ECC: precision of shifts and turns, OpenCV's as an oracle, no-data, and every way to fail."""
+"""Refinement: precision of shifts, turns and scales, OpenCV's ECC as an oracle, errors, no-data, ways to fail."""
 
 import cv2
 import numpy as np
@@ -7,8 +7,9 @@ import pytest
 from grounds import ground, moved
 from rasterloom.raster.grid import Matrix, compose, invert
 from rasterloom.registration.comparison import Floats, Mask
-from rasterloom.registration.ecc import NotRefined, refine
 from rasterloom.registration.edges import gradient_signal
+from rasterloom.registration.motions import farthest
+from rasterloom.registration.refinement import CELL, FLOOR, Compared, Fit, NotRefined, refined
 
 SIDE = 400
 ALL = np.ones((SIDE, SIDE), np.bool_)
@@ -23,6 +24,17 @@ def turned(image: Floats, degrees: float, dx: float, dy: float) -> tuple[Floats,
     """An image after a turn about its middle and a shift, and the map from the image to it."""
     there = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), degrees, 1.0) + np.array([[0, 0, dx], [0, 0, dy]])
     return np.asarray(cv2.warpAffine(image, there, image.shape, borderMode=cv2.BORDER_REFLECT)), there.tolist()
+
+
+def compared(one: Floats, other: Floats, valid: tuple[Mask, Mask] = (ALL, ALL)) -> Compared:
+    return Compared(one[None], other[None], valid, alike=True)
+
+
+def refine(
+    one: Floats, other: Floats, start: Matrix, valid: tuple[Mask, Mask] = (ALL, ALL), kind: str = "translation"
+) -> Matrix:
+    """The motion alone, of one signal on another."""
+    return refined(compared(one, other, valid), start, kind).motion
 
 
 def apart(one: Matrix, other: Matrix) -> float:
@@ -127,3 +139,56 @@ def test_the_reverse_of_an_image_is_not_like_it() -> None:
     one = edges(ground())[0]
     with pytest.raises(NotRefined, match="not alike"):
         refine(one, -one, STAY, (ALL, ALL))
+
+
+@pytest.mark.parametrize("kind", ["scale", "affine"])
+def test_scales_and_shears(kind: str) -> None:
+    linear = [[1.006, 0.0], [0.0, 0.996]] if kind == "scale" else [[1.006, 0.004], [-0.002, 0.996]]
+    there = np.column_stack([linear, np.array([200, 200]) - np.array(linear) @ [200, 200] + [0.8, -0.6]])
+    other = np.asarray(cv2.warpAffine(ground(), there, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT))
+    fit = refined(compared(*edges(ground(), other)), STAY, kind)
+    assert farthest(fit.motion, there.tolist(), (SIDE, SIDE)) < 0.15
+    np.testing.assert_allclose(fit.changes[2:4], [0.006, -0.004], atol=3e-4)
+    if kind == "scale":
+        assert fit.motion[0][1] == fit.motion[1][0] == 0
+
+
+def mixed(rng: np.random.Generator, noise: float, shift: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Three references and four bands, each of which mixes them, of either sign; moved, in noise."""
+    ones = np.stack([ground(seed) - ground(seed).mean() for seed in range(3)])
+    weights = rng.normal(size=(4, 3))
+    others = np.stack([moved(np.tensordot(w, ones, 1).astype(np.float32), *shift) for w in weights])
+    others += rng.normal(0, noise, others.shape)
+    return ones, others.astype(np.float32)
+
+
+def test_bands_that_mix_the_references() -> None:
+    ones, others = mixed(np.random.default_rng(2), 40, (1.3, -0.8))
+    fit = refined(Compared(ones, others, (ALL, ALL)), STAY)
+    np.testing.assert_allclose([row[2] for row in fit.motion], (1.3, -0.8), atol=0.03)
+    np.testing.assert_allclose(fit.changes, (1.3, -0.8), atol=0.03)
+
+
+def test_the_standard_error_grows_with_the_noise_and_holds_the_error() -> None:
+    errors, inside = [], 0
+    for noise in (60.0, 600.0):
+        fits = []
+        for seed in range(12):
+            ones, others = mixed(np.random.default_rng(seed), noise, (0.4, 0.3))
+            fits.append(refined(Compared(ones, others, (ALL, ALL)), STAY))
+        errors.append(np.median([fit.covariance[0, 0] for fit in fits]) ** 0.5)
+        inside += sum(_distance(fit, (0.4, 0.3)) < 5.99 for fit in fits)
+    assert FLOOR < errors[0] < errors[1] / 1.5
+    assert inside >= 21  # of 24 in the 95 % region
+
+
+def _distance(fit: Fit, truth: tuple[float, float]) -> float:
+    away = fit.changes[:2] - truth
+    return float(away @ np.linalg.solve(fit.covariance[:2, :2], away))
+
+
+def test_a_scene_smaller_than_a_cell() -> None:
+    one = edges(ground())[0][: CELL - 2, : CELL - 2].copy()
+    all_of_it = np.ones(one.shape, np.bool_)
+    fit = refined(Compared(one[None], one[None], (all_of_it, all_of_it), alike=True), STAY)
+    assert apart(fit.motion, STAY) < 0.05
