@@ -65,11 +65,9 @@ def register_scene(
         readers = {name: opened.enter_context(_opened(spec, files, name)) for name in (reference, *others)}
         info = readers[reference].info
         nominal = {name: nominal_matrix(info, readers[name].info, _label(spec, name)) for name in others}
-        size = info.width, info.height
         stretches = {name: nominal[name] for name in others if not _located(info, readers[name].info)}
-        for name in stretches:
-            shape = readers[name].info.width, readers[name].info.height
-            nominal[name] = squared(size, shape, _known_ratio(spec, name)) or nominal[name]
+        size = info.width, info.height
+        nominal |= {name: _square(spec, name, size, readers[name].info) or nominal[name] for name in stretches}
         placed = locate(reference, readers, nominal, size, spec["sensors"], stretches)
     sensors = {}
     for name, reader in readers.items():
@@ -93,9 +91,10 @@ def _located(reference: RasterInfo, sensor: RasterInfo) -> bool:
     return reference.transform is not None and sensor.transform is not None
 
 
-def _known_ratio(spec: Mapping[str, Any], name: str) -> float | None:
-    """Side of a sensor's pixel in reference pixels where the data set is known for it: the contest's."""
-    return SENSORS[name].pixel / SENSORS[spec["reference"]].pixel if spec["layout"] == "dstl" else None
+def _square(spec: Mapping[str, Any], name: str, size: tuple[int, int], info: RasterInfo) -> Matrix | None:
+    """The place of a sensor by the size of its pixels, which is known of the contest's; see `squared`."""
+    known = SENSORS[name].pixel / SENSORS[spec["reference"]].pixel if spec["layout"] == "dstl" else None
+    return squared(size, (info.width, info.height), known)
 
 
 def _opened(spec: Mapping[str, Any], files: Mapping[str, Any], name: str) -> SensorReader:
