@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import gettempdir
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 from rasterloom.dataset.contest_ids import SENSORS, ground_of
@@ -38,11 +40,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a sensor: whether its place was accepted, by which method, and its error as in `Row`."""
+    """What became of a sensor: whether its place was accepted, by which method, and its error as in `Row`.
+
+    `away` is the error in reference pixels (x, y) and `stated` its standard error, if it was accepted.
+    """
 
     accepted: bool
     method: str
     error: float
+    sensor: str
+    away: tuple[float, float]
+    stated: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,8 @@ def attempts(case: int, seed: int, cache: Path) -> tuple[Result, list[Row]]:
         Row(name, sensor, a.method, a.evidence, error(a.shift), refusal(1.0, a.evidence, a.shift, limit) is None)
         for a in placed.attempts
     ]
-    return Result(placed.accepted, placed.method, error(placed.shift)), rows
+    away = (placed.shift[0] - shifts[sensor][0], placed.shift[1] - shifts[sensor][1])
+    return Result(placed.accepted, placed.method, error(placed.shift), sensor, away, placed.error), rows
 
 
 def fitted(rows: list[Row]) -> tuple[float, ...]:
@@ -176,6 +185,29 @@ def report(method: str, rows: list[Row], sure: NDArray[np.float64]) -> None:
     )
 
 
+DECADES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 100.0)
+
+
+def report_errors(results: list[Result]) -> None:
+    """Stated standard errors against true errors, those right to a pixel of the coarser image; reference pixels."""
+    used = [result for result in results if result.accepted and result.error <= 1]
+    away, stated = np.array([r.away for r in used]), np.array([r.stated for r in used])
+    squares = np.square(away / stated).sum(axis=1)
+    true, said = np.hypot(*away.T), np.hypot(*stated.T)
+    print("standard errors: cases, in the 95 % region, stated and true error (root mean square, a direction)")
+    for low, high in pairwise(DECADES):
+        if (among := (said >= low) & (said < high)).any():
+            rms = [float(np.sqrt(np.square(values[among]).mean())) for values in (stated, away)]
+            print(
+                f"  {low:5.2f} to {high:6.2f}  {among.sum():5}  {np.mean(squares[among] < 5.99):.3f}"
+                f"  {rms[0]:.3f} {rms[1]:.3f}"
+            )
+    for sensor in ("p", "m", "a", "all"):
+        own = np.array([sensor in (r.sensor, "all") for r in used])
+        inside, rank = np.mean(squares[own] < 5.99), spearmanr(said[own], true[own]).statistic
+        print(f"  {sensor:4} {own.sum():5}  in the 95 % region {inside:.3f}, rank correlation {rank:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=3000)
@@ -207,6 +239,7 @@ def main() -> None:
         own = [row for row in rows if row.method == method and row.evidence.clearness > 1]
         if own:
             report(method, own, judged(own, WEIGHTS[method]))
+    report_errors(results)
     used = [result for result in results if result.accepted]
     wrong = sum(result.error > 1 for result in used)
     print(

@@ -60,7 +60,16 @@ def test_worst_first_at_equal_confidence_takes_the_largest_shift_in_pixels_of_th
 def entry(**changes: Any) -> dict[str, Any]:
     values = {"pixel": [4.0, 4.0], "shift": [3.0, -4.0], "confidence": 0.99, "accepted": True, "method": "ecc"}
     matrix = {"nominal": [[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]], "matrix": [[0.25, 0.0, 0.75], [0.0, 0.25, -1.0]]}
-    return {**values, **matrix, "against": None, "consistency": None, "attempts": [], "fallback": None, **changes}
+    return {
+        **values,
+        **matrix,
+        "against": None,
+        "consistency": None,
+        "attempts": [],
+        "fallback": None,
+        "error": None,
+        **changes,
+    }
 
 
 def test_shift_rows_leave_the_reference_out() -> None:
@@ -92,12 +101,12 @@ def test_shift_rows_give_the_turn_beyond_the_place_by_the_files() -> None:
 
 def test_table_is_sorted_and_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "registration.tsv"
-    path.write_text(shifts.table([replace(SURE, turn=1.25), GIVEN, LOST]))
+    path.write_text(shifts.table([replace(SURE, turn=1.25, error=(0.25, 0.125)), GIVEN, LOST]))
     lines = path.read_text().splitlines()
     assert lines[0].split("\t") == list(COLUMNS)
-    cells = ["lost", "m", "4", "4", "3.000", "-4.000", "1.250", "0.0000", "0.100", "no", "identity"]
+    cells = ["lost", "m", "4", "4", "3.000", "-4.000", "", "", "1.250", "0.0000", "0.100", "no", "identity"]
     assert lines[1].split("\t") == [*cells, "", "", "", "no peak"]
-    assert read_table(path) == [LOST, replace(SURE, turn=1.25), GIVEN]
+    assert read_table(path) == [LOST, replace(SURE, turn=1.25, error=(0.25, 0.125)), GIVEN]
 
 
 def test_read_table_errors(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def score(name: str = "tree", **changes: Any) -> ClassRow:
 def shift(scene: str = "s", **changes: Any) -> ShiftRow:
     values: dict[str, Any] = {
         "scene": scene, "sensor": "m", "pixel": (4.0, 4.0), "shift": (3.0, 4.0), "confidence": 0.99, "accepted": True,
-        "method": "ecc", "against": "rgb[2]", "consistency": 0.131,
+        "method": "ecc", "against": "rgb[2]", "consistency": 0.131, "error": (0.256, 0.5),
     }  # fmt: skip
     return ShiftRow(**{**values, **changes})
 

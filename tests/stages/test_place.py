@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
 import json
 import shutil
 from collections import Counter
@@ -14,19 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given
-from hypothesis import strategies as st
 from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
 from common import says
 from polygon_jobs import make_job, text_item
-from rasterloom.config.overlays import merge
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.stale import Walk
-from rasterloom.raster.grid import compose
-from rasterloom.registration.acquisition import Registration, settled
-from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import read_table
 from rasterloom.stages import job_of, module_of, place
 from rasterloom.store.digest import digest
@@ -35,177 +28,7 @@ from rasterloom.store.job import placement_manifests
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.tools.verify import find_faults
-
-Table = dict[str, Any]
-NOMINAL = [[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]]
-REFUSED = "no shift was found with confidence (0.12, 0.3 is needed): the files' own place is used"
-
-
-def sensor(shift: tuple[float, float] | None, **changes: Any) -> Table:
-    """The entry of a sensor with pixels four times the reference's; None: no estimate was accepted."""
-    found = {
-        "source": "s", "nominal": NOMINAL, "origin": "size", "pixel": [4.0, 4.0], "motion": "translation",
-        "against": None, "consistency": None, "attempts": [],
-    }  # fmt: skip
-    if shift is None:
-        own = {"shift": [0.0, 0.0], "matrix": NOMINAL, "confidence": 0.12, "accepted": False, "method": "identity"}
-        return {**found, **own, "fallback": REFUSED, **changes}
-    matrix = [[0.25, 0.0, shift[0] / 4], [0.0, 0.25, shift[1] / 4]]
-    own = {"shift": list(shift), "matrix": matrix, "confidence": 0.9, "accepted": True, "method": "ecc"}
-    return {**found, **own, "fallback": None, **changes}
-
-
-def registration(gsd: float | None = 0.31, **sensors: Table) -> Table:
-    reference = {"sensor": "rgb", "width": 64, "height": 64, "transform": None, "crs": None, "gsd": gsd}
-    rgb = sensor((0.0, 0.0), method="identity", pixel=[1.0, 1.0])
-    return {"reference": reference, "sensors": {"rgb": rgb, **sensors}}
-
-
-def settle(registrations: dict[str, Any], acquisition: str) -> dict[str, Registration]:
-    """All scenes of an acquisition, settled."""
-    return {
-        scene: settled(own, [other for name, other in registrations.items() if name != scene], acquisition)
-        for scene, own in registrations.items()
-    }
-
-
-def group(*shifts: tuple[float, float] | None, **changes: Any) -> dict[str, Table]:
-    """Scenes a, b, ... with these shifts of the sensor `m`."""
-    return {chr(97 + i): registration(m=sensor(shift, **changes)) for i, shift in enumerate(shifts)}
-
-
-def test_examples_in_docstrings_hold() -> None:
-    assert doctest.testmod(place).failed == 0
-
-
-def test_settle_puts_a_scene_where_the_median_of_the_others_says() -> None:
-    scenes = group((3.0, -2.0), (4.0, -2.5), (3.5, 8.0), None)
-    before = copy.deepcopy(scenes)
-    found = settle(scenes, "6010")
-    assert scenes == before
-    assert all(found[scene] is scenes[scene] for scene in "abc")
-    m = found["d"]["sensors"]["m"]
-    assert (m["shift"], m["matrix"]) == ([3.5, -2.0], [[0.25, 0.0, 0.875], [0.0, 0.25, -0.5]])
-    assert (m["method"], m["accepted"], m["confidence"]) == ("group", False, 0.12)
-    assert m["against"] == "3 scenes of 6010"
-    assert says(m["fallback"], "(0.12, 0.3 is needed) ... median of 3 scenes of 6010")
-    assert found["d"]["sensors"]["rgb"] is scenes["d"]["sensors"]["rgb"]
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ("a: low; b: none; the georeference is used", "a: low; b: none"),
-        ("the shift found, 9.0, 1.0 pixels, is beyond max_shift 8: the files' own place is used",
-         "the shift found, 9.0, 1.0 pixels, is beyond max_shift 8"),
-        ("nothing was found", "nothing was found"),
-        (None, "no estimate was accepted"),
-    ],
-)  # fmt: skip
-def test_settle_keeps_the_reason_and_says_what_is_used_instead(said: str | None, reason: str) -> None:
-    scenes = group((3.0, -2.0), (3.0, -2.0), (3.0, -2.0), None)
-    scenes["d"]["sensors"]["m"]["fallback"] = said
-    found = settle(scenes, "6010")["d"]["sensors"]["m"]["fallback"]
-    assert found.startswith(reason) and says(found, "median of 3 scenes of 6010") and "own place" not in found
-
-
-def test_settle_of_too_few_others_says_so() -> None:
-    scenes = group((3.0, -2.0), None, None, (3.0, -2.0))
-    found = settle(scenes, "6010")["b"]["sensors"]["m"]
-    assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
-    assert found["fallback"].startswith(REFUSED)
-    assert says(found["fallback"], "2 of the 3 other scenes of 6010 ... 3 are needed")
-    (one, two) = settle(group((3.0, -2.0), None), "6010").values()
-    assert says(two["sensors"]["m"]["fallback"], "1 of the 1 other scenes of 6010 ... 3 are needed")
-    assert one["sensors"]["m"]["fallback"] is None
-
-
-def test_settle_of_others_that_differ_says_so() -> None:
-    scenes = group((0.0, 0.0), (9.0, 0.0), (-5.0, 0.0), None)
-    found = settle(scenes, "6010")["d"]["sensors"]["m"]
-    assert (found["matrix"], found["method"]) == (NOMINAL, "identity")
-    assert says(found["fallback"], "3 other scenes of 6010 ... 5.0 reference pixels ... 4.0")
-    coarse = {s: merge(r, {"sensors": {"m": {"pixel": [24.0, 24.0]}}}) for s, r in scenes.items()}
-    assert settle(coarse, "6010")["d"]["sensors"]["m"]["method"] == "group"
-
-
-def turned(degrees: float, **changes: Any) -> Table:
-    """The entry of a sensor that is turned about the middle of the scene, and shifted by 3, -2."""
-    matrix = compose(NOMINAL, moved_by((3.0, -2.0), degrees, (64, 64)))
-    return sensor((3.0, -2.0), motion="euclidean", matrix=matrix, **changes)
-
-
-def test_settle_takes_the_median_of_turns() -> None:
-    scenes = {f"s{degrees}": registration(m=turned(degrees)) for degrees in (0.5, 0.75, 1.5)}
-    scenes["lost"] = registration(m=sensor(None, motion="euclidean"))
-    m = settle(scenes, "6010")["lost"]["sensors"]["m"]
-    assert (m["method"], m["shift"]) == ("group", [3.0, -2.0])
-    np.testing.assert_allclose(m["matrix"], turned(0.75)["matrix"], atol=1e-6)
-
-
-def test_settle_of_turns_that_differ_says_so() -> None:
-    scenes = {f"s{degrees}": registration(m=turned(degrees, pixel=[0.5, 0.5])) for degrees in (-2.0, 0.0, 2.0)}
-    scenes["lost"] = registration(m=sensor(None, motion="euclidean", pixel=[0.5, 0.5]))
-    m = settle(scenes, "6010")["lost"]["sensors"]["m"]
-    assert m["method"] == "identity"
-    assert says(m["fallback"], "other scenes of 6010 ... 1.6 reference pixels ... 0.5")  # corners
-
-
-def test_settle_leaves_a_scene_alone_as_it_is() -> None:
-    scenes = group(None)
-    assert settle(scenes, "6010")["a"] is scenes["a"]
-
-
-@pytest.mark.parametrize(
-    "change", [{"method": "none"}, {"method": "given"}, {"accepted": False}, {"origin": "georeference"}]
-)
-def test_settle_counts_estimates_of_the_same_kind_alone(change: Table) -> None:
-    scenes = group((3.0, 0.0), (3.0, 0.0), (3.0, 0.0), None)
-    scenes["a"]["sensors"]["m"] |= change
-    assert settle(scenes, "6010")["d"]["sensors"]["m"]["method"] == "identity"
-
-
-def test_settle_leaves_what_was_given_and_the_reference() -> None:
-    scenes = group((3.0, 0.0), (3.0, 0.0), (3.0, 0.0), (0.0, 0.0))
-    scenes["d"]["sensors"]["m"] |= {"method": "none", "accepted": True}
-    scenes["d"]["sensors"]["rgb"] |= {"accepted": False}
-    assert settle(scenes, "6010")["d"] is scenes["d"]
-
-
-def test_settle_of_a_sensor_that_some_scenes_lack() -> None:
-    scenes = {"a": registration(), **group((1.0, 0.0)), "b": registration(), "c": registration(a=sensor(None))}
-    fallback = settle(scenes, "6010")["c"]["sensors"]["a"]["fallback"]
-    assert says(fallback, "0 of the 2 other scenes of 6010 ... 3 are needed")
-
-
-def test_settle_heeds_the_size_of_the_references_pixels_on_the_ground() -> None:
-    scenes = group((4.0, -2.0), (4.0, -2.0), (8.0, -4.0), None)
-    scenes["c"]["reference"]["gsd"] = 0.155
-    scenes["d"]["reference"]["gsd"] = 0.62
-    assert settle(scenes, "6010")["d"]["sensors"]["m"]["shift"] == [2.0, -1.0]
-    scenes["a"]["reference"]["gsd"] = None
-    assert settle(scenes, "6010")["d"]["sensors"]["m"]["method"] == "identity"
-    for scene in scenes.values():
-        scene["reference"]["gsd"] = None
-    assert settle(scenes, "6010")["d"]["sensors"]["m"]["shift"] == [4.0, -2.0]
-
-
-SHIFTS = st.lists(st.tuples(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0)), min_size=3, max_size=9)
-
-
-@given(SHIFTS, st.permutations(range(9)))
-def test_settle_is_inside_the_others_and_heeds_no_order(shifts: list[tuple[float, float]], order: list[int]) -> None:
-    scenes = group(*shifts, None)
-    lost = list(scenes)[-1]
-    shuffled = dict(sorted(scenes.items(), key=lambda entry: order[(ord(entry[0]) - 97) % 9]))
-    found = settle(scenes, "x")[lost]
-    assert settle(shuffled, "x")[lost] == found
-    m = found["sensors"]["m"]
-    assert m["method"] == "group"
-    for axis in (0, 1):
-        values = [shift[axis] for shift in shifts]
-        assert min(values) - 1e-4 <= m["shift"][axis] <= max(values) + 1e-4
-
+from registrations import Table, group, registration, sensor, settle
 
 # The job ------------------------------------------------------------------------------------------------
 
@@ -221,7 +44,13 @@ def write_all(folder: Path, scenes: dict[str, Table]) -> None:
 def place_all(folder: Path, scenes: dict[str, Table], name: str = "6010") -> dict[str, Any]:
     """Run the job of an acquisition; gives its items."""
     job = make_job(
-        folder, {"stage": "place", "acquisition": {"name": name, "scenes": list(scenes)}, "scenes": list(scenes)}
+        folder,
+        {
+            "stage": "place",
+            "acquisition": {"name": name, "scenes": list(scenes)},
+            "scenes": list(scenes),
+            "tiles": {scene: ["", ""] for scene in scenes},
+        },
     )
     assert place.inputs(job.spec) == [f"registration/{scene}.json" for scene in scenes]
     place.run(job)

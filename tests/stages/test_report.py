@@ -145,9 +145,9 @@ class Results:
 
     def shifts(self) -> None:
         rows = [
-            ShiftRow(scene, "m", 4.0, (0.0, 0.0), 0.1, False, "identity", fallback="no <peak>")
+            ShiftRow(scene, "m", (4.0, 4.0), (0.0, 0.0), 0.1, False, "identity", fallback="no <peak>")
             if scene == "new"
-            else ShiftRow(scene, "m", 4.0, (3.0, 4.0), 0.9, True, "ecc")
+            else ShiftRow(scene, "m", (4.0, 4.0), (3.0, 4.0), 0.9, True, "ecc")
             for scene in [*self.spec["scenes"], "elsewhere"]
         ]
         (self.root / "quality").mkdir(exist_ok=True)

@@ -51,5 +51,9 @@ def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[
 
 def place_alone(results: Path, scene: str, acquisition: str = "") -> None:
     """Place a registered scene as the only one of its acquisition, by default one named after it."""
-    taken = {"acquisition": {"name": acquisition or scene, "scenes": [scene]}, "scenes": [scene]}
+    taken = {
+        "acquisition": {"name": acquisition or scene, "scenes": [scene]},
+        "scenes": [scene],
+        "tiles": {scene: ["", ""]},
+    }
     module_of("place").run(job_of({"stage": "place", "version": 1, **taken}, {}, results, Store.of(results)))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rasterloom.dataset.contest_ids import SCORED, SENSORS, acquisition_of, ground_of
+from rasterloom.dataset.contest_ids import SCORED, SENSORS, acquisition_of, ground_of, tile_of
 from rasterloom.dataset.contest_images import Images, find_images, image_form
 from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_paths, wkt_rows
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
@@ -71,6 +71,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
             truth=held_out,
             grid=tables.get("grid_sizes"),
             acquisition=acquisition_of(scene),
+            tile=tile_of(scene),
         )
     _check_complete(root, sensors, tables, scenes)
     scenes, seen = without_seen_truth(scenes)

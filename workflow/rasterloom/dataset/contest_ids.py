@@ -64,7 +64,7 @@ SCORED = (
 TWINS: Mapping[str, str] = {"6140": "6110", "6150": "6030", "6130": "6020"}
 """Scenes that show the ground of another one on another date."""
 
-_TILE = re.compile(r"(\d+)_\d+_\d+")
+_TILE = re.compile(r"(\d+)_(\d+)_(\d+)")
 """An id: number of the scene, row and column of the tile."""
 
 
@@ -98,3 +98,15 @@ def acquisition_of(scene: str) -> str:
     """
     found = _TILE.fullmatch(scene)
     return found[1] if found else scene
+
+
+def tile_of(scene: str) -> tuple[str, str]:
+    """Row and column of an image among the tiles of its scene; empty for an id of another form.
+
+    Examples
+    --------
+    >>> tile_of("6140_1_2"), tile_of("demo")
+    (('1', '2'), ('', ''))
+    """
+    found = _TILE.fullmatch(scene)
+    return (found[2], found[3]) if found else ("", "")

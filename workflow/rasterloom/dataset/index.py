@@ -61,6 +61,8 @@ class Scene:
         Layout ``dstl`` only: the table of grid sizes.
     acquisition : str or None
         Scenes of one `acquisition` were taken together: what their sensors are off is about the same. None: alone.
+    tile : (row, column)
+        Its place among the scenes of its acquisition, which were cut from one image; empty if it is not known.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Scene:
     labels: dict[str, LabelFile] = field(default_factory=dict)
     grid: SourceFile | None = None
     acquisition: str | None = None
+    tile: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)

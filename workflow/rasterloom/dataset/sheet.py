@@ -21,7 +21,7 @@ from rasterloom.dataset.source_files import Bands, Folders, SourceFile, existing
 from rasterloom.errors import ConfigError, InputError
 from rasterloom.text import brief, hint
 
-COLUMNS = ("scene", "split", "ground", "acquisition", "fold", "classes", "labels")
+COLUMNS = ("scene", "split", "ground", "acquisition", "row", "column", "fold", "classes", "labels")
 """Columns that are no sensors; besides them ``labels:<class>``."""
 
 CHOICE = re.compile(r"(?P<path>.*?)(?:\[(?P<bands>[^\[\]]*)\])?")
@@ -199,6 +199,7 @@ def _scene(row: Row, sensors: Sequence[str], classes: Sequence[str], reference: 
         fold=fold if split == "train" else None,
         labels=labels,
         acquisition=acquisition,
+        tile=(row.get("row"), row.get("column")),
     )
 
 

@@ -1,21 +1,19 @@
 """Registrations of an acquisition: a scene without an estimate of its own is put where the others say."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import hypot, radians
-from statistics import median
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rasterloom.raster.grid import compose, invert
-from rasterloom.registration.motions import moved_by, turn_of
+from rasterloom.registration.motions import centred, rounded
 from rasterloom.registration.table import GROUP, UNPLACED
 
 FEWEST = 3
-"""Other scenes with an estimate that are needed for a median."""
-
-SPREAD = 1.0
-"""Largest median distance of the estimates from their median, along an axis, in pixels of the sensor."""
+"""Other scenes with an estimate that are needed, to say where a scene lies and how well they say it."""
 
 ESTIMATED = frozenset({"ecc", "phase", "regression"})
 """Methods that find a shift in the images."""
@@ -25,15 +23,20 @@ _IN_USE = re.compile(r"[:;,] the [^:;]* is used$")
 
 Registration = Mapping[str, Any]
 
+Tile = tuple[str, str]
+"""Row and column of a scene among those that were cut from one image; empty if they are not known."""
 
-def settled(own: Registration, others: Sequence[Registration], acquisition: str) -> Registration:
+Tiled = tuple[Registration, Tile]
+
+
+def settled(own: Tiled, others: Sequence[Tiled], acquisition: str) -> Registration:
     """Settle the registration of one scene.
 
     Parameters
     ----------
-    own : registration
-        As the stage `register` writes it.
-    others : sequence of registrations
+    own : (registration, tile)
+        The registration as the stage `register` writes it.
+    others : sequence of (registration, tile)
         Of the other scenes of its acquisition.
     acquisition : str
         Its name, for what is said.
@@ -42,12 +45,13 @@ def settled(own: Registration, others: Sequence[Registration], acquisition: str)
     -------
     registration
         The same object where nothing changes. Where every estimate of a sensor was refused: a copy with ``matrix``,
-        ``shift`` and ``method: group`` by the median of the other scenes, or with a ``fallback`` that says why these
-        do not help. ``accepted`` and ``confidence`` stay those of the scene's own estimate.
+        ``shift``, ``error`` and ``method: group`` by the other scenes, or with a ``fallback`` that says why these do
+        not help. ``accepted`` and ``confidence`` stay those of the scene's own estimate.
     """
-    lacking = unplaced(own) if others else []
+    registration = own[0]
+    lacking = unplaced(registration) if others else []
     changed = {name: _by_group(name, own, others, f"of {acquisition}") for name in lacking}
-    return {**own, "sensors": {**own["sensors"], **changed}} if changed else own
+    return {**registration, "sensors": {**registration["sensors"], **changed}} if changed else registration
 
 
 def unplaced(registration: Registration) -> list[str]:
@@ -60,80 +64,120 @@ def unplaced(registration: Registration) -> list[str]:
     ]
 
 
-def estimates(sensor: str, own: Registration, others: Sequence[Registration]) -> list[list[float]]:
-    """Shifts of a sensor that were accepted in other scenes, in reference pixels of this one, and turns; sorted.
+def place_of(scene: Tiled) -> Tile:
+    """The row and column of a scene: as they were given, or by the origin of its georeference, in pixels."""
+    (registration, tile), transform = scene, scene[0]["reference"]["transform"]
+    if any(tile) or transform is None or registration["reference"]["crs"] is None:
+        return tile
+    (width, across, x), (down, height, y) = transform
+    return tile if across or down else (str(round(y / height)), str(round(x / width)))
 
-    Only scenes count whose files place the sensor in the same way (by a georeference, or by the images' sizes): a shift
-    is what is added to that. Where the size of the reference's pixels on the ground is known it is heeded.
+
+def estimates(sensor: str, own: Tiled, others: Sequence[Tiled]) -> list[list[Any]]:
+    """Estimates of a sensor that were accepted in other scenes: shift (dx, dy), linear part (a, b, c, d), row, column.
+
+    Shifts are in reference pixels of this scene; sorted. Only scenes count whose files place the sensor in the same way
+    (by a georeference, or by the images' sizes): a motion is what is added to that. Where the size of the reference's
+    pixels on the ground is known it is heeded.
     """
-    origin, ground = own["sensors"][sensor]["origin"], own["reference"]["gsd"]
+    origin, ground = own[0]["sensors"][sensor]["origin"], own[0]["reference"]["gsd"]
     found = []
-    for other in others:
-        entry, other_ground = other["sensors"].get(sensor), other["reference"]["gsd"]
+    for scene in others:
+        entry, other_ground = scene[0]["sensors"].get(sensor), scene[0]["reference"]["gsd"]
         if entry is None or not entry["accepted"] or entry["method"] not in ESTIMATED or entry["origin"] != origin:
             continue
         if (ground is None) != (other_ground is None):
             continue
         factor = 1.0 if ground is None else other_ground / ground
-        turn = turn_of(compose(invert(entry["nominal"]), entry["matrix"]))
-        found.append([*(round(float(value) * factor, 4) for value in entry["shift"]), turn])
+        (a, b, _), (c, d, _) = rounded(compose(invert(entry["nominal"]), entry["matrix"]), "affine")
+        found.append([*(round(float(value) * factor, 4) for value in entry["shift"]), a, b, c, d, *place_of(scene)])
     return sorted(found)
 
 
 @dataclass(frozen=True)
-class GroupShift:
-    """What the other scenes of an acquisition say of a sensor, in reference pixels.
+class Expected:
+    """Where a scene is expected along an axis, by the others.
 
     Attributes
     ----------
-    shift : (dx, dy)
-        The median along each axis.
-    turn : float
-        The median, degrees.
-    spread : float
-        Median distance from the shift along the axis where that is larger, or by which turns move the corners if that
-        is more.
+    shift : float
+        Reference pixels.
+    error : float
+        Root mean square of what others miss by when each is left out and expected in the same way.
+    scenes : int
+        Those in the same row or column that it is the median of; 0: of all.
     """
 
-    shift: tuple[float, float]
-    turn: float
-    spread: float
+    shift: float
+    error: float
+    scenes: int = 0
 
 
-def group_shift(shifts: Sequence[Sequence[float]], size: tuple[int, int]) -> GroupShift:
-    """Median and spread of shifts and turns (dx, dy, degrees), one at least, of scenes of a size (W, H).
+def expected(shifts: Sequence[float], lines: Sequence[str], line: str) -> Expected:
+    """The shift along an axis by the median of all, or of those in the same row or column, whichever misses less.
+
+    Tiles of one image share what a sensor is off, but for where each was cut: at whole pixels of the sensor, so that
+    those of a column share x and those of a row y, and their neighbours do not.
+
+    Parameters
+    ----------
+    shifts : sequence of float
+        Of other scenes, two at least.
+    lines : sequence of str
+        The column (of shifts along x) or row (along y) of each; empty if it is not known.
+    line : str
+        That of the scene.
 
     Examples
     --------
-    >>> group_shift([[1.0, 0.0, 0.0], [2.0, 0.5, 0.0], [9.0, 0.0, 0.0]], (100, 100))
-    GroupShift(shift=(2.0, 0.0), turn=0.0, spread=1.0)
+    >>> expected([0.0, 0.5, 20.0, 20.5, 21.0], ["1", "1", "2", "2", "2"], "2")
+    Expected(shift=20.5, error=0.5701, scenes=3)
     """
-    columns = list(zip(*shifts, strict=True))
-    x, y, turn = (median(values) for values in columns)
-    away = [median(abs(v - middle) for v in values) for values, middle in zip(columns, (x, y, turn), strict=True)]
-    corners = radians(away[2]) * hypot(*size) / 2
-    return GroupShift((round(x, 4), round(y, 4)), round(turn, 6), round(max(away[0], away[1], corners), 4))
+    values, numbers = np.array(shifts), np.arange(len(shifts))
+
+    def missed(alike: Callable[[Any], NDArray[np.bool_]]) -> list[float]:
+        rest = ((i, values[alike(i) & (numbers != i)]) for i in numbers)
+        return [float(values[i] - np.median(some)) for i, some in rest if len(some)]
+
+    def error(found: list[float]) -> float:
+        return round(float(np.sqrt(np.mean(np.square(found)))), 4)
+
+    of_all = Expected(round(float(np.median(values)), 4), error(missed(lambda _: numbers >= 0)))
+    same, named = np.array(lines) == line, np.array(lines)
+    by_line = missed(lambda i: (named == named[i]) & (named != ""))
+    if not line or not same.any() or len(by_line) < FEWEST or error(by_line) >= of_all.error:
+        return of_all
+    return Expected(round(float(np.median(values[same])), 4), error(by_line), int(same.sum()))
 
 
-def _by_group(name: str, own: Registration, others: Sequence[Registration], group: str) -> dict[str, Any]:
-    """The entry of a sensor without an estimate: by the median of the group, or with the reason why not."""
-    entry, shifts = dict(own["sensors"][name]), estimates(name, own, others)
-    if len(shifts) < FEWEST:
-        having = f"{len(shifts)} of the {len(others)} other scenes {group} {'has' if len(shifts) == 1 else 'have'}"
-        return {**entry, "fallback": _also(entry, f"{having} an estimate, {FEWEST} are needed for a median")}
-    size = own["reference"]["width"], own["reference"]["height"]
-    found = group_shift(shifts, size)
-    if found.spread > (allowed := SPREAD * max(entry["pixel"])):
-        detail = f"by {found.spread:.1f} reference pixels, {allowed:.1f} are allowed"
-        return {**entry, "fallback": _also(entry, f"the shifts of {len(shifts)} other scenes {group} differ {detail}")}
+def _by_group(name: str, own: Tiled, others: Sequence[Tiled], group: str) -> dict[str, Any]:
+    """The entry of a sensor without an estimate: as the others of the group say, or with the reason why not."""
+    entry, known = dict(own[0]["sensors"][name]), estimates(name, own, others)
+    if len(known) < FEWEST:
+        having = f"{len(known)} of the {len(others)} other scenes {group} {'has' if len(known) == 1 else 'have'}"
+        return {**entry, "fallback": _also(entry, f"{having} an estimate, {FEWEST} are needed")}
+    size, (row, column) = (own[0]["reference"]["width"], own[0]["reference"]["height"]), place_of(own)
+    dx, dy, *linear, rows, columns = zip(*known, strict=True)
+    x, y = expected(dx, columns, column), expected(dy, rows, row)
+    if x.error > entry["pixel"][0] or y.error > entry["pixel"][1]:
+        missing = f"each left out, by {x.error:.1f}, {y.error:.1f} reference pixels; a pixel of the sensor is allowed"
+        return {
+            **entry,
+            "fallback": _also(entry, f"{len(known)} other scenes {group} miss one another's shifts, {missing}"),
+        }
+    lines = [
+        f"{axis} by {n.scenes} in its {line}" for axis, n, line in (("x", x, "column"), ("y", y, "row")) if n.scenes
+    ]
     reason = _IN_USE.sub("", entry["fallback"] or "no estimate was accepted")
+    motion = centred(np.median(linear, axis=1).reshape(2, 2), (x.shift, y.shift), size)
     return {
         **entry,
-        "matrix": compose(entry["nominal"], moved_by(found.shift, found.turn, size)),
-        "shift": list(found.shift),
+        "matrix": compose(entry["nominal"], motion),
+        "shift": [x.shift, y.shift],
+        "error": [x.error, y.error],
         "method": GROUP,
-        "against": f"{len(shifts)} scenes {group}",
-        "fallback": f"{reason}: the median of {len(shifts)} scenes {group} is used",
+        "against": ", ".join([f"{len(known)} scenes {group}", *lines]),
+        "fallback": f"{reason}: the median of {len(known)} scenes {group} is used",
     }
 
 

@@ -4,6 +4,8 @@ A motion is a 2 x 3 matrix in the reference's edge coordinates (0 to W, 0 to H).
 matrix `nominal` lies, after a motion, at x -> nominal(motion(x)).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,17 +17,17 @@ def translation(shift: tuple[float, float]) -> Matrix:
     return [[1.0, 0.0, float(shift[0])], [0.0, 1.0, float(shift[1])]]
 
 
+def centred(linear: NDArray[np.float64], shift: Sequence[float] | NDArray[np.float64], size: tuple[int, int]) -> Matrix:
+    """The motion with a linear part (2, 2) that moves the middle of an image of a size (W, H) by a shift."""
+    middle = np.array(size) / 2
+    motion: Matrix = np.column_stack([linear, np.array(shift) + middle - linear @ middle]).tolist()
+    return motion
+
+
 def rotation(degrees: float, size: tuple[int, int]) -> Matrix:
     """A turn about the middle of an image of a size (W, H), from x towards y."""
     c, s = float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))
-    x, y = size[0] / 2, size[1] / 2
-    return [[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]]
-
-
-def scaling(change: NDArray[np.float64], size: tuple[int, int]) -> Matrix:
-    """The motion that enlarges an image (W, H) by shares (2,) along its axes, about its middle."""
-    (x, y), (width, height) = change, size
-    return [[1.0 + float(x), 0.0, -float(x) * width / 2], [0.0, 1.0 + float(y), -float(y) * height / 2]]
+    return centred(np.array([[c, -s], [s, c]]), (0.0, 0.0), size)
 
 
 def moved_by(shift: tuple[float, float], degrees: float, size: tuple[int, int]) -> Matrix:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rasterloom.raster.grid import Matrix, compose, invert
 from rasterloom.registration.band_fit import inverse_gram
 from rasterloom.registration.comparison import Floats, Mask
+from rasterloom.registration.motions import centred
 
 Numbers = NDArray[np.float64]
 
@@ -189,9 +190,7 @@ def _motion(step: Numbers, shape: tuple[int, ...], kind: str) -> Matrix:
     linear = np.eye(2) + np.sum(changes, axis=0)
     if kind == "euclidean":  # a turn that does not enlarge
         linear = linear / np.sqrt(np.linalg.det(linear))
-    middle = np.array([shape[1] - 1, shape[0] - 1]) / 2
-    motion: Matrix = np.column_stack([linear, step[:2] + middle - linear @ middle]).tolist()
-    return motion
+    return centred(linear, step[:2], (shape[1] - 1, shape[0] - 1))
 
 
 def _seen(shown: Compared, place: Matrix) -> tuple[Floats, Floats]:

@@ -49,6 +49,8 @@ class ShiftRow:
         What was tried, in order; may be empty.
     fallback : str
         Why no estimate is used, and what instead; may be empty.
+    error : (ex, ey) or None
+        Standard error of the shift, in reference pixels; None of what was given, and where no estimate is used.
     turn : float
         About the middle of the scene, beyond the place by the files; degrees, from x towards y.
     """
@@ -65,6 +67,7 @@ class ShiftRow:
     attempts: str = ""
     fallback: str = ""
     turn: float = 0.0
+    error: tuple[float, float] | None = None
 
     @property
     def length(self) -> float:
@@ -98,6 +101,7 @@ class ShiftRow:
             pixel=(float(row["pixel_x"]), float(row["pixel_y"])),
             shift=(float(row["shift_x"]), float(row["shift_y"])),
             accepted=row["accepted"] == "yes",
+            error=(float(row["error_x"]), float(row["error_y"])) if row["error_x"] else None,
             consistency=float(row["consistency"]) if row["consistency"] else None,
         )
 
@@ -111,6 +115,8 @@ CELLS: Mapping[str, Callable[[ShiftRow], str]] = {
     "pixel_y": lambda row: f"{row.pixel[1]:.6g}",
     "shift_x": lambda row: f"{row.shift[0]:.3f}",
     "shift_y": lambda row: f"{row.shift[1]:.3f}",
+    "error_x": lambda row: "" if row.error is None else f"{row.error[0]:.3f}",
+    "error_y": lambda row: "" if row.error is None else f"{row.error[1]:.3f}",
     "shift_sensor_pixels": lambda row: f"{row.length:.3f}",
     "turn": lambda row: f"{row.turn:.4f}",
     "confidence": lambda row: f"{row.confidence:.3f}",
@@ -121,8 +127,8 @@ CELLS: Mapping[str, Callable[[ShiftRow], str]] = {
     "attempts": lambda row: row.attempts,
     "fallback": lambda row: row.fallback,
 }
-"""Columns of the table. ``pixel_x``, ``pixel_y``: sides of the sensor's pixel; they, shift and consistency are in
-reference pixels, ``turn`` is in degrees."""
+"""Columns of the table. ``pixel_x``, ``pixel_y``: sides of the sensor's pixel; they, shift, its standard error and
+consistency are in reference pixels, ``turn`` is in degrees."""
 
 COLUMNS = tuple(CELLS)
 
@@ -143,6 +149,7 @@ def shift_rows(scene: str, registration: Mapping[str, Any]) -> list[ShiftRow]:
             attempts="; ".join(map(attempt_text, entry["attempts"])),
             fallback=entry["fallback"] or "",
             turn=turn_of(compose(invert(entry["nominal"]), entry["matrix"])),
+            error=(float(entry["error"][0]), float(entry["error"][1])) if entry["error"] else None,
         )
         for name, entry in registration["sensors"].items()
         if name != registration["reference"]["sensor"]

@@ -1,10 +1,10 @@
 """Stage place: where the sensors of an acquisition's scenes lie; one without an estimate of its own by the others'.
 
-What a sensor is off is a property of an acquisition: scenes that were taken together share it, but for a pixel or so.
-A scene whose own estimates were all refused is therefore put where the median of the others says, if they agree.
+What a sensor is off is a property of an acquisition: scenes that were taken together share it, but for where each was
+cut. A scene whose own estimates were all refused is therefore put where the others say, if they foretell one another.
 
 Spec (besides ``stage`` and ``version``): ``acquisition``: its ``name`` and the ``scenes`` whose estimates count;
-``scenes``: those that are settled.
+``scenes``: those that are settled; ``tiles``: row and column of each.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from rasterloom.project.project import Project
-from rasterloom.registration.acquisition import estimates, settled, unplaced
+from rasterloom.registration.acquisition import Registration, Tiled, estimates, place_of, settled, unplaced
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.table import GROUP
 from rasterloom.store.job import Job, Wanted, scene_manifests
@@ -20,7 +20,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "placement/{acquisition}.json"
 HELP = "fill in failed registrations from scenes of the same acquisition"
-VERSION = 3
+VERSION = 4
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -31,7 +31,8 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 def spec(project: Project, acquisition: str) -> dict[str, Any]:
     """The scenes of the acquisition, twice: those whose estimates count, and those that are settled."""
     scenes = project.acquisitions[acquisition]
-    return {"acquisition": {"name": acquisition, "scenes": scenes}, "scenes": scenes}
+    tiles = {scene: list(project.dataset.scenes[scene].tile) for scene in scenes}
+    return {"acquisition": {"name": acquisition, "scenes": scenes}, "scenes": scenes, "tiles": tiles}
 
 
 def names(spec: Mapping[str, Any]) -> list[str]:
@@ -62,16 +63,18 @@ def wanted(job: Job) -> Iterator[Wanted]:
     items = job.items("registration", scenes)
 
     @cache
-    def read(scene: str) -> dict[str, Any]:
-        return read_registration(job.store.open_path(items[scene]))
+    def read(scene: str) -> Tiled:
+        row, column = job.spec["tiles"][scene]
+        return read_registration(job.store.open_path(items[scene])), (row, column)
 
     for scene in job.spec["scenes"]:
-        own: Mapping[str, Any] = read(scene)
+        own = read(scene)
+        found: Registration = own[0]
         recipe: dict[str, Any] = {}
         origin: dict[str, Any] = {"registration": items[scene].digest}
-        if lacking := unplaced(own):
+        if lacking := unplaced(found):
             others = [read(other) for other in scenes if other != scene]
-            recipe["acquisition"] = name
+            recipe |= {"acquisition": name, "tile": list(place_of(own))}
             origin |= {"others": len(others), "shifts": {sensor: estimates(sensor, own, others) for sensor in lacking}}
-            own = settled(own, others, name)
-        yield Wanted(scene, job.key(recipe, origin), recipe, origin, own)
+            found = settled(own, others, name)
+        yield Wanted(scene, job.key(recipe, origin), recipe, origin, found)

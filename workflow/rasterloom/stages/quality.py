@@ -28,7 +28,7 @@ from rasterloom.text import counted
 
 OUTPUT = "quality/{table}.tsv"
 HELP = "list findings about images and labels, and the confidence of each registration"
-VERSION = 4
+VERSION = 5
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

@@ -27,7 +27,7 @@ from rasterloom.store.job import Job, batch_manifests, scene_manifests
 
 OUTPUT = "report/index.html"
 HELP = "write pages and pictures"
-VERSION = 5
+VERSION = 6
 
 
 def jobs(project: Project) -> list[dict[str, str]]:
