@@ -161,44 +161,76 @@ def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytes
     assert other == "/else"
 
 
-def workflow_with(records: dict[str, list[str]]) -> SimpleNamespace:
-    """What the rules ask of Snakemake's workflow: its records, by output, and a place for what is to be forced."""
+def workflow_with(executes: bool = False, **settings: Any) -> SimpleNamespace:
+    """What the rules ask of Snakemake's workflow, and a place for what is to be forced."""
     return SimpleNamespace(
-        persistence=SimpleNamespace(params=lambda file: records.get(str(file))),
+        is_main_process=True,
         dag=SimpleNamespace(forcefiles=set()),
+        dag_settings=SimpleNamespace(**{"forceall": False, "forcerun": (), "forcetargets": False, **settings}),
+        executor_plugin=object() if executes else None,
+        touch=False,
+        dryrun=True,
     )
 
 
-@pytest.mark.parametrize(
-    ("written", "recorded", "forced"),
-    [
-        ("now", None, False),  # copied results: Snakemake knows nothing of them, and need not
-        (None, None, True),
-        ("other", None, True),
-        ("other", "now", True),  # Snakemake remembers what was there before they were put back
-        ("other", "other", False),  # Snakemake sees it by itself, and says what has changed
-        ("now", "other", False),
-    ],
-)
+@pytest.mark.parametrize(("written", "forced"), [("now", False), (None, True), ("other", True), ("unread", True)])
 def test_manifests_force_an_output_that_was_made_for_something_else(
-    written: str | None, recorded: str | None, forced: bool, rules: Rules
+    written: str | None, forced: bool, rules: Rules
 ) -> None:
-    names = {"scale": "s1024", "scene": "6010_1_2"}
-    asked = {"now": rules.dag.spec("stack", **names), "other": {"stage": "stack", "scale": "s99"}}
-    sources = rules.dag.sources("stack", **names)
-    path = rules.results / "stacks/s1024/6010_1_2.json"
-    path.parent.mkdir(parents=True)
-    path.touch()
+    """That is, not for the present slice of the recipe, or not from the present labels."""
+    names = {"class": "trees"}
+    asked = {"now": rules.dag.spec("label", **names), "other": {"stage": "label", "class": "grass"}}
+    asked["unread"] = asked["now"]
+    path = rules.results / "labels/trees.json"
+    write_text(path, "{}")
     if written:
-        write_text(asked_path(rules.results, "stacks/s1024/6010_1_2.json"), asked_digest(asked[written], sources))
-    params = [repr(rules.dag.argument(value)) for value in (asked[recorded], sources)] if recorded else None
-    rules.workflow = workflow_with({} if params is None else {str(path): params})
-    read = rules.manifests("stack")(names)
-    assert read == [f"{rules.results}/placement/6010.json"]
+        inputs = {"labels/trees.json": ""} if written == "unread" else {}
+        stamp = asked_digest(asked[written], rules.dag.sources("label", **names), inputs)
+        write_text(asked_path(rules.results, "labels/trees.json"), f"{stamp}\n0 0\n")
+    rules.workflow = workflow_with()
+    assert rules.manifests("label")(names) == []
     assert rules.workflow.dag.forcefiles == ({str(path)} if forced else set())
 
 
-def test_manifests_force_nothing_that_is_not_there(rules: Rules) -> None:
-    rules.workflow = workflow_with({})
-    rules.manifests("stack")({"scale": "s1024", "scene": "6010_1_2"})
-    assert rules.workflow.dag.forcefiles == set()
+@pytest.mark.parametrize("executes", [True, False])
+def test_what_need_not_run_is_left_out_of_a_run_alone(executes: bool, rules: Rules) -> None:
+    names = {"class": "trees"}
+    write_text(rules.results / "labels/trees.json", "{}")
+    stamp = asked_digest(rules.dag.spec("label", **names), rules.dag.sources("label", **names), {})
+    write_text(asked_path(rules.results, "labels/trees.json"), f"{stamp}\n0 0\n")
+    rules.workflow = workflow_with(executes)
+    label = f"{rules.results}/labels/trees.json"
+    read = rules.manifests("split")({"group": "trees"})
+    assert (label in read, label in rules.targets({})) == (not executes, not executes)
+    assert (rules.sources("label")(names) == []) == executes
+    assert not (rules.results / ".lock").exists(), "it is a dry run"
+
+
+@pytest.mark.parametrize("settings", [{"forceall": True}, {"forcerun": {"mask"}}, {"forcetargets": True}])
+def test_nothing_is_left_out_where_a_user_forces_jobs(settings: dict[str, Any], rules: Rules) -> None:
+    rules.workflow = workflow_with(True, **settings)
+    settled = rules.settled()
+    assert settled is not None and not settled.looks and not settled.writes
+    assert len(rules.targets({})) == sum(map(len, rules.dag.outputs().values()))
+
+
+def test_nothing_is_left_out_where_artifacts_are_to_be_made_again(
+    rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RASTERLOOM_RECOMPUTE", "mask")
+    rules.workflow = workflow_with(True)
+    settled = rules.settled()
+    assert settled is not None and not settled.looks
+
+
+def test_items_of_a_run_are_counted(rules: Rules, capsys: pytest.CaptureFixture[str]) -> None:
+    """That is, those of jobs that were noted after the run has begun."""
+    before = asked_path(rules.results, "labels/trees.json")
+    write_text(before, "x\n5 6\n")
+    os.utime(before, (1, 1))
+    rules.start()
+    rules.workflow = SimpleNamespace(dag=SimpleNamespace(jobs=[]))
+    write_text(asked_path(rules.results, "labels/crops.json"), "x\n1 2\n")
+    write_text(asked_path(rules.results, "labels/road.json"), "x\n1200 1\n")
+    rules.finish()
+    assert capsys.readouterr().err == "rasterloom: 1,201 items computed, 3 found in the store\n"

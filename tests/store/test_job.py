@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -185,15 +186,23 @@ def test_each_says_after_each_name_how_far_it_is(results: Path, capsys: pytest.C
 def test_remember_writes_down_what_was_asked(results: Path) -> None:
     job = job_of(results, {"class": "trees", "batch": "b0", "scenes": []})
     record = asked_path(results, "polygons/trees/b0.json")
-    job.remember()
+
+    def reads(spec: object) -> list[str]:
+        return ["tuning/trees.json"]
+
+    job.remember(reads)
     assert not record.exists(), "nothing was written"
     job.finish({})
-    job.remember()
-    assert record.read_text(encoding="utf-8") == asked_digest(job.spec, {})
-    assert list(manifests_of(results)) == [job.output], "a record is no manifest"
-    assert (
-        asked_digest(job.spec, {"a": 1}) != asked_digest(job.spec, {}) != asked_digest({**job.spec, "version": 2}, {})
-    )
+    job.computed, job.found = 2, 3
+    job.remember(reads)
+    assert record.read_text(encoding="utf-8") == f"{asked_digest(job.spec, {}, {'tuning/trees.json': ''})}\n2 3\n"
+    Manifest("tune", {}).write(results / "tuning/trees.json")
+    job.remember(reads)
+    read = {"tuning/trees.json": hashlib.sha256((results / "tuning/trees.json").read_bytes()).hexdigest()}
+    assert record.read_text(encoding="utf-8").startswith(asked_digest(job.spec, {}, read))
+    assert list(manifests_of(results)) == [job.output, results / "tuning/trees.json"], "a record is no manifest"
+    others = (job.spec, {"a": 1}, {}), ({**job.spec, "version": 2}, {}, {}), (job.spec, {}, {"a": ""})
+    assert len({asked_digest(job.spec, {}, {}), *(asked_digest(*other) for other in others)}) == 4
 
 
 def test_progress_says_the_first_and_the_last(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from matrix import AFTER_LABELS, LABELLED, NEW, OF_ALL, OF_CLASS, OF_ENSEMBLE, Change, Project, Row, both, nothing, put
+from matrix import LABELLED, NEW, OF_ALL, OF_CLASS, OF_ENSEMBLE, Change, Project, Row, both, nothing, put
 
 Table = dict[str, Any]
 
@@ -242,7 +242,7 @@ DIVISION = [
         "predict",
         "`dataset.predict` without a scene that has truth",
         put("dataset.predict", []),
-        f"{AFTER_LABELS}, quality 1",
+        "wkt C + 1, submission 1, score 1, measure 1, quality 2, report 1",
         "none",
         keys=("dataset.predict",),
         numbers={"S": 3},
@@ -258,7 +258,7 @@ DIVISION = [
         "data-moved",
         "the data set in another folder, `dataset.root`",
         data_moved,
-        "from(register)",
+        "submission 1",
         "none",
         keys=("dataset.root",),
     ),

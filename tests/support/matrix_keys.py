@@ -1,7 +1,7 @@
 """Keys of the configuration that behave as those of the matrix: each with the jobs and items that follow it.
 
-They are not run by Snakemake. The jobs are read off the graph (those whose spec has changed, and what reads their
-outputs), the items are counted in the store of one process that goes through them all.
+They are not run by Snakemake. The jobs are those that settling leaves to it, the items are counted in the store of one
+process that goes through them all.
 """
 
 from __future__ import annotations
@@ -94,18 +94,13 @@ def _settings() -> list[Key]:
             if level == "defaults" and name == "seed":
                 jobs, items = f"{ALL_RETRAINED}, tables(C)", ALL_RETRAINED
             if level == "defaults" and name == "threads":  # a forest is the same on any number of threads
-                jobs = f"{ALL_RETRAINED}, tables(C)"
-                items = "train 2*F"
+                jobs, items = f"train 2*F, predict 2*S, {OF_ALL}, tables(C)", "train 2*F"
             # over as few steps as here the average of weights are the last ones
             alone = "train" if name in {"threads", "keep"} else ""
             key, path = f"{level}.training.{name}", f"{place}.training.{name}"
             found.append(Key(key, path, value, jobs, items, alone=alone))
         for name, value in PREDICTION.items():
             jobs = f"{REPREDICTED}, tables(1)"
-            if level == "defaults" and name == "threads":
-                jobs = f"predict M*S, {OF_ALL}, tables(C)"
-            if name == "window":  # trainings are watched by windows of that size, and find their checkpoints
-                jobs = f"train F, {jobs}"
             alone = "predict" if name in {"threads", "batch"} else ""
             key, path = f"{level}.prediction.{name}", f"{place}.prediction.{name}"
             found.append(Key(key, path, value, jobs, REPREDICTED, alone=alone))
@@ -195,7 +190,7 @@ KEYS = [
         "scales.*.factor",
         "scales.coarse",
         {"factor": 0.5},  # half of 64 pixels: the same grid as size 32
-        f"stack S, mask 2*T, {OF_TWO}, tables(C)",
+        "report 1",
         "none",
         start="",
     ),
@@ -228,7 +223,7 @@ KEYS = [
         "defaults.prediction.threads",  # without a network, whose results alone may depend on it
         "defaults.prediction.threads",
         2,
-        f"predict M*S, {OF_ALL}, tables(C)",
+        "none",
         "none",
         start="",
     ),
@@ -249,7 +244,7 @@ KEYS = [
         "classes.*.buffer",  # no label is a point or a line
         "classes.trees.buffer",
         {"metres": 2.0},
-        "label 1, mask T, split 1, train F, predict S, ensemble S, tune 1, vectorise S, tables(1)",
+        "none",
         "none",
         start="",
     ),
@@ -261,7 +256,7 @@ KEYS = [
         "vectorise 2*S",
         start="",
     ),
-    Key("dataset.truth", "dataset.truth", None, "label C, from(mask)", "none", start=""),
+    Key("dataset.truth", "dataset.truth", None, "score 1, measure 1, quality 1, report 1", "none", start=""),
 ]
 
 ELSEWHERE = {

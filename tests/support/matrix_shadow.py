@@ -55,23 +55,13 @@ def run_all(merged: Mapping[str, Any], store: Path, stages: frozenset[str] | Non
     return dag
 
 
-def jobs_that_run(before: Any, after: Any) -> Counter[str]:
-    """Jobs by stage that Snakemake has to run for one graph when those of another have run, nothing else being new."""
-    from rasterloom.stages import module_of
+def jobs_that_run(dag: Any, store: Path) -> Counter[str]:
+    """Jobs by stage that a run of a graph leaves to Snakemake."""
+    from rasterloom.planning.settle import Settled
+    from rasterloom.store.store import Store
 
-    def asked(dag: Any, stage: str, names: dict[str, str]) -> list[Any]:
-        return [dag.spec(stage, **names), dag.sources(stage, **names)]
-
-    known = {module_of(stage).OUTPUT.format(**names): asked(before, stage, names) for stage, names in before.in_order()}
-    run: set[str] = set()
-    found: Counter[str] = Counter()
-    for stage, names in after.in_order():
-        path = module_of(stage).OUTPUT.format(**names)
-        read = {name.removeprefix(f"{after.results}/") for name in after.inputs(stage, **names)}
-        if known.get(path) != asked(after, stage, names) or read & run:
-            run.add(path)
-            found[stage] += 1
-    return found
+    fresh = Settled(dag, Store(store), looks=True, writes=False).fresh
+    return +Counter({stage: len(set(paths) - fresh) for stage, paths in dag.outputs().items()})
 
 
 def sweep(cases: Mapping[str, Mapping[str, Any]], results: Path) -> dict[str, list[dict[str, int]]]:
@@ -79,10 +69,8 @@ def sweep(cases: Mapping[str, Mapping[str, Any]], results: Path) -> dict[str, li
 
     Every case works on a copy of the store's records, so that none finds what another has made.
     """
-    from rasterloom.config import read_config_files
     from rasterloom.planning.graph import Dag
 
-    before = Dag.load(read_config_files([Path("config.yaml")]))
     stages = frozenset(["register", "place", "stack", "normalisation", "label", "mask", "split"])
     stages |= {"train", "predict", "weigh", "ensemble", "tune", "vectorise"}
     found = {}
@@ -91,9 +79,9 @@ def sweep(cases: Mapping[str, Mapping[str, Any]], results: Path) -> dict[str, li
         shutil.copytree(results / "store", f"{SHADOW}/store", copy_function=os.link)
         store = Path(SHADOW) / "store"
         known = {path.stat().st_ino for path in records(store)}
-        after = run_all({**merged, "results": SHADOW}, store, stages)
+        run_all({**merged, "results": SHADOW}, store, stages)
         items = Counter(path.parent.name for path in records(store) if path.stat().st_ino not in known)
-        found[name] = [dict(jobs_that_run(before, after)), dict(items)]
+        found[name] = [dict(jobs_that_run(Dag.load(merged), results / "store")), dict(items)]
     shutil.rmtree(SHADOW, ignore_errors=True)
     return found
 

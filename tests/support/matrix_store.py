@@ -49,7 +49,7 @@ CODE = [
         "rule-edited",
         "the command in a .smk file",
         rule_edited,
-        "tune C, vectorise C*S, tables(C)",
+        "none",
         "none",
     ),
     Row(
@@ -181,7 +181,7 @@ UNKNOWN = [
         "earlier-recipe",
         "an earlier recipe restored",
         put("classes.buildings.polygons.threshold", None),
-        "tune 1, vectorise S, tables(1)",
+        "tables(1)",
         "none",
         start="threshold",
     ),
@@ -197,14 +197,14 @@ UNKNOWN = [
         "manifest-deleted",
         "a manifest deleted: the stack of a new scene",
         manifest_deleted,
-        "stack 1, predict 2, ensemble C, vectorise C, wkt C + 1, submission 1, score 1, export 1, measure 1, report 1",
+        "none",
         "none",
     ),
     Row(
         "all-manifests-deleted",
         "everything deleted but `store/`",
         all_but_store_deleted,
-        "from(register)",
+        "tables(C), quality 2",
         "none",
     ),
     Row(
@@ -248,7 +248,7 @@ UNKNOWN = [
         "results-copied-without-times",
         "the results copied to another folder without their times, in the worst order",
         both(copied, times_reversed),
-        "place A, stack K*S, normalisation 1, from(mask)",
+        "none",
         "none",
     ),
     Row(
@@ -277,7 +277,7 @@ UNKNOWN = [
         "by-hand",
         "`rasterloom tune` by hand with another recipe",
         by_hand,
-        "tune 1, vectorise S, tables(1)",
+        "none",
         "none",
     ),
     Row(

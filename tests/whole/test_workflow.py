@@ -171,7 +171,14 @@ def test_threshold_of_one_class_recomputes_its_polygons_alone(finished: Project)
     finished.overlay = {"classes": {"buildings": {"polygons": {"threshold": 0.9}}}}
     assert finished.run() == {"tune": 1, "vectorise": SCENES}
     finished.overlay = {}
-    assert finished.run() == {}, "an earlier recipe costs nothing"
+    files = sorted(finished.results.rglob("*"))
+    found = f"rasterloom: {1 + SCENES} items found: the manifests of {1 + SCENES} jobs"
+    assert f"{found} would be written" in finished.snakemake("-n")
+    assert sorted(finished.results.rglob("*")) == files, "a dry run writes nothing"
+    said = finished.snakemake()
+    assert f"{found} are written before any runs" in said
+    assert f"\nrasterloom: 0 items computed, {1 + SCENES} found in the store\n" in said
+    assert not re.search(r"\bvectorise\b", said), "an earlier recipe costs no job but for tables"
     said = finished.rasterloom("runs", "--results", finished.results.name)
     runs = re.findall(r"^  [0-9a-f]{8}  .*", said, re.MULTILINE)
     assert len(runs) == 2, "and is the run that it was"
@@ -312,9 +319,11 @@ def test_second_run_at_the_same_time_is_refused(finished: Project) -> None:
     from rasterloom.store.lock import hold
 
     lock = hold(finished.results)
-    output = finished.snakemake("--forcerun", "score", code=1)
+    refused = [finished.snakemake(*forced, code=1) for forced in ([], ["--forcerun", "score"])]
+    dry = finished.snakemake("-n")
     lock.close()
-    assert f"process {os.getpid()}" in output
+    assert all(f"process {os.getpid()}" in output for output in refused)
+    assert "Nothing to be done" in dry, "it takes no lock"
 
 
 def test_new_unlabelled_scene_trains_nothing(finished: Project) -> None:

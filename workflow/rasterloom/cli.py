@@ -128,7 +128,7 @@ def _run_stage(args: argparse.Namespace) -> None:
         spec, sources, results = _by_hand(args)
     job = job_of(spec, sources, results, Store.of(results, recomputed()))
     module_of(args.stage).run(job)
-    job.remember()
+    job.remember(module_of(args.stage).inputs)
     job.log(f"{args.stage}: wrote {job.output}")
 
 

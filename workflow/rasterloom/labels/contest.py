@@ -26,6 +26,7 @@ def dstl_labels(job: Job) -> Iterable[Label]:
     numbers: dict[str, set[int]] = {scene: set() for scene in job.spec["scenes"]}
     for table in job.sources["tables"]:
         path = Path(table["path"])
+        job.reading(table.get("size", 0))
         for row in wkt_rows(path):
             if row.scene in texts:
                 numbers[row.scene].add(row.class_id)

@@ -38,6 +38,7 @@ def sheet_labels(job: Job, vector: Callable[[Path], Any] | None = None) -> Itera
     order = sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene))
     for scene in order:
         path, class_name = Path(job.sources["labels"][scene]["path"]), job.spec["class"]
+        job.reading(job.sources["labels"][scene].get("size", 0))
         reference = raster_info(job.sources["reference"][scene]["path"])
         where = f"{path} (scene {scene}, class {class_name})"
         if path.suffix.lower() in RASTERS:

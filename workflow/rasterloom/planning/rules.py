@@ -4,7 +4,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -17,20 +18,16 @@ from rasterloom.learning.device import GPU_SHARE, visible_gpus
 from rasterloom.learning.sanity import SANITY
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
-from rasterloom.planning.snakemake_internals import (
-    asks_for,
-    force_unless_noticed,
-    lift_rate_limit,
-    limit_gpus,
-    submits,
-)
+from rasterloom.planning.settle import Settled
+from rasterloom.planning.snakemake_internals import asks_for, building, force, lift_rate_limit, limit_gpus, submits
 from rasterloom.report.runs import record
-from rasterloom.stages import STAGES, fields_of, module_of, recomputed, version_of
+from rasterloom.stages import STAGES, artifact_stages, fields_of, module_of, recomputed, version_of
 from rasterloom.store.files import write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
-from rasterloom.store.job import asked_digest, asked_path
+from rasterloom.store.job import asked_path
 from rasterloom.store.lock import Held, hold
 from rasterloom.store.store import Store
+from rasterloom.text import counted
 
 Wildcards = Mapping[str, str]
 
@@ -79,7 +76,8 @@ class Rules:
         self.workflow = workflow
         self.results = dag.results
         self._lock: Held | None = None
-        self.targets = [f"{self.results}/{path}" for paths in dag.outputs().values() for path in paths]
+        self._outputs = dag.outputs()
+        self._settled: Settled | None = None
 
     @classmethod
     def load(cls, merged: Mapping[str, Any], files: Sequence[str | Path] = (), workflow: Any = None) -> Self:
@@ -116,29 +114,61 @@ class Rules:
         found["fold"].add(SANITY)
         return {key: "|".join(re.escape(name) for name in sorted(names)) or "$^" for key, names in found.items()}
 
+    def settled(self) -> Settled | None:
+        """The outputs that need not be made, found out when Snakemake begins to build its graph; None if it does not.
+
+        If the graph is built for a run, the results folder's lock is taken first.
+        """
+        mode = building(self.workflow)
+        if mode is not None and self._settled is None:
+            store, (looks, runs) = Store.of(self.results, recomputed()), mode
+            with self._writing():
+                self._lock = hold(self.results) if runs else None
+                looks = looks and not store.recompute
+                self._settled = found = Settled(self.dag, store, looks=looks, writes=looks and runs)
+            if found.jobs:
+                manifests = f"the manifests of {counted(found.jobs, 'job')} {'are' if runs else 'would be'} written"
+                print(f"rasterloom: {counted(found.found, 'item')} found: {manifests} before any runs", file=sys.stderr)
+        return self._settled
+
+    def targets(self, wildcards: Wildcards) -> list[str]:
+        """Input function of the rule `all`: every output, but for manifests that need not be written."""
+        tables = {path for stage, paths in self._outputs.items() if stage not in artifact_stages() for path in paths}
+        done = guarded(self._done)() - tables
+        return [f"{self.results}/{path}" for paths in self._outputs.values() for path in paths if path not in done]
+
+    def _done(self) -> set[str]:
+        """The outputs that a run leaves as they are, and that no job has to wait for."""
+        settled = self.settled()
+        return settled.fresh if settled is not None and settled.looks else set()
+
     def manifests(self, stage: str) -> Callable[[Wildcards], list[str]]:
-        """Input function: the manifests that a job of the stage reads."""
+        """Input function: the manifests that a job of the stage reads, but for those that need not be written.
+
+        An output that is there and was made for something else is made again, although Snakemake does not see it.
+        """
 
         def answer(names: dict[str, str]) -> list[str]:
-            self._force_if_unknown(stage, names)
-            return self.dag.inputs(stage, **names)
+            output, settled = module_of(stage).OUTPUT.format(**names), self.settled()
+            if settled is not None and output not in settled.outputs:
+                settled.judge(stage, names)
+            if settled is not None and output not in settled.fresh and (self.results / output).exists():
+                force(self.workflow, f"{self.results}/{output}")
+            done = self._done()
+            return [
+                path for path in self.dag.inputs(stage, **names) if path.removeprefix(f"{self.results}/") not in done
+            ]
 
         return self._function(answer)
 
-    def _force_if_unknown(self, stage: str, names: dict[str, str]) -> None:
-        """Run a job again whose output was made for something else, although Snakemake's records do not show it."""
-        output = module_of(stage).OUTPUT.format(**names)
-        path = self.results / output
-        if getattr(self.workflow, "dag", None) is None or not path.exists():
-            return
-        spec, sources = self.dag.spec(stage, **names), self.dag.sources(stage, **names)
-        stamp = asked_path(self.results, output)
-        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != asked_digest(spec, sources):
-            force_unless_noticed(self.workflow, str(path), [self.dag.argument(v) for v in (spec, sources) if v])
-
     def sources(self, stage: str) -> Callable[[Wildcards], list[str]]:
-        """Input function: the source files that a job of the stage reads."""
-        return self._function(lambda names: self.dag.source_files(stage, **names))
+        """Input function: the source files that a job of the stage reads; of one that need not run, none."""
+
+        def answer(names: dict[str, str]) -> list[str]:
+            done = module_of(stage).OUTPUT.format(**names) in self._done()
+            return [] if done else self.dag.source_files(stage, **names)
+
+        return self._function(answer)
 
     def spec(self, stage: str) -> Callable[[Wildcards], str]:
         """Parameter: the job's slice of the recipe, one canonical string."""
@@ -198,7 +228,7 @@ class Rules:
         return [members[names["member"]]] if "member" in names else list(members.values())
 
     def start(self) -> None:
-        """Before the first job of a run: take the results folder's lock and record the merged recipe.
+        """Before the first job of a run: take the results folder's lock, if it is not held, and record the recipe.
 
         Raises
         ------
@@ -207,18 +237,31 @@ class Rules:
         """
         if self.workflow is not None:
             lift_rate_limit(self.workflow)
-        try:
-            self._lock = hold(self.results)
+        with self._writing():
+            self._lock = self._lock or hold(self.results)
             recipe = recorded(self.dag.config, self.merged)  # not sorted: the order of sensors is that of channels
             write_text(self.results / "config.json", json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
-            write_json(self.results / OUTPUTS_NOTE, self.dag.outputs())
+            write_json(self.results / OUTPUTS_NOTE, self._outputs)
+        for note in self.dag.dataset.notes:
+            print(f"rasterloom: {note}", file=sys.stderr)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in words that nothing can be written."""
+        try:
+            yield
         except OSError as error:
             raise RasterloomError(
                 f"nothing can be written to the results folder {self.results} ({error.strerror}: {error.filename}): "
                 "make it writable, or name another one with the key `results`"
             ) from None
-        for note in self.dag.dataset.notes:
-            print(f"rasterloom: {note}", file=sys.stderr)
+
+    def _say_counts(self, since: int) -> None:
+        """Say how many items were computed, and how many found, since this run took the lock."""
+        notes = [asked_path(self.results, path) for paths in self._outputs.values() for path in paths]
+        texts = [note.read_text("utf-8") for note in notes if note.is_file() and note.stat().st_mtime_ns >= since]
+        computed, found = (sum(int(text.split()[n]) for text in texts) for n in (1, 2))
+        print(f"rasterloom: {counted(computed, 'item')} computed, {found:,} found in the store", file=sys.stderr)
 
     def finish(self) -> None:
         """After a run that did not fail: keep its recipe and scores for `rasterloom runs`, if it was to score.
@@ -229,11 +272,13 @@ class Rules:
         if asks_for(self.workflow, f"{self.results}/{sanity.OUTPUT}"):
             print((self.results / sanity.SUMMARY).read_text(encoding="utf-8"), end="", file=sys.stderr)
         if asks_for(self.workflow, f"{self.results}/{module_of('score').OUTPUT}"):
-            models = self.dag.outputs()["train"]
+            models = self._outputs["train"]
             versions = {stage: version_of(stage) for stage in STAGES}
             run = record(self.results, recorded(self.dag.config, self.merged), versions, models)
             if run is not None:
                 print(f"rasterloom: this is run {run.name}; `rasterloom runs` compares it with others", file=sys.stderr)
+        if self._lock is not None:
+            self._say_counts(self._lock.since)
 
     def explain(self, logs: Sequence[str]) -> None:
         """After a failed run: repeat the errors of its jobs as the last lines that a user sees.

@@ -3,7 +3,6 @@
 Tests of the whole workflow notice if one of these stops working; ``pyproject.toml`` keeps Snakemake below 10.
 """
 
-from collections.abc import Collection
 from typing import Any
 
 
@@ -55,25 +54,39 @@ def asks_for(workflow: Any, output: str) -> bool:
     return any(str(path) == output for job in workflow.dag.jobs for path in job.output)
 
 
-def force_unless_noticed(workflow: Any, output: str, params: Collection[str]) -> None:
-    """Have Snakemake run a job again if its records do not show that the output was made for something else.
+def building(workflow: Any) -> tuple[bool, bool] | None:
+    """Whether Snakemake builds a graph in which what is there need not run, and whether it runs.
 
-    Snakemake compares parameters with its records of the output, which lie in ``.snakemake``, not with the results.
-    Without a record, or with that of other results, it would use the output as it is. No supported way forces single
-    jobs while the graph is built: parameters and the set of inputs count only where there is a record; a newer input
-    counts only if its checksum is not the recorded one; an input of one run alone runs the job again in the next run;
-    and a dry run, which must show the same jobs, may delete and touch nothing.
-
-    Where the records do show it, Snakemake runs the job by itself and ``snakemake -n`` says what has changed.
+    It need not in a run or a dry run, unless a user forces jobs; a report or a list of outputs shows it. From then on
+    Snakemake runs what is missing, what is forced, and what reads files of these. It compares parameters and sets of
+    inputs with its records of an output, which lie in ``.snakemake``, not with the results: they say nothing of results
+    that were copied or put back, and too much where a manifest was found.
 
     Parameters
     ----------
-    workflow : Snakemake's workflow, which builds its graph
-    output : path of the output, which is there
-    params : texts that the job's parameters would be now
-    """
-    from snakemake.io import IOFile
+    workflow : Snakemake's workflow
 
-    recorded = workflow.persistence.params(IOFile(output))
-    if recorded is None or {repr(text) for text in params} <= set(recorded):
-        workflow.dag.forcefiles.add(output)
+    Returns
+    -------
+    tuple of bool, or None
+        None if no graph is built, or that of a single job of a run.
+    """
+    if getattr(workflow, "dag", None) is None or not workflow.is_main_process:
+        return None
+    from snakemake.settings.types import RerunTrigger
+
+    settings = workflow.dag_settings
+    settings.rerun_triggers = frozenset([RerunTrigger.MTIME])
+    forced = settings.forceall or settings.forcerun or settings.forcetargets
+    lean = not forced and workflow.executor_plugin is not None and not workflow.touch
+    return lean, lean and not workflow.dryrun
+
+
+def force(workflow: Any, output: str) -> None:
+    """Have Snakemake run the job of an output that is there, while it builds its graph.
+
+    No supported way forces single jobs then: parameters and the set of inputs count only where there is a record; a
+    newer input counts only if its checksum is not the recorded one; an input of one run alone runs the job again in the
+    next run; and a dry run, which must show the same jobs, may delete and touch nothing.
+    """
+    workflow.dag.forcefiles.add(output)

@@ -7,7 +7,7 @@ other one first, its content is not known yet: the artifact is then computed onl
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.reasons import NOTHING, PENDING, Change, KeyPaths, differences, shown
+from rasterloom.planning.settle import PlannedJob
 from rasterloom.stages import artifact_stages, folder_of, module_of, output_of
 from rasterloom.store.digest import canonical
 from rasterloom.store.files import sound_json
@@ -97,16 +98,6 @@ class _PlannedStore(Store):
         return super().open_path(item)
 
 
-@dataclass
-class _PlannedJob(Job):
-    """A job whose inputs are the manifests that a run would write; it says nothing."""
-
-    planned: Mapping[str, Manifest] = field(default_factory=dict)
-
-    def manifest(self, name: str) -> Manifest:
-        return self.planned[f"{name}.json"]
-
-
 class Walk:
     """A walk through all jobs in the order of the data.
 
@@ -143,7 +134,7 @@ class Walk:
         spec, sources = self.dag.spec(stage, **names), self.dag.sources(stage, **names)
         output = self.dag.results / output_of(spec)
         folder = folder_of(stage, output)
-        job = _PlannedJob(spec, sources, self.dag.results, self.store, output, folder, quiet=True, planned=self.planned)
+        job = PlannedJob(spec, sources, self.dag.results, self.store, output, folder, quiet=True, planned=self.planned)
         items: dict[str, Item] = {}
         for name, want in self._wanted(job):
             place = str(job.folder.relative_to(self.dag.results) / name)
@@ -155,7 +146,7 @@ class Walk:
             items[name] = item
         self.planned[output_of(spec)] = Manifest(stage, items)
 
-    def _wanted(self, job: _PlannedJob) -> Iterable[tuple[str, Wanted | _Pending]]:
+    def _wanted(self, job: PlannedJob) -> Iterable[tuple[str, Wanted | _Pending]]:
         """What a job wants, by name; where that cannot be known yet, what it waits for.
 
         Scenes are then asked one by one, so that one that is not known yet hides no other.

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -172,7 +172,11 @@ class Scan:
 
 
 def scan_sensor(
-    files: Sequence[Mapping[str, Any]], nodata: float | None, label: str, memory: Path | None = None
+    files: Sequence[Mapping[str, Any]],
+    nodata: float | None,
+    label: str,
+    memory: Path | None = None,
+    reading: Callable[[int], bool] = lambda size: True,
 ) -> Scan:
     """Scan the files of a sensor.
 
@@ -187,6 +191,8 @@ def scan_sensor(
         Which sensor of which scene, for messages.
     memory : Path or None
         Folder in which scans are remembered by path, size and time, so that a file is read once.
+    reading : callable
+        Hears, with its bytes, of each file that must be read in full; says whether its scan is to be remembered.
 
     Returns
     -------
@@ -203,7 +209,7 @@ def scan_sensor(
     """
     with SensorReader(files, None, nodata, label):
         pass
-    parts = [_scan_file(file, nodata, label, memory) for file in files]
+    parts = [_scan_file(file, nodata, label, memory, reading) for file in files]
     integers = all(part.dtype == "uint16" for part in parts)
     moments = tuple(m for part in parts for m in part.moments)
     total = parts[0].digest if len(parts) == 1 else digest([part.digest for part in parts])
@@ -224,7 +230,9 @@ def check_unchanged(file: Mapping[str, Any], label: str) -> SourceFile:
     return now
 
 
-def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory: Path | None) -> Scan:
+def _scan_file(
+    file: Mapping[str, Any], nodata: float | None, label: str, memory: Path | None, reading: Callable[[int], bool]
+) -> Scan:
     now = check_unchanged(file, label)
     path, bands = str(Path(file["path"]).absolute()), file.get("bands")
     stamp = [path, now.size, now.mtime_ns, now.crc, bands, nodata, now.sidecars]
@@ -237,13 +245,14 @@ def _scan_file(file: Mapping[str, Any], nodata: float | None, label: str, memory
         with contextlib.suppress(PermissionError, FileNotFoundError):
             os.utime(remembered)  # `gc` forgets what nobody has asked for in a month
         return known
+    keep = reading(now.size)
     with concerning(label):
         if now.crc is not None:
             check_member(Path(path))
         with open_raster(path) as raster:
             found = scan_raster(raster, picked_bands(raster, bands), nodata)
     check_unchanged({"size": now.size, "mtime_ns": now.mtime_ns, "crc": now.crc, **file}, label)
-    if remembered is not None and stable:
+    if remembered is not None and stable and keep:
         write_json(remembered, asdict(found))
     return found
 

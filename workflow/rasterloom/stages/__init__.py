@@ -47,7 +47,8 @@ def module_of(stage: str) -> ModuleType:
     - ``jobs(project)``: the wildcards of every job; ``spec(project, **names)``: a job's slice of the recipe;
       ``sources(project, **names)``: the source files that it reads, if it reads any;
     - ``inputs(spec)``: the manifests that it reads; ``run(job)``: do it;
-    - ``names(spec)`` and ``wanted(job)``: its artifacts, by name alone and with their keys, if it makes any.
+    - ``names(spec)`` and ``wanted(job)``: its artifacts, by name alone and with their keys, if it makes any;
+      ``finish(job, items)``: what it does once it has them, if that is more than `Job.finish`.
     """
     return importlib.import_module(f"rasterloom.stages.{stage}")
 

@@ -82,4 +82,5 @@ def wanted(job: Job) -> Iterator[Wanted]:
 def _scan(job: Job, name: str) -> Scan:
     nodata = job.spec["sensors"][name]["nodata"]
     files = job.sources["sensors"][name]
-    return scan_sensor(files, nodata, f"scene {job.spec['scene']}, sensor {name}", job.store.root / "sources")
+    label = f"scene {job.spec['scene']}, sensor {name}"
+    return scan_sensor(files, nodata, label, job.store.root / "sources", job.reading)

@@ -162,16 +162,21 @@ def run(job: Job) -> None:
     """Train the checkpoint of a member and a fold, or find it in the store."""
     (want,) = wanted(job)
     state = job.store.root / job.stage / want.key
-    item = job.store.find(job.stage, want.key)
+    item = job.find(want)
     if item is None:
         item = _trained(job, want, state)
     elif state.is_dir():  # the run that made the checkpoint was killed before it had tidied up
         with claimed_state(state):
             pass
+    finish(job, {want.name: item})
+
+
+def finish(job: Job, items: dict[str, Item]) -> None:
+    """Write how a network's training went, and then the manifest."""
     if is_network(job.spec["model"]):
-        watched, _ = load_checkpoint(job.store.open_path(item), "watch.")
+        watched, _ = load_checkpoint(job.store.open_path(items[job.spec["fold"]]), "watch.")
         write_curve(_curve(job), curve_rows(watched))
-    job.finish({want.name: item})
+    job.finish(items)
 
 
 def wanted(job: Job) -> Iterator[Wanted]:

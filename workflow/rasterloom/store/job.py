@@ -11,7 +11,7 @@ from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
 from rasterloom.store.files import link, write_text
 from rasterloom.store.manifest import Manifest
-from rasterloom.store.store import KEY_DIGITS, Item, Store, Writing
+from rasterloom.store.store import KEY_DIGITS, Item, Store, Writing, file_sha256
 
 ASKED = ".asked"
 """Folder, in the results, of what each output was asked with."""
@@ -39,9 +39,21 @@ def asked_path(results: Path, output: str) -> Path:
     return results / ASKED / f"{output}.txt"
 
 
-def asked_digest(spec: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
-    """Digest of what a job is asked with: its slice of the recipe, and paths, sizes and times of its source files."""
-    return digest([dict(spec), dict(sources)])[:KEY_DIGITS]
+def asked_digest(spec: Mapping[str, Any], sources: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Digest of what a job is asked with.
+
+    Parameters
+    ----------
+    spec : its slice of the recipe
+    sources : paths, sizes and times of its source files
+    inputs : by path, what `content` says of the files of the results folder that it reads
+    """
+    return digest([dict(spec), dict(sources), dict(inputs)])[:KEY_DIGITS]
+
+
+def content(path: Path) -> str:
+    """SHA-256 of a file's bytes; nothing if it is not there."""
+    return file_sha256(path) if path.is_file() else ""
 
 
 def scene_manifests(folder: str, scenes: Iterable[str]) -> list[str]:
@@ -108,6 +120,8 @@ class Job:
         It says nothing.
     started : float
         Monotonic seconds.
+    computed, found : int
+        Its items that were made, and those that were in the store.
     """
 
     spec: dict[str, Any]
@@ -118,6 +132,8 @@ class Job:
     folder: Path
     quiet: bool = False
     started: float = field(default_factory=time.monotonic)
+    computed: int = 0
+    found: int = 0
     _last: float = 0.0
 
     @property
@@ -176,17 +192,28 @@ class Job:
         """
         items: dict[str, Item] = {}
         for done, want in enumerate(wanted, 1):
-            item = self.store.find(self.stage, want.key)
+            item = self.find(want)
             items[want.name] = self.made(want, suffix, make) if item is None else item
             self.progress(done, total, want.name)
         return items
+
+    def find(self, want: Wanted) -> Item | None:
+        """The artifact that is wanted, marked as used, or None if the store does not have it."""
+        item = self.store.find(self.stage, want.key)
+        self.found += item is not None
+        return item
 
     def made(self, want: Wanted, suffix: str, make: Callable[[Wanted, Writing], None]) -> Item:
         """Make an artifact, whatever the store has; see `obtain`."""
         made_of = {"recipe": want.recipe, "inputs": want.inputs, "version": self.spec["version"]}
         with self.store.writing(self.stage, want.key, suffix, **made_of) as work:
             make(want, work)
+        self.computed += 1
         return work.committed()
+
+    def reading(self, size: int) -> bool:
+        """Say that a source file of `size` bytes will be read in full; whether what it holds is remembered."""
+        return size >= 0
 
     def log(self, text: str) -> None:
         """Say something: a line on the standard error stream, which the workflow keeps as the job's log."""
@@ -215,13 +242,17 @@ class Job:
         self.store.register(self.results)
         Manifest(self.stage, items).write(self.output)
 
-    def remember(self) -> None:
-        """Write down, beside the results, what the output was asked with, if it is there.
+    def remember(self, inputs: Callable[[Any], Iterable[str]]) -> None:
+        """Write down, beside the results, what the output was asked with, if it is there, and what that cost.
 
         Snakemake's own records stay where they are when results are copied, restored from a backup, or made by hand.
+
+        Parameters
+        ----------
+        inputs : of the stage: from a spec the paths, relative to the results folder, of the files in it that it reads
         """
         if self.output.exists():
-            write_text(
-                asked_path(self.results, self.output.relative_to(self.results).as_posix()),
-                asked_digest(self.spec, self.sources),
-            )
+            read = {path: content(self.results / path) for path in inputs(self.spec)}
+            asked = asked_digest(self.spec, self.sources, read)
+            path = asked_path(self.results, self.output.relative_to(self.results).as_posix())
+            write_text(path, f"{asked}\n{self.computed} {self.found}\n")

@@ -72,6 +72,7 @@ class Held:
         file.truncate(0)
         file.write(f"{os.getpid()}{_here()}")
         file.flush()
+        self.since = os.fstat(file.fileno()).st_mtime_ns  # by the clock of the file system
         atexit.register(self.close)
         Thread(target=self._beat, daemon=True).start()
 

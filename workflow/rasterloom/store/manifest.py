@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from rasterloom.errors import MissingInputError, StoreError
-from rasterloom.store.files import read_json, write_json
+from rasterloom.store.files import json_text, read_json, write_text
 from rasterloom.store.store import Item
 
 
@@ -23,10 +23,13 @@ class Manifest:
     stage: str
     items: dict[str, Item] = field(default_factory=dict)
 
+    def text(self) -> str:
+        """The manifest as JSON: sorted, without times, so that equal content is equal bytes."""
+        return json_text({"stage": self.stage, "items": {name: item.to_json() for name, item in self.items.items()}})
+
     def write(self, path: Path) -> None:
-        """Write the manifest atomically: sorted, without times, so that equal content is equal bytes."""
-        items = {name: item.to_json() for name, item in self.items.items()}
-        write_json(path, {"stage": self.stage, "items": items})
+        """Write the manifest atomically."""
+        write_text(path, self.text())
 
     @classmethod
     def read(cls, path: Path) -> Self:

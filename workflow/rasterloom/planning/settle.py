@@ -1,0 +1,132 @@
+"""Settling: before the graph is built, one process writes the manifests of all jobs whose artifacts the store has.
+
+Snakemake then gets the jobs that have something to compute, and those that write a table of what they compute. An
+output is as it should be if it was made for the present slice of the recipe, source files and contents of its inputs,
+which it is remembered with; a job whose inputs are not as they should be waits for them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rasterloom.errors import RasterloomError
+from rasterloom.planning.graph import Dag
+from rasterloom.stages import folder_of, module_of
+from rasterloom.store.digest import digest
+from rasterloom.store.job import Job, Wanted, asked_digest, asked_path, content
+from rasterloom.store.manifest import Manifest
+from rasterloom.store.store import Item, Store
+
+READ = 3 << 29
+"""Bytes of changed source files that are read at most, one after the other; what is more is left to jobs."""
+
+
+@dataclass
+class PlannedJob(Job):
+    """A job whose inputs are the manifests that a run would write, or has written; it says nothing."""
+
+    planned: dict[str, Manifest] = field(default_factory=dict)
+
+    def manifest(self, name: str) -> Manifest:
+        path = f"{name}.json"
+        if path not in self.planned:
+            self.planned[path] = super().manifest(name)
+        return self.planned[path]
+
+
+@dataclass
+class _SettlingJob(PlannedJob):
+    """A job of which is asked what it wants; what it may read of source files is limited."""
+
+    settled: Any = None
+
+    def find(self, want: Wanted) -> Item | None:
+        return super().find(want) if self.settled.writes else self.store.lookup(self.stage, want.key)
+
+    def reading(self, size: int) -> bool:
+        if size > self.settled.left:
+            raise RasterloomError("what is more is left to jobs")
+        self.settled.left -= size
+        return bool(self.settled.writes)
+
+
+class Settled:
+    """The outputs of a full run that are as they should be.
+
+    Parameters
+    ----------
+    dag : Dag
+    store : Store
+    looks : bool
+        Whether artifacts are looked for where an output is not there or was made for something else.
+    writes : bool
+        Whether manifests of artifacts that are found are written; else it is as if they were there.
+
+    Attributes
+    ----------
+    fresh : set of str
+        Outputs that are as they should be, relative to the results folder.
+    jobs, found : int
+        Jobs whose manifests were written (or would be), and their items.
+    left : int
+        Bytes of source files that may yet be read.
+    """
+
+    def __init__(self, dag: Dag, store: Store, *, looks: bool, writes: bool) -> None:
+        self.dag, self.store = dag, store
+        self.looks, self.writes = looks, writes
+        self.fresh: set[str] = set()
+        self.jobs = self.found = 0
+        self.left = READ
+        self._planned: dict[str, Manifest] = {}
+        self._contents: dict[str, str] = {}
+        self.outputs = {path for paths in dag.outputs().values() for path in paths}
+        for stage, names in dag.in_order():
+            self.judge(stage, names)
+
+    def judge(self, stage: str, names: Mapping[str, str]) -> None:
+        """Find out whether the output of a job is as it should be; make it so if its artifacts are there."""
+        module, results = module_of(stage), self.dag.results
+        output = module.OUTPUT.format(**names)
+        try:
+            spec, sources = self.dag.spec(stage, **names), self.dag.sources(stage, **names)
+        except (RasterloomError, OSError):  # is said if the job is asked for
+            return
+        inputs = module.inputs(spec)
+        if any(path in self.outputs and path not in self.fresh for path in inputs):
+            return
+        asked = asked_digest(spec, sources, {path: self._content(path) for path in inputs})
+        path, note = results / output, asked_path(results, output)
+        if path.exists() and note.exists() and note.read_text(encoding="utf-8").split()[:1] == [asked]:
+            self.fresh.add(output)
+        elif self.looks and output in self.outputs and hasattr(module, "wanted") and (self.store.root / stage).is_dir():
+            folder = folder_of(stage, path)
+            job = _SettlingJob(
+                spec, sources, results, self.store, path, folder, True, planned=self._planned, settled=self
+            )
+            self._settle(job, output)
+
+    def _settle(self, job: Job, output: str) -> None:
+        """Write the manifest of a job if the store has all its items; an error is left to the job, which says it."""
+        module, items = module_of(job.stage), {}
+        try:
+            for want in module.wanted(job):
+                if (item := job.find(want)) is None:
+                    return
+                items[want.name] = item
+        except (RasterloomError, OSError):
+            return
+        self.fresh.add(output)
+        self.jobs += 1
+        self.found += len(items)
+        self._planned[output] = Manifest(job.stage, items)
+        self._contents[output] = digest(self._planned[output].text().encode())
+        if self.writes:
+            getattr(module, "finish", Job.finish)(job, items)
+            job.remember(module.inputs)
+
+    def _content(self, path: str) -> str:
+        """What the file of an output holds, or would hold."""
+        if path not in self._contents:
+            self._contents[path] = content(self.dag.results / path)
+        return self._contents[path]
