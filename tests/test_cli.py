@@ -23,6 +23,7 @@ from rasterloom.planning import guard
 from rasterloom.planning.graph import Dag
 from rasterloom.stages import STAGES, module_of
 from rasterloom.store.job import Job
+from rasterloom.store.manifest import Manifest
 
 TOOLS = tuple(cli.TOOLS)
 Capture = pytest.CaptureFixture[str]
@@ -149,6 +150,17 @@ def test_stage_of_the_workflow_gets_spec_sources_and_results(jobs: list[Job], tm
     assert (job.spec, job.sources, job.results) == (spec, {"grid": None}, tmp_path)
     assert job.store.root == tmp_path / "store"
     assert f"stack: wrote {tmp_path}/stacks/s1/a.json" in capsys.readouterr().err
+
+
+def test_stage_of_the_workflow_does_a_batch_of_jobs_and_ends_it(jobs: list[Job], tmp_path: Path) -> None:
+    specs = [{"stage": "stack", "version": 1, "scene": scene, "scale": {"name": "s1"}} for scene in "ab"]
+    batch = tmp_path / "stacks/s1/bucket-00.json"
+    arguments = ["--results", str(tmp_path), "--ends", str(batch), "--sources", '[{"grid": 1}, {"grid": 2}]']
+    assert code_of("stack", *arguments, "--spec", json.dumps(specs)) == 0
+    assert [(job.spec, job.sources["grid"]) for job in jobs] == list(zip(specs, (1, 2), strict=True))
+    assert Manifest.read(batch) == Manifest("stack")
+    assert code_of("stack", "--results", str(tmp_path), "--spec", json.dumps(specs)) == 0
+    assert [job.sources for job in jobs[2:]] == [{}, {}], "of a stage that reads none"
 
 
 def test_stage_of_the_workflow_ends_with_its_parent(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:

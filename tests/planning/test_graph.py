@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from common import LIBRARY, ROOT, stand_in_dag
+from common import LIBRARY, ROOT, ids, stand_in_dag
 from rasterloom.config.overlays import merge
 from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.planning import graph as module
 from rasterloom.planning.graph import LONG_ARGUMENT, Dag
 from rasterloom.planning.rules import Rules
-from rasterloom.project.project import BUCKETS, SINGLE_LIMIT, batches
 from rasterloom.stages import STAGES, full_run, module_of, output_of
 from rasterloom.store.digest import canonical
 
@@ -44,11 +41,6 @@ def _versions(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small(settings_table: Table) -> Dag:
     return stand_in_dag(settings_table, TRAIN, PREDICT)  # type: ignore[no-any-return]
-
-
-def ids(count: int) -> list[str]:
-    """Ids as the contest has them: scenes of 5 x 5 tiles."""
-    return [f"{6010 + 10 * (n // 25)}_{n % 25 // 5}_{n % 5}" for n in range(count)]
 
 
 def names_of(stage: str, path: str) -> dict[str, str]:
@@ -71,62 +63,6 @@ def jobs(dag: Dag, stages: tuple[str, ...] = tuple(full_run())) -> Iterator[tupl
 def specs(dag: Dag, stages: tuple[str, ...] = tuple(full_run())) -> Specs:
     """The canonical spec of every job, by its output."""
     return {path: canonical(dag.spec(stage, **names)) for stage, path, names in jobs(dag, stages)}
-
-
-# Batches ---------------------------------------------------------------------------------------------------
-
-
-def test_batches_up_to_the_limit_are_single_scenes() -> None:
-    scenes = ids(SINGLE_LIMIT)
-    assert batches(scenes) == {scene: [scene] for scene in sorted(scenes)}
-    assert SINGLE_LIMIT == 64
-
-
-def test_batches_beyond_the_limit_are_32_fixed_buckets() -> None:
-    found = batches(ids(65))
-    assert BUCKETS == 32
-    assert len(found) <= BUCKETS
-    assert all(re.fullmatch(r"bucket-[0-3]\d", name) for name in found)
-    assert len(batches(ids(450))) == BUCKETS
-    assert max(map(len, batches(ids(450)).values())) < 30
-    assert batches(ids(65))["bucket-31"] == ["6030_0_3"], "a bucket is a hash of the id, forever"
-
-
-def test_batches_one_scene_a_job_at_any_number() -> None:
-    assert set(batches(ids(200), 1)) == set(ids(200))
-
-
-@given(st.lists(st.sampled_from(ids(450)), unique=True, max_size=120), st.randoms(use_true_random=False))
-def test_batches_hold_each_scene_once_in_any_order(scenes: list[str], generator: random.Random) -> None:
-    found = batches(scenes)
-    assert sorted(scene for batch in found.values() for scene in batch) == sorted(scenes)
-    shuffled = list(scenes)
-    generator.shuffle(shuffled)
-    assert list(batches(shuffled).items()) == list(found.items())
-
-
-@given(st.sampled_from(ids(450)[100:]))
-def test_batches_a_scene_more_changes_one_batch(scene: str) -> None:
-    before, after = batches(ids(100)), batches([*ids(100), scene])
-    changed = [name for name in after if after[name] != before.get(name)]
-    assert len(changed) == 1
-    assert sorted({*before.get(changed[0], []), scene}) == after[changed[0]]
-
-
-# The number of jobs ----------------------------------------------------------------------------------------
-
-
-def test_outputs_of_the_full_contest_are_under_4000_jobs(settings_table: Table) -> None:
-    dag = stand_in_dag(settings_table, ids(450)[::18], ids(450))
-    assert len(dag.training) == 25
-    outputs = dag.outputs()
-    assert len(outputs["register"]) == 450
-    assert len(outputs["place"]) == 18
-    assert len(outputs["stack"]) == 3 * 450
-    assert len(outputs["predict"]) == 28 * BUCKETS
-    assert len(outputs["ensemble"]) == len(outputs["vectorise"]) == 10 * BUCKETS
-    counts = {stage: len(paths) for stage, paths in outputs.items()}
-    assert sum(counts.values()) < 4000, counts
 
 
 def test_outputs_are_those_of_every_stage_each_once(small: Dag) -> None:

@@ -19,6 +19,11 @@ def says(text: str, parts: str) -> bool:
     return all(part in text for part in parts.split(" ... "))
 
 
+def ids(count: int) -> list[str]:
+    """Ids as the contest has them: scenes of 5 x 5 tiles."""
+    return [f"{6010 + 10 * (n // 25)}_{n % 25 // 5}_{n % 5}" for n in range(count)]
+
+
 def stand_in_dag(table: dict[str, Any], train: Iterable[str], predict: Iterable[str]) -> Any:
     """The graph of a configuration over scenes that are mere names: no file is there."""
     from rasterloom.dataset import Dataset, Scene, SourceFile

@@ -35,7 +35,37 @@ def rule_edited(project: Project) -> None:
     path.write_text(text.replace('"exec python -m', '"exec  python -m'), encoding="utf-8")
 
 
+def limit_lowered(project: Project) -> None:
+    """As if four scenes were many: jobs go in batches of two or so."""
+    path = project.own_code() / "rasterloom/project/project.py"
+    text = path.read_text(encoding="utf-8")
+    assert "LIMIT = 64" in text and "LEAST = 32" in text
+    path.write_text(text.replace("LIMIT = 64", "LIMIT = 2").replace("LEAST = 32", "LEAST = 3"), encoding="utf-8")
+
+
+def begun_in_batches(project: Project) -> None:
+    """The same, and nothing is there."""
+    limit_lowered(project)
+    shutil.rmtree(project.results)
+
+
 CODE = [
+    Row(
+        "batches",
+        "more scenes than go one by one (64; here: more than 2), which from then on go in batches",
+        limit_lowered,
+        "wkt C + 1, submission 1, score 1, export 2, measure 1, report 1",
+        "none",
+    ),
+    Row(
+        "begun-in-batches",
+        "the same, with nothing there",
+        begun_in_batches,
+        "register 2, place A, stack 2*K, normalisation 1, label C, mask 2*M, split C, train M*F, predict 2*M, weigh 1, "
+        "ensemble 2*C, tune C, vectorise 2*C, wkt C + 1, submission 1, score 1, export 2, measure 1, report 1",
+        "register S, place S, stack K*S, normalisation 2, label C*S, mask M*T, split C, train M*F, predict M*S, "
+        "weigh 1, ensemble C*S, tune C, vectorise C*S",
+    ),
     Row(
         "comment-in-a-stage",
         "a comment in a stage's module",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rasterloom.config import read_config_files
+from rasterloom.planning.graph import Dag
 from rasterloom.planning.rates import known_rates
+from rasterloom.planning.settle import Settled
 from rasterloom.raster.grid import compose
 from rasterloom.raster.resample import resample
 from rasterloom.store.store import Store
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
+import graph
 from ablation import cell, overlay, read_scores, table
 from registration_cases import VARIANTS, Case, Sensor, corner, generated_cases, true_shifts
 from registration_figures import Row, figures, rows_of, targets
@@ -258,3 +263,26 @@ def test_ablation_table_shows_both_and_the_range(tmp_path: Path) -> None:
     )
     assert mean == "| mean | - / - | - / - |  |  |"
     assert cell(0.5, None) == "0.500 / -"
+
+
+def test_graph_of_nobodys_results_is_a_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "LABELLED", 3)
+    graph.write_data(tmp_path, 4)
+    jobs = graph.write_results(tmp_path)
+
+    def settled() -> Settled:
+        with contextlib.chdir(tmp_path):
+            dag = Dag.load(read_config_files([Path("config.yaml")]))
+            return Settled(dag, Store.of(dag.results), looks=True, writes=False)
+
+    assert len(settled().fresh) == len(settled().outputs) == jobs
+    graph.touch(tmp_path, 4)
+    touched = settled()
+    assert touched.jobs > 0 and touched.fresh == touched.outputs
+    graph.write_config(tmp_path, 0.75)
+    graph.write_results(tmp_path)
+    graph.write_config(tmp_path)
+    restored = settled()
+    assert {path.split("/")[0] for path in restored.outputs - restored.fresh} == {
+        *("wkt.csv", "wkt", "submission.csv", "score.tsv", "vectors", "summary.tsv", "report"),
+    }

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from rasterloom import __version__
 from rasterloom.errors import InputError, RasterloomError
 from rasterloom.stages import STAGES, fields_of, job_of, module_of, recomputed
+from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.text import few
 
@@ -106,6 +107,7 @@ def _add_stage(commands: Any, stage: str) -> None:
     workflow = parser.add_argument_group("set by the workflow instead")
     workflow.add_argument("--results", type=Path, help="the results folder")
     workflow.add_argument("--spec", help="the job's slice of the recipe as JSON, or @file")
+    workflow.add_argument("--ends", type=Path, help="the file that ends several jobs, which --spec then lists")
     workflow.add_argument("--sources", default="{}", help="its source files as JSON, or @file")
     parser.set_defaults(run=_run_stage, stage=stage, fields=fields)
 
@@ -122,23 +124,28 @@ def _run_stage(args: argparse.Namespace) -> None:
 
     if args.spec is not None:
         end_with_parent()
-        spec, sources = _argument(args.spec), _argument(args.sources)
+        specs, sources = _argument(args.spec), _argument(args.sources)
         results = args.results or Path("results")
     else:
-        spec, sources, results = _by_hand(args)
-    job = job_of(spec, sources, results, Store.of(results, recomputed()))
-    module_of(args.stage).run(job)
-    job.remember(module_of(args.stage).inputs)
-    job.log(f"{args.stage}: wrote {job.output}")
+        specs, sources, results = _by_hand(args)
+    several = specs if isinstance(specs, list) else [specs]
+    files = sources if isinstance(sources, list) else [sources] * len(several)
+    for spec, own in zip(several, files, strict=True):
+        job = job_of(spec, own, results, Store.of(results, recomputed()))
+        module_of(args.stage).run(job)
+        job.remember(module_of(args.stage).inputs)
+        job.log(f"{args.stage}: wrote {job.output}")
+    if args.ends is not None and not args.ends.exists():
+        Manifest(args.stage).write(args.ends)
 
 
-def _argument(text: str) -> dict[str, Any]:
+def _argument(text: str) -> Any:
     try:
         value = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
     except (OSError, ValueError) as error:
         raise InputError(f"{text[:80]!r} is not JSON, nor @ and the path of a file of it ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{text[:80]!r} is JSON, but not a table of keys")
+    if not all(isinstance(entry, dict) for entry in (value if isinstance(value, list) else [value])):
+        raise InputError(f"{text[:80]!r} is JSON, but not a table of keys, nor a list of such")
     return value
 
 

@@ -15,11 +15,12 @@ rule mask:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         results=RULES.folder,
         spec=RULES.spec("mask"),
     message:
         "mask {wildcards.target} of {wildcards.scene} at {wildcards.scale}"
     shell:
-        "exec python -m rasterloom mask --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom mask --results {params.results:q} --ends {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

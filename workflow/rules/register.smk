@@ -16,7 +16,7 @@ rule register:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         results=RULES.folder,
         spec=RULES.spec("register"),
@@ -24,6 +24,6 @@ rule register:
     message:
         "register the sensors of {wildcards.scene}"
     shell:
-        "exec python -m rasterloom register --results {params.results:q}"
+        "exec python -m rasterloom register --results {params.results:q} --ends {output:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

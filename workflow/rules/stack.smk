@@ -16,7 +16,7 @@ rule stack:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         results=RULES.folder,
         spec=RULES.spec("stack"),
@@ -24,6 +24,6 @@ rule stack:
     message:
         "stack {wildcards.scene} at {wildcards.scale}"
     shell:
-        "exec python -m rasterloom stack --results {params.results:q}"
+        "exec python -m rasterloom stack --results {params.results:q} --ends {output:q}"
         " --spec {params.spec:q}"
         " --sources {params.sources:q} 2> {log:q}"

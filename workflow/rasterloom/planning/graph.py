@@ -5,10 +5,11 @@ so does the command line when a stage is run by hand. What a stage answers stand
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from rasterloom.dataset.archive import split_member
-from rasterloom.project.project import Project
+from rasterloom.project.project import SINGLE_LIMIT, Project, batches
 from rasterloom.stages import STAGES, full_run, module_of, version_of
 from rasterloom.store.digest import canonical, digest
 from rasterloom.store.files import write_text
@@ -45,6 +46,27 @@ class Dag(Project):
             stage: [module_of(stage).OUTPUT.format(**names) for names in found] for stage, found in self.jobs().items()
         }
 
+    @cached_property
+    def batched(self) -> dict[str, tuple[str, dict[str, dict[str, str]]]]:
+        """Jobs that Snakemake runs as one: by the file that ends the last, their stage, and wildcards by output.
+
+        Where there are many scenes that are jobs of a single scene each, which differ in the scene alone.
+        """
+        found: dict[str, tuple[str, dict[str, dict[str, str]]]] = {}
+        many = len(self.registered) > SINGLE_LIMIT and self.config.execution.scenes_per_job == "auto"
+        for stage, jobs in self.jobs().items() if many else ():
+            output, own = module_of(stage).OUTPUT, [names for names in jobs if "scene" in names]
+            batch = {s: name for name, ids in batches({n["scene"] for n in own}, limit=0).items() for s in ids}
+            for names in own:
+                path = output.format(**{**names, "scene": batch[names["scene"]]})
+                found.setdefault(path, (stage, {}))[1][output.format(**names)] = names
+        return found
+
+    @cached_property
+    def declared(self) -> dict[str, str]:
+        """By output of a job that is run with others, the file that ends the last of them."""
+        return {output: path for path, (_, jobs) in self.batched.items() for output in jobs}
+
     def spec(self, stage: str, **names: str) -> dict[str, Any]:
         """The slice of the recipe that decides the output of one job.
 
@@ -75,13 +97,16 @@ class Dag(Project):
         spec = self.spec(stage, **names)
         return [f"{self.results}/{path}" for path in module_of(stage).inputs(spec)]
 
-    def argument(self, value: Mapping[str, Any]) -> str:
-        """A spec or sources as a command-line argument: canonical JSON, or ``@file`` where that is too long."""
+    def argument(self, value: Any, write: bool = True) -> str:
+        """A spec or sources, or those of several jobs, as an argument: canonical JSON, or ``@file`` if too long.
+
+        `write` says whether that file is written.
+        """
         text = canonical(value)
         if len(text.encode()) <= LONG_ARGUMENT:
             return text
         path = self.results / ".arguments" / f"{digest(text)[:32]}.json"
-        if not path.exists():
+        if write and not path.exists():
             write_text(path, text)
         return f"@{path}"
 

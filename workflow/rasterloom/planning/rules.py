@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +112,7 @@ class Rules:
             for field, name in job.items():
                 found[field].add(name)
         found["fold"].add(SANITY)
+        found["scene"].update(Path(output).stem for output in self.dag.batched)
         return {key: "|".join(re.escape(name) for name in sorted(names)) or "$^" for key, names in found.items()}
 
     def settled(self) -> Settled | None:
@@ -135,12 +136,23 @@ class Rules:
         """Input function of the rule `all`: every output, but for manifests that need not be written."""
         tables = {path for stage, paths in self._outputs.items() if stage not in artifact_stages() for path in paths}
         done = guarded(self._done)() - tables
-        return [f"{self.results}/{path}" for paths in self._outputs.values() for path in paths if path not in done]
+        return self._paths(path for paths in self._outputs.values() for path in paths if path not in done)
+
+    def _paths(self, outputs: Iterable[str]) -> list[str]:
+        """What Snakemake declares of the jobs that write some outputs."""
+        return [f"{self.results}/{path}" for path in dict.fromkeys(self.dag.declared.get(own, own) for own in outputs)]
 
     def _done(self) -> set[str]:
         """The outputs that a run leaves as they are, and that no job has to wait for."""
         settled = self.settled()
         return settled.fresh if settled is not None and settled.looks else set()
+
+    def _jobs(self, stage: str, names: dict[str, str]) -> dict[str, dict[str, str]]:
+        """Wildcards by output of the jobs that Snakemake runs as one, but for those that a run leaves out."""
+        output = module_of(stage).OUTPUT.format(**names)
+        if output not in self.dag.batched:
+            return {output: names}
+        return {path: own for path, own in self.dag.batched[output][1].items() if path not in self._done()}
 
     def manifests(self, stage: str) -> Callable[[Wildcards], list[str]]:
         """Input function: the manifests that a job of the stage reads, but for those that need not be written.
@@ -149,15 +161,16 @@ class Rules:
         """
 
         def answer(names: dict[str, str]) -> list[str]:
-            output, settled = module_of(stage).OUTPUT.format(**names), self.settled()
-            if settled is not None and output not in settled.outputs:
-                settled.judge(stage, names)
-            if settled is not None and output not in settled.fresh and (self.results / output).exists():
-                force(self.workflow, f"{self.results}/{output}")
+            settled, inputs = self.settled(), []
+            path = f"{self.results}/{module_of(stage).OUTPUT.format(**names)}"
+            for output, own in self._jobs(stage, names).items():
+                if settled is not None and output not in settled.outputs:
+                    settled.judge(stage, own)
+                if settled is not None and output not in settled.fresh and Path(path).exists():
+                    force(self.workflow, path)
+                inputs += [read.removeprefix(f"{self.results}/") for read in self.dag.inputs(stage, **own)]
             done = self._done()
-            return [
-                path for path in self.dag.inputs(stage, **names) if path.removeprefix(f"{self.results}/") not in done
-            ]
+            return self._paths(read for read in inputs if read not in done)
 
         return self._function(answer)
 
@@ -165,18 +178,28 @@ class Rules:
         """Input function: the source files that a job of the stage reads; of one that need not run, none."""
 
         def answer(names: dict[str, str]) -> list[str]:
-            done = module_of(stage).OUTPUT.format(**names) in self._done()
-            return [] if done else self.dag.source_files(stage, **names)
+            jobs = [own for output, own in self._jobs(stage, names).items() if output not in self._done()]
+            return sorted({path for own in jobs for path in self.dag.source_files(stage, **own)})
 
         return self._function(answer)
 
     def spec(self, stage: str) -> Callable[[Wildcards], str]:
-        """Parameter: the job's slice of the recipe, one canonical string."""
-        return self._function(lambda names: self.dag.argument(self.dag.spec(stage, **names)))
+        """Parameter: the job's slice of the recipe, one canonical string; of several jobs a list of them."""
+        return self._argument(stage, self.dag.spec)
 
     def stamps(self, stage: str) -> Callable[[Wildcards], str]:
-        """Parameter: paths, sizes and times of the job's source files, one canonical string."""
-        return self._function(lambda names: self.dag.argument(self.dag.sources(stage, **names)))
+        """Parameter: paths, sizes and times of the job's source files, one canonical string; or a list of them."""
+        return self._argument(stage, self.dag.sources)
+
+    def _argument(self, stage: str, part: Callable[..., dict[str, Any]]) -> Callable[[Wildcards], str]:
+        """Parameter: what `part` says of a job, or of each that is run with it; a dry run writes no file of it."""
+
+        def answer(names: dict[str, str]) -> str:
+            several = module_of(stage).OUTPUT.format(**names) in self.dag.batched
+            found = [part(stage, **own) for own in self._jobs(stage, names).values()]
+            return self.dag.argument(found if several else found[0], not getattr(self.workflow, "dryrun", False))
+
+        return self._function(answer)
 
     @staticmethod
     def _function(answer: Callable[[dict[str, str]], Any]) -> Callable[[Wildcards], Any]:

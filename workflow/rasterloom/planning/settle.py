@@ -83,6 +83,9 @@ class Settled:
         self.outputs = {path for paths in dag.outputs().values() for path in paths}
         for stage, names in dag.in_order():
             self.judge(stage, names)
+        for path, (stage, jobs) in dag.batched.items() if writes else ():
+            if jobs.keys() <= self.fresh and not (dag.results / path).exists():
+                Manifest(stage).write(dag.results / path)
 
     def judge(self, stage: str, names: Mapping[str, str]) -> None:
         """Find out whether the output of a job is as it should be; make it so if its artifacts are there."""

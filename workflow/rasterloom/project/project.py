@@ -19,18 +19,22 @@ from rasterloom.text import nearest
 
 SINGLE_LIMIT = 64
 """Up to this many predicted scenes a batch is one scene."""
-BUCKETS = 32
+LEAST = 32
+"""Scenes of a batch if there are more, give or take: as many batches as the power of two that makes them 16 to 32."""
 
 
-def batches(scenes: Iterable[str], scenes_per_job: str | int = "auto") -> dict[str, list[str]]:
-    """Divide scenes into batches that stay the same when scenes are added.
+def batches(
+    scenes: Iterable[str], scenes_per_job: str | int = "auto", limit: int = SINGLE_LIMIT
+) -> dict[str, list[str]]:
+    """Divide scenes into batches that stay the same when scenes are added, until their number doubles.
 
     Parameters
     ----------
     scenes : iterable of str
         Ids.
     scenes_per_job : "auto" or 1
-        With "auto" and more than 64 scenes: 32 buckets by a hash of the id; else one scene per batch.
+        With "auto" and more scenes than `limit`: batches by a hash of the id; else one scene per batch.
+    limit : int
 
     Returns
     -------
@@ -38,11 +42,12 @@ def batches(scenes: Iterable[str], scenes_per_job: str | int = "auto") -> dict[s
         Name of the batch (of one: its scene) to sorted ids.
     """
     ids = sorted(scenes)
-    if scenes_per_job == 1 or len(ids) <= SINGLE_LIMIT:
+    if scenes_per_job == 1 or len(ids) <= limit:
         return {scene: [scene] for scene in ids}
+    count = 1 << (len(ids) // LEAST).bit_length()
     found: dict[str, list[str]] = {}
     for scene in ids:
-        bucket = int.from_bytes(hashlib.sha256(scene.encode()).digest()[:4], "big") % BUCKETS
+        bucket = int.from_bytes(hashlib.sha256(scene.encode()).digest()[:4], "big") % count
         found.setdefault(f"bucket-{bucket:02d}", []).append(scene)
     return dict(sorted(found.items()))
 

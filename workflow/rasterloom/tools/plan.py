@@ -120,14 +120,17 @@ def model_lines(dag: Dag, sizes: Sizes) -> list[str]:
 
 def job_lines(dag: Dag, stages: Mapping[str, Space]) -> list[str]:
     """Jobs and artifacts by stage, and how many of them are there."""
-    paths = {stage: [dag.results / path for path in found] for stage, found in dag.outputs().items() if found}
-    counts = {stage: (len(own), sum(path.exists() for path in own)) for stage, own in paths.items()}
-    total = sum(jobs for jobs, _ in counts.values())
+    counts: dict[str, tuple[int, int]] = {}
+    for stage, found in dag.outputs().items():
+        left = {dag.declared.get(path, path) for path in found if not (dag.results / path).exists()}
+        jobs = {dag.declared.get(path, path) for path in found}
+        counts |= {stage: (len(jobs), len(jobs - left))} if jobs else {}
+    total = sum(count for count, _ in counts.values())
     rows = [("stage", "jobs", "done", "artifacts", "there", "disk", "there")]
-    for stage, (jobs, done) in {**counts, "all": (total, sum(done for _, done in counts.values()))}.items():
+    for stage, (count, done) in {**counts, "all": (total, sum(done for _, done in counts.values()))}.items():
         own = stages.get(stage)
         cells = (f"{own.items:,}", f"{own.found:,}", gigabytes(own.total), gigabytes(own.there)) if own else ("-",) * 4
-        rows.append((stage, f"{jobs:,}", f"{done:,}", *cells))
+        rows.append((stage, f"{count:,}", f"{done:,}", *cells))
     return [f"Jobs: {total:,} of {counted(len(counts), 'stage')}", *table(rows, right=range(1, 7))]
 
 
