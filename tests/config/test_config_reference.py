@@ -126,7 +126,7 @@ def test_defaults_in_config_yaml_are_those_of_the_model(settings_table: Table) -
         found = getattr(config, section)
         for name, field in type(found).model_fields.items():
             if name not in {"split", "root", "predict"}:
-                assert getattr(found, name) == field.get_default(), f"{section}.{name}"
+                assert getattr(found, name) == field.get_default(call_default_factory=True), f"{section}.{name}"
     for name, model in config.models.items():
         assert model == MODELS[model.kind](kind=model.kind), name
     assert config.sensors["rgb"].max_shift == SensorConfig().max_shift

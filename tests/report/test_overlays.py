@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import zarr
 from numpy.typing import NDArray
+from shapely import box
 
 from polygon_jobs import make_job
+from rasterloom.labels.geometry import write_polygons
 from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import ShiftRow
 from rasterloom.report import overlays
@@ -179,6 +181,14 @@ class Folder:
             work.digest = "d"
         Manifest("stack", {scene: work.committed()}).write(self.job.results / f"stacks/{scale}/{scene}.json")
 
+    def labels(self, scene: str, **polygons: list[Any]) -> None:
+        """Labels by class, as they are used."""
+        self.job.spec["classes"] = {name: number for number, name in enumerate(polygons)}
+        for name, own in polygons.items():
+            with self.job.store.writing("label", f"{name}-{scene}", ".parquet") as work:
+                work.digest = write_polygons(work.path, scene, name, own)
+            Manifest("label", {scene: work.committed()}).write(self.job.results / f"labels/{name}.json")
+
     def draw(self, *rows: ShiftRow) -> list[Any]:
         self.images.sizes = {"s": (self.size, self.size)}
         return draw_overlays(self.images, rows)
@@ -255,6 +265,18 @@ def test_draw_overlays_of_a_shift_beyond_the_scene(small: Folder) -> None:
     before = small.picture("registration.s.m.before")
     assert not ((before[..., 1] > 150) & (before[..., 0] < 90)).any()
     assert ((before[..., 0] > 180) & (before[..., 1] < 90)).any()
+
+
+@pytest.mark.parametrize("shift", [(9.0, -6.0), (0.0, 0.0)])
+def test_draw_overlays_shows_outlines_of_labels_before_and_after(small: Folder, shift: tuple[float, float]) -> None:
+    small.labels("s", houses=[box(30, 40, 70, 80)], trees=[box(72, 60, 90, 78)])
+    ((_, found),) = small.draw(row(sensor="labels", shift=shift, method="outlines"))
+    names = ["before", "after"] if any(shift) else ["after"]
+    assert [picture.file for picture in found] == [f"pictures/registration.s.labels.{name}.jpg" for name in names]
+    pictures = [small.picture(f"registration.s.labels.{name}") for name in names]
+    middles = [centre((picture[..., 1] > 180) & (picture[..., 0] < 90)) for picture in pictures]
+    assert middles[-1] == pytest.approx(np.array([60.0, 60.0]) * 8, abs=8)
+    assert middles[0] - middles[-1] == pytest.approx(np.array(shift) * 8, abs=4)
 
 
 def test_draw_overlays_leaves_out_what_was_given_what_is_not_stacked_and_what_is_not_among_the_worst(

@@ -256,7 +256,12 @@ KEYS = [
         "vectorise 2*S",
         start="",
     ),
+<<<<<<< HEAD
     Key("dataset.truth", "dataset.truth", None, "score 1, measure 1, quality 1, report 1", "none", start=""),
+=======
+    Key("dataset.truth", "dataset.truth", None, "label C, from(mask)", "none", start=""),
+    Key("dataset.labels.max_shift", "dataset.labels.max_shift", 9, "none", "none", start=""),  # the contest's lie right
+>>>>>>> 09e2a87 (Labels are one more sensor: dataset.labels.registration: auto puts them back on their image)
 ]
 
 ELSEWHERE = {
@@ -264,6 +269,7 @@ ELSEWHERE = {
     "models.*.init": "needs weights of the same network (tests/stages/test_fine_tuning.py)",
     **{f"{level}.training.rounds": "needs unlabelled scenes (tests/stages/test_other_members.py)" for level in LEVELS},
     **{f"models.*.{name}": "needs the extra `smp`" for name in ("architecture", "encoder", "weights")},
+    "dataset.labels.registration": "of the layout `sheet` (tests/stages/test_label_places.py)",
     "dataset.table": "of the layout `sheet`, which the project of the matrix does not have",
 }
 """Keys that no change of one project is about."""

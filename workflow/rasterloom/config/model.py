@@ -28,6 +28,17 @@ from rasterloom.config.tables import (
 )
 
 
+class LabelsConfig(Table):
+    """Where the labels of a sheet lie on their images."""
+
+    registration: Literal["none", "auto"] = "none"
+    """none: where their files say; auto: their shift is estimated in each scene, and labels are moved back by it
+    (docs/registration.md)
+    """
+    max_shift: float = Field(30.0, gt=0, le=100)
+    """auto: largest plausible shift in reference pixels; larger ones are refused"""
+
+
 class DatasetConfig(Table):
     """Which imagery, in which layout."""
 
@@ -45,6 +56,8 @@ class DatasetConfig(Table):
     """layout dstl: a table like train_wkt_v4.csv, in root or elsewhere, with labels to score by, on whose scenes no
     model trains
     """
+    labels: LabelsConfig = Field(default_factory=LabelsConfig)
+    """layout sheet: where labels lie on their images"""
 
     @model_validator(mode="after")
     def _needs(self) -> Self:
@@ -54,6 +67,8 @@ class DatasetConfig(Table):
             raise ValueError("layout sheet needs `table`, the path of a tab-separated table of scenes")
         if self.layout == "sheet" and (self.root or self.truth or self.predict == "scored"):
             raise ValueError("`root`, `truth` and `predict: scored` belong to layout dstl: set them to null")
+        if self.layout == "dstl" and self.labels.registration == "auto":
+            raise ValueError("`labels.registration: auto` is for layout sheet: the contest's labels lie on its images")
         if self.layout == "dstl" and self.table:
             raise ValueError("`table` belongs to layout sheet: set it to null")
         return self

@@ -1,7 +1,7 @@
 """What a data set consists of: scenes, their files, what was labelled. Holds names, sizes and times; no pixels."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -98,6 +98,8 @@ class Dataset:
         What a user should be told about the data set, one sentence each; nothing that stops a run.
     buffers : dict of str to dict
         By class, as far as the configuration gives one: how wide its points and lines are, ``pixels`` or ``metres``.
+    label_shift : float or None
+        Largest plausible shift of labels against their images, in reference pixels; None: they are not registered.
     """
 
     layout: Literal["dstl", "sheet"]
@@ -107,6 +109,7 @@ class Dataset:
     tables: dict[str, SourceFile] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     buffers: dict[str, dict[str, float]] = field(default_factory=dict)
+    label_shift: float | None = None
 
     def training(self) -> list[str]:
         """Ids of the scenes to learn from."""
@@ -119,6 +122,17 @@ class Dataset:
     def labelled(self, class_name: str) -> list[Scene]:
         """The scenes that were labelled for a class and have a role in a run."""
         return [s for s in self.scenes.values() if class_name in s.labelled and s.role != "other"]
+
+    def label_spec(self, class_name: str, scenes: Sequence[Scene]) -> dict[str, Any]:
+        """What a spec says of the labels of a class on scenes; see `rasterloom.stages.label`."""
+        ids = [scene.id for scene in scenes]
+        found: dict[str, Any] = {"class": class_name, "id": self.classes[class_name], "scenes": ids}
+        if class_name in self.buffers:
+            found["buffer"] = self.buffers[class_name]
+        if self.layout == "sheet":
+            found["whole"] = [scene.id for scene in scenes if scene.labels[class_name].whole]
+            found["classes"] = {} if len(found["whole"]) == len(scenes) else self.classes
+        return found
 
     def label_files(self, class_name: str) -> dict[str, str]:
         """Name, without its folder, of the file that holds a class's labels, by scene that was labelled for it."""

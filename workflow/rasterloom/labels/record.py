@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import LabelError
 from rasterloom.polygons.coverage import coverage_strips
-from rasterloom.registration.record import references
+from rasterloom.registration.record import read_registration, references
+from rasterloom.registration.table import LABELS
 from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, scene_manifests
 from rasterloom.store.store import Item
@@ -31,6 +32,13 @@ def label_item(job: Job, name: str, scene: str) -> Item:
             "leave it out of the labelled scenes, or label it"
         )
     return item
+
+
+def label_shifts(job: Job) -> dict[str, tuple[float, float]]:
+    """By how much labels of a job's scenes lie beside their image, reference pixels; scenes that stay are left out."""
+    items = job.items("placement", job.spec["scenes"]) if "acquisitions" in job.spec else {}
+    read = {scene: read_registration(job.store.open_path(item))["sensors"].get(LABELS) for scene, item in items.items()}
+    return {scene: entry["shift"] for scene, entry in read.items() if entry and any(entry["shift"])}
 
 
 def read_folds(job: Job, group: str) -> dict[str, Any]:

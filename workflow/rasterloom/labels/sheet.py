@@ -1,7 +1,7 @@
 """Labels that a sheet names: vector files and raster masks, one per scene."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,15 @@ from rasterloom.labels.geometry import (
     polygons_digest,
 )
 from rasterloom.labels.wkt_tables import is_table
+from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.files import RasterInfo, raster_info
 from rasterloom.raster.georeference import ground_matrix
+from rasterloom.raster.grid import IDENTITY, compose
+from rasterloom.registration.motions import translation
 from rasterloom.store.digest import array_digest
 from rasterloom.store.job import Job
+
+Shift = tuple[float, float]
 
 WHOLE = 0.999
 """Share of a scene from which a mask shows all of it."""
@@ -31,8 +36,13 @@ WHOLE = 0.999
 # Files of a sheet --------------------------------------------------------------------------------------
 
 
-def sheet_labels(job: Job, vector: Callable[[Path], Any] | None = None) -> Iterable[Label]:
-    """The labels of every scene of a job, from the files that the sheet names; `vector` reads a vector file."""
+def sheet_labels(
+    job: Job, vector: Callable[[Path], Any] | None = None, shifts: Mapping[str, Shift] | None = None
+) -> Iterable[Label]:
+    """The labels of every scene of a job, from the files that the sheet names.
+
+    `vector` reads a vector file; `shifts` are those of labels against their image, reference pixels, which are undone.
+    """
     # A file may serve many scenes (a city's buildings): kept until another one is read.
     vector = vector or lru_cache(maxsize=1)(read_vector)
     order = sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene))
@@ -40,14 +50,17 @@ def sheet_labels(job: Job, vector: Callable[[Path], Any] | None = None) -> Itera
         path, class_name = Path(job.sources["labels"][scene]["path"]), job.spec["class"]
         job.reading(job.sources["labels"][scene].get("size", 0))
         reference = raster_info(job.sources["reference"][scene]["path"])
-        where = f"{path} (scene {scene}, class {class_name})"
+        where, shift = f"{path} (scene {scene}, class {class_name})", (shifts or {}).get(scene)
         if path.suffix.lower() in RASTERS:
-            yield _mask_label(job, scene, reference, where)
+            yield _mask_label(job, scene, reference, where, shift)
         else:
+            if shift is not None:  # seen from a frame that is shifted, they are where they should be
+                frame = compose(reference.transform or IDENTITY, translation(shift))
+                reference = replace(reference, transform=frame)
             yield _vector_label(job, scene, vector(path), reference, where)
 
 
-def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str) -> Label:
+def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str, shift: Shift | None) -> Label:
     if scene not in job.spec["whole"]:
         column = f"labels:{job.spec['class']}"
         raise LabelError(
@@ -67,8 +80,9 @@ def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str) -> Labe
         "placement": asdict(mask.placement),
         "size": [reference.width, reference.height],
         "facts": facts,
+        **({} if shift is None else {"shift": shift}),
     }
-    return Label(scene, decided, partial(_read_mask, mask, reference, where), facts)
+    return Label(scene, decided, partial(_read_mask, mask, reference, where, shift or (0.0, 0.0)), facts)
 
 
 def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where: str) -> Label:
@@ -94,9 +108,9 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where
 
 
 def _shared(job: Job, scene: str) -> bool:
-    """Whether other scenes have the same file of labels."""
+    """Whether other scenes have the same file of labels; a job that looks at one scene alone cannot know."""
     files = [file["path"] for file in job.sources["labels"].values()]
-    return files.count(job.sources["labels"][scene]["path"]) > 1
+    return job.spec.get("alone") or files.count(job.sources["labels"][scene]["path"]) > 1
 
 
 def _nothing_there(job: Job, scene: str, found: str) -> dict[str, Any]:
@@ -110,8 +124,9 @@ def _nothing_there(job: Job, scene: str, found: str) -> dict[str, Any]:
     return {"nowhere": True}
 
 
-def _read_mask(mask: Mask, reference: RasterInfo, where: str) -> tuple[Polygons, Counts]:
+def _read_mask(mask: Mask, reference: RasterInfo, where: str, shift: Shift) -> tuple[Polygons, Counts]:
     outlines = mask.placement.place(mask_polygons(mask.positive), mask.positive.shape, where)
+    outlines = list(transformed(outlines, translation((-shift[0], -shift[1])))) if any(shift) else outlines
     # An outline that was bent may touch itself.
     polygons = outlines if mask.placement.systems is None else polygon_parts(outlines, where)[0]
     clipped, counts = clip(polygons, reference.width, reference.height)

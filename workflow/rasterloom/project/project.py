@@ -82,7 +82,9 @@ class Project:
         buffers = {
             name: entry.buffer.model_dump(exclude_none=True) for name, entry in config.classes.items() if entry.buffer
         }
-        dataset = replace(load_dataset(config.dataset.model_dump(), sensors, ids), buffers=buffers)
+        shift = config.dataset.labels.max_shift if config.dataset.labels.registration == "auto" else None
+        dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
+        dataset = replace(dataset, buffers=buffers, label_shift=shift)
         problems = list(data_checks(dataset))
         if problems:
             raise ConfigError(joined(problems))

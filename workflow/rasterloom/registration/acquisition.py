@@ -15,7 +15,7 @@ from rasterloom.registration.table import GROUP, UNPLACED
 FEWEST = 3
 """Other scenes with an estimate that are needed, to say where a scene lies and how well they say it."""
 
-ESTIMATED = frozenset({"ecc", "phase", "regression"})
+ESTIMATED = frozenset({"ecc", "phase", "regression", "outlines"})
 """Methods that find a shift in the images."""
 
 _IN_USE = re.compile(r"[:;,] the [^:;]* is used$")

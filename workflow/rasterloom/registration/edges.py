@@ -63,15 +63,22 @@ def gradient_signal(band: NDArray[Any], valid: Mask, blur: float) -> Floats:
     """
     import cv2
 
+    across, down, usable = slopes(band, valid, blur)
+    signal = np.sqrt(cv2.magnitude(across, down)) * usable
+    return normalised(signal - local_mean(signal, usable, DETAIL), usable)
+
+
+def slopes(band: NDArray[Any], valid: Mask, blur: float) -> tuple[Floats, Floats, Mask]:
+    """The gradient of a blurred band across and down, (H, W) float32, and where it is usable; see `gradient_signal`."""
+    import cv2
+
     usable, image = eroded(valid, blur), band.astype(np.float32)
     if not valid.all():
         image = np.where(valid, image, image[valid].mean() if valid.any() else np.float32(0))
     if blur > 0:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur), dtype=np.float32)
-    across = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3)
-    down = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3)
-    signal = np.sqrt(cv2.magnitude(across, down)) * usable
-    return normalised(signal - local_mean(signal, usable, DETAIL), usable)
+    across, down = (cv2.Sobel(image, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
+    return np.asarray(across), np.asarray(down), usable
 
 
 def local_mean(signal: Floats, usable: Mask, deviation: float) -> Floats:

@@ -1,6 +1,6 @@
 """Registering the sensors of one scene: estimates, plausibility, fall-backs, and the record of all that."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,7 +12,9 @@ from rasterloom.raster.georeference import ground_distance, nominal_matrix, squa
 from rasterloom.raster.grid import IDENTITY, Matrix
 from rasterloom.raster.scan import Scan
 from rasterloom.raster.sensor import SensorReader
+from rasterloom.registration.comparison import Source
 from rasterloom.registration.search import Placed, locate, pixel_sides
+from rasterloom.registration.table import LABELS
 
 
 def ordered(spec: Mapping[str, Any]) -> list[str]:
@@ -80,6 +82,21 @@ def register_scene(
             "motion": str(spec["sensors"][name]["motion"]) if place.attempts else "translation",
         }
     return {"reference": _reference(spec, info, extent), "sensors": sensors}
+
+
+def register_labels(
+    spec: Mapping[str, Any], files: Mapping[str, Any], align: Callable[[Source], Placed | None]
+) -> dict[str, Any]:
+    """What the registration of a scene says of its labels, by name `LABELS`, if there are any.
+
+    ``spec`` and ``files`` are those of `register_scene`; ``align`` places labels on the reference, if there are any.
+    """
+    with _opened(spec, files, spec["reference"]) as reader:
+        place, origin = align(reader), "size" if reader.info.transform is None else "georeference"
+    if place is None:
+        return {}
+    found = _of_place(_fallen_back(place, origin), IDENTITY)
+    return {LABELS: {**found, "origin": origin, "motion": "translation", "moments": [], "facts": []}}
 
 
 def _label(spec: Mapping[str, Any], name: str) -> str:

@@ -18,6 +18,9 @@ from rasterloom.store.tables import read_tsv, tsv_text
 UNPLACED = frozenset({"georeference", "identity"})
 """Methods of a sensor of which every estimate was refused: it lies where the files say."""
 
+LABELS = "labels"
+"""What labels are called among the sensors of a scene; a sheet has a column of that name, so no sensor is."""
+
 GROUP = "group"
 """Method of a sensor that lies where the other scenes of its acquisition say."""
 

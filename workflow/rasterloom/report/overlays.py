@@ -1,4 +1,4 @@
-"""Pictures of registrations: edges of a sensor over those of the reference, before and after.
+"""Pictures of registrations: edges of a sensor over those of the reference, or outlines of labels, before and after.
 
 Both come from the stacks: what a stack shows at x - shift is what it would show at x if the files were right, and
 likewise where a turn was found as well.
@@ -11,12 +11,14 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
+from rasterloom.labels.record import read_labels
 from rasterloom.raster.grid import Matrix, compose, invert
 from rasterloom.raster.stacks import open_stack
 from rasterloom.registration.motions import moved_by, translation
-from rasterloom.registration.table import ShiftRow
+from rasterloom.registration.table import LABELS, ShiftRow
 from rasterloom.report import pictures as draw
 from rasterloom.report.backdrops import Images, overview, read_window
 from rasterloom.report.pages import Picture
@@ -97,9 +99,23 @@ def draw_overlays(images: Images, rows: Sequence[ShiftRow]) -> list[tuple[ShiftR
     -----
     Memory: some pictures, and strips of a stack; nothing that grows with the scenes or their size.
     """
-    stacked = {name for names in images.job.spec["scale_sensors"].values() for name in names}
+    stacked = {LABELS, *(name for names in images.job.spec["scale_sensors"].values() for name in names)}
     shown = [row for row in rows if row.estimated and row.scene in images.sizes and row.sensor in stacked]
-    return [(row, _draw(images, row)) for row in shown[:MOST]]
+    return [(row, (_draw_labels if row.sensor == LABELS else _draw)(images, row)) for row in shown[:MOST]]
+
+
+def _draw_labels(images: Images, row: ShiftRow) -> list[Picture]:
+    """Outlines of a scene's labels before and after, or the one picture of labels that were not moved."""
+    job = images.job
+    items = [item for name in job.spec["classes"] if (item := job.manifest(f"labels/{name}").items.get(row.scene))]
+    after = np.concatenate([read_labels(job.store.open_path(item)) for item in items])
+    before = shapely.transform(after, lambda points: points + row.shift)
+    frame = draw.detail_frame(after, images.frame(row.scene)) or images.frame(row.scene)
+    base = draw.muted(images.window(row.scene, overview(job.spec["scales"]), frame))
+    moved = (("before", before, "Outlines where the files put them, but for those beyond the image."),)
+    shown = (*(moved if any(row.shift) else ()), ("after", after, "Outlines as they are used."))
+    stem = f"registration.{row.scene}.{row.sensor}"
+    return [images.put(f"{stem}.{when}", draw.outlined(base, own, frame, SENSOR), text) for when, own, text in shown]
 
 
 def _draw(images: Images, row: ShiftRow) -> list[Picture]:

@@ -5,7 +5,8 @@ One job a class, one artifact a scene. Spec (besides ``stage`` and ``version``),
 - ``class``, ``id``: name and number of the class; ``scenes``: ids of the scenes in which it was labelled;
 - ``buffer``: how wide points and lines are, if the configuration says so;
 - ``layout``: ``dstl`` or ``sheet``; for ``sheet`` also ``whole``: the scenes whose file holds this class
-  alone, and ``classes``: number of every class, to tell another class from a misspelt one.
+  alone, and ``classes``: number of every class, to tell another class from a misspelt one;
+- ``acquisitions``, where labels are registered: those of the scenes, whose placements say how far labels are moved.
 
 Sources, files as `SourceFile.to_json` gives them:
 
@@ -19,9 +20,10 @@ from typing import Any
 
 from rasterloom.labels.contest import dstl_labels
 from rasterloom.labels.geometry import write_polygons
+from rasterloom.labels.record import label_shifts
 from rasterloom.labels.sheet import sheet_labels
 from rasterloom.project.project import Project
-from rasterloom.store.job import Job, Wanted
+from rasterloom.store.job import Job, Wanted, placement_manifests
 from rasterloom.store.store import Writing
 
 OUTPUT = "labels/{class}.json"
@@ -42,17 +44,11 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 def spec(project: Project, **names: str) -> dict[str, Any]:
     """See the docstring of this module."""
     dataset, scenes = project.dataset, project.dataset.labelled(names["class"])
-    found: dict[str, Any] = {
-        "class": names["class"],
-        "id": dataset.classes[names["class"]],
-        "scenes": [scene.id for scene in scenes],
-        "layout": dataset.layout,
-    }
-    if names["class"] in dataset.buffers:
-        found["buffer"] = dataset.buffers[names["class"]]
-    if dataset.layout == "sheet":
-        found["whole"] = [scene.id for scene in scenes if scene.labels[names["class"]].whole]
-        found["classes"] = {} if len(found["whole"]) == len(scenes) else dataset.classes
+    found = {**dataset.label_spec(names["class"], scenes), "layout": dataset.layout}
+    if dataset.label_shift is not None:
+        found["acquisitions"] = {}
+        for scene in scenes:
+            found["acquisitions"].setdefault(scene.acquisition or scene.id, []).append(scene.id)
     return found
 
 
@@ -76,8 +72,8 @@ def names(spec: Mapping[str, Any]) -> list[str]:
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
-    """Manifests that the stage reads: none, labels come from source files alone."""
-    return []
+    """Manifests that the stage reads: placements where labels are registered; else source files alone are read."""
+    return placement_manifests(spec) if "acquisitions" in spec else []
 
 
 def run(job: Job) -> None:
@@ -94,7 +90,7 @@ def run(job: Job) -> None:
 
 def wanted(job: Job) -> Iterator[Wanted]:
     """The labels of each scene; the source's tables or files are read for their keys."""
-    for label in dstl_labels(job) if job.spec["layout"] == "dstl" else sheet_labels(job):
+    for label in dstl_labels(job) if job.spec["layout"] == "dstl" else sheet_labels(job, shifts=label_shifts(job)):
         recipe = {"scene": label.scene, "class": job.spec["class"]}
         if "disc" in label.inputs:
             recipe["buffer"] = job.spec["buffer"]

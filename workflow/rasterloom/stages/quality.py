@@ -93,8 +93,8 @@ def _registrations(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
 def _images(job: Job) -> Iterator[Finding]:
     scenes, reference = job.spec["scenes"], job.spec["reference"]
     for scene, registration in _registrations(job):
-        for sensor, entry in registration["sensors"].items():
-            yield from findings.sensor_findings(scene, sensor, scenes[scene][sensor], entry)
+        for sensor, names in scenes[scene].items():
+            yield from findings.sensor_findings(scene, sensor, names, registration["sensors"][sensor])
         files = scenes[scene][reference]
         yield from findings.size_findings(scene, reference, files, registration["reference"], job.spec["windows"])
 
