@@ -62,6 +62,15 @@ def test_align_refuses_outlines_that_are_too_smooth() -> None:
     assert not align(ArraySource(town(drawn)), moved(smooth, (9.0, 0.0)), 30.0).accepted
 
 
+def test_align_refuses_what_may_lie_on_shadows() -> None:
+    drawn = houses(30)
+    assert align(ArraySource(town(drawn, contrasts=[1])), drawn, 30.0).accepted
+    dark = align(ArraySource(town(drawn, contrasts=[-1])), drawn, 30.0)
+    assert not dark.accepted and says(str(dark.fallback), "in every band it is darker there ... shadow")
+    bands = np.concatenate([town(drawn, contrasts=[-1]), town(drawn, contrasts=[1])])
+    assert align(ArraySource(bands), drawn, 30.0).accepted, "in one band it is brighter, as leaves in infrared"
+
+
 def test_align_refuses_what_lies_farther_than_max_shift() -> None:
     drawn = houses(30)
     assert not align(ArraySource(town(drawn)), moved(drawn, (14.0, 0.0)), 10.0).accepted

@@ -256,12 +256,8 @@ KEYS = [
         "vectorise 2*S",
         start="",
     ),
-<<<<<<< HEAD
     Key("dataset.truth", "dataset.truth", None, "score 1, measure 1, quality 1, report 1", "none", start=""),
-=======
-    Key("dataset.truth", "dataset.truth", None, "label C, from(mask)", "none", start=""),
     Key("dataset.labels.max_shift", "dataset.labels.max_shift", 9, "none", "none", start=""),  # the contest's lie right
->>>>>>> 09e2a87 (Labels are one more sensor: dataset.labels.registration: auto puts them back on their image)
 ]
 
 ELSEWHERE = {

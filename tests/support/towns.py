@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,12 @@ def houses(number: int, seed: int = 0, side: int = SIDE) -> list[Any]:
     return found
 
 
-def town(polygons: list[Any], seed: int = 0, side: int = SIDE, noise: float = 0.15) -> NDArray[np.float32]:
+def town(
+    polygons: list[Any], seed: int = 0, side: int = SIDE, contrasts: Sequence[float] = (-1, 1, 1)
+) -> NDArray[np.float32]:
     """An image, (1, H, W), of dark and bright houses over ground that changes slowly, with noise."""
     rng = np.random.default_rng(seed + 100)
     image = gaussian_filter(rng.normal(size=(side, side)), 12) * 8
     for polygon in polygons:
-        image += coverage([polygon], (side, side), IDENTITY) / 255 * rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1)
-    return np.asarray(gaussian_filter(image, 0.7) + noise * rng.normal(size=image.shape), dtype=np.float32)[None]
+        image += coverage([polygon], (side, side), IDENTITY) / 255 * rng.choice(contrasts) * rng.uniform(0.5, 1)
+    return np.asarray(gaussian_filter(image, 0.7) + 0.15 * rng.normal(size=image.shape), dtype=np.float32)[None]

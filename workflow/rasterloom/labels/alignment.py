@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rasterloom.polygons.coverage import coverage
 from rasterloom.raster.grid import IDENTITY, Grid
 from rasterloom.registration import edges, search
+from rasterloom.registration.band_fit import detail_signal, detail_signals
 from rasterloom.registration.comparison import Floats, Mask, Source, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence
 from rasterloom.registration.motions import translation
@@ -41,6 +42,10 @@ SURE = 0.8
 
 CLEAR = 1.6
 """Times the next highest that the peak must reach: rows of like houses look alike a house farther, in every draw."""
+
+DARK = -0.02
+"""Correlation of coverage and image below which, in every band, polygons lie on what is darker than its surroundings: a
+shadow has the outline of what casts it, and stronger edges."""
 
 
 def align(source: Source, polygons: Sequence[Any], max_shift: float) -> Placed:
@@ -74,7 +79,7 @@ def align(source: Source, polygons: Sequence[Any], max_shift: float) -> Placed:
     if len(parts) < FEWEST:
         few = f"{counted(len(polygons), 'polygon')} in the scene, {FEWEST} are needed"
         return Placed(IDENTITY, (0.0, 0.0), 0.0, METHOD, few, False)
-    peak, away = compare(view(source, IDENTITY, grid), parts, max_shift)
+    peak, away, tone = compare(view(source, IDENTITY, grid), parts, max_shift)
     near = away[np.hypot(*away.T) <= search.WIDTH]
     spread = round(float(np.median(np.hypot(*away.T))), 4)
     evidence = Evidence(round(peak.height, 4), round(peak.second, 4), spread, None, 0.0)
@@ -85,6 +90,8 @@ def align(source: Source, polygons: Sequence[Any], max_shift: float) -> Placed:
         reason = f"its confidence is {sure:.2f}, {SURE:g} is needed"
     elif evidence.clearness < CLEAR:
         reason = f"the peak is {evidence.clearness:.2f} times as high as the next one, {CLEAR:g} is needed"
+    elif tone < DARK:
+        reason = "in every band it is darker there than around, as it is in the shadow of what was drawn"
     attempt = Attempt(METHOD, f"{len(polygons)} polygons", shift, sure, None, reason, evidence, translation(shift))
     placed = search.chosen_of(IDENTITY, [attempt])
     if not placed.accepted:
@@ -93,7 +100,9 @@ def align(source: Source, polygons: Sequence[Any], max_shift: float) -> Placed:
     return replace(placed, error=(across, down))
 
 
-def compare(shown: View, parts: Sequence[NDArray[np.uint8]], max_shift: float) -> tuple[edges.Peak, NDArray[Any]]:
+def compare(
+    shown: View, parts: Sequence[NDArray[np.uint8]], max_shift: float
+) -> tuple[edges.Peak, NDArray[Any], float]:
     """Compare an image with labels.
 
     Parameters
@@ -111,6 +120,8 @@ def compare(shown: View, parts: Sequence[NDArray[np.uint8]], max_shift: float) -
         Of the likeness of all parts, -1..1.
     away : (`DRAWS`, 2) array
         From it to the peaks of parts drawn anew, x and y, pixels.
+    tone : float
+        How much brighter it is within the polygons than around them: the correlation, in the band where it is highest.
     """
     bands = [_directions(band, shown.valid, 0.5, edges.DETAIL) for band in shown.bands]
     ground = edges.spectra(np.sum(bands, axis=0), max_shift)
@@ -123,7 +134,11 @@ def compare(shown: View, parts: Sequence[NDArray[np.uint8]], max_shift: float) -
     peak = edges.peak_of(surfaces.sum(axis=0), ground.reach, search.WIDTH)
     draws = np.random.default_rng(0).multinomial(len(parts), np.full(len(parts), 1 / len(parts)), DRAWS)
     drawn = (np.tensordot(draw, surfaces, 1) for draw in draws.astype(np.float32))
-    return peak, np.array([edges.sharp_top(one, edges.top(one, ground.reach)) for one in drawn]) - peak.shift
+    away = np.array([edges.sharp_top(one, edges.top(one, ground.reach)) for one in drawn]) - peak.shift
+    whole = np.asarray(np.sum(parts, axis=0, dtype=np.float32))
+    covered = detail_signal(whole, np.ones(whole.shape, bool), BLUR)
+    there = np.roll(covered, (-round(peak.shift[1]), -round(peak.shift[0])), (0, 1))
+    return peak, away, float((detail_signals(shown, BLUR) * there).mean(axis=(1, 2)).max())
 
 
 def _directions(band: NDArray[Any], valid: Mask, power: float, detail: float) -> Floats:
