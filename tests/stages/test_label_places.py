@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import Affine
-from shapely import affinity
+from shapely import affinity, box
 
 from common import says
 from rasterloom.errors import ConfigError
+from rasterloom.labels.sheet import sheet_labels
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.stale import Walk
 from rasterloom.registration.table import read_table
 from rasterloom.stages import job_of, module_of
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
+from small_labels import NORTH_UP, UTM, image, label_job_of, on_map, sheet, vector_file
 from towns import SIDE, houses, town
 
 SHIFTS = {"a": (6.0, -4.0), "b": (6.4, -4.2), "c": (5.8, -3.7), "d": (6.0, -4.0), "alone": (6.0, -4.0)}
@@ -152,6 +154,25 @@ def test_the_tables_of_quality_have_a_row_of_labels(found: Town) -> None:
         ("d", "labels", "group"),
     ]
     assert "3 polygons in the scene, 5 are needed" in rows[0].fallback
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, None])
+def test_masks_and_vectors_are_moved_back_alike(tmp_path: Path, transform: Affine | None) -> None:
+    image(tmp_path / "a.tif", UTM if transform else None, transform)
+    mask = np.zeros((10, 20), np.uint8)
+    mask[4:8, 6:12] = 1
+    with rasterio.open(tmp_path / "m.tif", "w", "GTiff", 20, 10, 1, dtype="uint8", transform=transform) as file:
+        file.write(mask, 1)
+    vector_file(tmp_path / "v.gpkg", on_map(box(6, 4, 12, 8)) if transform else [box(6, 4, 12, 8)], transform and UTM)
+    for name in ("m.tif", "v.gpkg"):
+        dataset = sheet(tmp_path, "scene|split|rgb|labels:houses", f"a|train|a.tif|{name}")
+        job = label_job_of(dataset, "houses", tmp_path / "r")
+        (plain,), (moved,) = sheet_labels(job), sheet_labels(job, shifts={"a": (3.5, -1.0)})
+        assert plain.polygons()[0][0].bounds == pytest.approx((6, 4, 12, 8), abs=1e-4)
+        assert moved.polygons()[0][0].bounds == pytest.approx((2.5, 5, 8.5, 9), abs=1e-4)
+        assert moved.inputs != plain.inputs
+        (beyond,) = sheet_labels(job, shifts={"a": (30.0, 0.0)})
+        assert beyond.polygons()[0] == [], "no error, as the file is not astray"
 
 
 def test_the_contests_labels_are_not_registered(tmp_path: Path) -> None:

@@ -54,10 +54,7 @@ def sheet_labels(
         if path.suffix.lower() in RASTERS:
             yield _mask_label(job, scene, reference, where, shift)
         else:
-            if shift is not None:  # seen from a frame that is shifted, they are where they should be
-                frame = compose(reference.transform or IDENTITY, translation(shift))
-                reference = replace(reference, transform=frame)
-            yield _vector_label(job, scene, vector(path), reference, where)
+            yield _vector_label(job, scene, vector(path), reference, where, shift)
 
 
 def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str, shift: Shift | None) -> Label:
@@ -85,7 +82,9 @@ def _mask_label(job: Job, scene: str, reference: RasterInfo, where: str, shift: 
     return Label(scene, decided, partial(_read_mask, mask, reference, where, shift or (0.0, 0.0)), facts)
 
 
-def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where: str) -> Label:
+def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where: str, shift: Shift | None) -> Label:
+    if shift is not None:  # seen from an image that is shifted, they are where they should be
+        reference = replace(reference, transform=compose(reference.transform or IDENTITY, translation(shift)))
     path = Path(job.sources["labels"][scene]["path"])
     picked, unknown = chosen(frame, None if scene in job.spec["whole"] else job.spec, scene, where)
     thin = set(picked.geom_type.dropna()) - {"Polygon", "MultiPolygon"}  # only these need a length on the ground
@@ -95,7 +94,8 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where
     noted = {"shared": not own, "unknown": unknown, "empty": features.empty, "third-coordinate": features.heights}
     facts: dict[str, Any] = {name: value for name, value in noted.items() if value}
     if features.outside and not features.geometries:
-        facts |= _nothing_there(job, scene, f"{where}: none of its {len(picked)} features lies in the scene")
+        nothing = f"{where}: none of its {len(picked)} features lies in the scene"
+        facts |= {"nowhere": True} if shift is not None else _nothing_there(job, scene, nothing)
     elif features.outside and own:
         facts["elsewhere"] = features.outside
     decided = {
