@@ -41,7 +41,7 @@ from rasterloom.planning.graph import Dag
 from rasterloom.polygons.tuning import SETTINGS
 from rasterloom.stages import artifact_stages, job_of, module_of
 from rasterloom.store.digest import canonical, digest
-from rasterloom.store.job import Job, Wanted, asked_digest, asked_path, content
+from rasterloom.store.job import Job, Wanted, asked_path
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 
@@ -116,8 +116,7 @@ def write_results(folder: Path) -> int:
                 job.output.write_text("a table\n", encoding="utf-8")
             note = asked_path(dag.results, names_of(job))
             note.parent.mkdir(parents=True, exist_ok=True)
-            read = {path: content(dag.results / path) for path in module_of(stage).inputs(spec)}
-            note.write_text(f"{asked_digest(spec, sources, read)}\n0 0\n", encoding="utf-8")
+            note.write_text(f"{job.asked(module_of(stage).inputs(spec))}\n0 0\n", encoding="utf-8")
     return len({dag.declared.get(path, path) for paths in dag.outputs().values() for path in paths})
 
 

@@ -20,10 +20,12 @@ from rasterloom.errors import ConfigError
 from rasterloom.planning.rules import Rules, prepare_jobs
 from rasterloom.polygons.scores import COLUMNS
 from rasterloom.report.runs import read_runs
+from rasterloom.stages import job_of
 from rasterloom.store.files import write_text
 from rasterloom.store.folders import asked_outputs
-from rasterloom.store.job import asked_digest, asked_path
+from rasterloom.store.job import asked_path
 from rasterloom.store.manifest import Manifest
+from rasterloom.store.store import Store
 from rasterloom.store.tables import tsv_text
 
 
@@ -173,36 +175,42 @@ def workflow_with(executes: bool = False, **settings: Any) -> SimpleNamespace:
     )
 
 
-@pytest.mark.parametrize(("written", "forced"), [("now", False), (None, True), ("other", True), ("unread", True)])
-def test_manifests_force_an_output_that_was_made_for_something_else(
-    written: str | None, forced: bool, rules: Rules
-) -> None:
-    """That is, not for the present slice of the recipe, or not from the present labels."""
-    names = {"class": "trees"}
-    asked = {"now": rules.dag.spec("label", **names), "other": {"stage": "label", "class": "grass"}}
-    asked["unread"] = asked["now"]
-    path = rules.results / "labels/trees.json"
-    write_text(path, "{}")
-    if written:
-        inputs = {"labels/trees.json": ""} if written == "unread" else {}
-        stamp = asked_digest(asked[written], rules.dag.sources("label", **names), inputs)
-        write_text(asked_path(rules.results, "labels/trees.json"), f"{stamp}\n0 0\n")
+def note_labels(rules: Rules, written: str = "now") -> str:
+    """Labels of trees, and the note of what they were made with; their path."""
+    job = job_of(
+        rules.dag.spec("label", **{"class": "trees"}),
+        rules.dag.sources("label", **{"class": "trees"}),
+        rules.results,
+        Store.of(rules.results),
+    )
+    write_text(job.output, "{}")
+    if written == "other":
+        job.spec = {**job.spec, "id": 99}
+    if written != "never":
+        job.remember(lambda spec: ["labels/crops.json"] if written == "unread" else [])
+    if written == "changed":
+        write_text(job.output, "{} ")
+    return str(job.output)
+
+
+@pytest.mark.parametrize(
+    ("written", "forced"), [("now", False), ("never", True), ("other", True), ("unread", True), ("changed", True)]
+)
+def test_manifests_force_an_output_that_was_made_for_something_else(written: str, forced: bool, rules: Rules) -> None:
+    """That is, not for the present slice of the recipe, not from the present labels, or changed since."""
+    path = note_labels(rules, written)
     rules.workflow = workflow_with()
-    assert rules.manifests("label")(names) == []
-    assert rules.workflow.dag.forcefiles == ({str(path)} if forced else set())
+    assert rules.manifests("label")({"class": "trees"}) == []
+    assert rules.workflow.dag.forcefiles == ({path} if forced else set())
 
 
 @pytest.mark.parametrize("executes", [True, False])
 def test_what_need_not_run_is_left_out_of_a_run_alone(executes: bool, rules: Rules) -> None:
-    names = {"class": "trees"}
-    write_text(rules.results / "labels/trees.json", "{}")
-    stamp = asked_digest(rules.dag.spec("label", **names), rules.dag.sources("label", **names), {})
-    write_text(asked_path(rules.results, "labels/trees.json"), f"{stamp}\n0 0\n")
+    label = note_labels(rules)
     rules.workflow = workflow_with(executes)
-    label = f"{rules.results}/labels/trees.json"
     read = rules.manifests("split")({"group": "trees"})
     assert (label in read, label in rules.targets({})) == (not executes, not executes)
-    assert (rules.sources("label")(names) == []) == executes
+    assert (rules.sources("label")({"class": "trees"}) == []) == executes
     assert not (rules.results / ".lock").exists(), "it is a dry run"
 
 

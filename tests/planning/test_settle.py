@@ -106,6 +106,15 @@ def test_earlier_recipe_is_found_again(small: Small) -> None:
     assert small.run() == {}
 
 
+def test_manifest_of_another_recipe_is_noticed_though_its_note_is_not_there(small: Small) -> None:
+    """As where somebody puts back a part of a backup."""
+    path, other = small.folder / "results/tuning/buildings.json", small.folder / "results/tuning/waterway.json"
+    first = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    assert settled(small).jobs == 1
+    assert path.read_bytes() == first
+
+
 @pytest.mark.parametrize("damage", ["missing", "short", "record"])
 def test_manifest_of_a_damaged_artifact_is_not_written(damage: str, small: Small) -> None:
     manifest = sorted((small.folder / "results/polygons/waterway").glob("*.json"))[0]

@@ -1,8 +1,8 @@
 """Settling: before the graph is built, one process writes the manifests of all jobs whose artifacts the store has.
 
 Snakemake then gets the jobs that have something to compute, and those that write a table of what they compute. An
-output is as it should be if it was made for the present slice of the recipe, source files and contents of its inputs,
-which it is remembered with; a job whose inputs are not as they should be waits for them.
+output is as it should be if it was made with the present slice of the recipe, source files and contents of its inputs,
+and is what was written then; that is noted beside it. A job whose inputs are not as they should be waits for them.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.stages import folder_of, module_of
 from rasterloom.store.digest import digest
-from rasterloom.store.job import Job, Wanted, asked_digest, asked_path, content
+from rasterloom.store.job import Job, Wanted, asked_path, content
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 
@@ -98,15 +98,13 @@ class Settled:
         inputs = module.inputs(spec)
         if any(path in self.outputs and path not in self.fresh for path in inputs):
             return
-        asked = asked_digest(spec, sources, {path: self._content(path) for path in inputs})
         path, note = results / output, asked_path(results, output)
-        if path.exists() and note.exists() and note.read_text(encoding="utf-8").split()[:1] == [asked]:
+        folder = folder_of(stage, path)
+        job = _SettlingJob(spec, sources, results, self.store, path, folder, True, planned=self._planned, settled=self)
+        noted = note.read_text(encoding="utf-8").split()[:1] if path.exists() and note.exists() else []
+        if noted == [job.asked(inputs, self._content)]:
             self.fresh.add(output)
         elif self.looks and output in self.outputs and hasattr(module, "wanted") and (self.store.root / stage).is_dir():
-            folder = folder_of(stage, path)
-            job = _SettlingJob(
-                spec, sources, results, self.store, path, folder, True, planned=self._planned, settled=self
-            )
             self._settle(job, output)
 
     def _settle(self, job: Job, output: str) -> None:

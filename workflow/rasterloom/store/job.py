@@ -35,20 +35,8 @@ def wildcards(spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def asked_path(results: Path, output: str) -> Path:
-    """Where a digest of what an output was asked with lies; `output` is relative to the results folder."""
+    """Where a digest of what an output was made with lies; `output` is relative to the results folder."""
     return results / ASKED / f"{output}.txt"
-
-
-def asked_digest(spec: Mapping[str, Any], sources: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """Digest of what a job is asked with.
-
-    Parameters
-    ----------
-    spec : its slice of the recipe
-    sources : paths, sizes and times of its source files
-    inputs : by path, what `content` says of the files of the results folder that it reads
-    """
-    return digest([dict(spec), dict(sources), dict(inputs)])[:KEY_DIGITS]
 
 
 def content(path: Path) -> str:
@@ -242,8 +230,24 @@ class Job:
         self.store.register(self.results)
         Manifest(self.stage, items).write(self.output)
 
+    def asked(self, inputs: Iterable[str], contents: Callable[[str], str] | None = None) -> str:
+        """Digest of what the output was made with, and of the output itself if it is a manifest.
+
+        That is its slice of the recipe, paths, sizes and times of its source files, and contents of the files of the
+        results folder that it reads.
+
+        Parameters
+        ----------
+        inputs : paths of these, relative to the results folder
+        contents : what is known of a file's `content`
+        """
+        own = self.output.relative_to(self.results).as_posix()
+        read = contents or (lambda path: content(self.results / path))
+        known = {path: read(path) for path in [*inputs, *([own] if own.endswith(".json") else [])]}
+        return digest([self.spec, self.sources, known])[:KEY_DIGITS]
+
     def remember(self, inputs: Callable[[Any], Iterable[str]]) -> None:
-        """Write down, beside the results, what the output was asked with, if it is there, and what that cost.
+        """Write down, beside the results, what the output was made with, if it is there, and what that cost.
 
         Snakemake's own records stay where they are when results are copied, restored from a backup, or made by hand.
 
@@ -252,7 +256,5 @@ class Job:
         inputs : of the stage: from a spec the paths, relative to the results folder, of the files in it that it reads
         """
         if self.output.exists():
-            read = {path: content(self.results / path) for path in inputs(self.spec)}
-            asked = asked_digest(self.spec, self.sources, read)
             path = asked_path(self.results, self.output.relative_to(self.results).as_posix())
-            write_text(path, f"{asked}\n{self.computed} {self.found}\n")
+            write_text(path, f"{self.asked(inputs(self.spec))}\n{self.computed} {self.found}\n")
