@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from precision import WAYS, stepper
 
-from rasterloom.config.model import PredictionConfig, TrainingConfig
+from rasterloom.config.model import Prediction, TrainingConfig
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch
 from rasterloom.learning.cost import speed_of
@@ -103,7 +103,7 @@ def main() -> None:
         each = seconds / steps
         print(f"  training, {steps} steps, {workers} threads prepare {1000 * each:11.1f} ms, {own / each:.0%} of bare")
         print(f"  share of the time in which the network computed {done.busy:.0%}; loss {done.history[-1, 0]:.3f}")
-        prediction = PredictionConfig(batch=args.batch, window=args.patch, symmetries=False)
+        prediction = Prediction(batch=args.batch, window=args.patch, stride=args.patch, symmetries=False)
         forward = mean_forward([trainer.network.eval()], prediction, args.device)
         windows = np.zeros((args.batch, sum(SENSORS), args.patch, args.patch), np.float32)
         once = step_seconds(lambda: forward(windows), device, args.seconds / 12)

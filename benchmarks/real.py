@@ -36,12 +36,12 @@ from real_data import DATA, Scene, load
 from real_figures import figures
 from real_methods import METHODS, Method
 
-from rasterloom.config.model import PredictionConfig
+from rasterloom.config.model import Prediction
 from rasterloom.learning.adaptation import adapted, sample_windows
 from rasterloom.learning.device import computing, keep_memory
 from rasterloom.learning.inference import mean_forward, network_rows
 
-PREDICTION = PredictionConfig(window=256, stride=64, batch=4)
+PREDICTION = Prediction(window=256, stride=64, symmetries=True, batch=4)
 CALIBRATION = 12
 """Steps of each method whose quickest ones say how fast it is; the first third warms up."""
 

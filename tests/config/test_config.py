@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -88,6 +89,29 @@ def test_members_hold_the_settings_of_their_kind_alone(recipe: Recipe) -> None:
         "convs_per_block": 3,
     }  # fmt: skip
     assert (unet.training["patch"], unet.training["batch"], unet.prediction["stride"]) == (256, 4, 64)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "member", "expected"),
+    [
+        ({}, {}, (256, 64, True)),
+        ({"quality": "fast"}, {}, (256, 128, "alternate")),
+        ({"quality": "preview"}, {}, (256, 256, False)),
+        ({"quality": "preview"}, {"quality": "authors"}, (256, 64, True)),
+        ({"quality": "fast", "window": 192}, {}, (192, 96, "alternate")),
+        ({"stride": 32}, {"quality": "fast"}, (256, 32, "alternate")),
+        ({"quality": "fast", "symmetries": True}, {"stride": 64}, (256, 64, True)),
+    ],
+)
+def test_quality_says_what_is_not_given(
+    settings_table: Table, defaults: Table, member: Table, expected: tuple[int, int, bool | str]
+) -> None:
+    table = copy.deepcopy(settings_table)
+    table["defaults"]["prediction"].update(defaults)
+    table["classes"]["trees"]["members"][0]["prediction"] = member
+    found = resolve(load_config(table)).members["trees-unet64-all20-s1024"].prediction
+    assert (found["window"], found["stride"], found["symmetries"]) == expected
+    assert "quality" not in found, "what decides is what it stands for"
 
 
 # Overlays that the repository offers -----------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rasterloom.config.model import PredictionConfig
+from rasterloom.config.model import Prediction
 from rasterloom.learning.adaptation import SHARE, adapted, sample_windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.windows import window_starts
@@ -76,6 +76,8 @@ def test_sample_windows_leaves_out_what_has_no_data() -> None:
     valid[:, :16] = 1
     reader: Any = SimpleNamespace(shape=(100, 60), rows=lambda a, b: (data[:, a:b], valid[:, a:b]))
     plain = Normalisation(np.zeros(2, np.float32), np.ones(2, np.float32), np.array([0, 0]))
-    images = np.concatenate(list(sample_windows(reader, plain, PredictionConfig(window=16, stride=8, batch=3))))
+    images = np.concatenate(
+        list(sample_windows(reader, plain, Prediction(window=16, stride=8, symmetries=True, batch=3)))
+    )
     assert np.array_equal(images[0], data[:, :16, :16])
     assert len(images) == len(window_starts(60, 16, 16))

@@ -26,6 +26,7 @@ def test_forward_passes_equals_the_windows_that_are_predicted() -> None:
     prediction = {"window": 16, "stride": 5, "symmetries": False}
     assert forward_passes(prediction, 37, 50) == windows
     assert forward_passes({**prediction, "symmetries": True}, 37, 50) == 8 * windows
+    assert forward_passes({**prediction, "symmetries": "alternate"}, 37, 50) == windows
     assert forward_passes({**prediction, "adapt": True}, 37, 50) == windows + 3 * 4  # 0, 16, 21 and 0, 16, 32, 34
 
 

@@ -74,7 +74,7 @@ def test_claimed_state_is_had_by_one_process_at_a_time(tmp_path: Path, python: P
     started = [python(AT_WORK, tmp_path / "k", tmp_path / "log", 0.3) for _ in range(3)]
     said = [process.communicate()[0] for process in started]
     assert (tmp_path / "log").read_text() == "+-" * 3
-    waiting = f"waiting for process {{}} on {socket.gethostname()}, which is training the same checkpoint"
+    waiting = f"waiting for process {{}} on {socket.gethostname()}, which makes the same artifact"
     lines = {line for text in said for line in text.splitlines()}
     assert lines and lines <= {waiting.format(process.pid) for process in started}
     assert {path.name for path in tmp_path.iterdir()} == {"log"}
@@ -109,7 +109,7 @@ def test_claimed_state_waits_for_a_process_of_another_machine(tmp_path: Path) ->
 
     with claimed_state(tmp_path / "k", lambda text: (said.append(text), threading.Timer(0.2, end).start())[0]) as state:
         assert read_state(state / STATE) is not None
-    assert said == ["waiting for process 77 on node7, which is training the same checkpoint"]
+    assert said == ["waiting for process 77 on node7, which makes the same artifact"]
 
 
 def test_claimed_state_of_two_machines_goes_to_one(

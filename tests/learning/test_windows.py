@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,15 +16,18 @@ from numpy.typing import NDArray
 
 from rasterloom.learning.windows import (
     MOST_SAMPLED,
+    SYMMETRIES,
     Place,
     WindowBatch,
+    alternate,
     in_blocks,
     padded_index,
     quantised,
     reflected,
     sample_step,
     sliding_rows,
-    symmetries,
+    turned,
+    turned_back,
     visit_counts,
     window_batches,
     window_starts,
@@ -168,6 +172,30 @@ def test_sliding_rows_same_for_any_batch(batch: int) -> None:
     assert np.array_equal(predicted(scene, 8, 3, batch=batch), predicted(scene, 8, 3))
 
 
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 12)),
+    window=st.integers(1, 12),
+    stride=st.integers(1, 12),
+    batch=st.integers(1, 9),
+    share=st.floats(0, 1),
+)
+def test_sliding_rows_from_a_row_on_are_the_same(
+    shape: tuple[int, int], window: int, stride: int, batch: int, share: float
+) -> None:
+    """Bit for bit, from batches of the same composition."""
+    rng, stride, first = np.random.default_rng(shape), min(stride, window), round(share * shape[0])
+    scene, valid = rng.random(shape).astype(np.float32), (rng.random(shape) > 0.8).astype(np.uint8)
+
+    def read(a: int, b: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        return scene[None, a:b], valid[None, a:b]
+
+    whole, later = (list(window_batches(read, identity, shape, window, stride, batch, row)) for row in (0, first))
+    assert [own.places for own in later] == [own.places for own in whole][len(whole) - len(later) :]
+    rows = list(sliding_rows(answers(iter(later)), shape, window, stride, (), first))
+    expected = np.concatenate(list(sliding_rows(answers(iter(whole)), shape, window, stride)))[first:]
+    assert np.array_equal(np.concatenate([*rows, expected[:0]]), expected)
+
+
 def test_rows_are_read_once_and_in_order() -> None:
     calls: list[tuple[int, int]] = []
     scene = np.zeros((1, 700, 20), np.float32)
@@ -220,10 +248,25 @@ def test_quantised() -> None:
 
 
 def test_symmetries_are_the_eight_of_a_square() -> None:
-    square = np.arange(9).reshape(3, 3)
-    seen = {np.rot90(square[:, ::-1] if mirror else square, turn).tobytes() for turn, mirror in symmetries(True)}
-    assert len(seen) == 8
-    assert symmetries(False) == [(0, False)]
+    square = np.arange(9, dtype=np.float32).reshape(3, 3)
+    assert len({turned(square, *way).tobytes() for way in SYMMETRIES}) == 8
+    assert SYMMETRIES[0] == (0, False)
+
+
+@pytest.mark.parametrize("way", SYMMETRIES)
+def test_turned_back_is_the_inverse_of_turned(way: tuple[int, bool]) -> None:
+    image = np.random.default_rng(0).random((3, 5, 5)).astype(np.float32)
+    classes = np.moveaxis(turned(image, *way), 0, -1)
+    assert np.array_equal(turned_back(classes, *way), np.moveaxis(image, 0, -1))
+    assert np.array_equal(turned_back(turned(image[0], *way), *way), image[0])
+
+
+def test_alternate_takes_all_turns_around_a_point_and_all_symmetries_in_a_scene() -> None:
+    starts = window_starts(1000, 256, 128)
+    ways = {(i, j): alternate((y, x), 128) for i, y in enumerate(starts) for j, x in enumerate(starts)}
+    for i, j in itertools.product(range(len(starts) - 1), repeat=2):
+        assert len({ways[i + di, j + dj][0] for di in (0, 1) for dj in (0, 1)}) == 4
+    assert set(ways.values()) == set(SYMMETRIES)
 
 
 @pytest.mark.parametrize(

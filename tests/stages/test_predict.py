@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rasterloom.config.model import PredictionConfig
+from rasterloom.config.model import Prediction
 from rasterloom.labels.folds import checkpoints_of
 from rasterloom.learning import inference
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.inference import mean_forward, pixel_rows
 from rasterloom.learning.normalisation import prediction_normalisation
 from rasterloom.learning.stack_reader import read_stack
+from rasterloom.learning.state import write_state
 from rasterloom.raster.planes import read_plane
 from rasterloom.stages import predict as stage
 from rasterloom.stages import train
 from rasterloom.store.digest import array_digest
+from rasterloom.store.store import read_record
 from small_training import PREDICTION, TRAINING, Tree, scene, small_tree
 
 SHORT = {**TRAINING, "steps": 3}
@@ -134,6 +136,16 @@ def test_run_adapted_to_the_scene(tree: Tree) -> None:
     assert tree.prediction("d") == without
 
 
+def test_run_alternating_symmetries_are_the_same_in_any_batch(tree: Tree) -> None:
+    """A turned network's mistakes are turned, so neighbours differ; the batch of windows changes nothing."""
+    alternate = {**PREDICTION, "symmetries": "alternate", "precision": "float32"}
+    found = [run(tree, "d", prediction={**alternate, "batch": batch})["d"] for batch in (1, 3, 100)]
+    assert np.abs(found[0].astype(int) - found[1]).max() <= 1 and np.abs(found[0].astype(int) - found[2]).max() <= 1
+    once, all_eight = (run(tree, "d", prediction={**alternate, "symmetries": own})["d"] for own in (False, True))
+    error = [np.abs(own.astype(int) - all_eight).mean() for own in (found[0], once)]
+    assert 0 < error[0] < error[1]
+
+
 def test_run_key_holds_no_name(tree: Tree, tmp_path: Path) -> None:
     """The same scene, models and sensors under other names: the same prediction."""
     cheap = {**PREDICTION, "stride": 16, "symmetries": False}
@@ -168,6 +180,52 @@ def test_run_scenes_of_any_shape(tree: Tree, shape: tuple[int, int]) -> None:
     tree.write_stack("odd", data, np.full((3, *shape), 255, np.uint8))
     stage.run(tree.predict_job(["odd"], folds=["fold-0"]))
     assert read_plane(tree.store.open_path(tree.prediction("odd")), "probability").shape == shape
+
+
+def test_run_goes_on_at_the_last_finished_strip_of_a_large_scene(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.tile(scene(5)[0], (1, 18, 1))[:, :700]
+    tree.write_stack("tall", data, np.full((3, *data.shape[1:]), 255, np.uint8))
+    job = tree.predict_job(["tall"], folds=["fold-0"], prediction={**PREDICTION, "symmetries": "alternate"})
+    stage.run(job)
+    (want,) = stage.wanted(job)
+    sure, folder = tree.prediction("tall"), tree.store.root / "predict" / want.key
+    windows = count_windows(monkeypatch)
+    monkeypatch.setattr(stage, "WORTH_KEEPING", 1)
+    (tree.store.root / "predict").rename(tree.store.root / "sure")
+
+    def killed(path: Path, arrays: Any) -> None:
+        write_state(path, arrays)
+        if path.name == inference.STRIP.format(1):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(inference, "write_state", killed)
+        stage.run(job)
+    before = sum(windows)
+    assert len(list(folder.glob("state-*/strip-*"))) == 2 and not list((tree.store.root / "predict").glob("*.zip"))
+    stage.run(job)
+    assert tree.prediction("tall") == sure, "the same bytes, under the same key"
+    assert sum(windows) - before < before / 2, "windows above row 512 are not predicted again"
+    assert not folder.exists()
+    record = read_record(tree.store.record_path("predict", sure.key))
+    assert record is not None and "network" not in record["cost"], "half a scene says nothing of the speed"
+
+
+def count_windows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many windows each forward pass has, from now on."""
+    found: list[int] = []
+
+    def counting(*given: Any) -> Any:
+        forward = mean_forward(*given)
+
+        def run(images: Any) -> Any:
+            found.append(len(images))
+            return forward(images)
+
+        return run
+
+    monkeypatch.setattr(inference, "mean_forward", counting)
+    return found
 
 
 def test_run_without_valid_ground_is_zero(tree: Tree) -> None:
@@ -220,7 +278,7 @@ class Asymmetric:
 
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
-    prediction = PredictionConfig(symmetries=symmetric, precision="float32")
+    prediction = Prediction(window=16, stride=16, symmetries=symmetric, precision="float32")
     image = np.zeros((2, 1, 5, 5), np.float32)
     out = mean_forward([Asymmetric()], prediction, "cpu")(image)
     low = 1 / (1 + np.exp(4))
@@ -235,5 +293,7 @@ def test_mean_forward_averages_over_the_symmetries(symmetric: bool) -> None:
 
 def test_mean_forward_turns_back_what_it_turned() -> None:
     image = np.random.default_rng(0).normal(size=(1, 1, 6, 6)).astype(np.float32)
-    forward = mean_forward([lambda x: x[:, :1]], PredictionConfig(precision="float32"), "cpu")
+    forward = mean_forward(
+        [lambda x: x[:, :1]], Prediction(window=16, stride=16, symmetries=True, precision="float32"), "cpu"
+    )
     assert np.allclose(forward(image)[0], 1 / (1 + np.exp(-image[0, 0])), atol=1e-6)

@@ -113,7 +113,7 @@ CONFIG: dict[str, Any] = {
     },
     "defaults": {
         "training": {"steps": 2, "batch": 2, "patch": 16, "precision": "float32", "threads": 1},
-        "prediction": {"window": 16, "stride": 16, "symmetries": False, "precision": "float32", "threads": 1},
+        "prediction": {"quality": "preview", "window": 16, "precision": "float32", "threads": 1},
     },
     "statistics": "train",
     "normalise_by": "dataset",

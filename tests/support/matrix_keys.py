@@ -70,6 +70,7 @@ TRAINING: dict[str, Any] = {
     "seed": 1,
 }
 PREDICTION: dict[str, Any] = {
+    "quality": "fast",
     "window": 24,
     "stride": 8,
     "symmetries": True,

@@ -16,6 +16,7 @@ import yaml
 from common import ROOT, stand_in_dag
 from contest_sizes import PREDICT, TRAIN, contest_sizes
 from rasterloom.cli import main
+from rasterloom.config.resolve import with_quality
 from rasterloom.planning.disk import Space
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.rates import Kind, checkpoints, job_minutes, tasks
@@ -222,6 +223,28 @@ def test_time_lines_name_devices_and_what_is_unknown(contest: Callable[..., Dag]
     assert "unknown for 26 members" in text
     assert "rasterloom plan --benchmark" in text
     assert "unknown" not in "\n".join(plan.time_lines(dag, contest_sizes(dag), {"NVIDIA X": rates_of(dag)}))
+
+
+def test_time_lines_have_the_hours_of_each_quality(contest: Callable[..., Dag]) -> None:
+    """What the contest's scenes take; keys that are given stay, and the plan says so."""
+
+    def line(**changes: Any) -> str:
+        dag = contest(**changes)
+        return next(own for own in plan.time_lines(dag, contest_sizes(dag), {"X": rates_of(dag)}) if "quality" in own)
+
+    dag = contest()
+    seconds = {
+        quality: sum(
+            1e-6 * task.pixels
+            for task in tasks(dag, contest_sizes(dag), with_quality(dag.config, quality).members)
+            if task.kind[0] == "prediction"
+        )
+        for quality in ("authors", "fast", "preview")
+    }
+    assert 25 < seconds["authors"] / seconds["fast"] < 35 and 90 < seconds["authors"] / seconds["preview"] < 130
+    assert line() == "    by `quality`: " + ", ".join(f"{name} {duration(own)}" for name, own in seconds.items())
+    given = line(defaults={"prediction": {"quality": "preview", "window": 128, "stride": 64}})
+    assert given.endswith("; `window`, `stride` of the configuration take precedence")
 
 
 def test_time_lines_without_a_network(contest: Callable[..., Dag], settings_table: dict[str, Any]) -> None:

@@ -216,18 +216,44 @@ class TrainingConfig(Table):
 class PredictionConfig(Table):
     """How a member predicts."""
 
-    window: Pixels = 256
-    """side of the sliding window in pixels of the member's scale: at least 2**depth"""
-    stride: int = Field(64, ge=1, le=16_384)
-    """step of the sliding window, at most the window; a pixel gets the mean of all windows over it"""
-    symmetries: bool = True
-    """average over the 8 flips and rotations of each window"""
+    quality: Literal["authors", "fast", "preview"] = "authors"
+    """how much averaging: authors, fast (a 30th of the time) or preview (a 100th); says what window, stride and
+    symmetries are that are null (docs/prediction.md)
+    """
+    window: Pixels | None = None
+    """side of the sliding window in pixels of the member's scale: at least 2**depth; null: 256"""
+    stride: Annotated[int, Field(ge=1, le=16_384)] | None = None
+    """step of the sliding window, at most the window; a pixel gets the mean of all windows over it. null: authors 64,
+    fast half the window, preview the window
+    """
+    symmetries: bool | Literal["alternate"] | None = None
+    """true: each window is averaged over its 8 flips and rotations; alternate: it is predicted in one of them, its
+    neighbours in others; false: as it is. null: authors true, fast alternate, preview false
+    """
     adapt: bool = False
     """blend the statistics of batch normalisation with those of the scene (docs/learning.md)"""
     batch: int = Field(4, ge=1, le=10_000)
     """windows per forward pass"""
     precision: Precision = "bfloat16"
     threads: Threads = 2
+
+
+class Prediction(PredictionConfig):
+    """How a member predicts, as a recipe holds it: nothing is left to `quality`, which keys do not know."""
+
+    window: Pixels
+    stride: int
+    symmetries: bool | Literal["alternate"]
+
+
+def by_quality(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of prediction as a recipe holds them: what is null is as their `quality` says."""
+    found = {name: value for name, value in settings.items() if name != "quality" and value is not None}
+    window = found.get("window", 256)
+    stride = {"authors": 64, "fast": max(1, window // 2), "preview": window}
+    symmetries = {"authors": True, "fast": "alternate", "preview": False}
+    quality = settings["quality"]
+    return {"window": window, "stride": stride[quality], "symmetries": symmetries[quality], **found}
 
 
 class PolygonsConfig(Table):

@@ -1,17 +1,19 @@
 """From a checked configuration to the recipe: members, targets, groups and settings, with all defaults filled in."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from rasterloom.config.checks import name_checks, others_checks, rounds_checks, settings_checks
 from rasterloom.config.explain import refuse
-from rasterloom.config.model import CONTENT, Config, JointConfig, MemberConfig
+from rasterloom.config.model import CONTENT, ClassConfig, Config, DefaultsConfig, JointConfig, MemberConfig, by_quality
 from rasterloom.config.named import named_contents
 from rasterloom.config.overlays import merge
 from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
 from rasterloom.errors import ConfigError
+
+Layer = TypeVar("Layer", DefaultsConfig, ClassConfig, MemberConfig)
 
 
 def resolve(config: Config) -> Recipe:
@@ -56,6 +58,19 @@ def resolve(config: Config) -> Recipe:
     return recipe
 
 
+def with_quality(config: Config, quality: str) -> Recipe:
+    """The recipe if every prediction had a quality; what is set beside it stays."""
+
+    def asked(layer: Layer) -> Layer:
+        return layer.model_copy(update={"prediction": layer.prediction.model_copy(update={"quality": quality})})
+
+    classes = {
+        name: asked(entry).model_copy(update={"members": list(map(asked, entry.members))})
+        for name, entry in config.classes.items()
+    }
+    return resolve(config.model_copy(update={"defaults": asked(config.defaults), "classes": classes}))
+
+
 def _member(config: Config, class_name: str, member: MemberConfig) -> MemberRecipe:
     layers = (config.defaults, config.classes[class_name], member)
     target = member.target or class_name
@@ -65,6 +80,7 @@ def _member(config: Config, class_name: str, member: MemberConfig) -> MemberReci
 
     def settings(section: str) -> dict[str, Any]:
         merged = _settings(*(getattr(layer, section) for layer in layers))
+        merged = by_quality(merged) if section == "prediction" else merged
         return {key: merged[key] for key in model.SETTINGS.get(section, merged)}
 
     return MemberRecipe(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rasterloom.config.model import PredictionConfig
+from rasterloom.config.model import Prediction
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import Floats, sample_step, window_batches
@@ -18,7 +18,7 @@ SHARE = 0.5
 until its noise looks like objects; half of it bounds that to the square root of two a layer."""
 
 
-def sample_windows(reader: StackReader, normalisation: Normalisation, prediction: PredictionConfig) -> Iterator[Floats]:
+def sample_windows(reader: StackReader, normalisation: Normalisation, prediction: Prediction) -> Iterator[Floats]:
     """Windows spread evenly over a scene, in batches (N, C, window, window) float32; those without data are left out.
 
     Notes

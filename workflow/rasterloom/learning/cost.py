@@ -14,7 +14,7 @@ def forward_passes(prediction: Mapping[str, Any], height: int, width: int) -> in
     """Windows that go through one network to predict a scene: all positions in all symmetries, and a sample before."""
     shape, window, stride = (height, width), int(prediction["window"]), int(prediction["stride"])
     sample = sampled(shape, window, sample_step(shape, window)) if prediction.get("adapt") else 0
-    return sampled(shape, window, stride) * (8 if prediction["symmetries"] else 1) + sample
+    return sampled(shape, window, stride) * (8 if prediction["symmetries"] is True else 1) + sample
 
 
 @dataclass(frozen=True)

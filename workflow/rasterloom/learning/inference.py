@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rasterloom.config.model import PredictionConfig, is_network
+from rasterloom.config.model import Prediction, is_network
 from rasterloom.errors import StoreError
 from rasterloom.learning import windows
 from rasterloom.learning.augment import Normalisation
@@ -20,12 +21,19 @@ from rasterloom.learning.pixel_features import PixelFeatures
 from rasterloom.learning.pixel_models import SAMPLE_ROWS, predict_pixels
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.stack_reader import StackReader
+from rasterloom.learning.state import read_state, write_state
 from rasterloom.learning.windows import Bytes, Floats, Forward, Place
 from rasterloom.store.digest import BLOCK_ROWS
 from rasterloom.text import brief, now_and_then
 
-Predictor = Callable[[StackReader, Normalisation, Sequence[str], Callable[[str], None]], Iterator[Floats]]
-"""Blocks of rows of the mean probability of some checkpoints in a scene; they share what normalises a window."""
+Predictor = Callable[[StackReader, Normalisation, Sequence[str], Callable[[str], None], int], Iterator[Floats]]
+"""Blocks of rows, from one of them on, of the mean probability of some checkpoints in a scene.
+
+The checkpoints share what normalises a window. A model per pixel begins with row 0.
+"""
+
+STRIP = "strip-{}.safetensors"
+"""File of a finished strip of a scene that is not finished yet, by number."""
 
 TILE_COLUMNS = 1024
 """Columns of a scene whose features are made at a time. Changes no result."""
@@ -47,7 +55,7 @@ def load_network(model: Mapping[str, Any], checkpoint: Arrays, device: str, outp
     return network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
-def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: str, outputs: Outputs = ONE) -> Forward:
+def mean_forward(networks: Sequence[Any], prediction: Prediction, device: str, outputs: Outputs = ONE) -> Forward:
     """Probabilities averaged over networks and symmetries.
 
     Parameters
@@ -64,7 +72,7 @@ def mean_forward(networks: Sequence[Any], prediction: PredictionConfig, device: 
     """
     import torch
 
-    turns = windows.symmetries(prediction.symmetries)
+    turns = windows.SYMMETRIES if prediction.symmetries is True else windows.SYMMETRIES[:1]
     kind, coarse = device.partition(":")[0], prediction.precision == "bfloat16"
 
     def forward(images: Floats) -> Floats:
@@ -87,13 +95,14 @@ def network_rows(
     reader: StackReader,
     normalisation: Normalisation,
     forward: Forward,
-    prediction: PredictionConfig,
+    prediction: Prediction,
     say: Callable[[str], None],
     outputs: Outputs = ONE,
+    first: int = 0,
 ) -> Iterator[Floats]:
-    """Blocks of rows of a network's probability in a scene; windows are prepared by a thread meanwhile."""
+    """Blocks of rows of a network's probability, from row `first` on; windows are prepared by a thread meanwhile."""
     window, stride, shape = prediction.window, prediction.stride, reader.shape
-    batches = windows.window_batches(reader.rows, normalisation.apply, shape, window, stride, prediction.batch)
+    batches = windows.window_batches(reader.rows, normalisation.apply, shape, window, stride, prediction.batch, first)
     say_slowly = now_and_then(10.0, say)
 
     def answers() -> Iterator[tuple[Place, Floats]]:
@@ -101,9 +110,15 @@ def network_rows(
             if batch is None:
                 return
             say_slowly(f"{min(shape[0], batch.places[-1][0] + window)} of {shape[0]} rows")
-            yield from zip(batch.places, forward(batch.images), strict=True)
+            if prediction.symmetries != "alternate":
+                yield from zip(batch.places, forward(batch.images), strict=True)
+                continue
+            ways = [windows.alternate(place, stride) for place in batch.places]
+            images = [windows.turned(image, *way) for image, way in zip(batch.images, ways, strict=True)]
+            for place, way, answer in zip(batch.places, ways, forward(np.stack(images)), strict=True):
+                yield place, windows.turned_back(answer, *way)
 
-    return windows.sliding_rows(answers(), shape, window, stride, outputs.planes)
+    return windows.sliding_rows(answers(), shape, window, stride, outputs.planes, first)
 
 
 def pixel_rows(
@@ -134,13 +149,29 @@ def pixel_rows(
         yield np.concatenate(means, axis=1)
 
 
-def encoded(blocks: Iterator[Floats], reader: StackReader) -> Iterator[list[Bytes]]:
-    """Probability of each class as bytes in blocks of 256 rows, 0 where the reference is invalid."""
-    top = 0
+def encoded(blocks: Iterator[Floats], reader: StackReader, top: int = 0) -> Iterator[list[Bytes]]:
+    """Probability of each class from row `top` on: bytes in blocks of 256 rows, 0 where the reference is invalid."""
     for block in windows.in_blocks(blocks, BLOCK_ROWS):
         valid = reader.reference(top, top + len(block))
         yield [windows.quantised(own, valid) for own in (np.moveaxis(block, -1, 0) if block.ndim == 3 else [block])]
         top += len(block)
+
+
+def kept(folder: Path, strips: Callable[[int], Iterator[list[Bytes]]]) -> Iterator[list[Bytes]]:
+    """Strips of a scene, kept in a folder as soon as they are finished; those that are there come first.
+
+    Parameters
+    ----------
+    folder : of this scene alone.
+    strips : those from a row on, each of 256 rows but the last, with the bytes of each class.
+    """
+    done = 0
+    while (arrays := read_state(folder / STRIP.format(done))) is not None:
+        yield [arrays[f"{plane}"] for plane in range(len(arrays))]
+        done += 1
+    for number, strip in enumerate(strips(done * BLOCK_ROWS), done):
+        write_state(folder / STRIP.format(number), {f"{plane}": own for plane, own in enumerate(strip)})
+        yield strip
 
 
 def predictor(
@@ -158,11 +189,12 @@ def predictor(
     -------
     The function, and the network's hardware; None for a model per pixel.
     """
-    prediction = PredictionConfig.model_validate(spec["prediction"])
     if not is_network(spec["model"]):
-        return lambda reader, normalisation, chosen, _: pixel_rows(
-            reader, normalisation, [checkpoints[fold] for fold in chosen], prediction.threads
+        threads = int(spec["prediction"]["threads"])
+        return lambda reader, normalisation, chosen, *_: pixel_rows(
+            reader, normalisation, [checkpoints[fold] for fold in chosen], threads
         ), None
+    prediction = Prediction.model_validate(spec["prediction"])
     from rasterloom.learning.networks.layers import folded
 
     keep_memory()
@@ -172,7 +204,7 @@ def predictor(
     networks = {fold: load_network(model, arrays, device, outputs) for fold, arrays in checkpoints.items()}
 
     def predict(
-        reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None]
+        reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None], first: int
     ) -> Iterator[Floats]:
         own = [networks[fold] for fold in chosen]
         if prediction.adapt:
@@ -181,6 +213,6 @@ def predictor(
             sample = partial(sample_windows, reader, normalisation, prediction)
             own = [adapted(network, sample(), device, prediction.precision) for network in own]
         forward = mean_forward([folded(network) for network in own], prediction, device, outputs)
-        return network_rows(reader, normalisation, forward, prediction, say, outputs)
+        return network_rows(reader, normalisation, forward, prediction, say, outputs, first)
 
     return predict, hardware_name(device, prediction.threads)

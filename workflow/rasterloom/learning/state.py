@@ -1,4 +1,4 @@
-"""The state of an unfinished training: claimed by one process, resumed under the same key alone."""
+"""The state of a training or of a large scene's prediction: claimed by one process, resumed under its key alone."""
 
 import os
 import secrets
@@ -19,21 +19,22 @@ from rasterloom.store.lock import Held, living
 STATE = "state.safetensors"
 
 LOOK_SECONDS = 2.0
-"""Seconds between two looks at a training that another process is at."""
+"""Seconds between two looks at work that another process is at."""
 
 
 @contextmanager
-def claimed_state(folder: Path, say: Callable[[str], None] = lambda text: None) -> Iterator[Path]:
-    """A folder for the state of a training that no other process writes to; waits while another one has it.
+def claimed_state(folder: Path, say: Callable[[str], None] = lambda text: None, first: str = STATE) -> Iterator[Path]:
+    """A folder for the state of some work that no other process writes to; waits while another one has it.
 
     Parameters
     ----------
     folder : where the state lies; made if it is not there.
     say : called with a line of text if there is somebody to wait for.
+    first : the file of the state that is written first.
 
     Yields
     ------
-    A folder in it that holds the state of an interrupted training, if there is one. When the block ends well
+    A folder in it that holds the state of interrupted work, if there is one. When the block ends well
     it is removed, and `folder` too if that leaves it empty; after an error or a kill it stays for the next
     run, if a state was written.
 
@@ -45,7 +46,7 @@ def claimed_state(folder: Path, say: Callable[[str], None] = lambda text: None) 
     said = None
     while isinstance(claim := _claim(folder), str):
         if claim not in (said, ""):
-            say(f"waiting for process {claim}, which is training the same checkpoint")
+            say(f"waiting for process {claim}, which makes the same artifact")
         said = claim
         time.sleep(LOOK_SECONDS)
     path, held = claim
@@ -54,7 +55,7 @@ def claimed_state(folder: Path, say: Callable[[str], None] = lambda text: None) 
         yield path
         ended = True
     finally:
-        if ended or not (path / STATE).exists():
+        if ended or not (path / first).exists():
             shutil.rmtree(path, ignore_errors=True)
         held.close()
         with suppress(OSError):
@@ -117,7 +118,7 @@ def write_state(path: Path, arrays: Arrays) -> None:
 
 
 def read_state(path: Path) -> Arrays | None:
-    """The state of an interrupted training, or None if there is none that can be read."""
+    """The state of interrupted work, or None if there is none that can be read."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

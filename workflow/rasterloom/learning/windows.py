@@ -4,8 +4,9 @@ Every pixel is the plain mean of all windows that contain it, sums in float32. T
 the number of windows nor with the height of the scene.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice
 from typing import Any
 
@@ -175,7 +176,7 @@ class WindowBatch:
 
 
 def window_batches(
-    read: ReadRows, prepare: Prepare, shape: tuple[int, int], window: int, stride: int, batch: int
+    read: ReadRows, prepare: Prepare, shape: tuple[int, int], window: int, stride: int, batch: int, first: int = 0
 ) -> Iterator[WindowBatch]:
     """The windows of a scene in batches, row by row and from left to right.
 
@@ -186,6 +187,7 @@ def window_batches(
     shape : (H, W) of the scene.
     window, stride : pixels, see `window_starts`.
     batch : windows per batch, also of several rows of windows; the last one may have fewer.
+    first : batches that lie above this row of the scene are left out; the others are the same.
 
     Notes
     -----
@@ -195,17 +197,21 @@ def window_batches(
     buffer = RowBuffer(read, shape, window)
     columns = window_starts(shape[1], window, stride)
 
-    def seen() -> Iterator[tuple[Place, Floats]]:
+    first += (max(shape[0], window) - shape[0]) // 2
+
+    def seen() -> Iterator[tuple[Place, Callable[[], Floats]]]:
         for top in window_starts(shape[0], window, stride):
             data, valid = buffer.rows(top, top + window)
             ground = valid[0].any(axis=0)
             for x in columns:
                 if ground[x : x + window].any():
-                    yield (top, x), prepare(data[:, :, x : x + window], valid[:, :, x : x + window])
+                    part = np.s_[:, :, x : x + window]
+                    yield (top, x), partial(prepare, data[part], valid[part])
 
     found = seen()
     while chosen := list(islice(found, batch)):
-        yield WindowBatch(tuple(place for place, _ in chosen), np.stack([image for _, image in chosen]))
+        if chosen[-1][0][0] + window > first:
+            yield WindowBatch(tuple(place for place, _ in chosen), np.stack([image() for _, image in chosen]))
 
 
 def sliding_rows(
@@ -214,6 +220,7 @@ def sliding_rows(
     window: int,
     stride: int,
     planes: tuple[int, ...] = (),
+    first: int = 0,
 ) -> Iterator[Floats]:
     """Mean over windows, in blocks of finished rows.
 
@@ -224,11 +231,12 @@ def sliding_rows(
     shape : (H, W) of the scene.
     window, stride : pixels.
     planes : (K,) of K classes.
+    first : the row of the scene from which on blocks are wanted, and all windows answered.
 
     Returns
     -------
-    iterator of (rows, W) or (rows, W, K) float32 blocks, 0..1, from top to bottom, together (H, W) or (H, W, K). Pixels
-    of no window are 0.
+    iterator of (rows, W) or (rows, W, K) float32 blocks, 0..1, from top to bottom, together (H - first, W) or
+    (H - first, W, K). Pixels of no window are 0.
 
     Notes
     -----
@@ -250,7 +258,7 @@ def sliding_rows(
         block = sums[:done] / counts.astype(np.float32).reshape(*counts.shape, *[1] * len(planes))
         sums[:-done] = sums[done:] if done < window else sums[:0]
         sums[-done:] = 0.0
-        low, high = max(top, offset_y), min(end, offset_y + shape[0])
+        low, high = max(top, offset_y + first), min(end, offset_y + shape[0])
         if low < high:
             inside = block[low - top : high - top, offset_x : offset_x + shape[1]]
             yield np.ascontiguousarray(inside, dtype=np.float32)
@@ -294,6 +302,25 @@ def quantised(probability: Floats, valid: Bytes) -> Bytes:
     return np.where(valid != 0, scaled, np.uint8(0))
 
 
-def symmetries(symmetric: bool) -> Sequence[tuple[int, bool]]:
-    """The quarter turns and mirrorings that a prediction is averaged over: 8 pairs, or the identity alone."""
-    return [(turn, mirror) for mirror in (False, True) for turn in range(4)] if symmetric else [(0, False)]
+SYMMETRIES = [(turn, mirror) for mirror in (False, True) for turn in range(4)]
+"""The flips and rotations of a square: quarter turns, after mirroring the columns or not."""
+
+
+def alternate(place: Place, stride: int) -> tuple[int, bool]:
+    """The symmetry in which a window is predicted where neighbours alternate: any 2 x 2 of them take all turns.
+
+    It follows from the place alone, so that nothing depends on how the work is cut.
+    """
+    row, column = (-(-start // stride) for start in place)
+    return row % 2 * 2 + column % 2, (row // 2 + column // 2) % 2 == 1
+
+
+def turned(image: Floats, turn: int, mirror: bool) -> Floats:
+    """A square image (..., w, w) in a symmetry."""
+    return np.rot90(image[..., ::-1] if mirror else image, turn, (-2, -1))
+
+
+def turned_back(answer: Floats, turn: int, mirror: bool) -> Floats:
+    """What was answered for an image in a symmetry, (w, w) or (w, w, K), as that of the image."""
+    back = np.rot90(answer, -turn)
+    return back[:, ::-1] if mirror else back

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.config.model import PredictionConfig, TrainingConfig
+from rasterloom.config.model import Prediction, TrainingConfig
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.learning.batches import Batch
 from rasterloom.learning.cost import Speed, Work, forward_passes, speed_of
@@ -129,7 +129,7 @@ def _steps(member: MemberRecipe, channels: int, device: str) -> Iterator[tuple[W
         return float(trainer.history[0, 0])  # waits for the device
 
     yield "training", recipe.patch, train
-    once = PredictionConfig.model_validate({**member.prediction, "symmetries": False})
+    once = Prediction.model_validate({**member.prediction, "symmetries": False})
     forward = mean_forward([folded(trainer.network.eval())], once, device)
     windows = rng.standard_normal((int(member.prediction["batch"]), channels, window, window), dtype=np.float32)
     yield "prediction", window, partial(forward, windows)
@@ -157,9 +157,9 @@ class Task:
     done: bool
 
 
-def tasks(dag: Dag, sizes: Sizes) -> Iterator[Task]:
-    """All that networks have to do."""
-    for member in dag.recipe.members.values():
+def tasks(dag: Dag, sizes: Sizes, members: Mapping[str, MemberRecipe] | None = None) -> Iterator[Task]:
+    """All that networks have to do, those of the recipe or `members` of the same names with other settings."""
+    for member in (members or dag.recipe.members).values():
         size = parameters(member.model, sizes.channels(member.sensors))
         if size is None:
             continue

@@ -20,6 +20,7 @@ from rasterloom.learning.checkpoint import Arrays, load_checkpoint
 from rasterloom.learning.cost import forward_passes, speed_of
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.stack_reader import StackReader, open_reader, reference_place, sensor_parts, stacked_items
+from rasterloom.learning.state import claimed_state
 from rasterloom.learning.windows import Bytes
 from rasterloom.project.project import Project
 from rasterloom.raster.means import probability_arrays
@@ -39,6 +40,9 @@ KEYS = {
     "outputs.exclusive": "targets.{target}.overlap",
     "prediction": "*.prediction",
 }
+
+WORTH_KEEPING = 2**30
+"""Pixels through networks, ten minutes on two cores, from which on finished strips of a scene outlive a kill."""
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -90,16 +94,25 @@ def run(job: Job) -> None:
             def say(text: str) -> None:
                 job.log(f"predict: {spec['member']}: {want.name}: {text}")
 
-            with open_reader(job, stack, stacked) as reader:
+            with open_reader(job, stack, stacked) as reader, ExitStack() as kept:
+                passes = len(chosen) * _passes(spec, reader)
                 started = time.monotonic()
                 own = None if items is None else norms.read_statistics(job, items, reader)
                 normalisation = norms.prediction_normalisation([checkpoints[fold] for fold in chosen], own, reader)
-                blocks = predictor(reader, normalisation, chosen, say)
-                _write(work, Outputs.of(spec), reader.shape, inference.encoded(blocks, reader))
-                seconds, megapixels = time.monotonic() - started, reader.shape[0] * reader.shape[1] / 1e6
+
+                def strips(top: int) -> Iterator[list[Bytes]]:
+                    return inference.encoded(predictor(reader, normalisation, chosen, say, top), reader, top)
+
+                state, first = None, inference.STRIP.format(0)
+                if passes * spec["prediction"].get("window", 0) ** 2 >= WORTH_KEEPING:
+                    state = kept.enter_context(claimed_state(job.store.root / job.stage / want.key, say, first))
+                whole = state is None or not (state / first).exists()
+                shape = reader.shape
+                _write(work, Outputs.of(spec), shape, inference.kept(state, strips) if state else strips(0))
+                seconds, megapixels = time.monotonic() - started, shape[0] * shape[1] / 1e6
                 work.cost.update(megapixels=round(megapixels, 3), prediction=round(seconds, 3))
-                if hardware:
-                    work.cost["network"] = _speed(spec, hardware, seconds, reader, len(chosen))
+                if hardware and whole:
+                    work.cost["network"] = _speed(spec, hardware, seconds, reader, passes)
 
         job.finish(job.obtain(wants, ".zarr.zip", make, total=len(wants)))
 
@@ -149,11 +162,13 @@ def _write(work: Writing, outputs: Outputs, shape: tuple[int, int], strips: Iter
     work.digest = digest(digests) if outputs.planes else digests[0]
 
 
-def _speed(
-    spec: Mapping[str, Any], hardware: str, seconds: float, reader: StackReader, checkpoints: int
-) -> dict[str, Any]:
+def _passes(spec: Mapping[str, Any], reader: StackReader) -> int:
+    """Windows that go through a network to predict a scene; 0 for a model per pixel."""
+    return forward_passes(spec["prediction"], *reader.shape) if is_network(spec["model"]) else 0
+
+
+def _speed(spec: Mapping[str, Any], hardware: str, seconds: float, reader: StackReader, passes: int) -> dict[str, Any]:
     """What a scene says of the speed of the device."""
     prediction, channels = spec["prediction"], len(reader.planes)
-    passes = checkpoints * forward_passes(prediction, *reader.shape)
     window, precision = int(prediction["window"]), prediction["precision"]
     return asdict(speed_of("prediction", hardware, precision, seconds, spec["model"], channels, window, passes))

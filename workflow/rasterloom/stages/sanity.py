@@ -164,7 +164,8 @@ def _probabilities(want: Wanted, files: Mapping[str, Path]) -> Iterator[Bytes]:
         for scene, path in files.items():
             with read_stack(path, job.spec["sensors"], job.spec["reference"]) as reader:
                 own = norms.read_statistics(job, statistics[scene], reader) if statistics else None
-                blocks = predict(reader, norms.prediction_normalisation([checkpoint], own, reader), [SANITY], job.log)
+                normalisation = norms.prediction_normalisation([checkpoint], own, reader)
+                blocks = predict(reader, normalisation, [SANITY], job.log, 0)
                 plane = job.spec.get("plane", 0)
                 yield np.concatenate([planes[plane] for planes in inference.encoded(blocks, reader)])
 

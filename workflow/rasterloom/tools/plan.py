@@ -9,9 +9,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from rasterloom.config import read_configuration
+from rasterloom.config.model import PredictionConfig
 from rasterloom.config.recipe import MemberRecipe
+from rasterloom.config.resolve import with_quality
 from rasterloom.learning.cost import Work
 from rasterloom.learning.networks import parameters
 from rasterloom.planning.disk import Space, room, space
@@ -29,6 +32,9 @@ HELP = "estimate models, jobs, disk and hours; list what is out of date"
 
 SETTINGS = ("steps", "batch", "patch")
 """Settings of trainings that are shown."""
+
+WINDOWS = ("window", "stride", "symmetries")
+"""Settings of prediction that a quality gives where the configuration does not."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +163,7 @@ def time_lines(dag: Dag, sizes: Sizes, rates: Mapping[str, Mapping[Kind, float]]
     for hardware, known in rates.items():
         lines.append(f"  {hardware}: training {hours(found, 'training', known)}")
         lines.append(f"  {' ' * len(hardware)}  prediction {hours(found, 'prediction', known)}")
+        lines += quality_lines(dag, sizes, known)
     lacking = {task.member for task in found if not any(task.kind in known for known in rates.values())}
     if lacking:
         lines += [
@@ -164,6 +171,23 @@ def time_lines(dag: Dag, sizes: Sizes, rates: Mapping[str, Mapping[Kind, float]]
             "  `rasterloom plan --benchmark` times it on this machine",
         ]
     return lines
+
+
+def quality_lines(dag: Dag, sizes: Sizes, known: Mapping[Kind, float]) -> list[str]:
+    """What all predictions would take with each quality, where that makes a difference and rates are known."""
+    times = {}
+    for quality in get_args(PredictionConfig.model_fields["quality"].annotation):
+        found = [t for t in tasks(dag, sizes, with_quality(dag.config, quality).members) if t.kind[0] == "prediction"]
+        times[quality] = sum(task.pixels * known[task.kind] for task in found if task.kind in known)
+    if not any(times.values()):
+        return []
+    said = ", ".join(f"{quality} {duration(time)}" for quality, time in times.items())
+    layers = [dag.config.defaults.prediction]
+    for entry in dag.config.classes.values():
+        layers += [entry.prediction, *(member.prediction for member in entry.members)]
+    given = [f"`{key}`" for key in WINDOWS if any(getattr(layer, key) is not None for layer in layers)]
+    fixed = f"; {', '.join(given)} of the configuration take precedence" if given else ""
+    return [f"    by `quality`: {said}{fixed}"]
 
 
 def hours(found: Iterable[Task], work: Work, known: Mapping[Kind, float]) -> str:
