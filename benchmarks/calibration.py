@@ -25,7 +25,8 @@ from rasterloom.dataset.contest_ids import SENSORS, ground_of
 from rasterloom.raster.georeference import stretched
 from rasterloom.registration.comparison import ArraySource
 from rasterloom.registration.confidence import ACCEPTED, WEIGHTS, Evidence, refusal
-from rasterloom.registration.search import locate, pixel_ratio
+from rasterloom.registration.motions import pixel_ratio
+from rasterloom.registration.search import locate
 from rasterloom.tools.scenes.ids import scene_ids
 from rasterloom.tools.scenes.sensing import generate_scene
 from rasterloom.tools.scenes.writing import VERSION

@@ -13,9 +13,9 @@ from rasterloom.raster.resample import resample
 from rasterloom.registration import search as module
 from rasterloom.registration.comparison import ArraySource, Floats, comparison_grid
 from rasterloom.registration.confidence import ACCEPTED
-from rasterloom.registration.motions import farthest, rotation, translation
+from rasterloom.registration.motions import farthest, pixel_sides, rotation, translation
 from rasterloom.registration.refinement import FREE, Compared, Fit, NotRefined
-from rasterloom.registration.search import Attempt, Placed, band_label, given, locate, pixel_sides
+from rasterloom.registration.search import Attempt, Placed, band_label, given, locate
 from rasterloom.tools.scenes.model import Scene
 from rasterloom.tools.scenes.sensing import generate_scene
 
@@ -110,7 +110,9 @@ def test_ecc_that_fails_leaves_the_peak_to_decide(scene: Scene, monkeypatch: pyt
 def test_ecc_that_runs_away_is_not_believed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(shown: Compared, start: Matrix, kind: str = "translation") -> Fit:
         number = 2 + len(FREE[kind])
-        return Fit(translation((80.0, 0.0)), shown.ones.shape[1:], kind, np.zeros(number), np.eye(number))
+        return Fit(
+            translation((80.0, 0.0)), shown.ones.shape[1:], kind, np.zeros(number), np.eye(number), np.eye(number)
+        )
 
     monkeypatch.setattr(module, "refined", away)
     found = place(scene, ["m"])["m"]
@@ -272,3 +274,21 @@ def test_scale_and_affine_are_estimated_whatever_the_files_say(wide: Scene, moti
 def test_pixel_sides() -> None:
     assert pixel_sides(square("a")) == [25.0, 25.0]
     assert pixel_sides(compose([[0.5, 0.0, 3.0], [0.0, 0.25, 0.0]], rotation(90, (10, 10)))) == [2.0, 4.0]
+
+
+def test_bands_that_lie_apart(wide: Scene) -> None:
+    """Two bands of M lie half of its pixel lower and a quarter to the left: two reference pixels, and one."""
+    image = wide.sensors["m"].copy()
+    lower, _ = resample(image[:2], translation((0.25, -0.5)), image.shape[1:])
+    image[:2] = np.rint(lower)
+    found = place(wide, [], m={"alignment": "apart"}, sources={"m": ArraySource(image)})["m"]
+    assert found.accepted and len(found.apart) == 8
+    apart = np.array(found.apart)
+    np.testing.assert_allclose(apart[:2].mean(axis=0) - apart[2:].mean(axis=0), (-1.0, 2.0), atol=0.3)
+    together = place(wide, [], sources={"m": ArraySource(image)})["m"]
+    assert together.apart == () and together.matrix == found.matrix
+
+
+def test_bands_that_lie_together_stay_so(wide: Scene) -> None:
+    found = place(wide, ["m"], a={"alignment": "apart"}, sources={"a": ArraySource(wide.sensors["a"])})["a"]
+    assert found.accepted and np.abs(np.array(found.apart)).max(initial=0) < 3

@@ -191,7 +191,7 @@ def test_real_pair_with_a_shift_in_its_georeference(
         spec = {"scene": pair, "reference": "pan", "sensors": sensors, "gsd": None}
         found = register_scene(spec, files, {n: scan_sensor(parts, 0.0, n) for n, parts in files.items()})
         entry = found["sensors"]["ms"]
-        assert (entry["method"], entry["origin"], entry["against"]) == ("ecc", "georeference", "pan")
+        assert (entry["method"], entry["origin"], entry["against"]) == ("ecc", "georeference", "pan with ms mean")
         assert entry["confidence"] >= ACCEPTED
         assert found["reference"]["gsd"] == pytest.approx(0.5, abs=0.001)
         shifts.append(found["sensors"]["ms"]["shift"])

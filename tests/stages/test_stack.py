@@ -295,6 +295,41 @@ class Endless:
         return block, np.ones(block.shape[1:], np.bool_)
 
 
+class Held:
+    """A sensor in memory, without data in its first columns."""
+
+    def __init__(self, bands: NDArray[np.uint16]) -> None:
+        self.shape, self.bands = bands.shape, bands
+
+    def read(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        rows = self.bands[:, start:stop]
+        return rows, np.arange(rows.shape[2])[None] + np.zeros((rows.shape[1], 1)) > 4
+
+
+def test_bands_that_lie_apart_are_resampled_each_by_its_own_shift() -> None:
+    bands = np.random.default_rng(1).integers(0, 2000, (3, 90, 80)).astype(np.uint16)
+    matrix, apart, grid = (
+        [[0.25, 0.0, 1.0], [0.0, 0.25, -0.5]],
+        [(0.0, 0.0), (5.0, -9.0), (-2.5, 0.0)],
+        Grid(300, 280, IDENTITY),
+    )
+
+    def shown(own: NDArray[np.uint16], place: list[list[float]], *shifts: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        reader: Any = Held(own)
+        strips = list(StackSensor("m", len(own), np.uint16, reader, place, *shifts).on_grid(grid))
+        return np.concatenate([values for values, _ in strips], axis=1), np.concatenate([good for _, good in strips])
+
+    found, valid = shown(bands, matrix, apart)
+    alone = []
+    for i, (dx, dy) in enumerate(apart):
+        moved = [[0.25, 0.0, 1.0 + 0.25 * dx], [0.0, 0.25, -0.5 + 0.25 * dy]]
+        alone.append(shown(bands[i : i + 1], moved))
+    assert np.array_equal(found, np.concatenate([values for values, _ in alone]))
+    assert np.array_equal(valid, np.minimum.reduce([good for _, good in alone])) and 0 < valid.mean() < 255
+    same, _ = shown(bands, matrix)
+    assert np.array_equal(same[0], found[0]) and not np.array_equal(same[1], found[1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", [0.0, 0.0052])
 def test_write_stack_holds_bands_of_rows_alone(tmp_path: Path, turn: float) -> None:

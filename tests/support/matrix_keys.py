@@ -230,6 +230,7 @@ KEYS = [
     ),
     Key("sensors.*.bands_are", "sensors.m.bands_are", None, "none", "none", start=""),  # no model has `indices`
     _sensor("motion", "euclidean", f"register S, place S, stack S, {OF_TWO}"),
+    _sensor("alignment", "apart", "register S"),  # no band of which lies apart
     _sensor("max_shift", 9, "register S, place 1"),  # which one scene's record names
     _sensor("bands", None, "register S"),  # as many as the files have
     _sensor("nodata", 0, "register S, place S, stack S"),  # which no pixel is

@@ -116,6 +116,8 @@ class SensorConfig(Table):
     """auto: what is estimated: translation (a shift), scale (a shift and the size of pixels along each axis), euclidean
     (a shift and up to three degrees of rotation) or affine (all of it)
     """
+    alignment: Literal["together", "apart"] = "together"
+    """auto: together (the bands share a place) or apart (each has a shift of its own, where they measurably differ)"""
     max_shift: float = Field(60.0, gt=0, le=100_000)
     """auto: largest plausible shift in reference pixels; larger ones are refused"""
 

@@ -31,6 +31,8 @@ class StackSensor:
         Its open files; None if the scene has no image of it: zeros, nowhere valid.
     matrix : 2 x 3 list of rows
         Reference to sensor edge coordinates.
+    apart : sequence of (dx, dy)
+        By band, what it is off beyond that, reference pixels; empty if all bands are together.
     """
 
     name: str
@@ -38,6 +40,7 @@ class StackSensor:
     dtype: type[np.generic]
     reader: SensorReader | None = None
     matrix: Matrix = field(default_factory=list)
+    apart: Sequence[Sequence[float]] = ()
 
     def on_grid(self, grid: Grid) -> Iterator[tuple[NDArray[Any], NDArray[np.uint8]]]:
         """Numbers (bands, rows, W) in the sensor's own dtype and validity (rows, W), in strips of 256 rows."""
@@ -46,9 +49,22 @@ class StackSensor:
                 shape = (min(STRIP_ROWS, grid.height - row), grid.width)
                 yield np.zeros((self.bands, *shape), self.dtype), np.zeros(shape, np.uint8)
             return
-        matrix, shape = compose(self.matrix, grid.matrix), grid.shape
-        for _, values, good in resample_strips(self.reader.read, self.reader.shape, matrix, shape):
-            yield as_numbers(values, self.dtype), good
+        read, (count, *size) = self.reader.read, self.reader.shape
+        groups = [([i], shift) for i, shift in enumerate(self.apart)] or [(list(range(count)), (0.0, 0.0))]
+
+        def strips(
+            bands: list[int], shift: Sequence[float]
+        ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.uint8]]]:
+            def some(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+                rows, valid = read(start, stop)
+                return rows[bands], valid
+
+            matrix = compose(self.matrix, compose([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]], grid.matrix))
+            return resample_strips(some if self.apart else read, (len(bands), *size), matrix, grid.shape)
+
+        for parts in zip(*(strips(*group) for group in groups), strict=True):
+            values = parts[0][1] if len(parts) == 1 else np.concatenate([part[1] for part in parts])
+            yield as_numbers(values, self.dtype), np.minimum.reduce([part[2] for part in parts])
 
 
 def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid) -> dict[str, str]:

@@ -81,3 +81,13 @@ def farthest(one: Matrix, other: Matrix, size: tuple[int, int]) -> float:
     """The largest distance between what two matrices make of the corners of an image (W, H)."""
     corners = np.array([[0, size[0], 0, size[0]], [0, 0, size[1], size[1]], [1] * 4], dtype=np.float64)
     return float(np.hypot(*((np.array(one) - np.array(other)) @ corners)).max())
+
+
+def pixel_ratio(matrix: Matrix) -> float:
+    """Side of a sensor's pixel in reference pixels, by the matrix from the reference to the sensor."""
+    return float(abs(np.linalg.det(np.array(matrix)[:, :2])) ** -0.5)
+
+
+def pixel_sides(matrix: Matrix) -> list[float]:
+    """Sides (x, y) of a sensor's pixel in reference pixels, likewise; along its own rows and columns."""
+    return [round(float(side), 4) for side in np.hypot(*np.linalg.inv(np.array(matrix)[:, :2]))]

@@ -13,7 +13,8 @@ from rasterloom.raster.grid import IDENTITY, Matrix
 from rasterloom.raster.scan import Scan
 from rasterloom.raster.sensor import SensorReader
 from rasterloom.registration.comparison import Source
-from rasterloom.registration.search import Placed, locate, pixel_sides
+from rasterloom.registration.motions import pixel_sides
+from rasterloom.registration.search import Placed, locate
 from rasterloom.registration.table import LABELS
 
 
@@ -54,8 +55,8 @@ def register_scene(
           ``phase``, ``regression``, or ``georeference``; ``accepted``, whether it was given, or found with
           ``confidence`` (0..1, see `registration.confidence`); ``error``, its standard error (x, y) in reference
           pixels; ``fallback``, why it is not the first method's;
-        - ``against``, what it was compared with; ``consistency``, reference pixels between forward and backward;
-          ``attempts``, every estimate that was made, with the reason if it was refused;
+        - ``apart``, what each band is off beyond that, or nothing; ``against``, what was compared; ``consistency``,
+          reference pixels between both ways; ``attempts``, every estimate, with the reason if it was refused;
         - ``moments``, ``facts`` (`rasterloom.raster.scan.BandFacts` of each band) and what the file says.
 
     Notes
@@ -151,7 +152,7 @@ def _of_place(place: Placed, nominal: Matrix) -> dict[str, Any]:
     found = asdict(place)
     for record in (found, *found["attempts"]):
         record["shift"] = list(record["shift"])
-    found["error"] = list(place.error) if place.error else None
+    found |= {"error": list(place.error) if place.error else None, "apart": [list(shift) for shift in place.apart]}
     attempts = [{key: value for key, value in attempt.items() if key != "matrix"} for attempt in found["attempts"]]
     return {**found, "attempts": attempts, "nominal": nominal, "pixel": pixel_sides(place.matrix)}
 

@@ -117,6 +117,8 @@ class Placed:
         (estimated).
     error : (ex, ey) or None
         Standard error of an accepted estimate at the middle of the scene, reference pixels.
+    apart : tuple of (dx, dy)
+        By band, what it is off beyond the place of all, reference pixels; empty if all are together.
     """
 
     matrix: Matrix
@@ -130,6 +132,7 @@ class Placed:
     attempts: tuple[Attempt, ...] = ()
     scale: str = "files"
     error: tuple[float, float] | None = None
+    apart: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def locate(
         Of the reference.
     options : mapping
         By sensor ``registration`` (``auto``, ``none``, ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``motion``
-        (``translation``, ``scale``, ``euclidean`` or ``affine``) and ``max_shift`` (reference pixels).
+        (``translation``, ``scale``, ``euclidean`` or ``affine``), ``max_shift`` (reference pixels), ``alignment``.
     stretches : mapping of str to 2 x 3 list of rows, optional
         The place by the images' sizes of sensors whose files do not say how large their pixels are: `nominal` then is
         the likelier of two or more.
@@ -212,7 +215,7 @@ def locate(
     """
     placed = {reference: Placed(IDENTITY, (0.0, 0.0), 1.0, "identity")}
     seen: dict[tuple[str, tuple[int, int]], _Shown] = {}
-    for name in sorted(nominal, key=lambda name: (pixel_ratio(nominal[name]), name)):
+    for name in sorted(nominal, key=lambda name: (motions.pixel_ratio(nominal[name]), name)):
         chosen = options[name]
         if chosen["registration"] == "auto":
             stretch = (stretches or {}).get(name)
@@ -220,16 +223,6 @@ def locate(
         else:
             placed[name] = given(chosen["registration"], nominal[name], size)
     return placed
-
-
-def pixel_ratio(matrix: Matrix) -> float:
-    """Side of a sensor's pixel in reference pixels, by the matrix from the reference to the sensor."""
-    return float(abs(np.linalg.det(np.array(matrix)[:, :2])) ** -0.5)
-
-
-def pixel_sides(matrix: Matrix) -> list[float]:
-    """Sides (x, y) of a sensor's pixel in reference pixels, likewise; along its own rows and columns."""
-    return [round(float(side), 4) for side in np.hypot(*np.linalg.inv(np.array(matrix)[:, :2]))]
 
 
 def given(method: Any, nominal: Matrix, size: tuple[int, int]) -> Placed:
@@ -284,7 +277,7 @@ class _Search:
     def __post_init__(self) -> None:
         self.limit, self.kind = float(self.options["max_shift"]), str(self.options["motion"])
         self.motion = "euclidean" if self.kind in {"euclidean", "affine"} else "translation"
-        self.pixel = pixel_ratio(self.nominal)
+        self.pixel = motions.pixel_ratio(self.nominal)
         self.coarse = comparison_grid(self.size, self.pixel / COARSER, COARSE_SIDE)
         self.fine = comparison_grid(self.size, self.pixel / COARSER, FINE_SIDE)
         self.unit = max(self.pixel, *self.coarse.pixel)
@@ -295,7 +288,7 @@ class _Search:
         bridges = (
             other
             for other, place in self.placed.items()
-            if place.accepted and BRIDGE <= pixel_ratio(place.matrix) <= self.pixel / BRIDGE
+            if place.accepted and BRIDGE <= motions.pixel_ratio(place.matrix) <= self.pixel / BRIDGE
         )
         views = {other: self._in_place(other) for other in dict.fromkeys([self.reference, *bridges])}
         base = self.nominal if self.motion == "translation" else self._turned(views)
@@ -303,8 +296,13 @@ class _Search:
         pair = self._pair(views, own)
         near, details = self._near(pair, base, self.fine), self._details(views, own)
         found = self._judged(base, self._edges(pair, near), self._bands("+".join(views), details))
-        placed, shown = chosen_of(self.nominal, found), details if self.coarse == self.fine else near
-        return self._closer(placed, base, pair, shown) if placed.accepted else placed
+        placed = chosen_of(self.nominal, found)
+        by_bands = self.coarse == self.fine or placed.method == "regression"  # edges led elsewhere
+        shown, grid = (details, self.coarse) if by_bands else (near, self.fine)
+        placed = self._closer(placed, base, pair, shown, grid) if placed.accepted else placed
+        if placed.accepted and self.options.get("alignment") == "apart":
+            return replace(placed, apart=self._apart(placed, base, details))
+        return placed
 
     def _in_place(self, other: str) -> _Shown:
         """A sensor that was placed, on the coarse grid; read once for all sensors that are compared there."""
@@ -360,7 +358,7 @@ class _Search:
         peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
         evidence = self._evidence(peak.height, peak.second, None)
         start = motions.on_reference(motions.translation(peak.shift), self.coarse)
-        against = f"{one.name}{band_label(one.index, self.sources[one.name].shape[0])}"
+        against = " with ".join(f"{s.name}{band_label(s.index, self.sources[s.name].shape[0])}" for s in pair)
         try:
             motion, apart = self._refined(near, start)
         except NotRefined as error:
@@ -414,7 +412,7 @@ class _Search:
         apart = None if alone else motions.farthest(motion, backward, self.size) + self._turn() / 2
         return Candidate("regression", against, motion, self._evidence(fit.height, fit.second, apart))
 
-    def _closer(self, placed: Placed, base: Matrix, pair: Pair, shown: Compared) -> Placed:
+    def _closer(self, placed: Placed, base: Matrix, pair: Pair, shown: Compared, grid: Grid) -> Placed:
         """A place that is believed, refined once more; the size of the sensor's pixels too if the files do not say it.
 
         By all bands where the coarse grid shows all that they do, elsewhere by the edges of the best pair on the fine
@@ -423,12 +421,12 @@ class _Search:
         motion, scale, error = compose(invert(base), placed.matrix), "files", (self.unit / 2, self.unit / 2)
         with suppress(NotRefined):
             kind = self.kind if self.stretch is None else _SCALED.get(self.kind, self.kind)
-            fit = refined(shown, motions.on_grid(motion, self.fine), kind)
+            fit = refined(shown, motions.on_grid(motion, grid), kind)
             if self.stretch is not None and kind != self.kind:
                 scale, fit = self._explained(fit, self.stretch)
-            motion, error = self._moved(fit, motion, self.fine)
+            motion, error = self._moved(fit, motion, grid)
             whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
-            if self.fine.pixel[0] > CLOSER * whole.pixel[0]:
+            if shown.alike and grid.pixel[0] > CLOSER * whole.pixel[0]:
                 window = best_window(pair, self.coarse, whole)
                 closer = refined(self._near(pair, base, window), motions.on_grid(motion, window))
                 motion, error = self._moved(closer, motion, window)
@@ -441,6 +439,19 @@ class _Search:
         ones = principal(np.concatenate([shown.details for shown in views.values()]))
         known = np.logical_and.reduce([shown.view.valid for shown in views.values()])
         return Compared(ones, own.details, (eroded(known, BLUR), eroded(own.view.valid, BLUR)))
+
+    def _apart(self, placed: Placed, base: Matrix, details: Compared) -> tuple[tuple[float, float], ...]:
+        """What each band is off beyond the place of all; 0 where that may be chance, nothing if it is of every band."""
+        start, found = compose(invert(base), placed.matrix), list[tuple[float, float]]()
+        for band in details.others:
+            found.append((0.0, 0.0))
+            with suppress(NotRefined):
+                fit = refined(replace(details, others=band[None]), motions.on_grid(start, self.coarse))
+                self._moved(fit, start, self.coarse)
+                if fit.distance(np.eye(2), np.zeros(2)) >= EXPLAINED:
+                    (x, y), (dx, dy) = self.coarse.pixel, fit.changes
+                    found[-1] = round(float(dx) * x, 4), round(float(dy) * y, 4)
+        return tuple(found) if any(map(any, found)) else ()
 
     def _moved(self, fit: Fit, start: Matrix, grid: Grid) -> tuple[Matrix, tuple[float, float]]:
         """The motion of a fit on a grid, and its standard error at the middle of the scene, reference pixels."""

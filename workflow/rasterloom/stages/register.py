@@ -23,7 +23,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "registration/{scene}.json"
 HELP = "estimate where each sensor of a scene lies on its reference"
-VERSION = 8
+VERSION = 9
 KEYS = {"reference": "sensors.*.reference", "layout": "dataset.layout", "labels": "dataset.labels.max_shift"}
 
 
@@ -35,7 +35,7 @@ def jobs(project: Project) -> Iterator[dict[str, str]]:
 def spec(project: Project, scene: str) -> dict[str, Any]:
     """The settings of the scene's sensors and, where they are registered, those of its labels by class."""
     config, own = project.config, project.dataset.scenes[scene]
-    settings, present = {"registration", "motion", "bands", "nodata", "max_shift"}, own.sensors
+    settings, present = {"registration", "motion", "alignment", "bands", "nodata", "max_shift"}, own.sensors
     found: dict[str, Any] = {
         "scene": scene,
         "reference": project.reference,

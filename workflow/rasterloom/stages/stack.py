@@ -81,7 +81,11 @@ def wanted(job: Job) -> Iterator[Wanted]:
     origin = {
         "grid": [grid.height, grid.width, grid.matrix],
         "sensors": {
-            name: {k: places[name][k] for k in ("source", "dtype", "nodata", "matrix")}
+            name: {
+                k: places[name][k]
+                for k in ("source", "dtype", "nodata", "matrix", "apart")
+                if k != "apart" or places[name][k]
+            }
             if name in places
             else {"bands": counts[name]}
             for name in names
@@ -116,7 +120,7 @@ def _from_files(
                 nodata = job.spec.get("nodata", {}).get(name)
                 reader = opened.enter_context(SensorReader(files[name], count, nodata, labels[name]))
                 dtype = np.uint16 if place["dtype"] == "uint16" else np.float32
-                sensors.append(StackSensor(name, count, dtype, reader, place["matrix"]))
+                sensors.append(StackSensor(name, count, dtype, reader, place["matrix"], place["apart"]))
             else:
                 sensors.append(StackSensor(name, count, np.uint16))
         parts = write_stack(path, sensors, grid)
