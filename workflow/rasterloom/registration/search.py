@@ -426,7 +426,7 @@ class _Search:
                 scale, fit = self._explained(fit, self.stretch)
             motion, error = self._moved(fit, motion, grid)
             whole = comparison_grid(self.size, self.pixel / COARSER, max(self.size))
-            if shown.alike and grid.pixel[0] > CLOSER * whole.pixel[0]:
+            if placed.method != "regression" and grid.pixel[0] > CLOSER * whole.pixel[0]:
                 window = best_window(pair, self.coarse, whole)
                 closer = refined(self._near(pair, base, window), motions.on_grid(motion, window))
                 motion, error = self._moved(closer, motion, window)
