@@ -10,4 +10,4 @@
 #SBATCH --cpus-per-task=32
 #SBATCH --mem=128G
 #SBATCH --time=1-00:00:00
-exec snakemake --cores "$SLURM_CPUS_PER_TASK" --keep-going --resources mem_mb="${SLURM_MEM_PER_NODE:-128000}" "$@"
+exec snakemake "$@" --cores "$SLURM_CPUS_PER_TASK" --keep-going --resources mem_mb="$SLURM_MEM_PER_NODE"

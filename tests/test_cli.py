@@ -79,7 +79,7 @@ def test_missing_names_are_said_before_the_data_are_looked_for(
     assert says(capsys.readouterr().err, "rasterloom stack ... --scale and --scene")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
 def test_failing_file_system_is_one_line_with_the_remedy(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import random
@@ -392,6 +393,38 @@ def test_results_folder_that_cannot_be_written(
         Rules.load(table)
     with pytest.raises(RasterloomError, match=r"nothing can be written to the results folder .*/file .*`results`"):
         Rules(stand_in_dag(table, TRAIN, PREDICT), table).start()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EROFS])
+def test_results_folder_without_links_is_refused_before_any_job(
+    settings_table: Table, results: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, target: str) -> None:
+        raise OSError(number, os.strerror(number), target, None, str(path))
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    rules = Rules(stand_in_dag(table := {**settings_table, "results": str(results)}, TRAIN, PREDICT), table)
+    with pytest.raises(
+        RasterloomError, match=rf"{os.strerror(number)}: .*symbolic links, or name another one"
+    ) as caught:
+        rules.start()
+    assert "\n" not in str(caught.value)
+    assert not [path for path in results.iterdir() if path.name.startswith(".tmp-")]
+
+
+def test_rules_start_says_that_the_store_is_read_only(
+    settings_table: Table, results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (results / "store").mkdir()
+    rules = Rules(stand_in_dag(table := {**settings_table, "results": str(results)}, TRAIN, PREDICT), table)
+    rules.start()
+    assert "read-only" not in capsys.readouterr().err
+    assert rules._lock is not None
+    rules._lock.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    rules.start()
+    assert f"note: the store {results}/store is read-only; " in capsys.readouterr().err
+    rules._lock.close()
 
 
 def test_rules_start_takes_the_lock_and_writes_the_recipe(settings_table: Table, results: Path) -> None:

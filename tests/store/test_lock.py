@@ -140,7 +140,9 @@ def test_held_gives_signs_of_life(results: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_without_flock_signs_of_life_alone_decide(results: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_without_flock_signs_of_life_alone_decide(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
     """As on Lustre that is mounted without `-o flock`."""
 
     def refuse(*_: object) -> None:
@@ -149,6 +151,7 @@ def test_without_flock_signs_of_life_alone_decide(results: Path, monkeypatch: py
     monkeypatch.setattr("fcntl.flock", refuse)
     with hold(results), (results / "other").open("w") as file:
         assert locked(file), "a lock for an instant is done without"
+        assert f"note: {results} is on a file system without locks" in capsys.readouterr().err
         with pytest.raises(RasterloomError, match=f"process {os.getpid()} on {HOST}"):
             hold(results)
     with hold(results) as held:

@@ -27,7 +27,7 @@ _MAKE_ROOM = "make room (`rasterloom gc` removes artifacts that nobody uses), th
 _NO_ROOM = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
-    errno.EROFS: "name another results folder with the key `results`",
+    errno.EROFS: "name another folder: for results with the key `results`, for the store with RASTERLOOM_STORE",
     errno.EACCES: "make it accessible, or name another results folder with the key `results`",
 }
 """What a user can do about a failure of the file system."""

@@ -67,7 +67,7 @@ def _claim(folder: Path) -> tuple[Path, Held] | str:
     name = f"state-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     new = folder / name
     with suppress(FileNotFoundError):
-        for old in folder.glob("state-*"):
+        for old in folder.glob("*/"):
             lock = (old / "lock").open("a+", encoding="utf-8")
             if who := living(lock):
                 lock.close()
@@ -85,8 +85,6 @@ def _claim(folder: Path) -> tuple[Path, Held] | str:
         except OSError:
             lock.close()
             shutil.rmtree(unborn)
-            for debris in folder.glob(f"{TEMPORARY}*"):  # of an earlier version
-                shutil.rmtree(debris, ignore_errors=True)
     return ""
 
 

@@ -22,7 +22,7 @@ from rasterloom.planning.settle import Settled
 from rasterloom.planning.snakemake_internals import asks_for, building, force, lift_rate_limit, limit_gpus, submits
 from rasterloom.report.runs import record
 from rasterloom.stages import STAGES, artifact_stages, fields_of, module_of, recomputed, version_of
-from rasterloom.store.files import write_json, write_text
+from rasterloom.store.files import TEMPORARY, link, write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
 from rasterloom.store.job import asked_path
 from rasterloom.store.lock import Held, hold
@@ -265,6 +265,11 @@ class Rules:
             recipe = recorded(self.dag.config, self.merged)  # not sorted: the order of sensors is that of channels
             write_text(self.results / "config.json", json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
             write_json(self.results / OUTPUTS_NOTE, self._outputs)
+            link(self.results / "config.json", probe := self.results / f"{TEMPORARY}probe")
+            probe.unlink()
+        if (store := Store.of(self.results)).read_only:
+            lack = "what it lacks cannot be made: for a store that can be written to, set RASTERLOOM_STORE"
+            print(f"rasterloom: note: the store {store.root} is read-only; {lack}", file=sys.stderr)
         for note in self.dag.dataset.notes:
             print(f"rasterloom: {note}", file=sys.stderr)
 
@@ -276,7 +281,7 @@ class Rules:
         except OSError as error:
             raise RasterloomError(
                 f"nothing can be written to the results folder {self.results} ({error.strerror}: {error.filename}): "
-                "make it writable, or name another one with the key `results`"
+                "make it writable, on a file system with symbolic links, or name another one with the key `results`"
             ) from None
 
     def _say_counts(self, since: int) -> None:

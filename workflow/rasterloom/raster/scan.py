@@ -242,7 +242,7 @@ def _scan_file(
     changed = 0 if now.crc is not None else max([now.mtime_ns, *(seen for _, _, seen in now.sidecars)])
     stable = time.time_ns() - changed > FRESH_NS
     if remembered is not None and stable and (known := _remembered(remembered)) is not None:
-        with contextlib.suppress(PermissionError, FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.utime(remembered)  # `gc` forgets what nobody has asked for in a month
         return known
     keep = reading(now.size)
@@ -253,7 +253,8 @@ def _scan_file(
             found = scan_raster(raster, picked_bands(raster, bands), nodata)
     check_unchanged({"size": now.size, "mtime_ns": now.mtime_ns, "crc": now.crc, **file}, label)
     if remembered is not None and stable and keep:
-        write_json(remembered, asdict(found))
+        with contextlib.suppress(OSError):  # as where the store is read-only
+            write_json(remembered, asdict(found))
     return found
 
 

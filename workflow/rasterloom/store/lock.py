@@ -9,11 +9,12 @@ import errno
 import fcntl
 import os
 import socket
+import sys
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from rasterloom.errors import RasterloomError
 
@@ -25,6 +26,13 @@ STALE = 180.0
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """What a file system without `flock` says."""
+
+_NOTED = (
+    "is on a file system without locks (Lustre has them with `-o flock`). Runs heed each other by signs of life, but "
+    "nothing keeps `rasterloom gc` from another run that shares the store: do not run both at once"
+)
+
+_HERE = f" on {socket.gethostname()}"
 
 
 def _flock(file: IO[Any], how: int) -> bool | None:
@@ -59,18 +67,14 @@ def locked(file: IO[Any], *, shared: bool = False, wait: bool = False) -> bool:
     return _flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)) is not False
 
 
-def _here() -> str:
-    return f" on {socket.gethostname()}"
-
-
-class Held:
+class Held(AbstractContextManager["Held"]):
     """A file that names this process and its machine, with signs of life, until `close` or the end of the process."""
 
     def __init__(self, path: Path, file: IO[str]) -> None:
         self.path, self.file = path, file
         self._ended = Event()
         file.truncate(0)
-        file.write(f"{os.getpid()}{_here()}")
+        file.write(f"{os.getpid()}{_HERE}")
         file.flush()
         self.since = os.fstat(file.fileno()).st_mtime_ns  # by the clock of the file system
         atexit.register(self.close)
@@ -88,9 +92,6 @@ class Held:
             self.file.truncate(0)
         self.file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *error: object) -> None:
         self.close()
 
@@ -105,7 +106,7 @@ def living(file: IO[str], *, shared: bool = False) -> str | None:
     who = file.read().strip()
     if got is False:
         return who or "unknown"
-    told = got and who.endswith(_here())  # then the lock alone decides
+    told = got and who.endswith(_HERE)  # then the lock alone decides
     return who if who and not told and time.time() - os.fstat(file.fileno()).st_mtime < STALE else None
 
 
@@ -138,6 +139,8 @@ def hold(results: Path) -> Held:
             f"another run (process {who}) is using {results}: wait for it to end or stop it (if its machine died, "
             f"wait {STALE / 60:.0f} minutes), or give this run a folder of its own with the key `results`"
         )
+    if _flock(file, fcntl.LOCK_EX) is None:
+        print(f"rasterloom: note: {results} {_NOTED}", file=sys.stderr)
     return Held(path, file)
 
 
@@ -149,9 +152,6 @@ def holder(results: Path) -> str | None:
     PermissionError
         If the lock cannot be looked at.
     """
-    try:
-        file = (results / ".lock").open("r", encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    with file:
+    with suppress(FileNotFoundError), (results / ".lock").open("r", encoding="utf-8") as file:
         return living(file, shared=True)
+    return None

@@ -133,8 +133,13 @@ class Store:
         path = results.resolve()
         note = self.root / "results" / f"{digest(str(path))[:KEY_DIGITS]}.json"
         value = {"results": str(path), "own": self.root.resolve() == path / "store"}
-        if sound_json(note) != value:
+        if sound_json(note) != value and not self.read_only:
             write_json(note, value)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is there, but nothing can be written to it: what it holds is used all the same."""
+        return self.root.exists() and not os.access(self.root, os.W_OK)
 
     def users(self) -> list[User]:
         """The results folders that have used this store.
@@ -167,7 +172,7 @@ class Store:
         with self._looking():
             item = self.lookup(stage, key)
             if item is not None:
-                with contextlib.suppress(PermissionError):  # a shared store may belong to somebody else
+                with contextlib.suppress(OSError):  # a shared store may belong to somebody else, or be read-only
                     os.utime(self.root / item.path)  # `gc` spares what is young, also before a manifest names it
                     os.utime(self.record_path(stage, key))
         return item
