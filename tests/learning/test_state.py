@@ -31,7 +31,9 @@ with claimed_state(Path(sys.argv[1]), lambda text: print(text, flush=True)) as s
     with open(sys.argv[2], "a") as file:
         file.write("+")
         file.flush()
-        time.sleep(float(sys.argv[3]))
+        while not Path(sys.argv[3]).exists():
+            time.sleep(0.01)
+        time.sleep(0.2)
         file.write("-")
 """
 
@@ -71,13 +73,19 @@ def test_claimed_state_survives_a_kill(tmp_path: Path) -> None:
 
 
 def test_claimed_state_is_had_by_one_process_at_a_time(tmp_path: Path, python: Python) -> None:
-    started = [python(AT_WORK, tmp_path / "k", tmp_path / "log", 0.3) for _ in range(3)]
-    said = [process.communicate()[0] for process in started]
-    assert (tmp_path / "log").read_text() == "+-" * 3
-    waiting = f"waiting for process {{}} on {socket.gethostname()}, which makes the same artifact"
-    lines = {line for text in said for line in text.splitlines()}
-    assert lines and lines <= {waiting.format(process.pid) for process in started}
-    assert {path.name for path in tmp_path.iterdir()} == {"log"}
+    folder, log, go = tmp_path / "k", tmp_path / "log", tmp_path / "go"
+    first = python(AT_WORK, folder, log, go)
+    while not log.exists() or not log.read_text():
+        assert first.poll() is None
+    others = [python(AT_WORK, folder, log, go) for _ in range(2)]
+    for other in others:
+        said = other.stdout.readline() if other.stdout is not None else ""
+        host = socket.gethostname()
+        assert said == f"waiting for process {first.pid} on {host}, which makes the same artifact\n"
+    go.touch()
+    assert all(process.wait() == 0 for process in (first, *others))
+    assert log.read_text() == "+-" * 3
+    assert {path.name for path in tmp_path.iterdir()} == {"log", "go"}
 
 
 def left_elsewhere(folder: Path, seconds: float) -> Path:
@@ -118,7 +126,8 @@ def test_claimed_state_of_two_machines_goes_to_one(
     """Where no lock reaches, the rename decides: all of them find the same state at once, whose process is dead."""
     without = "import fcntl, errno\ndef flock(*_):\n    raise OSError(errno.ENOLCK, 'none')\nfcntl.flock = flock\n"
     left_elsewhere(tmp_path / "k", STALE + 1)
-    started = [python(without + AT_WORK, tmp_path / "k", tmp_path / "log", 0.3) for _ in range(4)]
+    (tmp_path / "go").touch()
+    started = [python(without + AT_WORK, tmp_path / "k", tmp_path / "log", tmp_path / "go") for _ in range(4)]
     assert all(process.wait() == 0 for process in started)
     assert (tmp_path / "log").read_text() == "+-" * 4
 
