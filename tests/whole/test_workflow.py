@@ -326,6 +326,64 @@ def test_second_run_at_the_same_time_is_refused(finished: Project) -> None:
     assert "Nothing to be done" in dry, "it takes no lock"
 
 
+OPTIONS: dict[str, tuple[str, str]] = {
+    "`-n`": ("-n", "Nothing to be done"),
+    "`-n -F`, `-n -R train`": ("-n --forcerun train", "forced:\n        train"),
+    "`--until stack`": ("-n -F --until stack", "place, register, stack\n"),
+    "`--omit-from train`": ("-n -F --omit-from train", "label, mask, place, quality, register, split, stack\n"),
+    "`results/stacks/native/{scene}.json`": ("-n -F results-tiny/labels/buildings.json", "forced:\n        label\n"),
+    "`--touch`": ("--touch", "Nothing to be done"),
+    "`--rerun-triggers mtime`": ("-n --rerun-triggers mtime", "Nothing to be done"),
+    "`--summary`, `-D`": ("--summary", "results-tiny/score.tsv"),
+    "`--list-changes params`": ("--list-changes params", "results-tiny/score.tsv"),
+    "`--list-untracked`": ("--list-untracked", "results-tiny/store/train/"),
+    "`--list-rules`, `--list-target-rules`": ("--list-target-rules", "submission_gz"),
+    "`--dag`, `--rulegraph`, `--filegraph`": ("--rulegraph", "digraph snakemake_dag"),
+    "`--report report.html`": ("--report report.html", "Adding score.tsv"),
+    "`--config results=other`": ("-n --config results=other", "output files have to be generated"),
+    "`--set-threads train=4`": ("-n -F --set-threads train=4", "This was a dry-run"),
+    "`--directory FOLDER`, `-s FILE`": ("-n -s {folder}/Snakefile --directory {folder}", "Nothing to be done"),
+    "`--batch all=1/2`": ("-n --batch all=1/2", "Nothing to be done"),
+    "`--unlock`": ("--unlock", "Unlocked working directory"),
+    "`--cleanup-metadata FILE`": ("--cleanup-metadata results-tiny/score.tsv", ""),
+}
+"""Lines of docs/snakemake.md: what a test types for them, and what a finished run answers."""
+
+
+@pytest.mark.parametrize("line", OPTIONS)
+def test_options_of_snakemake_do_what_the_table_says(finished: Project, line: str) -> None:
+    typed, answer = OPTIONS[line]
+    before = finished.artifacts()
+    assert answer in finished.snakemake(*typed.format(folder=finished.folder).split())
+    assert finished.artifacts() == before
+    finished.snakemake("-n")
+
+
+def test_every_option_in_the_table_is_tried() -> None:
+    lines = (ROOT / "docs/snakemake.md").read_text(encoding="utf-8").splitlines()
+    listed = {line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| `")}
+    elsewhere = {"`--delete-all-output`", "`--containerize`, `--archive FILE`"}  # tested below; need conda
+    assert listed == OPTIONS.keys() | elsewhere
+
+
+def test_delete_all_output_leaves_what_was_computed(finished: Project) -> None:
+    finished.snakemake("--delete-all-output")
+    assert not (finished.results / "score.tsv").exists()
+    assert sum(finished.run().values()) == 0
+    assert (finished.results / "score.tsv").stat().st_size > 0
+
+
+def test_without_config_yaml_its_folder_is_named(finished: Project, tmp_path: Path) -> None:
+    command = [
+        *finished.command("-n", "-s", str(finished.folder / "Snakefile"))[:-2],
+        str(finished.folder / "presets/tiny.yaml"),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"no config.yaml lies in {tmp_path}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_new_unlabelled_scene_trains_nothing(finished: Project) -> None:
     finished.overlay = {"statistics": "train"}
     finished.run()

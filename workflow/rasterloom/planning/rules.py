@@ -13,7 +13,7 @@ from typing import Any, Self
 from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
 from rasterloom.config.recipe import MemberRecipe
-from rasterloom.errors import RasterloomError
+from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.learning.device import GPU_SHARE, visible_gpus
 from rasterloom.learning.sanity import SANITY
 from rasterloom.planning.graph import Dag
@@ -90,7 +90,13 @@ class Rules:
         workflow : Snakemake's workflow
         """
         read_config_files(map(Path, files))  # refuses what Snakemake, which reads them itself, lets pass
-        dag = Dag.load(merged)
+        try:
+            dag = Dag.load(merged)
+        except ConfigError as error:
+            if Path("config.yaml").is_file() or not files:
+                raise
+            hint = "if the files are to change one, run in its folder, or with --directory"
+            raise ConfigError(f"{error}\n  (no config.yaml lies in {Path.cwd()}: {hint})") from None
         recomputed()
         if dag.results.exists() and not dag.results.is_dir():
             raise RasterloomError(f"`results`: {dag.results} is a file, a folder is needed: move it, or name another")
