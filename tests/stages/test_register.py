@@ -40,8 +40,11 @@ def source(path: Path) -> dict[str, Any]:
     return {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns, "bands": None}
 
 
-def sensor(method: Any = "auto", bands: int | None = None, max_shift: float = 60.0) -> dict[str, Any]:
+def sensor(
+    method: Any = "auto", bands: int | None = None, max_shift: float = 60.0, pixel: float | None = None
+) -> dict[str, Any]:
     return {
+        "pixel": pixel,
         "registration": method,
         "motion": "translation",
         "bands": bands,
@@ -56,7 +59,7 @@ def scene_spec(scene: str, layout: str = "dstl") -> dict[str, Any]:
         "version": register.VERSION,
         "scene": scene,
         "reference": "rgb",
-        "sensors": {name: sensor(bands=bands) for name, bands in BANDS.items()},
+        "sensors": {name: sensor(bands=bands, pixel=SENSORS[name].pixel) for name, bands in BANDS.items()},
         "layout": layout,
         "gsd": 0.31,
     }
@@ -143,7 +146,10 @@ def test_wrong_image_falls_back_to_the_files_own_place(scene: Scene, files: dict
     other = generate_scene("6040_2_2", 4, (512, 500)).sensors["m"]
     tifffile.imwrite(tmp_path / "m.tif", other, photometric="rgb", planarconfig="separate")
     mixed = {"rgb": files["rgb"], "m": [source(tmp_path / "m.tif")]}
-    spec = {**scene_spec("s"), "sensors": {name: sensor(bands=BANDS[name]) for name in mixed}}
+    spec = {
+        **scene_spec("s"),
+        "sensors": {name: sensor(bands=BANDS[name], pixel=SENSORS[name].pixel) for name in mixed},
+    }
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["m"]
     assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["confidence"] < ACCEPTED
     assert not entry["accepted"] and entry["matrix"] == entry["nominal"]
@@ -153,7 +159,7 @@ def test_wrong_image_falls_back_to_the_files_own_place(scene: Scene, files: dict
 def test_a_shift_beyond_the_bound_is_not_used(scene: Scene, files: dict[str, Any]) -> None:
     assert np.abs(scene.shifts["a"]).max() > 3
     mixed = {name: files[name] for name in ("rgb", "a")}
-    spec = {**scene_spec("s"), "sensors": {"rgb": sensor(bands=3), "a": sensor(bands=8, max_shift=2.0)}}
+    spec = {**scene_spec("s"), "sensors": {"rgb": sensor(bands=3), "a": sensor(bands=8, max_shift=2.0, pixel=25)}}
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["a"]
     assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["fallback"]
 
@@ -235,7 +241,10 @@ def test_a_turned_sensor(scene: Scene, files: dict[str, Any], tmp_path: Path) ->
     turned, _ = resample(image, rotation(1.5, (width, height)), (height, width))
     tifffile.imwrite(tmp_path / "m.tif", np.rint(turned).astype(np.uint16), photometric="rgb", planarconfig="separate")
     mixed = {"rgb": files["rgb"], "m": [source(tmp_path / "m.tif")]}
-    spec = {**scene_spec("s"), "sensors": {"rgb": sensor(bands=3), "m": {**sensor(bands=8), "motion": "euclidean"}}}
+    spec = {
+        **scene_spec("s"),
+        "sensors": {"rgb": sensor(bands=3), "m": {**sensor(bands=8, pixel=4), "motion": "euclidean"}},
+    }
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["m"]
     assert entry["accepted"] and entry["motion"] == "euclidean"
     angle = np.degrees(np.arctan2(entry["matrix"][1][0], entry["matrix"][0][0]))

@@ -229,6 +229,7 @@ KEYS = [
         start="",
     ),
     Key("sensors.*.bands_are", "sensors.m.bands_are", None, "none", "none", start=""),  # no model has `indices`
+    Key("sensors.*.pixel", "sensors.m.pixel", 4, "none", "none", start=""),  # as is known of the contest's
     _sensor("motion", "euclidean", f"register S, place S, stack S, {OF_TWO}"),
     _sensor("alignment", "apart", "register S"),  # no band of which lies apart
     _sensor("max_shift", 9, "register S, place 1"),  # which one scene's record names

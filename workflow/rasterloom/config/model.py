@@ -120,6 +120,10 @@ class SensorConfig(Table):
     """auto: together (the bands share a place) or apart (each has a shift of its own, where they measurably differ)"""
     max_shift: float = Field(60.0, gt=0, le=100_000)
     """auto: largest plausible shift in reference pixels; larger ones are refused"""
+    pixel: float | None = Field(None, gt=0, le=10_000)
+    """side of its pixel in reference pixels, for files without a coordinate system; null: as known of the contest's
+    sensors, else the one whole number that explains the sizes of the images
+    """
 
 
 class ScaleConfig(Table):

@@ -11,6 +11,7 @@ from rasterloom.config import Config, Recipe, load_config, resolve
 from rasterloom.config.explain import joined
 from rasterloom.config.recipe import scale_table
 from rasterloom.dataset import Dataset, load_dataset
+from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.errors import ConfigError
 from rasterloom.labels.folds import fold_names
 from rasterloom.project.checks import data_checks, learning_checks
@@ -71,6 +72,13 @@ class Project:
         self.training = sorted(dataset.training())
         self.predicted = sorted({*dataset.predicted(), *self.training})
         self.batches = batches(self.predicted, config.execution.scenes_per_job)
+
+    def pixel(self, sensor: str) -> float | None:
+        """Side of a sensor's pixel in reference pixels: as configured, else as known of the contest's; None: unknown."""
+        own = self.config.sensors[sensor].pixel
+        if own is None and self.config.dataset.layout == "dstl":
+            return SENSORS[sensor].pixel / SENSORS[self.reference].pixel
+        return own
 
     @classmethod
     def load(cls, merged: Mapping[str, Any]) -> Self:

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
-from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.raster.contest_grid import Extent, contest_transform
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import ground_distance, nominal_matrix, squared
@@ -31,7 +30,7 @@ def register_scene(
     Parameters
     ----------
     spec : mapping
-        ``scene``, ``reference``, ``gsd``, ``layout`` and ``sensors``: each with ``registration`` (``auto``, ``none``,
+        ``scene``, ``reference``, ``gsd`` and ``sensors``: each with ``registration`` (``auto``, ``none``,
         ``{"shift": [dx, dy]}`` or ``{"matrix": 2 x 3}``), ``motion``, ``bands``, ``nodata`` and ``max_shift``.
     files : mapping
         The source files of each sensor.
@@ -110,9 +109,8 @@ def _located(reference: RasterInfo, sensor: RasterInfo) -> bool:
 
 
 def _square(spec: Mapping[str, Any], name: str, size: tuple[int, int], info: RasterInfo) -> Matrix | None:
-    """The place of a sensor by the size of its pixels, which is known of the contest's; see `squared`."""
-    known = SENSORS[name].pixel / SENSORS[spec["reference"]].pixel if spec["layout"] == "dstl" else None
-    return squared(size, (info.width, info.height), known)
+    """The place of a sensor by the size of its pixels, where that is known; see `squared`."""
+    return squared(size, (info.width, info.height), spec["sensors"][name]["pixel"])
 
 
 def _opened(spec: Mapping[str, Any], files: Mapping[str, Any], name: str) -> SensorReader:

@@ -39,7 +39,11 @@ def spec(project: Project, scene: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "scene": scene,
         "reference": project.reference,
-        "sensors": {name: own.model_dump(include=settings) for name, own in config.sensors.items() if name in present},
+        "sensors": {
+            name: own.model_dump(include=settings) | {"pixel": project.pixel(name)}
+            for name, own in config.sensors.items()
+            if name in present
+        },
         "layout": config.dataset.layout,
         "gsd": GSD if config.dataset.layout == "dstl" else None,
     }

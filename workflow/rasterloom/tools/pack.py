@@ -120,7 +120,9 @@ def _config(dag: Dag, merged: Mapping[str, Any], classes: list[str], members: li
     found = recorded(dag.config, merged)
     used = [dag.recipe.members[name] for name in members]
     sensors = {dag.reference, *(sensor for member in used for sensor in member.sensors)}
-    found["sensors"] = {name: found["sensors"][name] for name in dag.config.sensors if name in sensors}
+    found["sensors"] = {
+        name: found["sensors"][name] | {"pixel": dag.pixel(name)} for name in dag.config.sensors if name in sensors
+    }
     for entry in found["models"].values():
         if entry is not None and entry.get("init") is not None:
             entry["init"] = None  # what a training began with
