@@ -74,7 +74,7 @@ class Project:
         self.batches = batches(self.predicted, config.execution.scenes_per_job)
 
     def pixel(self, sensor: str) -> float | None:
-        """Side of a sensor's pixel in reference pixels: as configured, else as known of the contest's; None: unknown."""
+        """Side of a sensor's pixel in reference pixels: as configured, else as known of the contest's, else None."""
         own = self.config.sensors[sensor].pixel
         if own is None and self.config.dataset.layout == "dstl":
             return SENSORS[sensor].pixel / SENSORS[self.reference].pixel
