@@ -229,6 +229,7 @@ KEYS = [
         start="",
     ),
     Key("sensors.*.bands_are", "sensors.m.bands_are", None, "none", "none", start=""),  # no model has `indices`
+    Key("execution.gpu_share", "execution.gpu_share", 2, "none", "none", start=""),
     Key("sensors.*.pixel", "sensors.m.pixel", 4, "none", "none", start=""),  # as is known of the contest's
     _sensor("motion", "euclidean", f"register S, place S, stack S, {OF_TWO}"),
     _sensor("alignment", "apart", "register S"),  # no band of which lies apart
