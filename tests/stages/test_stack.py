@@ -58,7 +58,14 @@ class Project:
 
     def register(self) -> None:
         sensors = {
-            name: {"registration": method, "motion": "translation", "bands": None, "nodata": None, "max_shift": 60.0}
+            name: {
+                "registration": method,
+                "motion": "translation",
+                "bands": None,
+                "nodata": None,
+                "max_shift": 60.0,
+                "pixel": None,
+            }
             for name, method in self.methods.items()
         }
         job = self.job("register", version=1, reference="rgb", sensors=sensors, layout="sheet", gsd=None)

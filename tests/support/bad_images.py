@@ -52,6 +52,7 @@ def run(
             "bands": bands if name == "rgb" else None,
             "nodata": None,
             "max_shift": 9.0,
+            "pixel": None,
         }
         for name in scene.sensors
     }
