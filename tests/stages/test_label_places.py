@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 from shapely import affinity, box
 
@@ -39,6 +41,11 @@ CONFIG: dict[str, Any] = {
 }
 
 
+def telling(warning: type[Warning], georeference: Any) -> AbstractContextManager[Any]:
+    """Where a file is written without a georeference, its library warns; with one it must not."""
+    return nullcontext() if georeference else pytest.warns(warning)
+
+
 class Town:
     """A sheet of four scenes taken together and one alone; two of them hold three houses."""
 
@@ -49,12 +56,16 @@ class Town:
             self.drawn[scene] = drawn = houses(3 if scene in FEW else 30, number)
             frame = {} if crs is None else {"crs": crs, "transform": Affine(PIXEL, 0, 500_000, 0, -PIXEL, 4_000_000)}
             image = (2000 + 300 * town(drawn, number)).astype(np.uint16)
-            with rasterio.open(folder / f"{scene}.tif", "w", "GTiff", SIDE, SIDE, 1, dtype="uint16", **frame) as file:
+            with (
+                telling(NotGeoreferencedWarning, crs),
+                rasterio.open(folder / f"{scene}.tif", "w", "GTiff", SIDE, SIDE, 1, dtype="uint16", **frame) as file,
+            ):
                 file.write(image)
             labels = [affinity.translate(house, *shift) for house in drawn]
             if crs is not None:
                 labels = [affinity.affine_transform(h, [PIXEL, 0, 0, -PIXEL, 500_000, 4_000_000]) for h in labels]
-            geopandas.GeoDataFrame(geometry=labels, crs=crs).to_file(folder / f"{scene}.gpkg")
+            with telling(UserWarning, crs):
+                geopandas.GeoDataFrame(geometry=labels, crs=crs).to_file(folder / f"{scene}.gpkg")
             rows.append(f"{scene}\ttrain\t{'' if scene == 'alone' else 'date1'}\t{scene}.tif\t{scene}.gpkg")
         (folder / "scenes.tsv").write_text("\n".join(rows) + "\n")
 
@@ -158,12 +169,18 @@ def test_the_tables_of_quality_have_a_row_of_labels(found: Town) -> None:
 
 @pytest.mark.parametrize("transform", [NORTH_UP, None])
 def test_masks_and_vectors_are_moved_back_alike(tmp_path: Path, transform: Affine | None) -> None:
-    image(tmp_path / "a.tif", UTM if transform else None, transform)
+    with telling(NotGeoreferencedWarning, transform):
+        image(tmp_path / "a.tif", UTM if transform else None, transform)
     mask = np.zeros((10, 20), np.uint8)
     mask[4:8, 6:12] = 1
-    with rasterio.open(tmp_path / "m.tif", "w", "GTiff", 20, 10, 1, dtype="uint8", transform=transform) as file:
+    with (
+        telling(NotGeoreferencedWarning, transform),
+        rasterio.open(tmp_path / "m.tif", "w", "GTiff", 20, 10, 1, dtype="uint8", transform=transform) as file,
+    ):
         file.write(mask, 1)
-    vector_file(tmp_path / "v.gpkg", on_map(box(6, 4, 12, 8)) if transform else [box(6, 4, 12, 8)], transform and UTM)
+    drawn = on_map(box(6, 4, 12, 8)) if transform else [box(6, 4, 12, 8)]
+    with telling(UserWarning, transform):
+        vector_file(tmp_path / "v.gpkg", drawn, transform and UTM)
     for name in ("m.tif", "v.gpkg"):
         dataset = sheet(tmp_path, "scene|split|rgb|labels:houses", f"a|train|a.tif|{name}")
         job = label_job_of(dataset, "houses", tmp_path / "r")
