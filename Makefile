@@ -77,7 +77,7 @@ check: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(PY) -m rasterloom schema > workflow/schemas/config.schema.json
-	$(PY) -m rasterloom schema --markdown > docs/configuration.md
+	$(PY) tests/support/configuration_reference.py --write
 	$(PY) tests/support/troubleshooting.py --write
 	$(PY) tests/support/matrix_table.py --write
 	$(PY) tests/support/network_table.py --write

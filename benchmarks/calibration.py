@@ -17,13 +17,13 @@ from tempfile import gettempdir
 
 import cv2
 import numpy as np
+from arrays import ArraySource
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 from rasterloom.dataset.contest_ids import SENSORS, ground_of
 from rasterloom.raster.georeference import stretched
-from rasterloom.registration.comparison import ArraySource
 from rasterloom.registration.confidence import ACCEPTED, WEIGHTS, Evidence, refusal
 from rasterloom.registration.motions import pixel_ratio
 from rasterloom.registration.search import locate

@@ -22,6 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import shapely
+from arrays import ArraySource
 from calibration import hole
 from numpy.typing import NDArray
 
@@ -29,7 +30,6 @@ from rasterloom.labels.alignment import CLEAR, FEWEST, align
 from rasterloom.labels.files import placed, read_mask, read_vector
 from rasterloom.labels.geometry import clip, mask_polygons, polygon_parts
 from rasterloom.raster.files import open_raster, raster_info
-from rasterloom.registration.comparison import ArraySource
 from rasterloom.registration.search import Placed
 from rasterloom.tools.scenes.ids import scene_ids
 from rasterloom.tools.scenes.sensing import generate_scene

@@ -15,11 +15,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from arrays import ArraySource
 from numpy.typing import NDArray
 from registration_cases import Case, Sensor
 
 from rasterloom.raster.grid import Matrix, compose, invert
-from rasterloom.registration.comparison import ArraySource
 from rasterloom.registration.search import locate
 
 Floats = NDArray[np.float32]

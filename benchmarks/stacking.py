@@ -31,12 +31,12 @@ from typing import Any
 
 import numpy as np
 import yaml
+from arrays import resample
 from numpy.typing import NDArray
 
 from rasterloom.config import read_config_files
 from rasterloom.planning.graph import Dag
 from rasterloom.raster.grid import Grid, Matrix, scale_grid
-from rasterloom.raster.resample import resample
 from rasterloom.raster.stacks import open_stack
 from rasterloom.tools.scenes import parse_size
 
@@ -300,7 +300,7 @@ def print_large(folder: Path, side: int) -> None:
     wrong, apart = 0, []
     with open_stack(path) as stack:
         for (top, bottom), (left, right) in windows(side):
-            data, _ = stack.window((top, bottom), (left, right))
+            data = stack.data[:, top:bottom, left:right]
             x, y = np.arange(left, right)[None, :] + 0.5, np.arange(top, bottom)[:, None] + 0.5
             expected = np.stack([ground(x, y, band) for band in range(BANDS)])
             wrong += int((data[:BANDS] != expected).sum())

@@ -104,7 +104,7 @@ def test_rule_is_complete(stage: str) -> None:
 def test_rule_gives_sources_exactly_where_the_stage_reads_them(stage: str) -> None:
     reads = stage in {"register", "stack", "label", "submission"}
     text = rule_of(stage)
-    for words in ("sources=RULES.sources(", "sources=RULES.stamps(", "--sources {params.sources:q}"):
+    for words in ("sources=RULES.stamps(", "--sources {params.sources:q}"):
         assert (words in text) == reads, words
 
 

@@ -15,12 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common import ROOT, says
+from configuration_reference import reference
 from configurations import without_nulls
 from rasterloom.config import load_config, read_config_files, read_configuration, resolve
 from rasterloom.config.load import recorded
 from rasterloom.config.model import DefaultsConfig
 from rasterloom.config.overlays import merge
-from rasterloom.config.reference import reference
 from rasterloom.errors import ConfigError, InputError, MissingInputError
 
 Table = dict[str, Any]

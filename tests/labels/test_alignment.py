@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+from arrays import ArraySource
 from shapely import affinity
 
 from common import says
 from rasterloom.labels.alignment import FEWEST, align
 from rasterloom.raster.grid import IDENTITY
 from rasterloom.registration import search
-from rasterloom.registration.comparison import ArraySource
 from towns import SIDE, houses, town
 
 

@@ -113,12 +113,15 @@ def test_spec_and_sources_hold_no_path_size_or_time_in_the_spec(small: Dag) -> N
         assert ("mtime_ns" in text) == (stage in {"register", "stack", "label", "submission"}), stage
 
 
-def test_source_files_are_the_paths_in_sources(small: Dag) -> None:
+def test_sources_name_the_files_that_a_job_reads(small: Dag) -> None:
     scene = PREDICT[0]
-    files = [f"raw/{scene}_{sensor}.tif" for sensor in ("a", "m", "p", "rgb")]
-    assert small.source_files("register", scene=scene) == [*files, "raw/grid_sizes.csv"]
-    assert small.source_files("submission") == ["raw/grid_sizes.csv", "raw/sample_submission.csv"]
-    assert small.source_files("train", member="x", fold="y") == []
+    found = small.sources("register", scene=scene)
+    paths = {name: [file["path"] for file in files] for name, files in found["sensors"].items()}
+    assert paths == {sensor: [f"raw/{scene}_{sensor}.tif"] for sensor in ("rgb", "p", "m", "a")}
+    assert found["grid"]["path"] == "raw/grid_sizes.csv"
+    files = {name: file["path"] for name, file in small.sources("submission").items()}
+    assert files == {"sample": "raw/sample_submission.csv", "grid": "raw/grid_sizes.csv"}
+    assert small.sources("train", member="x", fold="y") == {}
 
 
 def _shuffled(value: Any, generator: random.Random) -> Any:
@@ -343,7 +346,6 @@ def test_rules_functions_of_wildcards(small: Dag, settings_table: Table) -> None
     rules = Rules(small, settings_table)
     assert rules.spec("label")({"class": "trees"}) == canonical(small.spec("label", **{"class": "trees"}))
     assert rules.stamps("register")({"scene": TRAIN[0]}) == canonical(small.sources("register", scene=TRAIN[0]))
-    assert rules.sources("submission")({}) == ["raw/grid_sizes.csv", "raw/sample_submission.csv"]
     assert rules.threads("train")({"member": "trees-unet64-all20-s1024"}) == 2
     targets = rules.targets({})
     assert len(targets) == len(set(targets)) == sum(map(len, small.outputs().values()))

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arrays import resample
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from rasterloom.raster.grid import Grid, Matrix, compose, scale_grid
-from rasterloom.raster.resample import axis_weights, is_separable, resample, resample_strips, wavering
+from rasterloom.raster.resample import axis_weights, is_separable, resample_strips, wavering
 
 
 def stretch(shape: tuple[int, int], out: tuple[int, int]) -> Matrix:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from arrays import ArraySource
 
 from rasterloom.raster.georeference import stretched
-from rasterloom.registration.comparison import ArraySource, comparison_grid, view
+from rasterloom.registration.comparison import comparison_grid, view
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arrays import ArraySource, resample
 
 from grounds import ground, moved
 from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.raster.georeference import stretched
 from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert
-from rasterloom.raster.resample import resample
 from rasterloom.registration import search as module
-from rasterloom.registration.comparison import ArraySource, Floats, comparison_grid
+from rasterloom.registration.comparison import Floats, comparison_grid
 from rasterloom.registration.confidence import ACCEPTED
 from rasterloom.registration.motions import farthest, pixel_sides, rotation, translation
 from rasterloom.registration.refinement import FREE, Compared, Fit, NotRefined

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from arrays import resample
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from common import says
 from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.errors import InputError, StoreError
-from rasterloom.raster.resample import resample
 from rasterloom.raster.scan import scan_sensor
 from rasterloom.registration.confidence import ACCEPTED
 from rasterloom.registration.motions import rotation

@@ -38,7 +38,7 @@ def test_bad_image_is_told(bad: BadInput, tmp_path: Path) -> None:
 def stacked(root: Path) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     item = Manifest.read(root / "results/stacks/x/a.json").items["a"]
     with open_stack(Store.of(root / "results").open_path(item)) as opened:
-        return opened.window((0, opened.shape[0]), (0, opened.shape[1]))
+        return opened.data[:], opened.valid[:]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 1, 40), (3, 40, 1), (1, 2, 3)])

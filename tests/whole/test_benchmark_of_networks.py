@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-from rasterloom.config.model import TrainingConfig, model_table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from real_data import Scene
 from real_figures import figures, matched, trees
 from real_methods import METHODS, Method, common
+
+from rasterloom.config.model import TrainingConfig, model_table
 
 
 def scene(name: str, level: int, points: np.ndarray | None = None) -> Scene:

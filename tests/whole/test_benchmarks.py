@@ -6,25 +6,22 @@ import contextlib
 import sys
 from pathlib import Path
 
+import graph
 import numpy as np
 import pytest
+from ablation import cell, overlay, read_scores, table
+from arrays import resample
+from registration_cases import VARIANTS, Case, Sensor, corner, generated_cases, true_shifts
+from registration_figures import Row, figures, rows_of, targets
+from registration_methods import IDENTITY, METHODS, Found, missing, translation
+from registration_pairs import PAIRS, Pair, drawn_move, fourier_shifted, moved
 
 from rasterloom.config import read_config_files
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.rates import known_rates
 from rasterloom.planning.settle import Settled
 from rasterloom.raster.grid import compose
-from rasterloom.raster.resample import resample
 from rasterloom.store.store import Store
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-import graph
-from ablation import cell, overlay, read_scores, table
-from registration_cases import VARIANTS, Case, Sensor, corner, generated_cases, true_shifts
-from registration_figures import Row, figures, rows_of, targets
-from registration_methods import IDENTITY, METHODS, Found, missing, translation
-from registration_pairs import PAIRS, Pair, drawn_move, fourier_shifted, moved
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from resume import STEPS, kill_steps, last_step
 
 from common import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from resume import STEPS, kill_steps, last_step
 
 
 @pytest.mark.parametrize(("script", "option"), [("training", "--threads"), ("resume", "--kills")])

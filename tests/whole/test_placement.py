@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from arrays import resample
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.transform import Affine
@@ -22,7 +23,6 @@ from rasterloom.errors import InputError
 from rasterloom.raster.files import RasterInfo
 from rasterloom.raster.georeference import nominal_matrix
 from rasterloom.raster.grid import compose, scale_grid
-from rasterloom.raster.resample import resample
 from rasterloom.raster.stacks import open_stack
 from rasterloom.registration.record import read_registration
 from rasterloom.stages import job_of, register, stack
@@ -160,7 +160,7 @@ class Scene:
         place_alone(self.results, "s")
         self._run(stack, spec)
         with open_stack(self._item("stacks/x/s.json")) as opened:
-            data, valid = opened.window((0, opened.shape[0]), (0, opened.shape[1]))
+            data, valid = opened.data[:], opened.valid[:]
         return data, valid, read_registration(self._item("registration/s.json"))
 
     def _run(self, stage: Any, spec: dict[str, Any]) -> None:

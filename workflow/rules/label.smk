@@ -4,7 +4,6 @@
 rule label:
     input:
         manifests=RULES.manifests("label"),
-        sources=RULES.sources("label"),
     output:
         RESULTS / "labels/{class}.json",
     log:

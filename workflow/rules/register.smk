@@ -4,7 +4,6 @@
 rule register:
     input:
         manifests=RULES.manifests("register"),
-        sources=RULES.sources("register"),
     output:
         RESULTS / "registration/{scene}.json",
     log:

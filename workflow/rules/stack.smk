@@ -4,7 +4,6 @@
 rule stack:
     input:
         manifests=RULES.manifests("stack"),
-        sources=RULES.sources("stack"),
     output:
         RESULTS / "stacks/{scale}/{scene}.json",
     log:

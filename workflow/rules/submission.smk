@@ -4,7 +4,6 @@
 rule submission:
     input:
         manifests=RULES.manifests("submission"),
-        sources=RULES.sources("submission"),
     output:
         RESULTS / "submission.csv",
     log:

@@ -4,11 +4,9 @@ A spec is a function of a job's wildcards and the configuration alone. Snakemake
 so does the command line when a stage is run by hand. What a stage answers stands in its own module.
 """
 
-from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from rasterloom.dataset.archive import split_member
 from rasterloom.project.project import SINGLE_LIMIT, Project, batches
 from rasterloom.stages import STAGES, full_run, module_of, version_of
 from rasterloom.store.digest import canonical, digest
@@ -84,14 +82,6 @@ class Dag(Project):
         found: dict[str, Any] = module.sources(self, **names) if hasattr(module, "sources") else {}
         return found
 
-    def source_files(self, stage: str, **names: str) -> list[str]:
-        """The paths in `sources`, but for members of archives.
-
-        Of an archive of all scenes only the time would be seen, and all of them would run if one image in it were
-        replaced; their sizes and checksums are in the jobs' parameters.
-        """
-        return sorted({path for path in _paths(self.sources(stage, **names)) if split_member(path) is None})
-
     def inputs(self, stage: str, **names: str) -> list[str]:
         """Paths of the manifests that a job reads, below the results folder."""
         spec = self.spec(stage, **names)
@@ -109,15 +99,3 @@ class Dag(Project):
         if write and not path.exists():
             write_text(path, text)
         return f"@{path}"
-
-
-def _paths(value: Any) -> Iterable[str]:
-    """Every ``path`` in nested tables and lists."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("path"), str):
-            yield value["path"]
-        for entry in value.values():
-            yield from _paths(entry)
-    elif isinstance(value, list):
-        for entry in value:
-            yield from _paths(entry)

@@ -180,15 +180,6 @@ class Rules:
 
         return self._function(answer)
 
-    def sources(self, stage: str) -> Callable[[Wildcards], list[str]]:
-        """Input function: the source files that a job of the stage reads; of one that need not run, none."""
-
-        def answer(names: dict[str, str]) -> list[str]:
-            jobs = [own for output, own in self._jobs(stage, names).items() if output not in self._done()]
-            return sorted({path for own in jobs for path in self.dag.source_files(stage, **own)})
-
-        return self._function(answer)
-
     def spec(self, stage: str) -> Callable[[Wildcards], str]:
         """Parameter: the job's slice of the recipe, one canonical string; of several jobs a list of them."""
         return self._argument(stage, self.dag.spec)

@@ -163,36 +163,6 @@ def is_separable(matrix: Matrix, out_shape: Shape) -> bool:
     return abs(matrix[0][1]) * out_shape[0] < 1e-3 and abs(matrix[1][0]) * out_shape[1] < 1e-3
 
 
-def resample(data: NDArray[Any], matrix: Matrix, out_shape: Shape, valid: Mask | None = None) -> tuple[Floats, Bytes]:
-    """Resample an image through an affine matrix.
-
-    Parameters
-    ----------
-    data : (C, h, w) array of numbers
-        The raw sensor.
-    matrix : 2 x 3 list of rows
-        From output edge coordinates to sensor edge coordinates.
-    out_shape : (H, W)
-    valid : (h, w) bool array or None
-        False where `data` is not to be used, whatever its value (NaN included); None: all of it may be used.
-
-    Returns
-    -------
-    (C, H, W) float32 array, (H, W) uint8 array
-        Values, 0 where not valid; and 255 where at least half of the footprint is valid, else 0. Values may
-        exceed the input's range a little next to sharp edges.
-
-    Notes
-    -----
-    For images that fit in memory; `resample_strips` does the same in strips of rows.
-    """
-
-    def read(start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        return data[:, start:stop], None if valid is None else valid[start:stop]
-
-    return resample_rows(read, data.shape, matrix, out_shape)
-
-
 def resample_rows(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape: Shape) -> tuple[Floats, Bytes]:
     """`resample_strips` put together: values, (C, H, W) float32, and validity, (H, W) uint8."""
     out = np.empty((in_shape[0], *out_shape), np.float32)
@@ -204,21 +174,23 @@ def resample_rows(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape: Sh
 
 
 def resample_strips(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape: Shape) -> Strips:
-    """Resample an image in strips of `STRIP_ROWS` output rows; see `resample`.
+    """Resample an image through an affine matrix, in strips of `STRIP_ROWS` output rows.
 
     Parameters
     ----------
     read : callable
-        ``read(start, stop)`` gives rows of the sensor, (C, stop - start, w), and their validity, (stop - start, w)
-        bool or None.
+        ``read(start, stop)`` gives rows of the raw sensor, (C, stop - start, w), and their validity, (stop - start, w)
+        bool: False where they are not to be used, whatever their value (NaN included); None: all of them may be used.
     in_shape : (C, h, w)
-    matrix, out_shape
-        As for `resample`.
+    matrix : 2 x 3 list of rows
+        From output edge coordinates to sensor edge coordinates.
+    out_shape : (H, W)
 
     Yields
     ------
     int, (C, rows, W) float32 array, (rows, W) uint8 array
-        First row, values and validity of the next strip, from top to bottom.
+        First row of the next strip, from top to bottom; values, 0 where not valid; and 255 where at least half of the
+        footprint is valid, else 0. Values may exceed the input's range a little next to sharp edges.
 
     Notes
     -----

@@ -4,12 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rasterloom.errors import StoreError
 from rasterloom.raster.chunks import ChunkedArray, open_chunks
 
 
@@ -35,19 +30,6 @@ class Stack:
     def shape(self) -> tuple[int, int]:
         """(H, W)."""
         return int(self.data.shape[1]), int(self.data.shape[2])
-
-    def planes(self, sensor: str) -> slice:
-        """Which channels of `data` belong to a sensor; StoreError if the stack lacks it."""
-        if sensor not in self.sensors:
-            raise StoreError(f"the stack holds {', '.join(self.sensors)}, not {sensor}: run the workflow again")
-        index = self.sensors.index(sensor)
-        first = sum(self.channels[:index])
-        return slice(first, first + self.channels[index])
-
-    def window(self, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Rows and columns start..stop of all channels, (C, h, w), and validity of all sensors, (S, h, w)."""
-        where = (slice(None), slice(*rows), slice(*columns))
-        return self.data[where], self.valid[where]
 
 
 @contextmanager

@@ -28,31 +28,6 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class ArraySource:
-    """A raw sensor in memory.
-
-    Attributes
-    ----------
-    bands : (C, h, w) array of numbers
-    valid : (h, w) bool array or None
-        None: all of it.
-    """
-
-    bands: NDArray[Any]
-    valid: Mask | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, h, w)."""
-        channels, height, width = self.bands.shape
-        return channels, height, width
-
-    def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        """Rows start..stop of every band, (C, n, w), and their validity, (n, w) or None; see `Source`."""
-        return self.bands[:, start:stop], None if self.valid is None else self.valid[start:stop]
-
-
-@dataclass(frozen=True)
 class View:
     """What a sensor shows on the grid on which images are compared.
 

@@ -70,7 +70,7 @@ def read_window(
     """
     with open_stack(path) as stack:
         plane = stack.sensors.index(sensor) if sensor in stack.sensors else 0
-        first, count = stack.planes(stack.sensors[plane]).start, stack.channels[plane]
+        first, count = sum(stack.channels[:plane]), stack.channels[plane]
         bands = slice(first, first + (count if every else 3 if count >= 3 else 1))
         x0, x1, across = _span(frame.x, frame.width, frame.columns, size[0], stack.shape[1])
         y0, y1, down = _span(frame.y, frame.height, frame.rows, size[1], stack.shape[0])

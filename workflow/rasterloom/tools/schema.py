@@ -1,22 +1,17 @@
-"""Print the JSON schema of the configuration, for editors, or its reference, for readers.
-
-Both are generated from the typed model: workflow/schemas/config.schema.json and docs/configuration.md.
-"""
+"""Print the JSON schema of the configuration, for editors; it is generated from the typed model."""
 
 import argparse
+import json
 
-from rasterloom.config.reference import schema_text
+from rasterloom.config.model import Config
 
 HELP = "print the JSON schema of the configuration"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the subcommand."""
-    parser.add_argument("--markdown", action="store_true", help="print docs/configuration.md instead")
+    """The subcommand has no options."""
 
 
 def main(args: argparse.Namespace) -> None:
-    """Print the schema or the reference."""
-    from rasterloom.config.reference import reference
-
-    print(reference() if args.markdown else schema_text(), end="")
+    """Print the schema as indented JSON with sorted keys."""
+    print(json.dumps(Config.model_json_schema(), indent=1, sort_keys=True, ensure_ascii=False))

@@ -1,10 +1,16 @@
-"""The reference of the configuration: one table per section, made from the typed model."""
+"""docs/configuration.md, one table per section, made from the typed model of the configuration.
 
-import json
-from collections.abc import Iterator, Mapping
+python tests/support/configuration_reference.py --write
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common import ROOT
 from rasterloom.config.model import Config
 
 Schema = Mapping[str, Any]
@@ -105,6 +111,12 @@ def _range(field: Schema) -> str:
     return ", ".join(words[key].format(limits[key]) for key in words if key in limits)
 
 
-def schema_text() -> str:
-    """The schema as indented JSON with sorted keys."""
-    return json.dumps(Config.model_json_schema(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+def main(arguments: Sequence[str]) -> None:
+    """Write docs/configuration.md."""
+    if list(arguments) != ["--write"]:
+        raise SystemExit("usage: python tests/support/configuration_reference.py --write")
+    (ROOT / "docs/configuration.md").write_text(reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
