@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.raster.grid import IDENTITY, Matrix, compose
 from rasterloom.raster.resample import resample_rows
 from rasterloom.raster.stacks import open_stack
 from rasterloom.report.pages import Picture
@@ -42,7 +43,7 @@ def overview(tables: Mapping[str, Mapping[str, Any]], pixels: int = OVERVIEW_PIX
 
 
 def read_window(
-    path: Path, sensor: str, frame: Frame, size: tuple[int, int], every: bool = False
+    path: Path, sensor: str, frame: Frame, size: tuple[int, int], every: bool = False, motion: Matrix = IDENTITY
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """A sensor of a stack as a picture shows it, without reading what the picture does not show.
 
@@ -58,6 +59,8 @@ def read_window(
         Of the reference image.
     every : bool
         All of the sensor's bands.
+    motion : 2 x 3 list of rows
+        What is shown at a place of the reference lies at motion(place) in the stack.
 
     Returns
     -------
@@ -72,8 +75,13 @@ def read_window(
         plane = stack.sensors.index(sensor) if sensor in stack.sensors else 0
         first, count = sum(stack.channels[:plane]), stack.channels[plane]
         bands = slice(first, first + (count if every else 3 if count >= 3 else 1))
-        x0, x1, across = _span(frame.x, frame.width, frame.columns, size[0], stack.shape[1])
-        y0, y1, down = _span(frame.y, frame.height, frame.rows, size[1], stack.shape[0])
+        cells = np.array(stack.shape[::-1])
+        on_stack = [[cells[0] / size[0], 0.0, 0.0], [0.0, cells[1] / size[1], 0.0]]
+        matrix = np.array(compose(on_stack, compose(motion, frame.matrix)))
+        corners = matrix @ [[0, frame.columns] * 2, [0, 0, frame.rows, frame.rows], [1] * 4]
+        low = np.clip(np.floor(corners.min(axis=1)).astype(int) - 3, 0, cells - 1)
+        high = np.clip(np.ceil(corners.max(axis=1)).astype(int) + 3, low + 1, cells)
+        (x0, y0), (x1, y1) = low.tolist(), high.tolist()
 
         def read(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
             block = np.asarray(stack.data[bands, y0 + start : y0 + stop, x0:x1], dtype=np.float32)
@@ -81,18 +89,10 @@ def read_window(
             good &= np.isfinite(block).all(axis=0)
             return np.where(good, block, np.float32(0)), good
 
+        matrix[:, 2] -= low
         shape = (bands.stop - bands.start, y1 - y0, x1 - x0)
-        matrix = [[across[0], 0.0, across[1]], [0.0, down[0], down[1]]]
-        image, mask = resample_rows(read, shape, matrix, (frame.rows, frame.columns))
+        image, mask = resample_rows(read, shape, matrix.tolist(), (frame.rows, frame.columns))
     return image, mask != 0
-
-
-def _span(start: float, length: float, pixels: int, extent: int, cells: int) -> tuple[int, int, tuple[float, float]]:
-    """Cells (first, last + 1) that a stretch needs, and step and offset of picture pixels within them."""
-    factor = cells / extent
-    first = min(max(0, int(np.floor(start * factor)) - 3), cells - 1)
-    last = max(min(cells, int(np.ceil((start + length) * factor)) + 3), first + 1)
-    return first, last, (length * factor / pixels, start * factor - first)
 
 
 class Images:

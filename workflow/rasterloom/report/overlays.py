@@ -4,10 +4,8 @@ Both come from the stacks: what a stack shows at x - shift is what it would show
 likewise where a turn was found as well.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,9 @@ import shapely
 from numpy.typing import NDArray
 
 from rasterloom.labels.record import read_labels
-from rasterloom.raster.grid import Matrix, compose, invert
+from rasterloom.raster.grid import invert
 from rasterloom.raster.stacks import open_stack
-from rasterloom.registration.motions import moved_by, translation
+from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import LABELS, ShiftRow
 from rasterloom.report import pictures as draw
 from rasterloom.report.backdrops import Images, overview, read_window
@@ -139,44 +137,13 @@ def _draw(images: Images, row: ShiftRow) -> list[Picture]:
     picture = overlaid(base, red, edges(slopes, level))
     if row.shift == (0.0, 0.0) and row.turn == 0:
         return [images.put(f"{stem}.after", picture, f"{extent}: where the files put it, and as it was stacked.")]
-    before = overlaid(base, red, edges(gradients(*unmoved(read_sensor, row, frame, size), blur, limits), level))
+    # a stack shows at a place what the files put at motion(place): the reverse brings it back
+    unmoved = read_sensor(frame, motion=invert(moved_by(row.shift, row.turn, size)))
+    before = overlaid(base, red, edges(gradients(*unmoved, blur, limits), level))
     return [
         images.put(f"{stem}.before", before, f"{extent}: where the files put it."),
         images.put(f"{stem}.after", picture, "As it was stacked."),
     ]
-
-
-def unmoved(read: Callable[[draw.Frame], Shown], row: ShiftRow, frame: draw.Frame, size: tuple[int, int]) -> Shown:
-    """What a frame would show of a sensor if it lay where its files put it: bands (C, H, W), and where they are valid.
-
-    A stack shows at x what it would show at motion(x), which is turned and shifted: the reverse brings it back.
-    """
-    if row.turn == 0:
-        return read(replace(frame, x=frame.x - row.shift[0], y=frame.y - row.shift[1]))
-    import cv2
-
-    back = invert(moved_by(row.shift, row.turn, size))
-    wide = around(frame, back)
-    bands, valid = read(wide)
-    inner = compose(invert(wide.matrix), compose(back, frame.matrix))
-    centres = compose(translation((-0.5, -0.5)), compose(inner, translation((0.5, 0.5))))
-    place, shape = np.array(centres), (frame.columns, frame.rows)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    turned = [cv2.warpAffine(np.ascontiguousarray(band), place, shape, flags=flags) for band in bands]
-    share = cv2.warpAffine(valid.astype(np.float32), place, shape, flags=flags)
-    return np.stack(turned), np.asarray(share > 0.99)
-
-
-def around(frame: draw.Frame, motion: Matrix) -> draw.Frame:
-    """The frame of the same scale around what a motion of the reference's pixels makes of a frame."""
-    from shapely import box
-    from shapely.affinity import affine_transform
-
-    (a, b, x), (d, e, y) = motion
-    window = box(frame.x, frame.y, frame.x + frame.width, frame.y + frame.height)
-    left, upper, right, lower = affine_transform(window, [a, b, d, e, x, y]).bounds
-    columns, rows = ceil((right - left) * frame.scale[0]), ceil((lower - upper) * frame.scale[1])
-    return draw.Frame(left, upper, columns / frame.scale[0], rows / frame.scale[1], columns, rows)
 
 
 def window_side(pixel: float, cell: float, size: tuple[int, int]) -> float | None:

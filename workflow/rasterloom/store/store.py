@@ -191,7 +191,7 @@ class Store:
         """The file of an item; StoreError, naming the item and the remedy, if it is not there as it was made."""
         path = self.root / item.path
         with self._looking():
-            record = read_record(path.parent / f"{item.key}.json")
+            record = self.record(item)
             size = path.stat().st_size if path.is_file() else None
         remedy = "run `rasterloom verify --mend` and then the workflow again"
         if record is None or size is None:
@@ -204,16 +204,18 @@ class Store:
             )
         return path
 
+    def record(self, item: Item) -> dict[str, Any] | None:
+        """The record beside an artifact, or None where there is none, or it is damaged."""
+        return read_record((self.root / item.path).parent / f"{item.key}.json")
+
     def cost(self, item: Item) -> dict[str, Any]:
         """What an artifact cost: seconds, peak memory and whatever its stage recorded."""
-        record = read_record((self.root / item.path).parent / f"{item.key}.json")
-        return dict(record["cost"]) if record else {}
+        return dict((self.record(item) or {}).get("cost", {}))
 
     def facts(self, item: Item) -> dict[str, Any]:
         """What was noticed when an artifact was made: a function of its key, as the artifact is."""
         self.open_path(item)
-        record = read_record((self.root / item.path).parent / f"{item.key}.json")
-        return dict(record.get("facts", {})) if record else {}
+        return dict((self.record(item) or {}).get("facts", {}))
 
     @contextmanager
     def writing(

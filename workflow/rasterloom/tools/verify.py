@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rasterloom.errors import MissingInputError, StoreError
 from rasterloom.stages import folder_of
@@ -19,7 +18,7 @@ from rasterloom.store.files import link
 from rasterloom.store.folders import manifests_of, require_own_store
 from rasterloom.store.lock import hold
 from rasterloom.store.manifest import Manifest
-from rasterloom.store.store import Item, Store, file_sha256, read_record
+from rasterloom.store.store import Item, Store, file_sha256
 from rasterloom.text import counted, now_and_then, plural
 
 HELP = "check that the store has every artifact that a manifest names"
@@ -27,7 +26,7 @@ HELP = "check that the store has every artifact that a manifest names"
 REMADE = "was made again with another content"
 
 Progress = Callable[[int, int], None]
-"""Called with how many bytes have been read, of how many."""
+"""Called with how many artifacts have been read, of how many."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,20 @@ class Fault:
 
     Attributes
     ----------
-    kind : ``artifact``: it is missing or damaged; ``manifest``: the manifest is damaged, or names an artifact that was
-        made again with another content; ``link``: the artifact is sound, but the results tree does not lead to it.
-    manifest : the manifest.
+    manifest : the manifest; it is damaged itself, or names an artifact that was made again with another content, or
+        something is wrong with the artifact.
     name : whose artifact it is: a scene, a fold; empty if the manifest is damaged.
-    item : the artifact, or None if the manifest is damaged.
     reason : in words.
+    item : the artifact, or None if the manifest is damaged.
+    damaged : the artifact is missing or damaged.
     link : where the link to the artifact belongs, if that is what is wrong.
     """
 
-    kind: Literal["artifact", "manifest", "link"]
     manifest: Path
     name: str
-    item: Item | None
     reason: str
+    item: Item | None = None
+    damaged: bool = False
     link: Path | None = None
 
     def __str__(self) -> str:
@@ -88,7 +87,7 @@ def _verify(results: Path, store: Store, mended: bool) -> None:
         return
     say = now_and_then()
     faults = list(
-        find_faults(store, manifests, lambda done, total: say(f"verify: read {done / 1e9:.1f} of {total / 1e9:.1f} GB"))
+        find_faults(store, manifests, lambda done, total: say(f"verify: read {done:,} of {total:,} artifacts"))
     )
     for fault in faults:
         print(fault, file=sys.stderr)
@@ -102,17 +101,15 @@ def _verify(results: Path, store: Store, mended: bool) -> None:
         )
     for fault in faults:
         mend(store, fault)
-    gone = {fault.manifest for fault in faults if fault.kind != "link"}
-    links = sum(fault.kind == "link" for fault in faults)
-    if links:
+    if links := sum(fault.link is not None for fault in faults):
         print(f"made {counted(links, 'link')} again")
-    if gone:
+    if gone := {fault.manifest for fault in faults if fault.link is None}:
         print(f"removed {counted(len(gone), 'manifest')} and what was damaged; run the workflow again")
 
 
 def _many(faults: list[Fault]) -> str:
     """``1 artifact is``, ``2 artifacts and 1 link are``."""
-    nouns = Counter("manifest" if f.item is None else "link" if f.kind == "link" else "artifact" for f in faults)
+    nouns = Counter("manifest" if f.item is None else "link" if f.link else "artifact" for f in faults)
     words = " and ".join(counted(count, noun) for noun, count in sorted(nouns.items()))
     return f"{words} {plural(len(faults), 'is', 'are')}"
 
@@ -137,30 +134,22 @@ def find_faults(store: Store, manifests: list[Path], progress: Progress = lambda
         except MissingInputError:  # a run that is under way makes it again
             continue
         except StoreError:
-            yield Fault("manifest", path, "", None, "is not a manifest")
-    sizes = {item.path: _size(store, item) for manifest in known.values() for item in manifest.items.values()}
+            yield Fault(path, "", "is not a manifest")
+    total = len({item.path for manifest in known.values() for item in manifest.items.values()})
     checked: dict[str, str | None] = {}
-    done, total = 0, sum(sizes.values())
     for path, manifest in known.items():
         for name, item in manifest.items.items():
             if item.path not in checked:
                 checked[item.path] = _damage(store, item)
-                done += sizes[item.path]
-                progress(done, total)
+                progress(len(checked), total)
             fault = _fault(store, path, manifest.stage, name, item, checked[item.path])
             if fault is not None:
                 yield fault
 
 
-def _size(store: Store, item: Item) -> int:
-    path = store.root / item.path
-    return path.stat().st_size if path.is_file() else 0
-
-
 def _damage(store: Store, item: Item) -> str | None:
     """What is wrong with an artifact, judged by its own record alone; None if nothing is."""
-    path = store.root / item.path
-    record = read_record(path.parent / f"{item.key}.json")
+    path, record = store.root / item.path, store.record(item)
     if not path.is_file():
         return f"{path} is missing"
     if record is None:
@@ -171,15 +160,15 @@ def _damage(store: Store, item: Item) -> str | None:
 def _fault(store: Store, manifest: Path, stage: str, name: str, item: Item, damage: str | None) -> Fault | None:
     path = store.root / item.path
     if damage is not None:
-        return Fault("artifact", manifest, name, item, damage)
-    record = read_record(path.parent / f"{item.key}.json")
+        return Fault(manifest, name, damage, item, damaged=True)
+    record = store.record(item)
     if record is None or record["digest"] != item.digest:
-        return Fault("manifest", manifest, name, item, f"{path} {REMADE}")
+        return Fault(manifest, name, f"{path} {REMADE}", item)
     place = link_place(manifest, stage, name, item)
     if not place.is_symlink() or not place.exists():
-        return Fault("link", manifest, name, item, f"the link {place} is missing", place)
+        return Fault(manifest, name, f"the link {place} is missing", item, link=place)
     if not place.samefile(path):
-        return Fault("link", manifest, name, item, f"{place} leads to {place.resolve()}, not to {path}", place)
+        return Fault(manifest, name, f"{place} leads to {place.resolve()}, not to {path}", item, link=place)
     return None
 
 
@@ -196,10 +185,10 @@ def mend(store: Store, fault: Fault) -> None:
     if fault.item is not None and fault.link is not None:
         link(store.root / fault.item.path, fault.link)
         return
-    if fault.item is not None and fault.kind == "artifact":
+    if fault.item is not None and fault.damaged:
         with store.committing():
             if _damage(store, fault.item) is not None:  # else another run has made it again meanwhile
                 path = store.root / fault.item.path
-                (path.parent / f"{fault.item.key}.json").unlink(missing_ok=True)
+                store.record_path(path.parent.name, fault.item.key).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
     fault.manifest.unlink(missing_ok=True)
