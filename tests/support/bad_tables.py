@@ -383,7 +383,7 @@ def sizes_in_an_archive_of_several_tables(root: Path) -> list[str]:
     "sample_submission.csv with two columns",
     "{root}/sample_submission.csv",
     "'id,class'",
-    "ImageId, ClassType, MultipolygonWKT",
+    "ImageId,ClassType,MultipolygonWKT",
 )
 def sample_of_another_header(root: Path) -> list[str]:
     return contest_notes(contest(root, sample_submission="id,class\n1,2\n"))

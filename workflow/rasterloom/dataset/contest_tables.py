@@ -72,10 +72,11 @@ def wkt_rows(path: Path) -> Iterator[WktRow]:
     Memory: the bytes of the table. One of 96 MB takes 0.4 s once it is in the system's cache.
     """
     data = table_bytes(path)
-    if other := _other_header(data):
+    header = data.partition(b"\n")[0].decode("utf-8-sig", "replace").strip()
+    if [name.strip().strip('"').lower() for name in header.split(",")] != ["imageid", "classtype", "multipolygonwkt"]:
         raise InputError(
-            f"{path} begins with {other[0]!r}; a table of labels begins with the row "
-            "ImageId,ClassType,MultipolygonWKT and has these columns, separated by commas"
+            f"{path} begins with {header[:80]!r}; a table of the contest begins with the row "
+            "ImageId,ClassType,MultipolygonWKT and has these columns, separated by commas: get the file again"
         )
     needed = "an id, a class number and a WKT geometry"
     for line, (scene, number, *wkt) in _rows(path, data, ("scene", "class"), needed):
@@ -85,13 +86,6 @@ def wkt_rows(path: Path) -> Iterator[WktRow]:
                 "separated by commas"
             )
         yield WktRow(line, scene, int(number), ",".join(wkt))
-
-
-def _other_header(data: bytes) -> list[str]:
-    """What a table begins with, if that is not the contest's header."""
-    header = data.partition(b"\n")[0].decode("utf-8-sig", "replace").strip()
-    names = [name.strip().strip('"').lower() for name in header.split(",")]
-    return [] if names == ["imageid", "classtype", "multipolygonwkt"] else [header[:80]]
 
 
 def is_number(text: str) -> bool:
@@ -189,20 +183,8 @@ def read_sample(path: Path) -> Sample:
         If it is not there, or is not a table of ImageId, ClassType, MultipolygonWKT.
     """
     try:
-        data = table_bytes(path)
+        first = table_bytes(path).partition(b"\n")[0]
     except FileNotFoundError:
         raise MissingInputError(f"{path} is not there: the sample submission says which rows are needed") from None
-    if other := _other_header(data):
-        raise InputError(
-            f"{path} has the columns {other[0]!r}: ImageId, ClassType, MultipolygonWKT are needed, separated by "
-            "commas; is it the sample? Get it again"
-        )
-    rows = []
-    for line, cells in _rows(path, data, ("image", "class"), "an image, a class number and a geometry"):
-        if not cells[0] or not is_number(cells[1]):
-            raise InputError(
-                f"{path}, row {line}: image {brief(cells[0])!r} and class {brief(cells[1])!r} given; an id and a class"
-                " number are needed: get the file again"
-            )
-        rows.append((cells[0], int(cells[1])))
-    return Sample(tuple(rows), "\r\n" if data.partition(b"\n")[0].endswith(b"\r") else "\n")
+    rows = tuple((row.scene, row.class_id) for row in wkt_rows(path))
+    return Sample(rows, "\r\n" if first.endswith(b"\r") else "\n")
