@@ -57,7 +57,7 @@ def test_the_stage_of_the_example_writes_one_artifact_per_scene_and_reuses_it(
     assert [(tmp_path / path).is_file() for path in stage.inputs(spec)] == [True, True]
     stage.run(job_of(spec, {}, tmp_path, store))
     first = Manifest.read(tmp_path / "validity/native.json").items
-    assert list(first) == stage.names(spec)
+    assert list(first) == spec[stage.NAMES]
     assert (tmp_path / "validity/native/a.validity.json").read_text().split() == ["{", '"m":', "0.0", "}"]
     stage.run(job_of(spec, {}, tmp_path, store))
     assert Manifest.read(tmp_path / "validity/native.json").items == first

@@ -13,7 +13,7 @@ from common import says
 from rasterloom.config.overlays import merge
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.stale import Stale, main_stale, summary
-from rasterloom.stages import artifact_stages, module_of
+from rasterloom.stages import artifact_stages, names_of
 from rasterloom.store.store import Store
 from small_models import FOREST, SCENES, TRAIN, Small, Table
 
@@ -210,4 +210,4 @@ def test_summary_of_nothing() -> None:
     ],
 )
 def test_names_of(spec: Table, names: list[str]) -> None:
-    assert module_of(spec["stage"]).names(spec) == names
+    assert names_of(spec) == names

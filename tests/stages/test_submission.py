@@ -41,7 +41,7 @@ def test_read_sample_says_what_is_wrong(tmp_path: Path) -> None:
         read_sample(tmp_path / "nowhere.csv")
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="begins with 'a,b'.*ImageId,ClassType,MultipolygonWKT"):
+    with pytest.raises(InputError, match=r"begins with 'a,b'.*ImageId,ClassType,MultipolygonWKT"):
         read_sample(path)
     path.write_text("")
     with pytest.raises(InputError, match="begins with ''"):

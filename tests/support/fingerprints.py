@@ -109,7 +109,7 @@ def _dumped(node: Any, depth: int = 0) -> Iterator[str]:
         yield f"{indent}{node!r}"
 
 
-PLANNING = frozenset({"OUTPUT", "OWN_FOLDER", "HELP", "VERSION", "KEYS", "jobs", "spec", "sources", "names"})
+PLANNING = frozenset({"OUTPUT", "OWN_FOLDER", "HELP", "VERSION", "KEYS", "NAMES", "jobs", "spec", "sources"})
 """What a stage's module says of its jobs; the values are in the keys."""
 
 

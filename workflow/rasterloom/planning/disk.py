@@ -13,7 +13,7 @@ from pathlib import Path
 from rasterloom.learning.networks import parameters
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.sizes import Sizes
-from rasterloom.stages import artifact_stages, module_of
+from rasterloom.stages import artifact_stages, module_of, names_of
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 
@@ -72,10 +72,9 @@ def space(dag: Dag, sizes: Sizes, store: Store) -> dict[str, Space]:
     folders: dict[tuple[str, Path], Space] = {}
     jobs = dag.jobs()
     for stage, names in ((name, own) for name in artifact_stages() for own in jobs[name]):
-        module = module_of(stage)
-        path = dag.results / module.OUTPUT.format(**names)
+        path = dag.results / module_of(stage).OUTPUT.format(**names)
         items = Manifest.read(path).items if path.exists() else {}
-        for name in module.names(module.spec(dag, **names)):
+        for name in names_of(dag.spec(stage, **names)):
             estimate = ITEM_BYTES + _amount(dag, sizes, stage, names, name) * BYTES.get(stage, 0.0)
             actual = _size(store, items[name]) if name in items else None
             stages.setdefault(stage, Space()).add(estimate, actual)

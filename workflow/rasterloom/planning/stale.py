@@ -16,7 +16,7 @@ from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.reasons import NOTHING, PENDING, Change, KeyPaths, differences, shown
 from rasterloom.planning.settle import PlannedJob
-from rasterloom.stages import artifact_stages, folder_of, module_of, output_of
+from rasterloom.stages import artifact_stages, folder_of, module_of, names_of, output_of
 from rasterloom.store.digest import canonical
 from rasterloom.store.files import sound_json
 from rasterloom.store.job import Job, Wanted
@@ -151,11 +151,10 @@ class Walk:
 
         Scenes are then asked one by one, so that one that is not known yet hides no other.
         """
-        module = module_of(job.stage)
-        names = module.names(job.spec)
+        names = names_of(job.spec)
         try:
             # without what is needed to make them: labels of many scenes are not held at once
-            return [(want.name, replace(want, work=None)) for want in module.wanted(job)]
+            return [(want.name, replace(want, work=None)) for want in module_of(job.stage).wanted(job)]
         except _Pending as waiting:
             if len(names) == 1 or names != job.spec.get("scenes"):
                 return [(name, waiting) for name in names]

@@ -41,13 +41,13 @@ def module_of(stage: str) -> ModuleType:
     """The module of a stage, which says all there is to say of it.
 
     - ``OUTPUT``: what a job writes, relative to the results folder, with the names of wildcards in braces; ``HELP``;
-      ``VERSION``; ``OWN_FOLDER``, if its artifacts are linked in a folder of their own; ``ON_REQUEST``, if a full run
-      leaves it out; ``KEYS``, from a path in the recipe of an artifact to the key of the configuration, where the two
-      differ;
+      ``VERSION``; ``NAMES``, the entry of a job's spec that names its artifacts, if it makes any; ``OWN_FOLDER``, if
+      they are linked in a folder of their own; ``ON_REQUEST``, if a full run leaves it out; ``KEYS``, from a path in
+      the recipe of an artifact to the key of the configuration, where the two differ;
     - ``jobs(project)``: the wildcards of every job; ``spec(project, **names)``: a job's slice of the recipe;
       ``sources(project, **names)``: the source files that it reads, if it reads any;
     - ``inputs(spec)``: the manifests that it reads; ``run(job)``: do it;
-    - ``names(spec)`` and ``wanted(job)``: its artifacts, by name alone and with their keys, if it makes any;
+    - ``wanted(job)``: its artifacts with their keys, if it makes any;
       ``finish(job, items)``: what it does once it has them, if that is more than `Job.finish`.
     """
     return importlib.import_module(f"rasterloom.stages.{stage}")
@@ -70,6 +70,12 @@ def version_of(stage: str) -> int:
 def fields_of(stage: str) -> list[str]:
     """The wildcards of a stage."""
     return [name for _, name, _, _ in string.Formatter().parse(module_of(stage).OUTPUT) if name]
+
+
+def names_of(spec: Mapping[str, Any]) -> list[str]:
+    """The names of the artifacts in the manifest of a job: its scenes, its fold, its sensors."""
+    found = spec[module_of(spec["stage"]).NAMES]
+    return [found] if isinstance(found, str) else list(found)
 
 
 def output_of(spec: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "ensembles/{class}/{batch}.json"
 HELP = "average the predictions of a class's members"
 VERSION = 2
+NAMES = "scenes"
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -33,11 +34,6 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
         "batch": names["batch"],
         "scenes": project.batches[names["batch"]],
     }
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact per scene."""
-    return list(spec["scenes"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ Sources, files as `SourceFile.to_json` gives them:
 - layout ``sheet``: ``labels``: by scene, a vector file or a raster mask.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rasterloom.labels.contest import dstl_labels
@@ -29,6 +29,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "labels/{class}.json"
 HELP = "read the labels of a class into reference pixels"
 VERSION = 2
+NAMES = "scenes"
 
 KEYS = {"buffer": "classes.{class}.buffer"}
 
@@ -64,11 +65,6 @@ def sources(project: Project, **names: str) -> dict[str, Any]:
     else:
         found["labels"] = {scene.id: scene.labels[names["class"]].file.to_json() for scene in scenes}
     return found
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact per scene."""
-    return list(spec["scenes"])
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

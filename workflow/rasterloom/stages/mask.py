@@ -1,6 +1,6 @@
 """Masks: what fraction of each pixel of a grid is covered by the labels of a target."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rasterloom.labels.record import label_item, read_labels
@@ -15,6 +15,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "masks/{scale}/{target}/{scene}.json"
 HELP = "rasterise a target's labels: the covered fraction of each pixel"
 VERSION = 1
+NAMES = "scene"
 KEYS = {"scale": "scales.{scale}"}
 
 
@@ -33,11 +34,6 @@ def spec(project: Project, scale: str, target: str, scene: str) -> dict[str, Any
     """The scale, and the classes of the target."""
     classes = list(project.config.classes_of(target))
     return {"scene": scene, "scale": project.scale(scale), "target": target, "classes": classes}
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact, named after the scene."""
-    return [spec["scene"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

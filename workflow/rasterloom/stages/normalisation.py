@@ -19,6 +19,7 @@ OUTPUT = "statistics/{unit}.json"
 OWN_FOLDER = True
 HELP = "mean and standard deviation of each channel"
 VERSION = 2
+NAMES = "sensors"
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -30,11 +31,6 @@ def spec(project: Project, unit: str) -> dict[str, Any]:
     """All sensors, and the scenes whose digital numbers count; a unit of its own need not have all sensors."""
     lenient = {} if project.config.normalise_by == "dataset" else {"lenient": True}
     return {"unit": unit, "sensors": list(project.config.sensors), "scenes": project.units[unit], **lenient}
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact per sensor."""
-    return list(spec["sensors"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "placement/{acquisition}.json"
 HELP = "fill in failed registrations from scenes of the same acquisition"
 VERSION = 4
+NAMES = "scenes"
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -33,11 +34,6 @@ def spec(project: Project, acquisition: str) -> dict[str, Any]:
     scenes = project.acquisitions[acquisition]
     tiles = {scene: list(project.dataset.scenes[scene].tile) for scene in scenes}
     return {"acquisition": {"name": acquisition, "scenes": scenes}, "scenes": scenes, "tiles": tiles}
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact per scene."""
-    return list(spec["scenes"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

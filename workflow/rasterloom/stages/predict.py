@@ -32,6 +32,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "predictions/{member}/{batch}.json"
 HELP = "predict scenes with a member's checkpoints"
 VERSION = 3
+NAMES = "scenes"
 KEYS = {
     "content": "models.{model}",
     "sensors": "channels.{channels}",
@@ -63,11 +64,6 @@ def spec(project: Project, member: str, batch: str) -> dict[str, Any]:
         "prediction": project.recipe.members[member].prediction,
         **project.normalised(scenes),
     }
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact per scene."""
-    return list(spec["scenes"])
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

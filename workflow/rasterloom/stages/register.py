@@ -24,6 +24,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "registration/{scene}.json"
 HELP = "estimate where each sensor of a scene lies on its reference"
 VERSION = 9
+NAMES = "scene"
 KEYS = {"reference": "sensors.*.reference", "layout": "dataset.layout", "labels": "dataset.labels.max_shift"}
 
 
@@ -57,11 +58,6 @@ def sources(project: Project, scene: str) -> dict[str, Any]:
     own = project.dataset.scenes[scene]
     labels = {name: label.file.to_json() for name, label in own.labels.items()}
     return register_sources(own) | ({"labels": labels} if labels and project.dataset.label_shift is not None else {})
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact, named after the scene."""
-    return [spec["scene"]]
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

@@ -41,6 +41,7 @@ from rasterloom.text import number
 OUTPUT = "sanity/sanity.json"
 HELP = "show whether each class can be learned by heart, before a long training"
 VERSION = 1
+NAMES = "classes"
 
 ON_REQUEST = True
 """A full run does not ask for it."""
@@ -86,11 +87,6 @@ def _member(project: Project, class_name: str) -> dict[str, Any]:
         **project.normalised(scenes),
         **member.plane(class_name),
     }
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact per class."""
-    return list(spec["classes"])
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

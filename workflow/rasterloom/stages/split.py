@@ -19,6 +19,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "folds/{group}.json"
 HELP = "divide the labelled scenes into training and validation"
 VERSION = 3
+NAMES = "group"
 KEYS = {"seed": "validation.seed", "names": "validation"}
 
 
@@ -41,11 +42,6 @@ def spec(project: Project, group: str) -> dict[str, Any]:
         "validation": project.validation,
         "seed": project.config.validation.seed,
     }
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact, named after the group."""
-    return [spec["group"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "stacks/{scale}/{scene}.json"
 HELP = "resample all sensors of a scene to one grid"
 VERSION = 4
+NAMES = "scene"
 KEYS = {"scale": "scales.{scale}", "sensors": "channels"}
 
 
@@ -46,11 +47,6 @@ def spec(project: Project, scale: str, scene: str) -> dict[str, Any]:
 def sources(project: Project, scale: str, scene: str) -> dict[str, Any]:
     """The scene's images."""
     return register_sources(project.dataset.scenes[scene])
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact, named after the scene."""
-    return [spec["scene"]]
 
 
 def inputs(spec: Mapping[str, Any]) -> list[str]:

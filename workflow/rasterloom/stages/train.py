@@ -41,6 +41,7 @@ from rasterloom.store.store import Item, Writing
 OUTPUT = "models/{member}/{fold}.json"
 HELP = "train a member on a fold"
 VERSION = 2
+NAMES = "fold"
 
 KEYED_AS = {"width": "maps", "depth": "levels", "convs_per_block": "convolutions", "max_depth": "depth"}
 """Settings of models that had another name once. Keys keep it, so that a new name trains no model again."""
@@ -129,11 +130,6 @@ def _taught(project: Project, member: MemberRecipe, group: str) -> dict[str, Any
         )
     ground = project.ground([*project.labelled(group), *scenes])
     return {"teacher": member.teacher, "unlabelled": scenes, "ground": ground}
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact, named after the fold."""
-    return [spec["fold"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ from rasterloom.store.store import Item, Writing
 OUTPUT = "tuning/{class}.json"
 HELP = "choose a class's threshold, openings and least areas on out-of-fold predictions"
 VERSION = 6
+NAMES = "class"
 KEYS = {key: f"*.polygons.{key}" for key in PolygonsConfig.model_fields}
 
 
@@ -60,11 +61,6 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
     """The settings, each a number or to be searched, and the labelled scenes."""
     polygons = project.recipe.classes[names["class"]].polygons
     return {"polygons": polygons, **project.validated(names["class"])}
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact, named after the class."""
-    return [spec["class"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

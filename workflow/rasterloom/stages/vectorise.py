@@ -19,6 +19,7 @@ from rasterloom.store.store import Writing
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
 VERSION = 6
+NAMES = "scenes"
 KEYS = {"polygons": "*.polygons", "tuned": "tuning/{class}", "confidence": "tuning/{class}"}
 
 
@@ -37,11 +38,6 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
         "polygons": {key: value for key, value in settings.items() if key not in SETTINGS},
     }
     return found | ({"water": water} if water and names["class"] in water else {})
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact per scene."""
-    return list(spec["scenes"])
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 The weights used for a scene that they were found on come from the other grounds only, so that its score is honest.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from rasterloom.store.store import Item, Writing
 OUTPUT = "weights/{class}.json"
 HELP = "score a class's members on out-of-fold predictions, and weigh them"
 VERSION = 1
+NAMES = "class"
 KEYS = {"ensemble": "classes.{class}.ensemble"}
 
 
@@ -36,11 +37,6 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
         "reference": project.reference,
         **project.validated(names["class"]),
     }
-
-
-def names(spec: Mapping[str, Any]) -> list[str]:
-    """One artifact, named after the class."""
-    return [spec["class"]]
 
 
 def inputs(spec: dict[str, Any]) -> list[str]:
