@@ -70,7 +70,7 @@ def test_stage_module_has_what_the_workflow_calls(stage: str) -> None:
     assert isinstance(module.VERSION, int)
     assert module.HELP and module.OUTPUT
     assert all(callable(getattr(module, name)) for name in ("jobs", "spec", "inputs", "run"))
-    assert hasattr(module, "wanted") == hasattr(module, "names")
+    assert hasattr(module, "wanted") == hasattr(module, "NAMES")
     assert module.__doc__
 
 
