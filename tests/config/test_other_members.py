@@ -12,6 +12,7 @@ from rasterloom.config.recipe import Recipe
 from rasterloom.errors import ConfigError
 
 NET: dict[str, Any] = {"kind": "unet", "width": 8, "depth": 2}
+SHEET = {"layout": "sheet", "table": "scenes.tsv"}
 FIRST, SECOND = "houses-net-all-native", "houses-net.round2-all-native"
 STACKED = "houses-net-stacked-native"
 
@@ -19,7 +20,7 @@ STACKED = "houses-net-stacked-native"
 def config_of(**changes: Any) -> Config:
     """One network of class `houses`; `changes` are laid over the table."""
     table: dict[str, Any] = {
-        "dataset": {"layout": "sheet", "table": "scenes.tsv"},
+        "dataset": SHEET,
         "sensors": {"rgb": {"reference": True}},
         "channels": {"all": ["rgb"], "stacked": ["rgb", FIRST]},
         "scales": {"native": {}},
@@ -70,6 +71,10 @@ def test_chains_are_told_from_circles() -> None:
         ({"validation": {"folds": 2, "predict_with": "refit"},
           "classes": {"houses": members({"training": {"rounds": 2}})}},
          "`training.rounds`: 2 was given, but with `validation.predict_with: refit`"),
+        ({"dataset": {**SHEET, "region": "north"}, "classes": {"houses": members({"training": {"rounds": 2}})}},
+         "`training.rounds`: 2 learns from all scenes to predict: give no `dataset.region`"),
+        ({"dataset": {**SHEET, "region": "north"}, "normalise_by": "dataset", "classes": {"houses": members({})}},
+         "`statistics`: all would train anew in each `dataset.region`"),
         ({"classes": {"houses": members({"model": "forest", "training": {"rounds": 2}})}},
          "`classes.houses.members.0..training.rounds`: it has no effect on models of kind forest"),
         ({"classes": {"houses": members({"training": {"rounds": 3}})}}, "rounds`: .*at most 2"),

@@ -11,7 +11,7 @@ import pytest
 
 from common import says
 from rasterloom.dataset import Dataset, SourceFile, load_dataset, register_sources
-from rasterloom.errors import InputError
+from rasterloom.errors import ConfigError, InputError, MissingInputError
 from rasterloom.store.digest import canonical
 
 SENSORS: dict[str, dict[str, Any]] = {"rgb": {"reference": True}, "nir": {}}
@@ -137,3 +137,42 @@ def test_two_dates_of_one_place_share_their_ground_and_not_their_acquisition(tmp
     scenes = load(tmp_path, *rows, head="scene|split|ground|acquisition|rgb|nir").scenes
     found = {name: (scene.ground, scene.acquisition) for name, scene in scenes.items()}
     assert found == {"a": ("p", "may"), "b": ("p", None), "c": ("c", "may")}
+
+
+REGIONS = ("t|train|||x.tif", "a|predict|north||x.tif", "b|predict|south|s|x.tif", "c|predict|south|s|x.tif")
+REGION_HEAD = "scene|split|region|acquisition|rgb|nir"
+
+
+def of_region(root: Path, region: str | None, *rows: str) -> list[str]:
+    touch(root / "x.tif")
+    touch(root / "labels.geojson")
+    lines = [f"{row}||{'labels.geojson' if '|train|' in row else ''}" for row in rows or REGIONS]
+    text = "\n".join([f"{REGION_HEAD}|labels", *lines]) + "\n"
+    (root / "scenes.tsv").write_text(text.replace("|", "\t"), encoding="utf-8")
+    given = {"layout": "sheet", "table": str(root / "scenes.tsv"), "region": region}
+    return list(load_dataset(given, SENSORS, {"houses": 1}).scenes)
+
+
+def test_a_region_leaves_out_scenes_to_predict_only(tmp_path: Path) -> None:
+    assert of_region(tmp_path, "north") == ["a", "t"]
+    assert of_region(tmp_path, "south") == ["b", "c", "t"]
+    assert of_region(tmp_path, None) == ["a", "b", "c", "t"]
+
+
+def test_files_of_other_regions_need_not_be_there(tmp_path: Path) -> None:
+    rows = [*REGIONS, "far|predict|east||away.tif"]
+    assert of_region(tmp_path, "north", *rows) == ["a", "t"]
+    with pytest.raises(MissingInputError, match=r"away\.tif"):
+        of_region(tmp_path, None, *rows)
+
+
+def test_a_region_that_no_row_has(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        of_region(tmp_path, "nort")
+    assert "dataset.region" in str(caught.value) and "did you mean 'north'?" in str(caught.value)
+
+
+def test_an_acquisition_in_two_regions(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        of_region(tmp_path, "north", *REGIONS[:3], "c|predict|north|s|x.tif")
+    assert says(str(caught.value), "row 5 ... column region ... 'north' given, not 'south' ... belong to one region")

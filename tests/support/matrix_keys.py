@@ -270,6 +270,7 @@ ELSEWHERE = {
     **{f"{level}.training.rounds": "needs unlabelled scenes (tests/stages/test_other_members.py)" for level in LEVELS},
     **{f"models.*.{name}": "needs the extra `smp`" for name in ("architecture", "encoder", "weights")},
     "dataset.labels.registration": "of the layout `sheet` (tests/stages/test_label_places.py)",
+    "dataset.region": "of the layout `sheet` (tests/dataset/test_sheet.py)",
     "dataset.table": "of the layout `sheet`, which the project of the matrix does not have",
 }
 """Keys that no change of one project is about."""

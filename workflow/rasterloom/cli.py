@@ -18,7 +18,9 @@ from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.text import few
 
-TOOLS = {name: name for name in ("plan", "runs", "evaluate", "pack", "apply", "scenes", "verify", "gc", "schema")}
+TOOLS = {
+    name: name for name in ("plan", "runs", "join", "evaluate", "pack", "apply", "scenes", "verify", "gc", "schema")
+}
 TOOLS |= {"inspect": "inspection", "lr-range": "lr_range", "check-submission": "check_submission"}
 """The module below `rasterloom.tools` of each command that is no stage: ``HELP``, ``configure(parser)``, ``main``."""
 

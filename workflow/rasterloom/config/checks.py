@@ -29,6 +29,8 @@ def cross_checks(config: Config) -> Iterable[str]:
             yield f"`targets.{name}`: a class has this name and is its own target; choose another name"
         place, own = (f"{name}.classes", entry.classes) if isinstance(entry, JointConfig) else (name, entry)
         yield from _list_checks(f"targets.{place}", "class", own, config.classes)
+    if config.dataset.region is not None and (config.normalise_by, config.statistics) == ("dataset", "all"):
+        yield "`statistics`: all would train anew in each `dataset.region`: set it to train, or normalise_by: scene"
     yield from _list_checks("water", "class", config.water or list(config.classes), config.classes)
     ids: dict[int, str] = {}
     for name, found in config.classes.items():
@@ -260,7 +262,9 @@ def _differing(model: Mapping[str, Any], other: Mapping[str, Any]) -> str | None
 
 
 def rounds_checks(config: Config, recipe: Recipe) -> Iterable[str]:
-    """A second round is taught by models that have not seen what it is validated on."""
+    """A second round is taught by models that have not seen what it is validated on, and by all scenes to predict."""
+    if config.dataset.region is not None and any(member.teacher for member in recipe.members.values()):
+        yield "`training.rounds`: 2 learns from all scenes to predict: give no `dataset.region`, or `rounds: 1`"
     if config.validation.predict_with == "refit" and any(member.teacher for member in recipe.members.values()):
         yield (
             "`training.rounds`: 2 was given, but with `validation.predict_with: refit` a model that has seen the "

@@ -52,6 +52,9 @@ class DatasetConfig(Table):
     """scenes to predict besides the labelled ones: all, scored (the contest's 32) or a list of ids (in quotes; [] for
     none). null: scored with layout dstl, all with layout sheet
     """
+    region: str | None = None
+    """layout sheet: predict only the scenes whose column `region` says so; models learn from the same ones. null: all
+    """
     truth: PathText | None = None
     """layout dstl: a table like train_wkt_v4.csv, in root or elsewhere, with labels to score by, on whose scenes no
     model trains
@@ -69,8 +72,8 @@ class DatasetConfig(Table):
             raise ValueError("`root`, `truth` and `predict: scored` belong to layout dstl: set them to null")
         if self.layout == "dstl" and self.labels.registration == "auto":
             raise ValueError("`labels.registration: auto` is for layout sheet: the contest's labels lie on its images")
-        if self.layout == "dstl" and self.table:
-            raise ValueError("`table` belongs to layout sheet: set it to null")
+        if self.layout == "dstl" and (self.table or self.region is not None):
+            raise ValueError("`table` and `region` belong to layout sheet: set them to null")
         return self
 
 

@@ -21,7 +21,7 @@ from rasterloom.dataset.source_files import Bands, Folders, SourceFile, existing
 from rasterloom.errors import ConfigError, InputError
 from rasterloom.text import brief, hint
 
-COLUMNS = ("scene", "split", "ground", "acquisition", "row", "column", "fold", "classes", "labels")
+COLUMNS = ("scene", "split", "region", "ground", "acquisition", "row", "column", "fold", "classes", "labels")
 """Columns that are no sensors; besides them ``labels:<class>``."""
 
 CHOICE = re.compile(r"(?P<path>.*?)(?:\[(?P<bands>[^\[\]]*)\])?")
@@ -66,7 +66,8 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     """Index the scenes of a sheet; see `rasterloom.dataset.load_dataset` and docs/own-imagery.md for the columns.
 
     ``dataset["predict"]`` may limit the scenes to predict to a list of ids; without it (or with ``all``) it
-    is every row whose split is ``predict``.
+    is every row whose split is ``predict``. With ``dataset["region"]`` rows of other regions count as if they were not
+    there, but for those that models learn from.
     """
     table = Path(str(dataset["table"]))
     reference = reference_sensor(sensors)
@@ -75,7 +76,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
         raise ConfigError(f"sensors: {clash[0]!r} is the name of another column of a sheet: choose another name")
     scenes: dict[str, Scene] = {}
     rows: dict[str, Row] = {}
-    for row in read_rows(table, list(sensors), list(classes)):
+    for row in _within(read_rows(table, list(sensors), list(classes)), dataset.get("region")):
         scene = _scene(row, list(sensors), list(classes), reference)
         if scene.id in scenes:
             other = rows[scene.id].line
@@ -302,6 +303,24 @@ def _same_reference(scenes: Mapping[str, Scene], reference: str) -> list[str]:
             path = scenes[names[0]].sensors[reference][0].path
             notes.append(f"scenes {shown} name the same {reference} image, {path}{hint}")
     return notes
+
+
+def _within(rows: list[Row], region: str | None) -> list[Row]:
+    """The rows that models learn from, and those of a region; all, if none is given."""
+    if region is None:
+        return rows
+    regions: dict[str, str] = {}
+    for row in rows:
+        own = row.get("region")
+        if row.get("acquisition") and regions.setdefault(row.get("acquisition"), own) != own:
+            other = f"{regions[row.get('acquisition')]!r}, where other scenes of its acquisition are"
+            raise row.error("region", f"{own!r} given, not {other}: scenes taken together belong to one region")
+    if region not in (known := {row.get("region") for row in rows if row.get("split") == "predict"}):
+        raise ConfigError(
+            f"dataset.region: no scene to predict of {rows[0].table} has {region!r} in its column `region`; "
+            f"{hint(region, known - {''})}"
+        )
+    return [row for row in rows if row.get("region") == region or row.get("split") != "predict"]
 
 
 def _limited(scenes: dict[str, Scene], choice: object, table: Path) -> dict[str, Scene]:

@@ -60,7 +60,7 @@ def layer(polygons: Any, reference: dict[str, Any]) -> Any:
 
 
 def write_layer(path: Path, name: str, table: Any) -> None:
-    """Add a layer of polygons to a GeoPackage (created if need be); an empty table gives an empty layer."""
+    """Add polygons to a layer of a GeoPackage (both created if need be); an empty table gives an empty layer."""
     import warnings
 
     import pyogrio
@@ -68,7 +68,7 @@ def write_layer(path: Path, name: str, table: Any) -> None:
     with warnings.catch_warnings():
         # A table without CRS is a normal one here: not all imagery has a georeference.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
-        pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon")
+        pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon", append=True)
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
