@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -201,15 +201,8 @@ class Rules:
     @staticmethod
     def _function(answer: Callable[[dict[str, str]], Any]) -> Callable[[Wildcards], Any]:
         """A guarded function of wildcards that answers each question once: Snakemake asks many times a second."""
-        known: dict[frozenset[tuple[str, str]], Any] = {}
-
-        def ask(wildcards: Wildcards) -> Any:
-            names = frozenset(wildcards.items())
-            if names not in known:
-                known[names] = answer(dict(wildcards.items()))
-            return known[names]
-
-        return guarded(ask)
+        known = cache(lambda names: answer(dict(names)))
+        return guarded(lambda wildcards: known(frozenset(wildcards.items())))
 
     def threads(self, stage: str) -> Callable[[Wildcards], int]:
         """Threads: cores of a job, as many as the recipe of its member, or of any member, has compute threads."""

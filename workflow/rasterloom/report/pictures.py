@@ -6,13 +6,14 @@ on integers); a `Frame` says which part of the reference image a picture shows, 
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from rasterloom.polygons.coverage import coverage
 from rasterloom.raster.grid import Matrix
 
 Floats = NDArray[np.float32]
@@ -209,7 +210,7 @@ def seen(geometries: Geometries, frame: Frame) -> Geometries:
     )
 
 
-def burnt(geometries: Geometries, frame: Frame, supersample: int = SUPERSAMPLE) -> Bytes:
+def burnt(geometries: Geometries, frame: Frame, supersample: int = SUPERSAMPLE) -> NDArray[np.bool_]:
     """The union of polygons on a supersampled picture grid.
 
     Parameters
@@ -220,18 +221,11 @@ def burnt(geometries: Geometries, frame: Frame, supersample: int = SUPERSAMPLE) 
 
     Returns
     -------
-    (rows * supersample, columns * supersample) uint8 array
-        1 where the centre of a cell lies in a polygon, else 0.
+    (rows * supersample, columns * supersample) bool array
+        Whether the centre of a cell lies in a polygon.
     """
-    from rasterio.features import rasterize
-    from rasterio.transform import Affine
-
-    shape = (frame.rows * supersample, frame.columns * supersample)
-    shown = seen(geometries, frame)
-    if len(shown) == 0:
-        return np.zeros(shape, np.uint8)
-    cells = Affine.scale(1 / supersample, 1 / supersample)
-    return np.asarray(rasterize(list(shown), out_shape=shape, transform=cells, dtype="uint8"), dtype=np.uint8)
+    fine = replace(frame, columns=frame.columns * supersample, rows=frame.rows * supersample)
+    return coverage(geometries, (fine.rows, fine.columns), fine.matrix, supersample=1) > 0
 
 
 def error_fractions(predicted: Geometries, true: Geometries, frame: Frame, supersample: int = SUPERSAMPLE) -> Floats:
@@ -256,7 +250,7 @@ def error_fractions(predicted: Geometries, true: Geometries, frame: Frame, super
     return np.stack([_mean_cells(part, supersample) for part in (one & other, one & ~other, ~one & other)])
 
 
-def _mean_cells(cells: Bytes, factor: int) -> Floats:
+def _mean_cells(cells: NDArray[np.bool_], factor: int) -> Floats:
     rows, columns = (side // factor for side in cells.shape)
     return np.asarray(cells.reshape(rows, factor, columns, factor).mean(axis=(1, 3), dtype=np.float32))
 
