@@ -12,14 +12,7 @@ from typing import Any
 import numpy as np
 
 from rasterloom.config.model import PolygonsConfig
-from rasterloom.labels.record import (
-    label_item,
-    label_strips,
-    polygon_area,
-    read_labels,
-    validated_manifests,
-    validation_scenes,
-)
+from rasterloom.labels import record
 from rasterloom.polygons.scores import pixel_areas
 from rasterloom.polygons.thresholds import fixed_threshold
 from rasterloom.polygons.tuning import SAMPLES, SETTINGS, Scene, samples_for, tune
@@ -67,10 +60,7 @@ def inputs(spec: dict[str, Any]) -> list[str]:
     """Manifests read: ensembles, labels, folds and registrations; none if all settings are fixed."""
     if not _searched(spec):
         return []
-    return [
-        *batch_manifests(f"ensembles/{spec['class']}", spec),
-        *validated_manifests(spec),
-    ]
+    return [*batch_manifests(f"ensembles/{spec['class']}", spec), *record.validated_manifests(spec)]
 
 
 def run(job: Job) -> None:
@@ -103,7 +93,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     found = {}
     for scene in scenes:
         size = (int(placed[scene]["width"]), int(placed[scene]["height"]))
-        found[scene] = (ensembles[scene], label_item(job, name, scene), size, weights[scene])
+        found[scene] = (ensembles[scene], record.label_item(job, name, scene), size, weights[scene])
     given = [
         [scene, job.spec["ground"][scene], ensemble.digest, label.digest, list(size), weight, scene in trained]
         for scene, (ensemble, label, size, weight) in found.items()
@@ -114,9 +104,9 @@ def wanted(job: Job) -> Iterator[Wanted]:
 
 def _chosen(job: Job) -> tuple[list[str], list[str]]:
     """The scenes that validate; and those that trained and have the class, if fewer than two grounds validate it."""
-    spec, validated = job.spec, validation_scenes(job, job.spec["group"])
-    items = {scene: label_item(job, spec["class"], scene) for scene in spec["scenes"]}
-    having = [scene for scene, item in items.items() if polygon_area(job.store.open_path(item)) > 0]
+    spec, validated = job.spec, record.validation_scenes(job, job.spec["group"])
+    items = {scene: record.label_item(job, spec["class"], scene) for scene in spec["scenes"]}
+    having = [scene for scene, item in items.items() if record.polygon_area(job.store.open_path(item)) > 0]
     few = len({spec["ground"][scene] for scene in having if scene in validated}) < 2
     trained = [scene for scene in having if scene not in validated] if few else []
     return sorted(validated & set(items)), trained if spec["polygons"]["threshold"] == "auto" else []
@@ -134,9 +124,9 @@ def _scenes(job: Job, chosen: Mapping[str, tuple[Item, Item, tuple[int, int], fl
         ensemble, label, size, weight = chosen[scene]
         read = partial(read_plane, job.store.open_path(ensemble), "probability")
         shape = (samples * shapes[scene][0], samples * shapes[scene][1])
-        strips = label_strips(job, scene, label, size, shape, supersample=1)
+        strips = record.label_strips(job, scene, label, size, shape, supersample=1)
         truth = np.concatenate([np.packbits(strip > 0, axis=1) for strip in strips])
         kept = cache(read) if total <= SAMPLES else read
-        labels = partial(read_labels, job.store.open_path(label))
+        labels = partial(record.read_labels, job.store.open_path(label))
         found[scene] = Scene(kept, truth, labels, shape, samples, size, job.spec["ground"][scene], weight)
     return found

@@ -41,10 +41,7 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
 
 def inputs(spec: dict[str, Any]) -> list[str]:
     """Manifests read: of the labelled scenes the members' predictions and stacks; labels, folds and registrations."""
-    return [
-        *means.member_manifests(spec),
-        *validated_manifests(spec),
-    ]
+    return [*means.member_manifests(spec), *validated_manifests(spec)]
 
 
 def run(job: Job) -> None:
