@@ -10,7 +10,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product, takewhile
 from pathlib import Path
 from typing import IO
@@ -72,27 +72,17 @@ def lease_one(names: Sequence[str], folder: Path, share: int = 1) -> tuple[int, 
 
 def _lock_file(path: Path) -> IO[bytes]:
     """Open a lock file, made if need be so that every user of the machine can open it."""
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
-    while True:
-        # Without O_CREAT first: Linux refuses it for somebody else's file in a folder like /tmp.
-        for mode, how in ((os.O_RDWR, "r+b"), (os.O_RDONLY, "rb")):
-            try:
-                return os.fdopen(os.open(path, mode | flags), how)
-            except FileNotFoundError:
-                break
-            except PermissionError:
-                continue
-        else:
-            raise InputError(
-                f"the lock file {path} of a GPU belongs to another user and cannot be opened: have it removed, or "
-                "set TMPDIR to a folder that all who share the GPUs can write"
-            )
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, 0o666)
-        except FileExistsError:
-            continue
-        os.fchmod(descriptor, 0o666)  # whatever the umask says
-        return os.fdopen(descriptor, "r+b")
+    # Linux refuses O_CREAT for somebody else's file in a folder like /tmp: such a file is only opened.
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        with suppress(PermissionError, FileNotFoundError):
+            file = os.fdopen(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666), "rb")
+            with suppress(PermissionError):  # where it is somebody else's
+                os.fchmod(file.fileno(), 0o666)  # whatever the umask says
+            return file
+    raise InputError(
+        f"the lock file {path} of a GPU belongs to another user and cannot be opened: have it removed, or set TMPDIR "
+        "to a folder that all who share the GPUs can write"
+    )
 
 
 def scheduled(environment: Mapping[str, str]) -> bool:

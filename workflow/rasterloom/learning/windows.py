@@ -127,8 +127,7 @@ class RowBuffer:
         self._rows = padded_index(shape[0], window)
         self._columns = padded_index(shape[1], window)
         self._first = 0
-        self._data: NDArray[Any] | None = None
-        self._valid: Bytes | None = None
+        self._kept: tuple[NDArray[Any], Bytes] | None = None
 
     def rows(self, y0: int, y1: int) -> tuple[NDArray[Any], Bytes]:
         """Padded rows y0..y1, (C, y1 - y0, W) and (S, y1 - y0, W); `y0` is never smaller than in an earlier call."""
@@ -143,22 +142,17 @@ class RowBuffer:
         return data[:, pick], valid[:, pick]
 
     def _fetch(self, low: int, high: int) -> tuple[NDArray[Any], Bytes]:
-        have = self._first + (0 if self._data is None else self._data.shape[1])
-        if self._data is None or self._valid is None or low < self._first or low > have:
-            have, self._first = low, low
-            self._data = self._valid = None
+        parts, have = list[tuple[NDArray[Any], Bytes]](), low
+        if self._kept is not None and self._first <= low <= self._first + self._kept[0].shape[1]:
+            (data, valid), gone = self._kept, low - self._first
+            parts, have = [(data[:, gone:], valid[:, gone:])], self._first + data.shape[1]
         if high > have:
-            until = min(self._height, -(-high // READ_ROWS) * READ_ROWS)
-            data, valid = self._read(have, until)
-            if self._data is not None and self._valid is not None:
-                kept = low - self._first
-                data = np.concatenate([self._data[:, kept:], data], axis=1)
-                valid = np.concatenate([self._valid[:, kept:], valid], axis=1)
-                self._first = low
-            self._data, self._valid = data, valid
-        assert self._data is not None and self._valid is not None
-        span = slice(low - self._first, high - self._first)
-        return self._data[:, span], self._valid[:, span]
+            parts.append(self._read(have, min(self._height, -(-high // READ_ROWS) * READ_ROWS)))
+        data, valid = (
+            parts[0] if len(parts) == 1 else (np.concatenate(both, axis=1) for both in zip(*parts, strict=True))
+        )
+        self._first, self._kept = low, (data, valid)
+        return data[:, : high - low], valid[:, : high - low]
 
 
 @dataclass(frozen=True)
