@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ArraySource:
-    """A raw sensor in memory; a `Source` of the registration.
+    """A raw sensor in memory, which the registration reads like a `SensorReader`.
 
     Attributes
     ----------

@@ -32,7 +32,7 @@ INFRASTRUCTURE = frozenset(
 )
 """Modules that decide where data lie and when a job runs, not what it computes."""
 
-DATA = {"report": "report/templates"}
+DATA = {"quality": "report/templates", "report": "report/templates"}
 """Folders of the library that belong to the code of a stage."""
 
 

@@ -126,28 +126,20 @@ def _rows(path: Path, data: bytes, names: Sequence[str], needed: str) -> Iterato
 
     `names` are those of the first cells, and `needed` says what a row must hold.
     """
-    read: list[str] = []  # the lines of a row
     text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "replace", newline="")
-
-    def lines() -> Iterator[str]:
-        for own in text:
-            read.append(own)
-            yield own
-
     limit = csv.field_size_limit(sys.maxsize)
-    reader, line = csv.reader(lines(), strict=True), 2
+    reader, line, first = csv.reader(text, strict=True), 2, 0
     try:
         next(reader, None)
-        read.clear()
+        first = reader.line_num
         for cells in reader:
             if len(cells) >= 3:
                 yield line, [cell.strip() for cell in cells]
             elif any(cell.strip() for cell in cells):
                 raise InputError(f"{path}, row {line}: {','.join(cells)[:60]!r} given; needed: {needed}")
-            line += 1
-            read.clear()
+            line, first = line + 1, reader.line_num
     except csv.Error as error:
-        cells = read[0].split(",") if read else []
+        cells = data.splitlines()[first].decode("utf-8", "replace").split(",")
         begins = ", ".join(f"{name} {brief(cell)}" for name, cell in zip(names, cells, strict=False))
         if "end of data" in str(error):
             raise InputError(

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from rasterloom.polygons.coverage import coverage
 from rasterloom.raster.grid import IDENTITY, Grid
+from rasterloom.raster.sensor import SensorReader
 from rasterloom.registration import edges, search
 from rasterloom.registration.band_fit import detail_signal, detail_signals
-from rasterloom.registration.comparison import Floats, Mask, Source, View, comparison_grid, view
+from rasterloom.registration.comparison import Floats, Mask, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence
 from rasterloom.registration.motions import translation
 from rasterloom.registration.search import BLUR, Attempt, Placed
@@ -48,12 +49,12 @@ DARK = -0.02
 shadow has the outline of what casts it, and stronger edges."""
 
 
-def align(source: Source, polygons: Sequence[Any], max_shift: float) -> Placed:
+def align(source: SensorReader, polygons: Sequence[Any], max_shift: float) -> Placed:
     """Place the labels of a scene on its reference image.
 
     Parameters
     ----------
-    source : Source
+    source : SensorReader
         The reference.
     polygons : (N,) sequence of shapely polygons
         In reference pixel coordinates, as the files of labels have them.
@@ -155,7 +156,7 @@ def _directions(band: NDArray[Any], valid: Mask, power: float, detail: float) ->
     return np.asarray(double / np.float32(norm or 1.0), dtype=np.float32)
 
 
-def _window(source: Source, polygons: Sequence[Any], whole: Grid) -> Grid:
+def _window(source: SensorReader, polygons: Sequence[Any], whole: Grid) -> Grid:
     """The part of a large scene, `FINE_SIDE` pixels a side at most, in which image and labels have most edges."""
     _, height, width = source.shape
     coarse = comparison_grid((width, height), 1.0, search.COARSE_SIDE)

@@ -2,29 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.raster.grid import Grid, Matrix, compose
+from rasterloom.raster.sensor import SensorReader
 
 Floats = NDArray[np.float32]
 
 Mask = NDArray[np.bool_]
-
-
-class Source(Protocol):
-    """A raw sensor that is read by rows, such as `rasterloom.raster.sensor.SensorReader`."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, h, w)."""
-        ...
-
-    def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        """Rows start..stop of every band, (C, n, w), and which of them are valid, (n, w), or None if all are."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,12 +44,12 @@ def comparison_grid(size: tuple[int, int], pixel: float, side: int) -> Grid:
     return Grid(*shape, [[size[0] / shape[1], 0.0, 0.0], [0.0, size[1] / shape[0], 0.0]])
 
 
-def view(source: Source, matrix: Matrix, grid: Grid, bands: Sequence[int] | None = None) -> View:
+def view(source: SensorReader, matrix: Matrix, grid: Grid, bands: Sequence[int] | None = None) -> View:
     """A sensor on a grid.
 
     Parameters
     ----------
-    source : Source
+    source : SensorReader
     matrix : 2 x 3 list of rows
         Reference to sensor edge coordinates.
     grid : Grid

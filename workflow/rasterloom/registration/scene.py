@@ -11,7 +11,6 @@ from rasterloom.raster.georeference import ground_distance, nominal_matrix, squa
 from rasterloom.raster.grid import IDENTITY, Matrix
 from rasterloom.raster.scan import Scan
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.registration.comparison import Source
 from rasterloom.registration.motions import pixel_sides
 from rasterloom.registration.search import Placed, locate
 from rasterloom.registration.table import LABELS
@@ -85,7 +84,7 @@ def register_scene(
 
 
 def register_labels(
-    spec: Mapping[str, Any], files: Mapping[str, Any], align: Callable[[Source], Placed | None]
+    spec: Mapping[str, Any], files: Mapping[str, Any], align: Callable[[SensorReader], Placed | None]
 ) -> dict[str, Any]:
     """What the registration of a scene says of its labels, by name `LABELS`, if there are any.
 

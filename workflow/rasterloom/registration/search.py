@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from rasterloom.raster.grid import IDENTITY, Grid, Matrix, compose, invert
+from rasterloom.raster.sensor import SensorReader
 from rasterloom.registration import motions
 from rasterloom.registration.band_fit import ALONE, best_fits, components, detail_signals, principal
-from rasterloom.registration.comparison import Floats, Mask, Source, View, comparison_grid, view
+from rasterloom.registration.comparison import Floats, Mask, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence, confidence, refusal
 from rasterloom.registration.edges import (
     best_pair,
@@ -179,7 +180,7 @@ class Candidate:
 
 def locate(
     reference: str,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, SensorReader],
     nominal: Mapping[str, Matrix],
     size: tuple[int, int],
     options: Mapping[str, Mapping[str, Any]],
@@ -191,7 +192,7 @@ def locate(
     ----------
     reference : str
         The sensor that stays where it is.
-    sources : mapping of str to Source
+    sources : mapping of str to SensorReader
         Its sensors.
     nominal : mapping of str to 2 x 3 list of rows
         From reference to sensor edge coordinates as the files have it, of every sensor but the reference.
@@ -265,7 +266,7 @@ class _Search:
     """The search for the place of one sensor."""
 
     reference: str
-    sources: Mapping[str, Source]
+    sources: Mapping[str, SensorReader]
     placed: Mapping[str, Placed]
     seen: dict[tuple[str, tuple[int, int]], _Shown]
     name: str

@@ -17,54 +17,9 @@ INPUTS, REGISTRATION = TABLES = ("inputs", "registration")
 COLUMNS = ("scene", "source", "file", "finding", "detail", "remedy")
 """``source``: the sensor or class; ``file``: names of files, without folders."""
 
-REMEDIES: Mapping[str, str] = {
-    "all-no-data": "nothing can be found there: leave the scene or sensor out, or correct `nodata` of the sensor",
-    "no-data": "left out of training, results empty there; if they are data, correct `nodata` of the sensor",
-    "not-finite": "taken for pixels without data; if there should be values, get the file again",
-    "constant-band": "it says nothing: check the file, or choose the other bands, as in image.tif[1,2]",
-    "saturated": "bright things look alike there; nothing to do unless a class depends on them",
-    "shift": "look at the scene in the report; give the shift (`registration: {shift: [dx, dy]}`) or raise `max_shift`",
-    "small": "it is mirrored at its edges; choose a smaller `window` of the prediction, or a finer scale",
-    "mended": "a ring that crossed itself keeps all that it encloses; draw it again if that is wrong",
-    "no-area": "left out; remove them from the file",
-    "duplicate": "taken once; remove the copies from the file",
-    "duplicate-row": "all of them were taken together; keep one if they are versions of one another",
-    "collection": "its polygons were taken; for its points and lines, set `buffer` of the class",
-    "third-coordinate": "heights were left out; nothing to do",
-    "tiny": "they cover less than a pixel; nothing to do, or remove them",
-    "clipped": "cut at the border of the image; nothing to do",
-    "outside": "left out; check the coordinate system of the file if they should be in the image",
-    "none-inside": "counts as a scene without the class; check the file if there should be some",
-    "part": "the rest counts as without the class; give a mask of the whole image",
-    "empty": "left out; give them a geometry, or remove them",
-    "unknown-class": "left alone; add the class to the configuration if it should be found",
-    "note": "",
-    # What `rasterloom inspect` finds besides
-    "error": "",
-    "zeros": "all bands are 0 there: if that means no data, set `nodata: 0` of the sensor",
-    "missing-sensor": "name its file if there is one",
-    "unlike-others": "check that the file belongs to this sensor",
-    "unusual-size": "check that the file belongs to this sensor",
-    "float64": "read as float32; nothing to do",
-    "rotated": "its rows do not run along the axes of its coordinate system; nothing to do",
-    "no-crs": "it has a geotransform alone; assign a coordinate system if you know it (gdal_edit -a_srs)",
-    "other-crs": "resampled into the reference's coordinate system; nothing to do",
-    "partly-covered": "the rest of the reference is without this sensor; check the file if there should be more",
-    "other-aspect": "without georeference it is stretched over the reference; check that both show the same ground",
-    "same-pixels": "remove the copy, or name the right file",
-    "same-ground": "give these scenes one value in the column `ground`, so that no split separates them",
-    "several-numbers": "all but 0 and no-data count as the class; check that the mask shows one class",
-    "all-positive": "the mask covers the whole image; check that 0 and 1 are not swapped",
-    "alpha": "the file calls the band alpha, but it is used as data; choose the other bands if it marks valid pixels",
-    "renamed": "the file's name is not unique, or not valid as an id; nothing to do",
-    "twice": "ignored; rename one of the two if both should be used",
-    "unusable-mask": "ignored; give a mask of one band for each class",
-    "no-image": "these labels are ignored; name them like their image",
-    "no-reference": "the scene is ignored; give its image of the reference sensor",
-    "beside-bands": "quality or preview, ignored; nothing to do",
-    "packed": "ignored; unpack it if there are images in it",
-    "not-understood": "ignored; nothing to do",
-}
+_TABLE = Path(__file__).parent / "templates/remedies.tsv"
+
+REMEDIES: Mapping[str, str] = dict(row.split("\t") for row in _TABLE.read_text(encoding="utf-8").splitlines())
 """What one might do about each finding."""
 
 STOPS = frozenset({"error"})

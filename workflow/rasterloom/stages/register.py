@@ -15,7 +15,7 @@ from rasterloom.labels.sheet import sheet_labels
 from rasterloom.project.project import Project
 from rasterloom.raster.contest_grid import grid_extent
 from rasterloom.raster.scan import Scan, scan_sensor
-from rasterloom.registration.comparison import Source
+from rasterloom.raster.sensor import SensorReader
 from rasterloom.registration.scene import ordered, register_labels, register_scene
 from rasterloom.registration.search import Placed
 from rasterloom.store.job import Job, Wanted
@@ -107,7 +107,7 @@ def _labels(job: Job) -> Iterator[Label]:
         yield from sheet_labels(replace(job, spec={**own, "alone": True}, sources=sources, quiet=True), vector)
 
 
-def _placed(labels: Sequence[Label], max_shift: float, reference: Source) -> Placed | None:
+def _placed(labels: Sequence[Label], max_shift: float, reference: SensorReader) -> Placed | None:
     """Where the labels of all classes lie together; None where there are none."""
     polygons = [polygon for label in labels for polygon in label.polygons()[0]]
     return align(reference, polygons, max_shift) if polygons else None
