@@ -195,14 +195,15 @@ def test_index_html_member_shows_what_was_recorded(row: MemberRow, cells: list[s
 
 def test_class_html_says_where_a_score_comes_from() -> None:
     figures = [FIGURE, Figure("t", "in-sample", 0.987, False, [])]
-    row = score(figures=figures, choice=["A note."])
+    row = score(figures=figures, scored=3)
     html = pages.class_html(row, ["tree", "pond"], [("#123456", "outline")])
     Tags(html)
     assert "Jaccard 0.250" in html and "Jaccard about 0.99" in html
     assert "1 true polygon, 2 predicted" in html
     assert html.count("almost all green") == 1
     assert "background:#123456" in html
-    assert 'href="class-pond.html"' in html and "A note." in html
+    assert 'href="class-pond.html"' in html and "1 of 3 scored scenes" in html
+    assert "no in-sample scene" not in html and "no in-sample scene" in pages.class_html(score(labelled=2), [], [])
 
 
 def test_class_html_without_score_shows_a_dash() -> None:

@@ -114,7 +114,7 @@ def class_row(images: Images, name: str, scores: Scores) -> ClassRow:
             _figure(images, name, scene, part, labels[scene], scores.scenes[name, part].get(scene))
             for scene, part in [*chosen[:MOST_FIGURES], *((scene, "in-sample") for scene in trained)]
         ],
-        choice=_choice(len(chosen), bool(counts), bool(trained)),
+        scored=len(chosen),
     )
 
 
@@ -132,23 +132,6 @@ def _notes(occurs: bool, tuning: Mapping[str, Any], has_truth: bool) -> list[str
     elif tuning["present"] < FEW_SCENES:
         notes.append(f"tuned on {counted(tuning['present'], 'scene')} only")
     return notes if has_truth else [*notes, "no truth to score against"]
-
-
-def _choice(scored: int, labelled: bool, trained: bool) -> list[str]:
-    """Sentences about which scenes of a class are shown."""
-    notes = []
-    if scored > MOST_FIGURES:
-        notes.append(
-            f"{MOST_FIGURES} of {scored} scored scenes: held-out ones first, then out-of-fold ones, each by true area."
-        )
-    if not scored:
-        notes.append("No scored scene has a polygon of this class, true or predicted.")
-    if labelled and not trained:
-        notes.append(
-            "There is no in-sample scene to check against: each labelled scene with this class was predicted by "
-            "a model that did not train on it."
-        )
-    return notes
 
 
 def _figure(

@@ -100,8 +100,8 @@ class ClassRow:
         Sentences for the table.
     figures : list of Figure
         In the order in which they are shown.
-    choice : list of str
-        Sentences about which figures are shown and which are not.
+    scored : int
+        Scenes that were scored and have the class, true or predicted; the first of them have figures.
     """
 
     name: str
@@ -116,7 +116,7 @@ class ClassRow:
     labelled: int
     notes: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
-    choice: list[str] = field(default_factory=list)
+    scored: int = 0
 
 
 @dataclass(frozen=True)
