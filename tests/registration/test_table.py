@@ -15,11 +15,9 @@ from rasterloom.registration import table as shifts
 from rasterloom.registration.motions import moved_by
 from rasterloom.registration.table import (
     COLUMNS,
-    SensorSummary,
     ShiftRow,
     read_table,
     shift_rows,
-    summarise_shifts,
     worst_first,
 )
 
@@ -116,12 +114,3 @@ def test_read_table_errors(tmp_path: Path) -> None:
     path.write_text(shifts.table([SURE]).replace("0.990", "high"))
     with pytest.raises(StoreError, match=r"not a table of registrations .*high.*delete it"):
         read_table(path)
-
-
-def test_summarise_shifts_counts_and_measures() -> None:
-    swir = row(sensor="a", shift=(0.0, 0.0), method="none", confidence=1.0)
-    assert summarise_shifts([LOST, MEDIAN, DOUBTFUL, swir]) == [
-        SensorSummary("a", 1, 0.0, 0.0, low=0, group=0, unplaced=0),
-        SensorSummary("m", 3, 5.0, 5.0, low=1, group=1, unplaced=1),
-    ]
-    assert summarise_shifts([]) == []

@@ -110,6 +110,16 @@ def test_index_html_says_of_a_registration_what_was_tried() -> None:
     assert html.count("<details") == 1 and html.count(">low</span>") == 1
 
 
+def test_index_html_sums_up_the_registrations_of_each_sensor() -> None:
+    fell_back = [shift("a", accepted=False, method="identity"), shift("b", accepted=False, method="group")]
+    swir = shift("a", sensor="a", shift=(0.0, 0.0), method="none")
+    html = index(shifts=[*fell_back, shift("c", confidence=0.4, shift=(6.0, 8.0)), swir])
+    rows = re.findall(r'<th scope="row">(\w)</th>(.*?)</tr>', html, re.DOTALL)
+    cells = {sensor: re.findall(r">([^<\n]+)</td>", row) for sensor, row in rows[:2]}
+    assert cells["m"] == ["3", "5.00", "10.00", "1", "1", "1"]
+    assert cells["a"] == ["1", "0.00", "0.00", "0", "0", "0"]
+
+
 def test_index_html_shows_overlays_with_shift_confidence_method_and_reason() -> None:
     pictures = [Picture(f"pictures/{name}.jpg", name, 4, 4) for name in ("before", "after")]
     overlays = [

@@ -5,10 +5,9 @@ rest of its acquisition places, estimates by rising confidence, and at last what
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any, Self
 
 from rasterloom.raster.grid import compose, invert
@@ -71,6 +70,11 @@ class ShiftRow:
     fallback: str = ""
     turn: float = 0.0
     error: tuple[float, float] | None = None
+
+    @property
+    def way(self) -> float:
+        """Length of the shift, in reference pixels."""
+        return math.hypot(*self.shift)
 
     @property
     def length(self) -> float:
@@ -193,35 +197,3 @@ def read_table(path: Path) -> list[ShiftRow]:
         If it is not there, or is not the table that the stage `quality` writes.
     """
     return read_tsv(path, COLUMNS, "quality", "registrations", ShiftRow.of_cells)
-
-
-@dataclass(frozen=True)
-class SensorSummary:
-    """Registrations of a sensor over all scenes: how many, by how much (reference pixels), how many doubtful."""
-
-    sensor: str
-    scenes: int
-    median: float
-    largest: float
-    low: int
-    group: int
-    unplaced: int
-
-
-def summarise_shifts(rows: Sequence[ShiftRow]) -> list[SensorSummary]:
-    """One summary per sensor, sorted by name."""
-    sensors = sorted({row.sensor for row in rows})
-    return [_summary(sensor, [row for row in rows if row.sensor == sensor]) for sensor in sensors]
-
-
-def _summary(sensor: str, rows: Sequence[ShiftRow]) -> SensorSummary:
-    lengths = [math.hypot(*row.shift) for row in rows]
-    return SensorSummary(
-        sensor,
-        len(rows),
-        median(lengths),
-        max(lengths),
-        low=sum(row.low and row.accepted for row in rows),
-        group=sum(row.method == GROUP for row in rows),
-        unplaced=sum(row.method in UNPLACED for row in rows),
-    )

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rasterloom import text
-from rasterloom.registration.table import LOW_CONFIDENCE, summarise_shifts, worst_first
+from rasterloom.registration.table import GROUP, LOW_CONFIDENCE, UNPLACED, worst_first
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -258,18 +259,17 @@ def index_html(**values: Any) -> str:
     str
         HTML that stands alone but for the pictures and the pages of the classes; well below 200 KB.
     """
-    shifts, checkpoints = worst_first(values["shifts"]), values["checkpoints"]
+    checkpoints = values["checkpoints"]
     return _page("index.html").render(
         values
         | {
-            "shifts": shifts[:SHIFT_ROWS],
-            "more_shifts": max(0, len(shifts) - SHIFT_ROWS),
-            "sensors": summarise_shifts(shifts),
+            "shifts": worst_first(values["shifts"]),
+            "shift_rows": SHIFT_ROWS,
+            "by_group": GROUP,
+            "unplaced": UNPLACED,
             "low_confidence": LOW_CONFIDENCE,
             "finding_rows": FINDING_ROWS,
             "split_rows": SPLIT_ROWS,
-            "members": len({row.member for row in checkpoints}),
-            "seconds": sum(row.seconds or 0.0 for row in checkpoints),
             "has_curves": len(checkpoints) <= CURVE_ROWS and any(curve_points(row.loss) for row in checkpoints),
             "curve_size": CURVE_SIZE,
         }
@@ -305,6 +305,7 @@ def _page(template: str) -> Template:
         "memory": text.memory,
         "count": lambda value, *nouns: f"{value} {text.plural(value, *nouns)}",
         "curve": curve_points,
+        "median": median,
     }
     environment.globals |= {"class_page": class_page}
     return environment.get_template(template)
