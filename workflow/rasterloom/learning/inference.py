@@ -72,23 +72,33 @@ def mean_forward(networks: Sequence[Any], prediction: Prediction, device: str, o
     """
     import torch
 
-    turns = windows.SYMMETRIES if prediction.symmetries is True else windows.SYMMETRIES[:1]
     kind, coarse = device.partition(":")[0], prediction.precision == "bfloat16"
 
     def forward(images: Floats) -> Floats:
         batch = torch.from_numpy(images).to(device)
-        total = torch.zeros((len(images), *outputs.planes, *images.shape[2:]), device=device)
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=coarse):
-            for turn, mirror in turns:
-                turned = torch.rot90(batch.flip(3) if mirror else batch, turn, (2, 3))
-                turned = turned.contiguous(memory_format=torch.channels_last)
-                for network in networks:
-                    answer = torch.rot90(outputs.probability(network(turned)), -turn, (-2, -1))
-                    total += answer.flip(-1) if mirror else answer
-        mean = (total / (len(turns) * len(networks))).cpu().numpy()
+            mean = mean_probability(networks, batch, prediction.symmetries, outputs).cpu().numpy()
         return np.asarray(np.moveaxis(mean, 1, -1) if outputs.planes else mean, dtype=np.float32)
 
     return forward
+
+
+def mean_probability(networks: Sequence[Any], batch: Any, symmetries: bool | str, outputs: Outputs) -> Any:
+    """The mean probability over networks and, if `symmetries` is True, flips and rotations.
+
+    From a normalised tensor (N, C, w, w) to one of float32, (N, w, w), or (N, K, w, w) of several classes.
+    """
+    import torch
+
+    turns = windows.SYMMETRIES if symmetries is True else windows.SYMMETRIES[:1]
+    total = torch.zeros((batch.shape[0], *outputs.planes, *batch.shape[2:]), device=batch.device)
+    for turn, mirror in turns:
+        turned = torch.rot90(batch.flip(3) if mirror else batch, turn, (2, 3))
+        turned = turned.contiguous(memory_format=torch.channels_last)
+        for network in networks:
+            answer = torch.rot90(outputs.probability(network(turned)), -turn, (-2, -1))
+            total += answer.flip(-1) if mirror else answer
+    return total / (len(turns) * len(networks))
 
 
 def network_rows(

@@ -1,7 +1,8 @@
 """Pack what finds a class into one file, for `rasterloom apply`: models, statistics, thresholds, and how to use them.
 
-The file is a zip archive of a JSON description and safetensors files: nothing in it is run when it is opened. The run
-must be complete for the class. Labels, images and paths do not go into it.
+The file is a zip archive of a JSON description and safetensors files: nothing in it is run when it is opened. If its
+name ends in .onnx it is an ONNX file instead, for Deepness in QGIS and for ONNX Runtime, with a STAC item beside it.
+The run must be complete for the class. Labels, images and paths do not go into it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from rasterloom.store.store import Item, Store
 from rasterloom.store.tables import read_tsv
 from rasterloom.text import hint
 
-HELP = "pack the models of a class into one file, for `rasterloom apply`"
+HELP = "pack the models of a class into one file, for `rasterloom apply` or (.onnx) for QGIS"
 
 FORMAT = 1
 """Of the description; another one cannot be read."""
@@ -42,14 +44,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--class", dest="classes", nargs="+", required=True, metavar="CLASS", help="which class, or several"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the file to write")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the file to write: a bundle, or .onnx"
+    )
     parser.add_argument(
         "--configfile", nargs="+", type=Path, default=[], help="merged over config.yaml; later ones win"
     )
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write a bundle, and say what is in it.
+    """Write a bundle or an ONNX file, and say what is in it.
 
     Raises
     ------
@@ -63,6 +67,7 @@ def main(args: argparse.Namespace) -> None:
             raise InputError(f"--class: no class is called {name!r}; {hint(name, dag.recipe.classes)}")
     members, store = needed_members(dag, args.classes), Store.of(dag.results)
     models = {name: {fold: _item(dag.results, f"models/{name}/{fold}", fold) for fold in dag.folds} for name in members}
+    chosen, classes = partial(_chosen, dag.results, store), dag.recipe.classes
     description = {
         "format": FORMAT,
         "rasterloom": __version__,
@@ -70,25 +75,32 @@ def main(args: argparse.Namespace) -> None:
         "config": _config(dag, merged, args.classes, members),
         "folds": dag.folds,
         "models": {name: {fold: item.digest for fold, item in found.items()} for name, found in models.items()},
-        "tuning": {name: _chosen(dag.results, store, "tuning", name) for name in args.classes},
-        "weights": {
-            name: _chosen(dag.results, store, "weights", name)
-            for name in args.classes
-            if dag.recipe.classes[name].ensemble != "mean"
-        },
+        "tuning": {name: chosen("tuning", name) for name in args.classes},
+        "weights": {name: chosen("weights", name) for name in args.classes if classes[name].ensemble != "mean"},
         **_seen(dag, store),
         "scores": _scores(dag.results / "score.tsv", args.classes),
     }
-    with atomic_path(args.output) as path, zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(DESCRIPTION, FIXED), json.dumps(description, indent=1))
-        for name, found in models.items():
-            for fold, item in found.items():
-                info = zipfile.ZipInfo(model_path(name, fold), FIXED)
-                archive.writestr(info, store.open_path(item).read_bytes())
+    files = {name: {fold: store.open_path(item) for fold, item in found.items()} for name, found in models.items()}
+    if args.output.suffix == ".onnx":
+        from rasterloom.tools.pack.onnx import write_onnx
+
+        write_onnx(args.output, dag, description, files)
+    else:
+        _write_bundle(args.output, description, files)
     megabytes = args.output.stat().st_size / 1e6
-    print(
-        f"{args.output}: {', '.join(args.classes)}; {len(members)} models in {len(dag.folds)} folds; {megabytes:.1f} MB"
-    )
+    print(f"{args.output}: {', '.join(args.classes)}; {len(members)} x {len(dag.folds)} models; {megabytes:.1f} MB")
+
+
+def _write_bundle(output: Path, description: Mapping[str, Any], files: Mapping[str, Mapping[str, Path]]) -> None:
+    """Write the description and the files of the models as an archive."""
+    for name, model in description["config"]["models"].items():
+        if model is not None and model["kind"] == "module":
+            raise InputError(f"model {name} is a network of your own code, which a bundle does not hold")
+    with atomic_path(output) as path, zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(DESCRIPTION, FIXED), json.dumps(description, indent=1))
+        for name, found in files.items():
+            for fold, file in found.items():
+                archive.writestr(zipfile.ZipInfo(model_path(name, fold), FIXED), file.read_bytes())
 
 
 def model_path(member: str, fold: str) -> str:
@@ -102,7 +114,7 @@ def needed_members(dag: Dag, classes: Iterable[str]) -> list[str]:
     Raises
     ------
     InputError
-        If one of these is of a class that is not packed, or a network is the user's own code.
+        If one of these is of a class that is not packed.
     """
     found = list(dict.fromkeys(name for own in classes for name in dag.recipe.classes[own].members))
     for name in found:
@@ -110,8 +122,6 @@ def needed_members(dag: Dag, classes: Iterable[str]) -> list[str]:
         for other in member.stacked:
             if other not in found:
                 raise InputError(f"member {name} sees the probability of {other}: add its class to --class")
-        if member.model["kind"] == "module":
-            raise InputError(f"member {name} is a network of your own code, which a bundle does not hold")
     return found
 
 
@@ -157,7 +167,7 @@ def _chosen(results: Path, store: Store, kind: str, name: str) -> dict[str, Any]
 
 
 def _seen(dag: Dag, store: Store) -> dict[str, Any]:
-    """What the training scenes looked like: the reference's pixel in metres, each sensor's bands and largest number."""
+    """What the training scenes looked like: size and pixel (metres) of the reference, bands and numbers of sensors."""
     records = [
         read_registration(store.open_path(_item(dag.results, f"registration/{scene}", scene))) for scene in dag.training
     ]
@@ -167,7 +177,9 @@ def _seen(dag: Dag, store: Store) -> dict[str, Any]:
         found = [record["sensors"][name] for record in records if name in record["sensors"]]
         if found:
             sensors[name] = {"bands": found[0]["bands"], "high": max(highest(own) for own in found)}
-    return {"gsd": sizes[len(sizes) // 2] if sizes else None, "sensors": sensors, "training_scenes": len(records)}
+    gsd, reference = sizes[len(sizes) // 2] if sizes else None, records[0]["reference"]
+    size = [reference["width"], reference["height"]]
+    return {"gsd": gsd, "size": size, "sensors": sensors, "training_scenes": len(records)}
 
 
 def highest(record: Mapping[str, Any]) -> float:

@@ -1,0 +1,199 @@
+"""A class as an ONNX file: what it says of itself, what it computes, and which classes one graph cannot hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from common import ROOT, stand_in_dag
+from rasterloom.errors import InputError
+from rasterloom.learning.checkpoint import save_checkpoint
+from rasterloom.tools.pack.onnx import detector_of, member_of, metadata, stac_item, write_onnx
+
+SCHEMAS = ROOT / "tests" / "support" / "stac"
+NET = {"kind": "unet", "width": 4, "depth": 2, "convs_per_block": 1}
+
+
+def member(**changes: Any) -> dict[str, Any]:
+    return {"model": "net", "channels": "some", "scale": "native", **changes}
+
+
+def dag_of(**changes: Any) -> Any:
+    table: dict[str, Any] = {
+        "results": "results",
+        "dataset": {"layout": "dstl", "root": "data"},
+        "sensors": {"rgb": {"reference": True, "bands": 3}, "m": {"bands": 8}, "p": {"bands": 1}},
+        "channels": {"some": ["m", "rgb"]},
+        "scales": {"native": {}, "half": {"factor": 0.5}},
+        "models": {"net": NET, "forest": {"kind": "forest"}},
+        "classes": {
+            "trees": {"id": 5, "members": [member()]},
+            "crops": {"id": 6, "members": [member(), member(scale="half")]},
+            "road": {"id": 3, "members": [member(model="forest")]},
+            "track": {"id": 4, "members": [member(prediction={"adapt": True})]},
+        },
+        "defaults": {"prediction": {"window": 32, "stride": 8, "symmetries": False}},
+        "validation": {"folds": 2},
+        **changes,
+    }
+    return stand_in_dag(table, ["a_0_0", "b_0_0"], [])
+
+
+@pytest.fixture
+def bundle() -> dict[str, Any]:
+    score = {"part": "held-out", "class": "trees", "jaccard": "0.5123", "low": "", "high": ""}
+    return {
+        "classes": ["trees"],
+        "folds": ["fold-0", "fold-1"],
+        "models": {"trees-net-some-native": {"fold-0": "0" * 64, "fold-1": "1" * 64}},
+        "tuning": {"trees": {"threshold": 101.5}},
+        "gsd": 0.31,
+        "size": [3400, 3350],
+        "sensors": {name: {"bands": bands, "high": 2047} for name, bands in (("rgb", 3), ("m", 8), ("p", 1))},
+        "scores": [score],
+    }
+
+
+def checkpoints(folder: Path) -> dict[str, dict[str, Path]]:
+    from rasterloom.learning.networks import build
+    from rasterloom.learning.networks.layers import initialise
+
+    files = {}
+    for seed in range(2):
+        network = build(NET, 11)
+        initialise(network, seed)
+        tensors = {f"network.{name}": value.numpy() for name, value in network.state_dict().items()}
+        tensors["normalisation.mean"] = np.linspace(300, 600, 11, dtype=np.float32) + 10 * seed
+        tensors["normalisation.sd"] = np.linspace(20, 80, 11, dtype=np.float32) + seed
+        files[f"fold-{seed}"] = folder / f"fold-{seed}.safetensors"
+        save_checkpoint(files[f"fold-{seed}"], tensors, {})
+    return {"trees-net-some-native": files}
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (["trees", "crops"], "trees, crops as ONNX: Deepness has one threshold for all; write an ONNX file for each"),
+        (["crops"], "crops as ONNX: it has 2 members, and a graph holds one; keep one of them, or pack a bundle"),
+        (["road"], "road-forest-some-native must be a network that sees sensors alone"),
+        (["track"], "track-net-some-native must be a network that sees sensors alone, without `adapt`"),
+    ],
+)
+def test_class_that_a_graph_cannot_hold(classes: list[str], words: str) -> None:
+    with pytest.raises(InputError) as found:
+        member_of(dag_of(), classes)
+    assert words in str(found.value)
+
+
+def test_metadata_is_what_deepness_reads(bundle: dict[str, Any]) -> None:
+    dag = dag_of()
+    assert metadata(member_of(dag, ["trees"]), bundle, 11) == {
+        "model_type": "Segmentor",
+        "class_names": [{"0": "background", "1": "trees"}],
+        "resolution": 31.0,
+        "tile_size": 32,
+        "tiles_overlap": 50,  # of the 75 percent of the recipe
+        "standardization_mean": [0.0] * 11,
+        "standardization_std": [1 / 255] * 11,
+        "seg_thresh": 0.398039,
+        "seg_small_segment": 0,
+    }
+    half = dag.recipe.members["crops-net-some-half"]
+    assert metadata(half, {**bundle, "classes": ["trees"]}, 11)["resolution"] == 62.0
+    assert "resolution" not in metadata(half, {**bundle, "gsd": None}, 11)
+
+
+def test_item_keeps_to_the_schema_of_the_extension(bundle: dict[str, Any]) -> None:
+    from jsonschema import Draft7Validator
+    from referencing import Registry, Resource
+
+    schemas = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(SCHEMAS.glob("*.json"))]
+    registry: Any = Registry().with_resources(
+        [(schema["$id"].removesuffix("#"), Resource.from_contents(schema)) for schema in schemas]
+    )
+    (mlm,) = (schema for schema in schemas if "/mlm/" in schema["$id"])
+    dag = dag_of()
+    found = member_of(dag, ["trees"])
+    item = stac_item(Path("out/my-trees.onnx"), metadata(found, bundle, 11), found, bundle)
+    validator = Draft7Validator(mlm, registry=registry)
+    assert list(validator.iter_errors(item)) == []
+    assert (item["id"], item["properties"]["mlm:name"]) == ("my-trees", "trees-net-some-native")
+    assert item["assets"]["model"]["href"] == "./my-trees.onnx"
+    bands = [*(f"m-{n}" for n in range(1, 9)), "rgb-1", "rgb-2", "rgb-3"]
+    assert item["properties"]["mlm:input"][0]["bands"] == bands
+    assert [band["name"] for band in item["properties"]["bands"]] == bands
+    assert item["properties"]["mlm:input"][0]["input"]["shape"] == [-1, 11, 32, 32]
+    assert item["properties"]["mlm:output"][0]["classification:classes"][1]["name"] == "trees"
+    assert item["properties"]["gsd"] == 0.31
+    assert "exceeds 0.398039" in item["properties"]["description"]
+    assert "held-out 0.512" in item["properties"]["description"]
+    item["properties"]["mlm:input"][0]["input"].pop("shape")
+    assert list(validator.iter_errors(item)), "the schema is not an empty one"
+
+
+def test_missing_extra_is_one_line(bundle: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"an ONNX file needs an extra \(.*\): pip install 'rasterloom\[onnx\]'"):
+        write_onnx(tmp_path / "trees.onnx", dag_of(), bundle, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_onnx_file_gives_the_probability_of_the_networks(
+    bundle: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra: pip install 'rasterloom[onnx]'")
+    pytest.importorskip("onnxscript", reason="needs the extra: pip install 'rasterloom[onnx]'")
+    import torch
+
+    files, dag = checkpoints(tmp_path), dag_of()
+    found = member_of(dag, ["trees"])
+    detector = detector_of(dag, found, bundle, files["trees-net-some-native"])
+    numbers = np.random.default_rng(1).integers(200, 800, (3, 11, 32, 32)).astype(np.float32)
+    numbers[1, :, :10] = 0
+    with torch.inference_mode():
+        theirs = detector(torch.from_numpy(numbers)).numpy()
+    bundle["tuning"]["trees"]["threshold"] = 255 * float(np.median(theirs[0]))
+    paths = [tmp_path / "trees.onnx", tmp_path / "again" / "trees.onnx"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        write_onnx(path, dag, bundle, files)
+    content = paths[0].read_bytes()
+    assert content == paths[1].read_bytes(), "equal content is equal bytes"
+    assert str(Path.home()).encode() not in content and b"rasterloom/learning" not in content, "no path is in it"
+    session = runtime.InferenceSession(content)
+    (image,), (probability,) = session.get_inputs(), session.get_outputs()
+    assert image.shape == ["batch", 11, 32, 32] and probability.shape == ["batch", 1, 32, 32]
+    said = session.get_modelmeta().custom_metadata_map
+    assert {key: json.loads(value) for key, value in said.items()} == metadata(found, bundle, 11)
+    (ours,) = session.run(None, {"image": numbers})
+    assert np.ptp(theirs) > 0.05 and np.abs(ours - theirs).max() < 1e-4
+    assert not ours[1, :, :10].any()
+    assert json.loads((tmp_path / "trees.json").read_text())["id"] == "trees"
+
+    # the program of the documentation, on a scene of one tile and on one that its tiles do not divide
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "bundles.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    paths[0].rename("buildings.onnx")
+    for height, width in ((32, 32), (70, 41)):
+        scene = np.random.default_rng(2).integers(200, 800, (11, height, width)).astype(np.uint16)
+        profile = {"count": 11, "height": height, "width": width, "dtype": "uint16", "crs": "EPSG:32633"}
+        with rasterio.open("scene.tif", "w", transform=Affine(0.3, 0, 5e5, 0, -0.3, 5e6), **profile) as out:
+            out.write(scene)
+        exec(compile(program, "docs/bundles.md", "exec"), {})
+        with rasterio.open("found.tif") as written:
+            mask, known = written.read(1), written.transform.a
+        assert mask.shape == (height, width) and known == 0.3 and set(np.unique(mask)) <= {0, 1}
+        with torch.inference_mode():
+            probability = detector(torch.from_numpy(scene[None, :, :32, :32].astype(np.float32))).numpy()[0, 0]
+        above = probability[:16, :16] - bundle["tuning"]["trees"]["threshold"] / 255  # no other tile reaches there
+        clear = np.abs(above) > 1e-4
+        assert np.array_equal(mask[:16, :16][clear], above[clear] > 0) and 0 < mask[:16, :16].mean() < 1

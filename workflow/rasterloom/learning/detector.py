@@ -1,0 +1,70 @@
+"""A member as one network, for use without this library: from the digital numbers of a tile to a probability.
+
+This module imports torch; import it only where a network has to run.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.inference import mean_probability
+from rasterloom.learning.normalisation import SHARE
+from rasterloom.learning.outputs import ONE, Outputs
+
+
+class Detector(nn.Module):
+    """The mean of networks over folds and symmetries, in float32.
+
+    Parameters
+    ----------
+    networks : ready to predict, one for each fold.
+    kept : the normalisation that their checkpoints keep; its planes are the sensors of a tile, in order.
+    own : whether a tile is normalised by its own statistics, as `scene_normalisation` does a scene.
+    nodata : digital number of each sensor's pixels without data: 0 where every band has it, another where any has.
+        Pixels that are 0 in every band never count, since tiles are padded so.
+    reference : the sensor without whose data the probability is 0.
+    symmetries : see `mean_probability`.
+    outputs, plane : of the networks, and which of them counts.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        kept: Normalisation,
+        own: bool,
+        nodata: Sequence[float],
+        reference: int = 0,
+        symmetries: bool | str = False,
+        outputs: Outputs = ONE,
+        plane: int = 0,
+    ) -> None:
+        super().__init__()
+        self.networks, self.own, self.nodata, self.reference = nn.ModuleList(networks), own, nodata, reference
+        self.symmetries, self.outputs, self.plane = symmetries, outputs, plane
+        self.mean, self.sd = (torch.from_numpy(values)[:, None, None] for values in (kept.mean, kept.sd))
+        self.counts = np.bincount(kept.planes).tolist()
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """(N, 1, w, w) probabilities, 0..1, of (N, C, w, w) digital numbers in float32."""
+        sensors = zip(torch.split(numbers, self.counts, 1), self.nodata, strict=True)
+        planes = [_valid(bands, nodata).float() for bands, nodata in sensors]
+        valid = torch.cat([own.expand(-1, n, -1, -1) for own, n in zip(planes, self.counts, strict=True)], 1)
+        images, sd = numbers - self.mean, self.sd
+        if self.own:
+            count = valid.sum((2, 3), keepdim=True)
+            images = images - (images * valid).sum((2, 3), keepdim=True) / count.clamp(min=1)
+            variance = (images**2 * valid).sum((2, 3), keepdim=True) / count.clamp(min=1)
+            sd = torch.where(count > 0, (SHARE * variance + (1 - SHARE) * sd**2).sqrt(), sd)
+        images = images / torch.where(sd > 0, sd, torch.ones_like(sd)) * valid
+        found: Tensor = mean_probability(list(self.networks), images, self.symmetries, self.outputs)
+        found = found[:, self.plane, None] if self.outputs.planes else found[:, None]
+        return found * planes[self.reference]
+
+
+def _valid(bands: Tensor, nodata: float) -> Tensor:
+    """(N, 1, w, w), where a sensor has data; to half a number, for what was divided and multiplied again."""
+    some = (bands != 0).any(1, keepdim=True)
+    return some if nodata == 0 else some & ((bands - nodata).abs() >= 0.5).all(1, keepdim=True)
