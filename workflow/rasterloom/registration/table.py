@@ -100,17 +100,13 @@ class ShiftRow:
     @classmethod
     def of_cells(cls, row: Mapping[str, str]) -> Self:
         """The row that `CELLS` wrote; ValueError if a number is none."""
-        texts: dict[str, Any] = {name: row[name] for name in _TEXTS}
-        numbers: dict[str, Any] = {name: float(row[name]) for name in ("confidence", "turn")}
-        return cls(
-            **texts,
-            **numbers,
-            pixel=(float(row["pixel_x"]), float(row["pixel_y"])),
-            shift=(float(row["shift_x"]), float(row["shift_y"])),
-            accepted=row["accepted"] == "yes",
-            error=(float(row["error_x"]), float(row["error_y"])) if row["error_x"] else None,
-            consistency=float(row["consistency"]) if row["consistency"] else None,
-        )
+        cells: dict[str, Any] = {name: row[name] for name in _TEXTS}
+        cells |= {name: float(row[name]) for name in ("confidence", "turn")}
+        cells["consistency"] = float(row["consistency"]) if row["consistency"] else None
+        for name in ("pixel", "shift", "error"):
+            pair = [row[f"{name}_{axis}"] for axis in "xy"]
+            cells[name] = None if name == "error" and not pair[0] else tuple(map(float, pair))
+        return cls(**cells, accepted=row["accepted"] == "yes")
 
 
 _TEXTS = ("scene", "sensor", "method", "against", "attempts", "fallback")
