@@ -10,7 +10,7 @@ from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_pat
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
-from rasterloom.text import brief, counted, hint
+from rasterloom.text import brief, counted, few, hint
 
 TABLES = {"train_wkt": "train_wkt_v4.csv", "grid_sizes": "grid_sizes.csv", "sample_submission": "sample_submission.csv"}
 
@@ -213,11 +213,10 @@ def _check_complete(root: Path, sensors: Iterable[str], tables: Tables, scenes: 
         if name not in scene.sensors
     ]
     if missing:
-        shown = "".join(f"\n  {path}" for path in missing[:5])
-        more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
+        shown = few(missing, between="\n  ", most=5)
         raise MissingInputError(
             f"{counted(len(missing), 'image file')} of scenes that are used not found, neither unpacked nor in an "
-            f"archive:{shown}{more}\nGet the archives of {SOURCE} again, or leave the sensor out of `sensors` and "
+            f"archive:\n  {shown}\nGet the archives of {SOURCE} again, or leave the sensor out of `sensors` and "
             "`channels`"
         )
     path = Path(tables["grid_sizes"].path)

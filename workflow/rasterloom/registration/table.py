@@ -138,25 +138,16 @@ COLUMNS = tuple(CELLS)
 
 def shift_rows(scene: str, registration: Mapping[str, Any]) -> list[ShiftRow]:
     """The rows of a scene by its registration, as `rasterloom.stages.place` settles it."""
-    return [
-        ShiftRow(
-            scene=scene,
-            sensor=name,
-            pixel=(float(entry["pixel"][0]), float(entry["pixel"][1])),
-            shift=(float(entry["shift"][0]), float(entry["shift"][1])),
-            confidence=float(entry["confidence"]),
-            accepted=bool(entry["accepted"]),
-            method=str(entry["method"]),
-            against=entry["against"] or "",
-            consistency=entry["consistency"],
-            attempts="; ".join(map(attempt_text, entry["attempts"])),
-            fallback=entry["fallback"] or "",
-            turn=turn_of(compose(invert(entry["nominal"]), entry["matrix"])),
-            error=(float(entry["error"][0]), float(entry["error"][1])) if entry["error"] else None,
-        )
-        for name, entry in registration["sensors"].items()
-        if name != registration["reference"]["sensor"]
-    ]
+    reference = registration["reference"]["sensor"]
+    return [_row(scene, name, entry) for name, entry in registration["sensors"].items() if name != reference]
+
+
+def _row(scene: str, name: str, entry: Mapping[str, Any]) -> ShiftRow:
+    cells: dict[str, Any] = {key: entry[key] for key in ("confidence", "accepted", "method", "consistency")}
+    cells |= {key: entry[key] or "" for key in ("against", "fallback")}
+    cells |= {key: entry[key] and tuple(entry[key]) for key in ("pixel", "shift", "error")}
+    turn = turn_of(compose(invert(entry["nominal"]), entry["matrix"]))
+    return ShiftRow(scene, name, **cells, attempts="; ".join(map(attempt_text, entry["attempts"])), turn=turn)
 
 
 def attempt_text(attempt: Mapping[str, Any]) -> str:

@@ -17,10 +17,15 @@ INPUTS, REGISTRATION = TABLES = ("inputs", "registration")
 COLUMNS = ("scene", "source", "file", "finding", "detail", "remedy")
 """``source``: the sensor or class; ``file``: names of files, without folders."""
 
-_TABLE = Path(__file__).parent / "templates/remedies.tsv"
+_TABLE = (Path(__file__).parent / "templates/findings.tsv").read_text(encoding="utf-8")
 
-REMEDIES: Mapping[str, str] = dict(row.split("\t") for row in _TABLE.read_text(encoding="utf-8").splitlines())
+_ROWS = [row.split("\t") for row in _TABLE.splitlines()]
+"""Finding, remedy and, for one that counts polygons or rows, the words for one of them and for many."""
+
+REMEDIES: Mapping[str, str] = {finding: remedy for finding, remedy, *_ in _ROWS}
 """What one might do about each finding."""
+
+_COUNTED: Mapping[str, Sequence[str]] = {finding: words for finding, _, *words in _ROWS if words}
 
 STOPS = frozenset({"error"})
 """Findings of `rasterloom inspect` that a run would stop at; the detail says how to mend them."""
@@ -88,21 +93,6 @@ def size_findings(
 
 
 # Labels ------------------------------------------------------------------------------------------------
-
-
-_COUNTED: Mapping[str, tuple[str, str]] = {
-    "mended": ("polygon crosses itself", "polygons cross themselves"),
-    "no-area": ("polygon without an area", "polygons without an area"),
-    "duplicate": ("polygon equals another", "polygons equal others"),
-    "duplicate-row": ("row", "rows of this scene and class"),
-    "collection": ("GEOMETRYCOLLECTION", "GEOMETRYCOLLECTIONs"),
-    "third-coordinate": ("geometry with heights", "geometries with heights"),
-    "tiny": ("polygon below a pixel", "polygons below a pixel"),
-    "clipped": ("polygon reaches beyond the image", "polygons reach beyond the image"),
-    "outside": ("feature lies outside the image", "features lie outside the image"),
-    "empty": ("feature without a geometry", "features without a geometry"),
-}
-"""Findings that are a number of things, and what those are called."""
 
 
 def label_findings(scene: str, name: str, file: str, facts: Mapping[str, Any]) -> Iterator[Finding]:
