@@ -19,7 +19,7 @@ from rasterloom.dataset.index import (
 )
 from rasterloom.dataset.source_files import Bands, Folders, SourceFile, existing
 from rasterloom.errors import ConfigError, InputError
-from rasterloom.text import brief, hint
+from rasterloom.text import brief, few, hint
 
 COLUMNS = ("scene", "split", "region", "ground", "acquisition", "row", "column", "fold", "classes", "labels")
 """Columns that are no sensors; besides them ``labels:<class>``."""
@@ -299,9 +299,8 @@ def _same_reference(scenes: Mapping[str, Scene], reference: str) -> list[str]:
         if len(names) > 1:
             apart = len({scenes[name].ground for name in names}) > 1
             hint = "; if that is meant, give them one `ground`, so that no split separates them" if apart else ""
-            shown = f"{names[0]} and {names[1]}" + (f" and {len(names) - 2} more" if len(names) > 2 else "")
             path = scenes[names[0]].sensors[reference][0].path
-            notes.append(f"scenes {shown} name the same {reference} image, {path}{hint}")
+            notes.append(f"scenes {few(names, ' and ')} name the same {reference} image, {path}{hint}")
     return notes
 
 

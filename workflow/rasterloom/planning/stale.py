@@ -5,10 +5,10 @@ other one first, its content is not known yet: the artifact is then computed onl
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,6 @@ class _Pending(RasterloomError):
     def __init__(self, place: str) -> None:
         super().__init__(f"{place} is not there yet")
         self.place = place
-
-
-class _Parts(dict[str, str]):
-    """The digests of any part of an artifact that is not there yet."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__()
-        self._place = place
-
-    def __missing__(self, part: str) -> str:
-        return f"{PENDING}{self._place}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +130,8 @@ class Walk:
             self.items += 1
             item = None if isinstance(want, _Pending) else self.store.lookup(stage, want.key)
             if item is None:
-                item = Item("", f"{PENDING}{place}", "", _Parts(place))
+                pending = f"{PENDING}{place}"
+                item = Item("", pending, "", defaultdict(partial(str, pending)))  # whatever part of it is asked for
                 yield self._reason(job, name, place, want)
             items[name] = item
         self.planned[output_of(spec)] = Manifest(stage, items)

@@ -155,16 +155,13 @@ def _by_group(name: str, own: Tiled, others: Sequence[Tiled], group: str) -> dic
     entry, known = dict(own[0]["sensors"][name]), estimates(name, own, others)
     if len(known) < FEWEST:
         having = f"{len(known)} of the {len(others)} other scenes {group} {'has' if len(known) == 1 else 'have'}"
-        return {**entry, "fallback": _also(entry, f"{having} an estimate, {FEWEST} are needed")}
+        return _also(entry, f"{having} an estimate, {FEWEST} are needed")
     size, (row, column) = (own[0]["reference"]["width"], own[0]["reference"]["height"]), place_of(own)
     dx, dy, *linear, rows, columns = zip(*known, strict=True)
     x, y = expected(dx, columns, column), expected(dy, rows, row)
     if x.error > entry["pixel"][0] or y.error > entry["pixel"][1]:
         missing = f"each left out, by {x.error:.1f}, {y.error:.1f} reference pixels; a pixel of the sensor is allowed"
-        return {
-            **entry,
-            "fallback": _also(entry, f"{len(known)} other scenes {group} miss one another's shifts, {missing}"),
-        }
+        return _also(entry, f"{len(known)} other scenes {group} miss one another's shifts, {missing}")
     lines = [
         f"{axis} by {n.scenes} in its {line}" for axis, n, line in (("x", x, "column"), ("y", y, "row")) if n.scenes
     ]
@@ -181,5 +178,6 @@ def _by_group(name: str, own: Tiled, others: Sequence[Tiled], group: str) -> dic
     }
 
 
-def _also(entry: Mapping[str, Any], why: str) -> str:
-    return f"{entry['fallback'] or 'no estimate was accepted'}; {why}"
+def _also(entry: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """An entry that stays as it is, with one more reason."""
+    return {**entry, "fallback": f"{entry['fallback'] or 'no estimate was accepted'}; {why}"}
