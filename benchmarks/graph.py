@@ -97,10 +97,13 @@ def write_config(folder: Path, threshold: float = 0.5) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(table, sort_keys=False), encoding="utf-8")
 
 
-def write_results(folder: Path) -> int:
-    """Every output of a finished run, job by job, as far as it is not there; gives the number of Snakemake's jobs."""
+def write_results(folder: Path, *others: str) -> int:
+    """Every output of a finished run, job by job, as far as it is not there; gives the number of Snakemake's jobs.
+
+    `others` are files of configuration that are laid over config.yaml.
+    """
     with contextlib.chdir(folder):
-        dag = Dag.load(read_config_files([Path("config.yaml")]))
+        dag = Dag.load(read_config_files([Path(name) for name in ("config.yaml", *others)]))
         store = Store.of(dag.results)
         for stage, names in dag.in_order():
             spec, sources = (json.loads(canonical(part(stage, **names))) for part in (dag.spec, dag.sources))

@@ -1,16 +1,18 @@
-"""A scene predicted by windows: the share of time inside the network, and MONAI's sliding_window_inference beside it.
+"""A scene predicted by windows: the share of time inside the network, and what MONAI and pytorch-toolbelt take.
 
     python benchmarks/prediction.py                       time: a scene of 1024 pixels a side, 20 channels, unet64
     python benchmarks/prediction.py --memory --side 5000  peak memory, each in a process of its own, a narrow network
 
-Times are seconds of one core, in turn, so that other programs on the machine disturb little. MONAI, where it is
-installed (`pip install monai`), gets the same network and windows twice: as its documentation shows, in float32, and
-with the bfloat16 and channels_last of the recipe.
+Times are seconds of one core, in turn, so that other programs on the machine disturb little. rasterloom predicts as
+it does by itself and, where its extra `openvino` is installed, in integers. The others, where they are
+installed (`pip install monai pytorch-toolbelt`), get the same network and windows: as their documentations show, in
+float32, and with the bfloat16 and channels_last of the recipe.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import resource
 import statistics
 import subprocess
@@ -25,18 +27,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from rasterloom.config.model import Prediction
+from rasterloom.config.model import Prediction, on_cores
+from rasterloom.learning.adaptation import sample_windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.device import keep_memory
 from rasterloom.learning.inference import encoded, mean_forward, network_rows
 from rasterloom.learning.networks import build
 from rasterloom.learning.networks.layers import folded
+from rasterloom.learning.openvino_engine import compiled, converted
 from rasterloom.learning.stack_reader import read_stack
 from rasterloom.learning.windows import sampled
 from rasterloom.raster.planes import write_planes
 
 CHANNELS = 20
-WAYS = ("rasterloom", "MONAI", "MONAI, bfloat16 and channels_last")
+COARSE = ", bfloat16 and channels_last"
+WAYS = {
+    "rasterloom": "torch",
+    "rasterloom, int8": "nncf",
+    "MONAI": "monai",
+    f"MONAI{COARSE}": "monai",
+    "pytorch-toolbelt": "pytorch_toolbelt",
+    f"pytorch-toolbelt{COARSE}": "pytorch_toolbelt",
+}
+"""Ways to predict a scene, and the package that each needs."""
 PREDICTION = Prediction(window=256, stride=128, symmetries=False, batch=4, threads=1)
 
 
@@ -87,12 +100,17 @@ def normalisation() -> Normalisation:
     return Normalisation(*np.full((2, CHANNELS), [[1023.5], [591.0]], np.float32), np.zeros(CHANNELS, np.intp))
 
 
-def by_rasterloom(path: Path, network: torch.nn.Module) -> float:
+def by_rasterloom(path: Path, network: torch.nn.Module, precision: str) -> float:
     """From the stack to the file of the prediction; the seconds inside the network."""
-    timed = Timed(folded(network))
+    prediction = PREDICTION.model_copy(update={"precision": precision})
     with read_stack(path, ["all"], "all") as reader:
+        used: Any = folded(network)
+        if on_cores(prediction.model_dump()):
+            sample = sample_windows(reader, normalisation(), prediction)
+            used = compiled(converted(used, CHANNELS, prediction.window), sample, prediction.threads)
+        timed = Timed(used)
         rows = network_rows(
-            reader, normalisation(), mean_forward([timed], PREDICTION, "cpu"), PREDICTION, print_nothing
+            reader, normalisation(), mean_forward([timed], prediction, "cpu"), prediction, print_nothing
         )
         write_planes(path.with_name("out.zarr.zip"), "probability", reader.shape, encoded(rows, reader), ["p"])
     return timed.seconds
@@ -102,30 +120,54 @@ def print_nothing(_: str) -> None:
     """No progress."""
 
 
-def by_monai(path: Path, network: torch.nn.Module, coarse: bool) -> float:
-    """The whole scene as a tensor, as its documentation shows; the seconds inside the network."""
-    from monai.inferers import sliding_window_inference
-
-    timed = Timed(network)
+@contextmanager
+def whole_scene(path: Path, network: torch.nn.Module, coarse: bool) -> Iterator[tuple[torch.Tensor, Any, Timed]]:
+    """A scene (C, H, W) in memory, the network from (N, C, w, w) to probabilities, and its seconds."""
+    timed, layout = Timed(network), torch.channels_last if coarse else torch.contiguous_format
 
     def predict(images: torch.Tensor) -> Any:
-        layout = torch.channels_last if coarse else torch.contiguous_format
         with torch.autocast("cpu", torch.bfloat16, enabled=coarse):
-            return timed(images.contiguous(memory_format=layout)).float()
+            return timed(images.contiguous(memory_format=layout)).float().sigmoid()
 
     with read_stack(path, ["all"], "all") as reader, torch.inference_mode():
-        scene = torch.from_numpy(normalisation().apply(*reader.rows(0, reader.shape[0])))[None]
-        found = sliding_window_inference(scene, (256, 256), 4, predict, overlap=0.5, mode="constant")
-        np.save(path.with_name("out.npy"), (found.sigmoid() * 255).round().to(torch.uint8).numpy())
+        yield torch.from_numpy(normalisation().apply(*reader.rows(0, reader.shape[0]))), predict, timed
+
+
+def by_monai(path: Path, network: torch.nn.Module, coarse: bool) -> float:
+    """As its documentation shows; the seconds inside the network."""
+    from monai.inferers import sliding_window_inference
+
+    with whole_scene(path, network, coarse) as (scene, predict, timed):
+        found = sliding_window_inference(scene[None], (256, 256), 4, predict, overlap=0.5, mode="constant")
+        np.save(path.with_name("out.npy"), (found * 255).round().to(torch.uint8).numpy())
+    return timed.seconds
+
+
+def by_toolbelt(path: Path, network: torch.nn.Module, coarse: bool) -> float:
+    """As its documentation shows: tiles of an image, a data loader, a merger; the seconds inside the network."""
+    from pytorch_toolbelt.inference.tiles import ImageSlicer, TileMerger
+    from torch.utils.data import DataLoader
+
+    with whole_scene(path, network, coarse) as (scene, predict, timed):
+        image = np.moveaxis(scene.numpy(), 0, -1)
+        tiler = ImageSlicer(image.shape, tile_size=256, tile_step=128, weight="mean")
+        tiles = [torch.from_numpy(np.moveaxis(tile, -1, 0).copy()) for tile in tiler.split(image)]
+        merger = TileMerger(tiler.target_shape, 1, tiler.weight)
+        for images, places in DataLoader(list(zip(tiles, tiler.crops, strict=True)), batch_size=4):
+            merger.integrate_batch(predict(images), places)
+        found = tiler.crop_to_orignal_size(np.moveaxis(merger.merge().numpy(), 0, -1))
+        np.save(path.with_name("out.npy"), np.round(found * 255).astype(np.uint8))
     return timed.seconds
 
 
 def run_way(way: str, path: Path, network: torch.nn.Module) -> float:
     """Predict a scene in a way; the seconds inside the network."""
-    if way == "rasterloom":
-        return by_rasterloom(path, network)
-    layout = torch.channels_last if way != "MONAI" else torch.contiguous_format
-    return by_monai(path, network.to(memory_format=layout), way != "MONAI")  # type: ignore[call-overload]
+    name, _, precision = way.partition(", ")
+    if name == "rasterloom":
+        return by_rasterloom(path, network, precision or PREDICTION.precision)
+    coarse = way.endswith(COARSE)
+    network = network.to(memory_format=torch.channels_last if coarse else torch.contiguous_format)  # type: ignore[call-overload]
+    return (by_monai if name == "MONAI" else by_toolbelt)(path, network, coarse)
 
 
 def times(ways: list[str], side: int, width: int, rounds: int) -> None:
@@ -168,13 +210,9 @@ def main() -> None:
             run_way(args.way, path, network)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
-    try:
-        import monai  # noqa: F401
-
-        ways = list(WAYS)
-    except ImportError:
-        print("MONAI is not installed (pip install monai): left out")
-        ways = ["rasterloom"]
+    ways = [way for way, package in WAYS.items() if importlib.util.find_spec(package)]
+    for package in sorted({package for way, package in WAYS.items() if way not in ways}):
+        print(f"{package} is not installed: left out")
     if args.memory:
         memory(ways, args.side, args.width or 4)
     else:

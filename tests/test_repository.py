@@ -34,7 +34,7 @@ IMPORT_NAMES = {
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
 }
-LIBRARY_EXTRAS = ("tensorboard", "mlflow", "smp", "onnx")
+LIBRARY_EXTRAS = ("tensorboard", "mlflow", "smp", "onnx", "openvino")
 """Extras whose packages the library imports where they are installed."""
 NEVER_BEFORE_NEEDED = ("torch", "sklearn", "skimage", "cv2", "geopandas", "pandas", "rasterio", "zarr", "snakemake")
 

@@ -158,6 +158,20 @@ def test_many_changed_images_are_left_to_jobs(small: Small, monkeypatch: pytest.
     assert kept == {f"registration/{image(small).stem}.json"}, "one was read, and no more"
 
 
+def test_new_images_are_not_read_one_after_the_other(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not found after a read is new; what was only touched is found."""
+    monkeypatch.setattr(settle, "IN_VAIN", 1)
+    first, *others = sorted((small.folder / "data/three_band").glob("*.tif"))
+    for path in (first, *others):
+        os.utime(path, (10**9, 10**9))
+    assert settled(small, writes=False).fresh == manifests(small), "all were only touched"
+    content = bytearray(first.read_bytes())
+    content[-1] ^= 1
+    first.write_bytes(content)
+    kept = {path for path in settled(small, writes=False).fresh if path.startswith("registration/")}
+    assert kept == set(), "the first was read in vain, and no other"
+
+
 def test_everything_is_found_where_the_store_alone_is_left(small: Small) -> None:
     for path in (small.folder / "results").iterdir():
         if path.name != "store":

@@ -243,7 +243,10 @@ class PredictionConfig(Table):
     """blend the statistics of batch normalisation with those of the scene (docs/learning.md)"""
     batch: int = Field(4, ge=1, le=10_000)
     """windows per forward pass"""
-    precision: Precision = "bfloat16"
+    precision: Precision | Literal["int8"] = "bfloat16"
+    """of the forward pass: bfloat16 (faster) or float32; int8: by OpenVINO (an extra) on the cores, twice as fast there
+    on large scenes (docs/prediction.md)
+    """
     threads: Threads = 2
 
 
@@ -253,6 +256,11 @@ class Prediction(PredictionConfig):
     window: Pixels
     stride: int
     symmetries: bool | Literal["alternate"]
+
+
+def on_cores(settings: Mapping[str, Any]) -> bool:
+    """Whether, by these settings of prediction, OpenVINO computes: on the cores even where there is a GPU."""
+    return bool(settings["precision"] == "int8")
 
 
 def by_quality(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rasterloom.config.model import Prediction, is_network
+from rasterloom.config.model import Prediction, is_network, on_cores
 from rasterloom.errors import StoreError
 from rasterloom.learning import windows
 from rasterloom.learning.augment import Normalisation
@@ -205,10 +205,13 @@ def predictor(
             reader, normalisation, [checkpoints[fold] for fold in chosen], threads
         ), None
     prediction = Prediction.model_validate(spec["prediction"])
+    from rasterloom.learning.adaptation import adapted, sample_windows
     from rasterloom.learning.networks.layers import folded
+    from rasterloom.learning.openvino_engine import compiled, converted
 
+    fold, convert = (lru_cache(len(checkpoints))(once) for once in (folded, converted))
     keep_memory()
-    device = held.enter_context(pick_device())
+    device = "cpu" if on_cores(spec["prediction"]) else held.enter_context(pick_device())
     held.enter_context(computing(prediction.threads))
     model, outputs = spec["model"], Outputs.of(spec)
     networks = {fold: load_network(model, arrays, device, outputs) for fold, arrays in checkpoints.items()}
@@ -217,12 +220,14 @@ def predictor(
         reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None], first: int
     ) -> Iterator[Floats]:
         own = [networks[fold] for fold in chosen]
+        sample = partial(sample_windows, reader, normalisation, prediction)
         if prediction.adapt:
-            from rasterloom.learning.adaptation import adapted, sample_windows
-
-            sample = partial(sample_windows, reader, normalisation, prediction)
             own = [adapted(network, sample(), device, prediction.precision) for network in own]
-        forward = mean_forward([folded(network) for network in own], prediction, device, outputs)
+        own = [fold(network) for network in own]
+        if on_cores(spec["prediction"]):
+            models = [convert(network, len(reader.planes), prediction.window) for network in own]
+            own = [compiled(model, sample(), prediction.threads) for model in models]
+        forward = mean_forward(own, prediction, device, outputs)
         return network_rows(reader, normalisation, forward, prediction, say, outputs, first)
 
     return predict, hardware_name(device, prediction.threads)

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from rasterloom.config.files import read_config_files
 from rasterloom.config.load import recorded
+from rasterloom.config.model import on_cores
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.learning.device import GPU_SHARE, visible_gpus
@@ -210,8 +211,9 @@ class Rules:
         return guarded(lambda wildcards: max(getattr(m, section)["threads"] for m in self._members(wildcards)))
 
     def gpus(self, wildcards: Wildcards) -> int:
-        """Resource: GPUs of a job, one for a network and none for models per pixel alone."""
-        return int(any(member.is_network for member in self._members(wildcards)))
+        """Resource: GPUs of a job, one for a network; none for models per pixel alone, nor where OpenVINO predicts."""
+        predicts = "batch" in dict(wildcards.items())
+        return int(any(m.is_network and not (predicts and on_cores(m.prediction)) for m in self._members(wildcards)))
 
     def minutes(self, stage: str) -> Callable[..., int]:
         """Resource: minutes to ask a cluster for, by the rates that the store has; what does not fit goes on later.
@@ -221,7 +223,8 @@ class Rules:
         output = module_of(stage).OUTPUT
 
         def answer(wildcards: Wildcards, attempt: int) -> int:
-            unknown = DAY_MINUTES if self.gpus(wildcards) else PIXEL_MINUTES
+            network = any(member.is_network for member in self._members(wildcards))
+            unknown = DAY_MINUTES if network else PIXEL_MINUTES
             return min(DAY_MINUTES, self._minutes.get(output.format(**dict(wildcards.items())), unknown) * attempt)
 
         return guarded(answer)

@@ -20,6 +20,9 @@ from rasterloom.store.store import Item, Store
 READ = 3 << 29
 """Bytes of changed source files that are read at most, one after the other; what is more is left to jobs."""
 
+IN_VAIN = 16
+"""Jobs in turn whose source files were read for nothing, after which no more are read: they are new, not touched."""
+
 
 @dataclass
 class PlannedJob(Job):
@@ -77,7 +80,7 @@ class Settled:
         self.looks, self.writes = looks, writes
         self.fresh: set[str] = set()
         self.jobs = self.found = 0
-        self.left = READ
+        self.left, self._vain = READ, 0
         self._planned: dict[str, Manifest] = {}
         self._contents: dict[str, str] = {}
         self.outputs = {path for paths in dag.outputs().values() for path in paths}
@@ -109,15 +112,19 @@ class Settled:
 
     def _settle(self, job: Job, output: str) -> None:
         """Write the manifest of a job if the store has all its items; an error is left to the job, which says it."""
-        module, items = module_of(job.stage), {}
+        module, items, left = module_of(job.stage), {}, self.left
         try:
             for want in module.wanted(job):
                 if (item := job.find(want)) is None:
+                    if self.left < left:
+                        self._vain += 1
+                        self.left = self.left if self._vain < IN_VAIN else 0
                     return
                 items[want.name] = item
         except (RasterloomError, OSError):
             return
         self.fresh.add(output)
+        self._vain = 0 if self.left < left else self._vain
         self.jobs += 1
         self.found += len(items)
         self._planned[output] = Manifest(job.stage, items)
