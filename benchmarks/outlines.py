@@ -1,14 +1,16 @@
 """Outlines: objects through raster and back, beside other tools, and the cost of maps that are hard to trace.
 
     python benchmarks/outlines.py --labels buildings.geojson --image image.tif --contest data/demo
+    python benchmarks/outlines.py --large 20000
 
 `--labels` with `--image`, and `--contest` (a folder in the contest's layout), add drawn labels, each class of one
-scene.
+scene. `--large` says instead what a scene of many ellipses takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ import pandas as pd
 import rasterio
 import rasterio.features
 import shapely
+from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
 from shapely import Polygon, affinity
 
@@ -76,9 +79,21 @@ def objects(make: Callable[[np.random.Generator], Polygon], rng: np.random.Gener
     ]
 
 
+def contour(image: Image, matrix: Matrix) -> Any:
+    """The contour at the level by contourpy, closed at the edges of the image."""
+    y, x = (np.concatenate([[0.0], np.arange(size) + 0.5, [float(size)]]) for size in image.shape)
+    generator: Any = contour_generator(
+        x, y, np.pad(image, 1, mode="edge"), fill_type=FillType.ChunkCombinedOffsetOffset
+    )
+    points, *offsets = (part[0] for part in generator.filled(127.5, np.inf))
+    if points is None:
+        return np.empty(0, object)
+    return transformed(shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, tuple(offsets)), matrix)
+
+
 def chords(image: Image, matrix: Matrix) -> Any:
-    """The contour simplified by Douglas and Peucker to a quarter of a reference pixel, as it was until now."""
-    return shapely.simplify(outlines(image, 127.5, matrix, simplify=0), 0.25)
+    """The contour simplified by Douglas and Peucker to a quarter of a reference pixel."""
+    return shapely.simplify(contour(image, matrix), 0.25)
 
 
 def edges(image: Image, matrix: Matrix) -> Any:
@@ -104,9 +119,9 @@ def filled(truth: Any, size: int) -> Image:
 
 
 METHODS: dict[str, Callable[[Image, Matrix], Any]] = {
-    "fitted": lambda image, matrix: outlines(image, 127.5, matrix, thin=True),
-    "rectangular": lambda image, matrix: outlines(image, 127.5, matrix, shape="rectangular", thin=True),
-    "contour": lambda image, matrix: outlines(image, 127.5, matrix, simplify=0),
+    "fitted": lambda image, matrix: outlines(image, 127.5, matrix),
+    "rectangular": lambda image, matrix: outlines(image, 127.5, matrix, shape="rectangular"),
+    "contour": contour,
     "chords": chords,
     "rasterio": edges,
     "OpenCV": opencv,
@@ -209,26 +224,54 @@ def maps(sides: list[int], chip: Path | None) -> None:
         if chip:
             images[chip.name[:14]] = mirrored(chip, side)
         for name, image in images.items():
-            contour = outlines(image, 127.5, simplify=0)
+            traced = outlines(image, 127.5, simplify=0)
             start = time.process_time()
             found = outlines(image, 127.5)
             spent = (time.process_time() - start) / image.size * 1e6
-            area = shapely.area(found).sum() / shapely.area(contour).sum()
+            area = shapely.area(found).sum() / shapely.area(traced).sum()
             print(
-                f"{name:14} {side:4d} {spent:7.1f} {contour.size:9d} {found.size:9d} {area:7.4f} "
+                f"{name:14} {side:4d} {spent:7.1f} {traced.size:9d} {found.size:9d} {area:7.4f} "
                 f"{shapely.get_num_coordinates(found).sum():9d}  {strictly_valid(found)}"
             )
+
+
+def ellipses(side: int) -> Image:
+    """Ellipses in any direction, 48 pixels apart, blurred by a pixel."""
+    rng, image = np.random.default_rng(0), np.zeros((side, side), np.uint8)
+    for y in range(24, side, 48):
+        for x in range(24, side, 48):
+            size, turn = rng.integers(3, 9), rng.integers(0, 180)
+            place = x + int(rng.integers(-6, 7)), y + int(rng.integers(-6, 7))
+            cv2.ellipse(image, place, (int(size), int(2 * size)), int(turn), 0, 360, 230, -1)
+    for top in range(0, side, 960):  # in strips, so that the most memory is that of the outlines
+        image[top : top + 960] = cv2.GaussianBlur(image[top : top + 960], (0, 0), 1)
+    return image
+
+
+def large(side: int) -> None:
+    """The time and the most memory that outlines of a large scene take."""
+    image = ellipses(side)
+    outlines(image[:100, :100], 127.5)  # what is imported counts for nothing
+    start = time.process_time()
+    found = outlines(image, 127.5)
+    spent, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    vertices = shapely.get_num_coordinates(found).sum()
+    print(f"{side} x {side}: {found.size} objects, {vertices} vertices, {spent:.2f} s, at most {peak:.2f} GB")
 
 
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sides", type=int, nargs="*", default=[300, 1000], help="of the maps, in pixels")
+    parser.add_argument("--large", type=int, help="nothing but time and memory for a scene of so many pixels a side")
     parser.add_argument("--chip", type=Path, help="an image to trace as well, mirrored")
     parser.add_argument("--labels", type=Path, help="a vector file of polygons; with --image")
     parser.add_argument("--image", type=Path, help="the image that --labels were drawn on")
     parser.add_argument("--contest", type=Path, help="a folder in the contest's layout")
     chosen = parser.parse_args()
+    if chosen.large:
+        large(chosen.large)
+        return
     there_and_back()
     print("\nlabels            scale     truth        fitted               chords               rasterio")
     if chosen.labels:

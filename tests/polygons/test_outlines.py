@@ -1,6 +1,5 @@
 """Sub-pixel outlines: convention, holes, borders, seams, and validity whatever the input."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,23 +12,25 @@ from shapely import Polygon, affinity, box, union_all
 from shapely.geometry.base import BaseGeometry
 
 from rasterloom.errors import InputError
+from rasterloom.polygons import contours
 from rasterloom.polygons.coverage import coverage
 from rasterloom.polygons.fitting import fitted
-from rasterloom.polygons.geometry import Polygons, open_rings, strictly_valid
+from rasterloom.polygons.geometry import Polygons, strictly_valid
 from rasterloom.polygons.outlines import (
     CLEARANCE,
     GRID,
     MARGIN,
     decimals_for,
-    filled,
     on_map,
     outlines,
     unit_of,
 )
 from rasterloom.polygons.record import polygons_of
+from rasterloom.polygons.thin import raised
 from rasterloom.polygons.tuning import SETTINGS
 from rasterloom.polygons.wkt import multipolygon_wkt
 from rasterloom.raster.grid import IDENTITY, scale_grid
+from traced import objects
 
 NOWHERE = np.full((100, 100), 255, np.uint8)
 """An image in which nothing is thin."""
@@ -142,13 +143,14 @@ def test_outlines_refuse_what_they_cannot_trace() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 30])
 @pytest.mark.parametrize("simplify", [0.0, 0.25])
-def test_outlines_do_not_depend_on_blocks(rows: int, simplify: float) -> None:
+def test_outlines_do_not_depend_on_strips(rows: int, simplify: float, monkeypatch: pytest.MonkeyPatch) -> None:
     values = smooth(3, (61, 83), 1.5)
-    whole = outlines(values, 127.5, min_area=3, min_hole=5, simplify=simplify, block_rows=1000)
-    blocks = outlines(values, 127.5, min_area=3, min_hole=5, simplify=simplify, block_rows=rows)
+    whole = outlines(values, 127.5, min_area=3, min_hole=5, simplify=simplify)
+    monkeypatch.setattr(contours, "STRIP_SAMPLES", rows * 83)
+    strips = outlines(values, 127.5, min_area=3, min_hole=5, simplify=simplify)
     assert len(whole) > 10
-    assert len(whole) == len(blocks)
-    assert shapely.equals_exact(whole, blocks, 0.0).all()
+    assert len(whole) == len(strips)
+    assert shapely.equals_exact(whole, strips, 0.0).all()
 
 
 def test_outlines_order_is_fixed() -> None:
@@ -284,27 +286,17 @@ def noise(seed: int, side: int, sigma: float, mean: float) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.round(values), 0, 255), dtype=np.uint8)
 
 
-def contours(values: NDArray[np.uint8], level: float) -> tuple[int, float]:
-    """Number and area of the contours as they are traced, before anything is done to them."""
-    from contourpy import FillType, contour_generator
-
-    y, x = (np.concatenate([[0.0], np.arange(size) + 0.5, [float(size)]]) for size in values.shape)
-    z = np.pad(values, 1, mode="edge").astype(np.float64)
-    found: Any = contour_generator(x, y, z, fill_type=FillType.OuterOffset).filled(level, np.inf)
-    shapes, offsets = found
-    rings = [
-        Polygon(s[i:j]).area * (1 if not i else -1)
-        for s, o in zip(shapes, offsets, strict=True)
-        for i, j in pairwise(o)
-    ]
-    return len(shapes), sum(rings)
+def as_traced(values: NDArray[np.uint8]) -> tuple[int, float]:
+    """Number and area of the contours, before anything is done to them."""
+    found = objects(values, raised(values, 127.5), 127.5, 127.5)
+    return found.size, float(shapely.area(found).sum())
 
 
 @pytest.mark.parametrize(("sigma", "mean"), [(0.0, 128), (0.5, 150), (0.7, 140), (0.7, 128)])
 @pytest.mark.parametrize("simplify", [0.0, 0.25])
 def test_outlines_of_noise_lose_nothing(sigma: float, mean: float, simplify: float) -> None:
     values = noise(1, 250, sigma, mean)
-    count, area = contours(values, 127.5)
+    count, area = as_traced(values)
     found = outlines(values, 127.5, simplify=simplify)
     assert found.size == count
     assert abs(shapely.area(found).sum() / area - 1) < 0.01
@@ -324,7 +316,7 @@ def test_outlines_move_by_a_few_hundredths_of_a_pixel() -> None:
 def test_outlines_on_a_grid_much_finer_than_the_reference() -> None:
     matrix = [[0.04, 0.0, 0.0], [0.0, 0.05, 0.0]]
     found = outlines(noise(2, 120, 0.7, 140), 127.5, matrix)
-    assert found.size == contours(noise(2, 120, 0.7, 140), 127.5)[0]
+    assert found.size == as_traced(noise(2, 120, 0.7, 140))[0]
     assert strictly_valid(found)
     assert shapely.minimum_clearance(shapely.multipolygons(found)) >= CLEARANCE * unit_of(matrix)
     reference = {"width": 5, "height": 6, "transform": DSTL, "crs": None}
@@ -349,15 +341,22 @@ def test_outlines_are_strictly_valid_as_text(name: str) -> None:
     assert strictly_valid(shapely.get_parts(shapely.from_wkt(text)))
 
 
-def test_outlines_of_one_object_with_many_holes_over_many_blocks() -> None:
+def test_outlines_of_one_object_with_many_holes_over_many_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contours, "STRIP_SAMPLES", 7 * 400)
     values = np.full((400, 400), 255, np.uint8)
     values[2:-2:3, 2:-2:3] = 0
-    (found,) = outlines(values, 127.5, block_rows=7)
+    (found,) = outlines(values, 127.5)
     assert len(found.interiors) == 132 * 132
     assert outlines(values, 127.5, min_hole=2)[0].equals(box(0, 0, 400, 400))
 
 
 # Fitted sides ---------------------------------------------------------------------------------------------
+
+
+def open_rings(polygons: list[Polygon]) -> tuple[NDArray[np.complex128], NDArray[np.int64], NDArray[np.int64]]:
+    """What `fitted` takes: vertices but those that close rings, where rings start, and where polygons do."""
+    _, points, (rings, parts) = shapely.to_ragged_array(polygons)
+    return np.delete(points, rings[1:] - 1, axis=0) @ np.array([1, 1j]), rings - np.arange(rings.size), parts
 
 
 def test_fitted_keeps_contours_that_would_cross() -> None:
@@ -368,7 +367,7 @@ def test_fitted_keeps_contours_that_would_cross() -> None:
     upper = Polygon(np.concatenate([np.stack([x + 0.4, np.round(wave, 3) + 0.1], 1), [[20.4, 5], [0.4, 5]]]))
     polygons = np.array([lower, upper.difference(lower.buffer(0.03))], dtype=object)
     polygons = shapely.transform(polygons, lambda points: points + 10)
-    found = fitted(*open_rings(polygons), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
+    found = fitted(*open_rings(list(polygons)), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
     assert shapely.distance(*found) >= CLEARANCE
     assert shapely.get_num_coordinates(found).sum() < shapely.get_num_coordinates(polygons).sum()
 
@@ -376,9 +375,7 @@ def test_fitted_keeps_contours_that_would_cross() -> None:
 def test_fitted_leaves_no_hole_outside_its_shell() -> None:
     shell = [(0, 1), (5, 1.0), (5.25, 0.5), (5.5, 1), (10, 1), (10, 8), (0, 8)]
     polygon = Polygon(shell, [[(5.125, 0.875), (5.25, 0.75), (5.375, 0.875)]])
-    (found,) = fitted(
-        *open_rings(np.array([polygon], dtype=object)), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE
-    )
+    (found,) = fitted(*open_rings([polygon]), NOWHERE, 127.5, 1.0, IDENTITY, grid=GRID, clearance=CLEARANCE)
     assert strictly_valid([found])
     assert found.contains(shapely.Point(5.25, 0.8)) is False and len(found.interiors) == 1
 
@@ -386,7 +383,7 @@ def test_fitted_leaves_no_hole_outside_its_shell() -> None:
 def test_fitted_gives_corners_back() -> None:
     cut = Polygon([(1, 0), (9, 0), (9.5, 0.5), (9.5, 5.5), (9, 6), (1, 6), (0.5, 5.5), (0.5, 0.5)])
     (found,) = fitted(
-        *open_rings(np.array([shapely.segmentize(cut, 1.0)], dtype=object)),
+        *open_rings([shapely.segmentize(cut, 1.0)]),
         NOWHERE,
         127.5,
         0.25,
@@ -400,9 +397,7 @@ def test_fitted_gives_corners_back() -> None:
 @pytest.mark.parametrize("radius", [3.6, 9.8, 40.0])
 def test_fitted_keeps_the_area_of_circles(radius: float) -> None:
     circle = shapely.Point(50, 50).buffer(radius, quad_segs=int(16 * radius))
-    (found,) = fitted(
-        *open_rings(np.array([circle], dtype=object)), NOWHERE, 127.5, 0.25, IDENTITY, grid=GRID, clearance=CLEARANCE
-    )
+    (found,) = fitted(*open_rings([circle]), NOWHERE, 127.5, 0.25, IDENTITY, grid=GRID, clearance=CLEARANCE)
     assert abs(found.area / circle.area - 1) < 0.015
     assert shapely.hausdorff_distance(found, circle) <= 0.3
     assert shapely.get_num_coordinates(found) <= 8 + 6 * radius**0.5
@@ -433,14 +428,6 @@ def test_rectangular_outlines_of_circles_stay_round() -> None:
     truth = [shapely.Point(20 + 40 * i, 20).buffer(8) for i in range(4)]
     found = outlines(coverage(truth, (40, 160), IDENTITY), 127.5, shape="rectangular")
     assert iou(found, np.array(truth)) > 0.96
-
-
-def test_filled_drops_small_holes_only() -> None:
-    holes = [[(1, 1), (2, 1), (2, 2), (1, 2)], [(4, 4), (7, 4), (7, 7), (4, 7)]]
-    polygons = np.array([box(20, 20, 22, 22), Polygon([(0, 0), (9, 0), (9, 9), (0, 9)], holes)], dtype=object)
-    found = filled(polygons, 2)
-    assert [polygon.area for polygon in found] == [4, 72]
-    assert found[1].interiors[0].equals(shapely.LinearRing(holes[1]))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import shapely
 from numpy.typing import NDArray
 from shapely import LineString, Polygon
 
+from rasterloom.polygons import contours
 from rasterloom.polygons.coverage import coverage
 from rasterloom.polygons.geometry import strictly_valid
 from rasterloom.polygons.jaccard import areas
 from rasterloom.polygons.outlines import outlines
 from rasterloom.polygons.thin import edges, raised
 from rasterloom.raster.grid import IDENTITY
+from traced import traced
 
 
 def walls(width: float, seed: int = 0) -> list[Polygon]:
@@ -35,19 +37,19 @@ def jaccard(truth: list[Polygon], found: NDArray[np.object_]) -> float:
 def test_thin_walls_stay_whole_and_as_wide_as_they_are(width: float, least: float) -> None:
     truth = walls(width)
     image = coverage(truth, (220, 220), IDENTITY)
-    found = outlines(image, 127.5, thin=True)
+    found = outlines(image, 127.5)
     assert found.size == len(truth)
     assert strictly_valid(found)
     assert jaccard(truth, found) >= least
     assert abs(shapely.area(found).sum() / (16 * width * len(truth)) - 1) < 0.05
     if width < 1:
-        assert outlines(image, 127.5).size > 1.5 * len(truth)
+        assert traced(image, 127.5).size > 1.5 * len(truth)
 
 
 def test_walls_at_other_levels() -> None:
     truth = walls(0.95)
     image = (coverage(truth, (220, 220), IDENTITY) * 0.6).astype(np.uint8)
-    found = outlines(image, 76.5, thin=True)
+    found = outlines(image, 76.5)
     assert len(truth) - 1 <= found.size <= len(truth)  # one is nowhere above the level
     assert jaccard(truth, found) >= 0.86
 
@@ -65,16 +67,17 @@ def test_raised_makes_no_object_of_its_own() -> None:
     image = np.zeros((30, 30), np.uint8)
     image[20, 5:25] = 120
     assert (raised(image, 127.5) > 127).any()
-    assert outlines(image, 127.5, thin=True).size == 0
+    assert outlines(image, 127.5).size == 0
     image[20, 5] = 128
-    assert outlines(image, 127.5, thin=True).size == 1
+    assert outlines(image, 127.5).size == 1
 
 
 @pytest.mark.parametrize("rows", [1, 5, 40])
-def test_thin_outlines_do_not_depend_on_blocks(rows: int) -> None:
+def test_thin_outlines_do_not_depend_on_strips(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     image = coverage(walls(0.9), (220, 220), IDENTITY)
-    whole, blocks = (outlines(image, 127.5, thin=True, block_rows=number) for number in (1000, rows))
-    assert shapely.equals_exact(whole, blocks, 0.0).all()
+    whole = outlines(image, 127.5)
+    monkeypatch.setattr(contours, "STRIP_SAMPLES", rows * 220)
+    assert shapely.equals_exact(whole, outlines(image, 127.5), 0.0).all()
 
 
 def test_edges_of_a_line_between_two_columns() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shapely import box
 
 from common import says
-from rasterloom.polygons import confidence, coverage, outlines
+from rasterloom.polygons import confidence, contours, coverage
 from rasterloom.polygons import tuning as tuning_settings
 from rasterloom.polygons.thresholds import (
     best_threshold,
@@ -275,7 +275,7 @@ def test_run_holds_a_scene_but_not_its_counts(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(tuning_settings, "SAMPLES", 2**16)
     monkeypatch.setattr(tune, "SAMPLES", 2**16)
     monkeypatch.setattr(confidence, "STRIP_PIXELS", 2**16)
-    monkeypatch.setattr(outlines, "BLOCK_SAMPLES", 2**16)
+    monkeypatch.setattr(contours, "STRIP_SAMPLES", 2**16)
     images = {scene: np.full((side, side), 7, np.uint8) for scene in "stu"}
     job = make_job(tmp_path, images, threshold=0.01, open=0.0, close=0.0, divide="none")
     tune.run(job)  # whatever is imported is there

@@ -1,7 +1,5 @@
 """Objects that touch, divided where the probability between them is lower than in both, by cuts between pixels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

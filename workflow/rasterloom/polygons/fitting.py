@@ -4,22 +4,19 @@ Rings become chains of chords. A chord that comes near another one, or that leav
 its vertices back. That comes to an end, as the full outlines are clear.
 """
 
-from __future__ import annotations
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.polygons.geometry import Polygons, from_rings
-from rasterloom.polygons.sides import Flags, Indices, Points, Rings, fitted_sides
+from rasterloom.polygons.sides import PORTION, Flags, Indices, Points, fitted_sides, neighbours, portions
 from rasterloom.polygons.thin import edges
 from rasterloom.raster.grid import Matrix
 
-PORTION = 4096
-"""Rings fitted, or chords looked at, together: so that memory stays small."""
-
 
 def fitted(
-    vertices: NDArray[np.float64],
+    points: Points,
     offsets: Indices,
     parts: Indices,
     probability: NDArray[np.uint8],
@@ -35,8 +32,9 @@ def fitted(
 
     Parameters
     ----------
-    vertices, offsets, parts
-        The contours of N polygons as `open_rings` gives them, in pixels of an image.
+    points, offsets, parts : (M,) complex128, (R + 1,) int64, (N + 1,) int64 arrays
+        The contours of N polygons in pixels of an image: vertices, which are turned in place, where each ring starts
+        among them, and where each polygon starts among the rings.
     probability : (H, W) uint8 array
         The image. Nothing is moved out of it.
     level : float
@@ -60,24 +58,22 @@ def fitted(
     -----
     Time is linear but for search trees: 4 to 8 s per million vertices.
     """
-    if not len(vertices):
-        return np.empty(0, object)
-    points = vertices @ np.array([1, 1j])
-    kept, moved = np.ones(points.size, np.bool_), points.copy()
-    for first in range(0, offsets.size - 1, PORTION) if tolerance > 0 else ():
-        own = offsets[first : first + PORTION + 1]
-        span = slice(own[0], own[-1])
-        places = points[span], own - own[0], edges(points[span], probability, level)
-        points[span], kept[span], moved[span] = fitted_sides(*places, tolerance, rectangular)
 
     def mapped(places: Points) -> Points:
         y, x = (np.clip(own, 0, size) for own, size in zip((places.imag, places.real), probability.shape, strict=True))
         right, down = (np.round((row[0] * x + row[1] * y + row[2]) / grid) * grid for row in matrix)
         return np.asarray(right + 1j * down)
 
-    moved = mapped(moved)
-    clear(Rings(mapped(points), offsets), kept, moved, clearance)
-    return from_rings(_plane(moved[kept]), np.concatenate([[0], np.cumsum(kept)])[offsets], parts)
+    kept, moved = np.ones(points.size, np.bool_), [points[:0]]
+    for rings, own in portions(offsets):
+        places = raw = points[own]
+        if tolerance > 0:
+            starts, sides = offsets[rings.start : rings.stop + 1] - own.start, edges(raw, probability, level)
+            raw, kept[own], places = fitted_sides(raw, starts, sides, tolerance, rectangular)
+        moved.append(mapped(places[kept[own]]))
+        points[own] = mapped(raw)
+    kept, found = cleared(points, offsets, kept, np.concatenate(moved), clearance)
+    return from_rings(_plane(found), np.concatenate([[0], np.cumsum(kept)])[offsets], parts)
 
 
 def _plane(points: Points) -> NDArray[np.float64]:
@@ -85,77 +81,112 @@ def _plane(points: Points) -> NDArray[np.float64]:
     return points.view(np.float64).reshape(*points.shape, 2)
 
 
-def clear(rings: Rings, kept: Flags, moved: Points, clearance: float) -> None:
+def _box(points: Points) -> Points:
+    """(2, K): the corners of the boxes around (n, K) points."""
+    return np.stack([side.reduce(points.real) + 1j * side.reduce(points.imag) for side in (np.minimum, np.maximum)])
+
+
+def _segments(*ends: Points) -> NDArray[np.object_]:
+    """Lines between (K,) points and others: for shapely's trees these are as good as boxes, and made faster."""
+    import shapely
+
+    return np.asarray(shapely.linestrings(_plane(np.stack(ends, axis=1))), dtype=object)
+
+
+def cleared(points: Points, offsets: Indices, kept: Flags, moved: Points, clearance: float) -> tuple[Flags, Points]:
     """Give vertices back until no chord is nearer to another one than a clearance, and none has jumped over a ring.
 
     Parameters
     ----------
-    rings : Rings
-        All vertices; they are clear.
+    points, offsets : (N,) complex128, (R + 1,) int64 arrays
+        All vertices, which are clear, and where each ring starts.
     kept : (N,) bool array
-        Those that are left: the first of each ring, and at least two others. Changed in place.
-    moved : (N,) complex128 array
-        Where these are now. Changed in place.
+        Those that are left: the first of each ring, and at least two others.
+    moved : (K,) complex128 array
+        Where these are now.
+    clearance : float
+        The least distance.
+
+    Returns
+    -------
+    The same two with what is given back.
     """
-    fresh, looked = np.ones(kept.size, np.bool_), False
+    fresh = np.ones(moved.size, np.bool_)
     while True:
-        first, owner = np.flatnonzero(kept), np.cumsum(kept) - 1
-        following = rings.neighbours(first)[1]
-        last, away = first[following], moved != rings.points
-        loose = (np.bincount(owner) > 1) | away[first] | away[last]
+        first = np.flatnonzero(kept)
+        following = neighbours(first, offsets)[1]
+        sizes, away = np.diff(first, append=kept.size), moved != points[first]
+        loose = (sizes > 1) | away | away[following]
         if not loose.any():
-            return
-        new, ends = fresh[first] | fresh[last], np.stack([moved[first], moved[last]], axis=1)
-        bad = loose & _near(ends, following, new if looked else loose, clearance)
-        bad |= _jumping(rings, first, last, moved, loose & new)
+            return kept, moved
+        new, ends = fresh | fresh[following], np.stack([moved, moved[following]])
+        bad = loose & _near(ends, following, new, clearance)
+        bad |= _jumping(points, offsets, first, following, moved, loose & new)
         if not bad.any():
-            return
-        fresh, looked = bad[owner], True
-        fresh[last[bad]] = True
-        kept |= fresh
-        moved[fresh] = rings.points[fresh]
+            return kept, moved
+        back = np.repeat(bad, sizes)
+        back[first[following[bad]]] = True
+        left, kept = moved[~back[first]], kept | back
+        fresh = back[kept]
+        moved = points[kept]
+        moved[~fresh] = left
 
 
 def _near(ends: Points, following: Indices, asked: Flags, clearance: float) -> Flags:
-    """Which segments, given by (K, 2) points, come near one that is asked about; both of each pair."""
+    """Which segments, given by (2, K) points, come near one that is asked about; both of each pair."""
     import shapely
 
-    segments = np.asarray(shapely.linestrings(_plane(ends)), dtype=object)
-    asking = np.flatnonzero(asked)
-    one, other = shapely.STRtree(segments).query(segments[asking], predicate="dwithin", distance=clearance)
-    one = asking[one]
-    apart = (following[one] != other) & (following[other] != one) & (one != other)
     found = np.zeros(asked.size, np.bool_)
-    found[one[apart]] = found[other[apart]] = True
+    low, high = _box(np.stack([*ends - clearance * (1 + 1j), *ends + clearance * (1 + 1j)]))
+    # From band to band, so that memory stays small.
+    for top, bottom in pairwise(np.append(np.sort(low.imag)[::PORTION], np.inf).tolist()):
+        own = np.flatnonzero((low.imag <= bottom) & (high.imag >= top))
+        some, lines = own[asked[own]], _segments(*ends[:, own])
+        one, other = shapely.STRtree(lines).query(_segments(low[some], high[some]))
+        first, second = some[one], own[other]
+        apart = (first != second) & (following[first] != second) & (following[second] != first)
+        first, second = first[apart], second[apart]
+        close = shapely.distance(_segments(*ends[:, first]), lines[other[apart]]) <= clearance
+        found[first[close]] = found[second[close]] = True
     # Neighbours share a point: what counts is how far the other point of each is from the other segment.
     one = np.flatnonzero(asked | asked[following])
     other = following[one]
-    ahead = shapely.distance(shapely.points(_plane(ends[other, 1])), segments[one])
-    back = shapely.distance(shapely.points(_plane(ends[one, 0])), segments[other])
-    sharp = np.minimum(ahead, back) < clearance
+    sharp = np.minimum(_away(ends[1, other], ends[:, one]), _away(ends[0, one], ends[:, other])) < clearance
     found[one[sharp]] = found[other[sharp]] = True
     return found
 
 
-def _jumping(rings: Rings, first: Indices, last: Indices, moved: Points, asked: Flags) -> Flags:
+def _away(points: Points, segments: Points) -> NDArray[np.float64]:
+    """The distances of points, (K,), from (2, K) segments."""
+    way, off = segments[1] - segments[0], points - segments[0]
+    share = np.clip((off * way.conj()).real / np.maximum((way * way.conj()).real, 1e-300), 0, 1)
+    return np.asarray(np.abs(off - share * way))
+
+
+def _jumping(
+    points: Points, offsets: Indices, first: Indices, following: Indices, moved: Points, asked: Flags
+) -> Flags:
     """Which of the chords asked about have a ring between them and their full outline, which crosses neither."""
     import shapely
 
     found = np.zeros(first.size, np.bool_)
-    if rings.offsets.size < 3 or not asked.any():
-        return found
     # A ring lies as a whole where its first vertex does.
-    starts = rings.offsets[:-1]
-    ways = shapely.linestrings(_plane(np.stack([rings.points[starts], moved[starts]], axis=1)))
-    tree, sizes = shapely.STRtree(np.asarray(ways, dtype=object)), np.diff(first, append=moved.size)
+    starts, last, sizes = offsets[:-1], first[following], np.diff(first, append=points.size)
+    tree = shapely.STRtree(_segments(points[starts], moved[np.searchsorted(first, starts)]))
+    ring, sides = np.searchsorted(starts, first, side="right") - 1, (np.minimum, np.maximum)
+    extent = [side.reduceat(points.real, first) + 1j * side.reduceat(points.imag, first) for side in sides]
+    low, high = _box(np.stack([*extent, points[last], moved, moved[following]]))
     for own in np.split(np.flatnonzero(asked), np.arange(PORTION, asked.sum(), PORTION)):
+        chord, other = tree.query(_segments(low[own], high[own]))
+        own = np.unique(own[chord[ring[own[chord]] != other]])
         # The region that a chord has passed over: along the full outline to its last point, and back.
-        start, end, size = first[own], last[own], sizes[own]
-        ends = np.cumsum(size)
-        points = rings.points[np.repeat(start - ends + size, size) + np.arange(ends[-1])]
-        places = np.stack([ends - size, ends, ends], axis=1).ravel()
-        points = np.insert(points, places, np.stack([moved[start], rings.points[end], moved[end]], axis=1).ravel())
-        outlines = shapely.linearrings(_plane(points), indices=np.repeat(np.arange(own.size), size + 3))
-        region, ring = tree.query(shapely.polygons(outlines), "intersects")
-        found[own[region[rings.ring[start[region]] != ring]]] = True
+        size = sizes[own]
+        after = np.cumsum(size)
+        outline = points[np.repeat(first[own] - after + size, size) + np.arange(size.sum())]
+        places = np.stack([after - size, after, after], axis=1).ravel()
+        corners = np.stack([moved[own], points[last[own]], moved[following[own]]], axis=1)
+        outline = np.insert(outline, places, corners.ravel())
+        shapes = shapely.linearrings(_plane(outline), indices=np.repeat(np.arange(own.size), size + 3))
+        region, other = tree.query(shapely.polygons(shapes), "intersects")
+        found[own[region[ring[own[region]] != other]]] = True
     return found

@@ -1,7 +1,5 @@
 """Polygons under matrices, and polygons that every scorer accepts as valid."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -38,25 +36,18 @@ def transformed(geometries: Any, matrix: Matrix) -> NDArray[np.object_]:
         return np.asarray(shapely.transform(found, lambda points: points @ linear.T + offset), dtype=object)
 
 
-def open_rings(polygons: Polygons) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Vertices of polygons, (N,) object array, ring after ring, without the one that closes each.
-
-    Returns
-    -------
-    (M, 2) float64 array, (R + 1,) int64 array, (N + 1,) int64 array
-        The vertices, where each ring starts among them, and where each polygon starts among the rings.
-    """
-    import shapely
-
-    if not polygons.size:
-        return np.empty((0, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64)
-    _, points, (rings, parts) = shapely.to_ragged_array(polygons, include_z=False)
-    offsets = (rings - np.arange(rings.size)).astype(np.int64)
-    return np.delete(points, rings[1:] - 1, axis=0), offsets, parts.astype(np.int64)
-
-
 def from_rings(points: NDArray[np.float64], rings: NDArray[np.int64], parts: NDArray[np.int64]) -> Polygons:
-    """The polygons of which `open_rings` gives this."""
+    """Polygons, (N,) object array, of rings that do not return to their first vertices.
+
+    Parameters
+    ----------
+    points : (M, 2) float64 array
+        Vertices, ring after ring.
+    rings : (R + 1,) int64 array
+        Where each ring starts among the vertices.
+    parts : (N + 1,) int64 array
+        Where each polygon starts among the rings, its shell first.
+    """
     import shapely
 
     closed = np.insert(points, rings[1:], points[rings[:-1]], axis=0)

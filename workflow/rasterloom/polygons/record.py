@@ -62,7 +62,7 @@ def polygons_of(
     names = ("min_area", "max_area", "min_hole", "min_peak", "divide", "simplify", "shape")
     options = {name: settings[name] for name in names}
     changed = morphology(probability, settings["open"] / grid[0][0], settings["close"] / grid[0][0])
-    pixel = outlines(changed, settings["threshold"], grid, thin=True, **options)
+    pixel = outlines(changed, settings["threshold"], grid, **options)
     if reference["transform"] is None:
         return pixel, pixel
     decimals = decimals_for(reference["transform"], ROUNDING * unit_of(grid))

@@ -4,8 +4,8 @@ A contour cuts corners, and waves along sides that run across the grid. Sides th
 its waves, and their corners lie where those of the object are.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,10 @@ STEP = 0.5
 ROUNDS = 20
 
 
+PORTION = 50_000
+"""Vertices looked at together: so few that they stay in the processor's cache."""
+
+
 class Rings:
     """Points, (N,), of rings that start at offsets, (R + 1,); the ring of each, and the point after each."""
 
@@ -59,12 +63,25 @@ class Rings:
         offsets, sizes = self.offsets[self.ring], np.diff(self.offsets)[self.ring]
         return np.asarray(offsets + (np.arange(offsets.size) - 2 * offsets + start[self.ring]) % sizes)
 
-    def neighbours(self, heads: Indices) -> tuple[Indices, Indices]:
-        """The side before and the side after each one in its ring, by the points, (K,), at which sides begin."""
-        first = np.searchsorted(heads, self.offsets)
-        before, after = np.arange(-1, heads.size - 1), np.arange(1, heads.size + 1)
-        before[first[:-1]], after[first[1:] - 1] = first[1:] - 1, first[:-1]
-        return before, after
+    def areas(self) -> NDArray[np.float64]:
+        """(R,): what each ring encloses."""
+        local = self.points - self.points[self.offsets[self.ring]]
+        return np.asarray(np.abs(np.add.reduceat(cross(local, local[self.after]), self.offsets[:-1])) / 2)
+
+
+def neighbours(heads: Indices, offsets: Indices) -> tuple[Indices, Indices]:
+    """The side before and the side after each one in its ring, by the points, (K,), at which sides begin."""
+    first = np.searchsorted(heads, offsets)
+    before, after = np.arange(-1, heads.size - 1), np.arange(1, heads.size + 1)
+    before[first[:-1]], after[first[1:] - 1] = first[1:] - 1, first[:-1]
+    return before, after
+
+
+def portions(offsets: Indices) -> Iterator[tuple[slice, slice]]:
+    """Slices of rings that have about `PORTION` points, by where each ring starts, and of their points."""
+    cuts = np.append(np.searchsorted(offsets, np.arange(0, offsets[-1], PORTION)), offsets.size - 1)
+    for first, last in pairwise(np.unique(cuts).tolist()):
+        yield slice(first, last), slice(int(offsets[first]), int(offsets[last]))
 
 
 def fitted_sides(
@@ -101,7 +118,7 @@ def fitted_sides(
     order = rings.from_start(far)
     rings, contours = Rings(edges[order], offsets), contours[order]
     heads = _merged(rings, _breaks(rings, DIVIDE * tolerance), MERGE * tolerance)
-    heads, centre, along = _without_cuts(rings, heads, *_lines(rings, heads)[:2])
+    heads, centre, along = _without_cuts(rings, heads, *_lines(rings, heads, np.append(heads[1:], edges.size))[:2])
     corners = _corners(rings, heads, centre, along)
     loss, own = _losses(rings, heads, corners)
     fits = loss <= LOSS * own + np.minimum(CORNER * np.bincount(rings.ring[heads]), own / 5)
@@ -119,7 +136,8 @@ def fitted_sides(
     return contours[order], kept[order], moved[order]
 
 
-def _cross(one: Points, other: Points) -> NDArray[np.float64]:
+def cross(one: Points, other: Points) -> NDArray[np.float64]:
+    """The cross products of vectors."""
     return np.asarray((one.conj() * other).imag)
 
 
@@ -132,12 +150,12 @@ def _losses(rings: Rings, heads: Indices, corners: Points) -> tuple[NDArray[np.f
     """Areas between outlines and their sides, (R,), left and right of a side set off; and those of the outlines."""
     offsets, ring = rings.offsets, rings.ring[heads]
     local = rings.points - rings.points[offsets[rings.ring]]
-    total = np.concatenate([[0.0], np.cumsum(_exact(_cross(local, local[rings.after])))])
+    total = np.concatenate([[0.0], np.cumsum(_exact(cross(local, local[rings.after])))])
     own = total[offsets[1:]] - total[offsets[:-1]]
-    following = rings.neighbours(heads)[1]
+    following = neighbours(heads, rings.offsets)[1]
     end, corners = heads[following], corners - rings.points[offsets[ring]]
     area = total[end] - total[heads] + (end <= heads) * own[ring]
-    area += _cross(local[end], corners[following]) + _cross(corners[following], corners) + _cross(corners, local[heads])
+    area += cross(local[end], corners[following]) + cross(corners[following], corners) + cross(corners, local[heads])
     return np.asarray(np.bincount(ring, np.abs(area) / 2), np.float64), np.abs(own) / 2
 
 
@@ -150,30 +168,34 @@ def _breaks(rings: Rings, tolerance: float) -> Indices:
     closed = np.column_stack([rings.points[order].real, rings.points[order].imag, order])
     lines = shapely.linestrings(closed, indices=np.insert(rings.ring, lasts, rings.ring[lasts - 1]))
     left = shapely.get_coordinates(shapely.simplify(lines, tolerance, preserve_topology=False), include_z=True)
-    heads = np.unique(left[:, 2].astype(np.int64))
-    few = np.bincount(rings.ring[heads]) < 3
-    return np.union1d(heads, np.flatnonzero(few[rings.ring]))
+    head = np.bincount(left[:, 2].astype(np.int64), minlength=rings.points.size) > 0
+    few = np.bincount(rings.ring, head) < 3
+    return np.flatnonzero(head | few[rings.ring])
 
 
-def _lines(rings: Rings, heads: Indices) -> tuple[Points, Points, NDArray[np.float64]]:
+def _lines(rings: Rings, first: Indices, last: Indices) -> tuple[Points, Points, NDArray[np.float64]]:
     """A point and the direction of the line through each side by least squares, and its largest distance from it.
 
-    Sides go from one head, (K,), to the next one; the first point of each ring is a head.
+    Sides go from their first points, (K,), to the points after those before their last ones, which do not count.
     """
-    points, step = rings.points, rings.points[rings.after] - rings.points
-    side = np.repeat(np.arange(heads.size), np.diff(heads, append=points.size))
-    start = points - points[heads][side]  # near zero, for the sake of precision
+    sizes = last - first
+    begin = np.cumsum(sizes) - sizes
+    side = np.repeat(np.arange(first.size), sizes)
+    order = np.arange(side.size) + (first - begin)[side]
+    points, origin = rings.points[order], rings.points[first]
+    step = rings.points[rings.after[order]] - points
+    start = points - origin[side]  # near zero, for the sake of precision
     middle, length = start + step / 2, _exact(np.abs(step))
     way = np.cumsum(length) - length
-    half = np.add.reduceat(length, heads) / 2
-    from_middle = np.abs(way + length / 2 - (way[heads] + half)[side])
+    half = np.add.reduceat(length, begin) / 2
+    from_middle = np.abs(way + length / 2 - (way[begin] + half)[side])
     weight = np.where(from_middle <= (half - np.minimum(TRIM, half / 2))[side], length, 1e-9 * length)
-    total = np.add.reduceat(weight, heads)
-    centre = np.add.reduceat(weight * middle, heads) / total
-    squares = np.add.reduceat(weight * (middle**2 + step**2 / 12), heads) / total
+    total = np.add.reduceat(weight, begin)
+    centre = np.add.reduceat(weight * middle, begin) / total
+    squares = np.add.reduceat(weight * (middle**2 + step**2 / 12), begin) / total
     along = np.exp(0.5j * np.angle(squares - centre**2))
-    away = [np.abs(_cross(along[side], place - centre[side])) for place in (start, start + step)]
-    return centre + points[heads], along, np.maximum.reduceat(np.maximum(*away), heads)
+    away = [np.abs(cross(along[side], place - centre[side])) for place in (start, start + step)]
+    return centre + origin, along, np.maximum.reduceat(np.maximum(*away), begin)
 
 
 def _sparing(dropped: Flags, ring: Indices) -> Flags:
@@ -183,26 +205,24 @@ def _sparing(dropped: Flags, ring: Indices) -> Flags:
 
 def _merged(rings: Rings, heads: Indices, tolerance: float) -> Indices:
     """Heads of sides, those left out whose two sides are one within a tolerance; best pairs first."""
+    apart = np.full(heads.size, np.inf)  # of a side and the one before it
+    stale = rings.offsets[rings.ring[heads]] < heads
     for _ in range(ROUNDS):
-        ring = rings.ring[heads]
-        place = np.arange(heads.size) - np.searchsorted(ring, ring)
-        apart = np.full(heads.size + 1, np.inf)  # of a side and the one before it
-        for parity in (0, 1):
-            dropped = (place > 0) & (place % 2 == parity)
-            left = heads[~dropped]
-            apart[:-1][dropped] = _lines(rings, left)[2][np.searchsorted(left, heads[dropped]) - 1]
+        new = np.flatnonzero(stale)
+        apart[new] = _lines(rings, heads[new - 1], np.append(heads, rings.points.size)[new + 1])[2]
         best = (apart <= tolerance) & (apart <= np.roll(apart, 1)) & (apart < np.roll(apart, -1))
-        best = _sparing(best[:-1], ring)
+        best = _sparing(best, rings.ring[heads])
         if not best.any():
             break
-        heads = heads[~best]
+        stale = ((np.roll(best, 1) | np.roll(best, -1)) & (apart < np.inf))[~best]
+        heads, apart = heads[~best], apart[~best]
     return heads
 
 
 def _meeting(centre: Points, along: Points, one: Any, other: Any) -> tuple[Points, NDArray[np.float64]]:
     """Where lines meet, and the sines of the angles between them."""
-    sine = _cross(along[one], along[other])
-    steps = _cross(centre[other] - centre[one], along[other]) / np.where(np.abs(sine) > 1e-6, sine, 1e-6)
+    sine = cross(along[one], along[other])
+    steps = cross(centre[other] - centre[one], along[other]) / np.where(np.abs(sine) > 1e-6, sine, 1e-6)
     return centre[one] + steps * along[one], np.abs(sine)
 
 
@@ -213,7 +233,7 @@ def _feet(points: Points, centre: Points, along: Points) -> Points:
 
 def _corners(rings: Rings, heads: Indices, centre: Points, along: Points) -> Points:
     """Where each side meets the one before it, or the middle between the two if that is far from the contour."""
-    raw, before = rings.points[heads], rings.neighbours(heads)[0]
+    raw, before = rings.points[heads], neighbours(heads, rings.offsets)[0]
     corner, sine = _meeting(centre, along, before, slice(None))
     midway = (_feet(raw, centre, along) + _feet(raw, centre[before], along[before])) / 2
     return np.where((sine > 0.17) & (np.abs(corner - raw) <= REACH), corner, midway)
@@ -222,11 +242,11 @@ def _corners(rings: Rings, heads: Indices, centre: Points, along: Points) -> Poi
 def _without_cuts(rings: Rings, heads: Indices, centre: Points, along: Points) -> tuple[Indices, Points, Points]:
     """Sides without those that only cut a corner, the least first: their neighbours are made to meet."""
     for _ in range(ROUNDS):
-        before, after = rings.neighbours(heads)
+        before, after = neighbours(heads, rings.offsets)
         start = _corners(rings, heads, centre, along)
         end = start[after]
         corner, sine = _meeting(centre, along, before, after)
-        length, area = np.abs(end - start), np.abs(_cross(end - start, corner - start)) / 2
+        length, area = np.abs(end - start), np.abs(cross(end - start, corner - start)) / 2
         onwards = ((corner - start) * (start - start[before]).conj()).real > 0
         onwards &= ((corner - end) * (end - end[after]).conj()).real > 0
         cut = onwards & (sine > 0.3) & (area <= CORNER) & (np.minimum(length[before], length[after]) > LONGER * length)
@@ -245,20 +265,20 @@ def _without_cuts(rings: Rings, heads: Indices, centre: Points, along: Points) -
 
 def _squared(rings: Rings, heads: Indices, centre: Points, along: Points) -> tuple[Indices, Points]:
     """Heads and corners of sides that are turned to two directions of their ring, at right angles."""
-    before, after = rings.neighbours(heads)
+    before, after = neighbours(heads, rings.offsets)
     first = np.searchsorted(heads, rings.offsets[:-1])
     length = np.abs(rings.points[heads[after]] - rings.points[heads])
     main = np.exp(0.25j * np.angle(np.add.reduceat(length * along**4, first)))[rings.ring[heads]]
-    across = np.abs(_cross(main, along)) > 0.5**0.5
+    across = np.abs(cross(main, along)) > 0.5**0.5
     along = np.where(across, 1j * main, main)
     # Sides that go on in one direction become one if they are hardly apart.
-    new = (across != across[before]) | (np.abs(_cross(along, centre - centre[before])) > STEP)
+    new = (across != across[before]) | (np.abs(cross(along, centre - centre[before])) > STEP)
     new[first] = True
     runs = np.flatnonzero(new)
     centre = np.asarray(np.add.reduceat(length * centre, runs) / np.add.reduceat(length, runs), np.complex128)
     heads, along, across = heads[new], along[new], across[new]
     # Others get a step between them, at the point that follows.
-    before, _ = rings.neighbours(heads)
+    before, _ = neighbours(heads, rings.offsets)
     corners = _corners(rings, heads, centre, along)
     step = np.flatnonzero((across == across[before]) & (np.append(heads[1:], rings.points.size) > heads + 1))
     raw, before = rings.points[heads[step]], before[step]

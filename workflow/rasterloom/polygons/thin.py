@@ -1,7 +1,5 @@
 """Thin things, which a contour at the half of a coverage tears apart: kept together, and as wide as they are."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,9 +20,6 @@ ALONG = 1.5
 
 LOW = 0.08
 """Probability at which a profile across a narrow thing ends."""
-
-PORTION = 100_000
-"""Profiles looked at together: about 100 MB."""
 
 
 def raised(probability: NDArray[np.uint8], level: float) -> NDArray[np.uint8]:
@@ -73,26 +68,23 @@ def edges(points: NDArray[np.complex128], probability: NDArray[np.uint8], level:
         return np.asarray(np.minimum(found * np.float32(0.5 / level), np.float32(1)))
 
     around, steps = np.exp(np.arange(6) * (np.pi / 3j)), np.arange(-1.5, 4.6, 0.125)
+    slope = (share(points[:, None] + around) * around).sum(axis=1)
+    inwards = slope / np.maximum(np.abs(slope), 1e-9)
+    ends = share(points[:, None] + inwards[:, None] * np.arange(NARROW, NARROW + 1.5, 0.5)).min(axis=1) < LOW
+    own, inwards = points[ends], inwards[ends]
+    profile = share(own[:, None] + inwards[:, None] * steps)
+    low = profile < LOW
+    before, behind = low & (steps < 0), low & (steps > 0.5)
+    first, last = steps.size - 1 - np.argmax(before[:, ::-1], axis=1), np.argmax(behind, axis=1)
+    order = np.arange(steps.size)
+    profile[(order < first[:, None]) | (order > last[:, None])] = 0
+    width = profile.sum(axis=1) * 0.125
+    middle = (profile * steps).sum(axis=1) * 0.125 / np.maximum(width, 1e-9)
+    shift = middle - width / 2
+    centre = (own + middle * inwards)[:, None] + (1j * inwards)[:, None] * np.array([-ALONG, 0, ALONG])
+    one, centre_share, other = share(centre).T
+    narrow = before.any(axis=1) & behind.any(axis=1) & (width < NARROW) & (np.abs(shift) <= 1)
+    narrow &= np.minimum(one, other) > centre_share / 2
     moved = points.copy()
-    for start in range(0, points.size, PORTION):
-        own = points[start : start + PORTION]
-        slope = share(own[:, None] + around) @ around
-        inwards = slope / np.maximum(np.abs(slope), 1e-9)
-        ends = share(own[:, None] + inwards[:, None] * np.arange(NARROW, NARROW + 1.5, 0.5)).min(axis=1) < LOW
-        chosen = start + np.flatnonzero(ends)
-        own, inwards = own[ends], inwards[ends]
-        profile = share(own[:, None] + inwards[:, None] * steps)
-        low = profile < LOW
-        before, behind = low & (steps < 0), low & (steps > 0.5)
-        first, last = steps.size - 1 - np.argmax(before[:, ::-1], axis=1), np.argmax(behind, axis=1)
-        order = np.arange(steps.size)
-        profile[(order < first[:, None]) | (order > last[:, None])] = 0
-        width = profile.sum(axis=1) * 0.125
-        middle = profile @ steps * 0.125 / np.maximum(width, 1e-9)
-        shift = middle - width / 2
-        centre = (own + middle * inwards)[:, None] + (1j * inwards)[:, None] * np.array([-ALONG, 0, ALONG])
-        one, centre_share, other = share(centre).T
-        narrow = before.any(axis=1) & behind.any(axis=1) & (width < NARROW) & (np.abs(shift) <= 1)
-        narrow &= np.minimum(one, other) > centre_share / 2
-        moved[chosen] += np.where(narrow, shift, 0) * inwards
+    moved[ends] += np.where(narrow, shift, 0) * inwards
     return moved
