@@ -102,8 +102,8 @@ def record(bands: int = 3, high: float | None = 200, gsd: float | None = 0.5) ->
         ({"high": 2047}, "a.tif: digital numbers of sensor rgb go up to 2047, those of the training scenes to 255"),
         ({"high": 1}, "go up to 1, those"),
         ({"high": None}, "go up to 0, those"),
-        ({"gsd": 10.0}, "a.tif: a pixel is 10 m wide, and the models were trained on 0.5 m: .*gdalwarp -tr 0.5 0.5"),
-        ({"gsd": 0.3}, "a pixel is 0.3 m wide"),
+        ({"gsd": 10.0}, "a.tif: a pixel is 10 m wide, and the models were trained on 0.5 m: .* take a finer image"),
+        ({"gsd": 0.3}, "a pixel is 0.3 m wide, .*gdalwarp -tr 0.5 0.5"),
     ],
 )
 def test_scene_of_another_kind_is_refused(changes: dict[str, Any], words: str) -> None:

@@ -59,7 +59,8 @@ class SensorReader:
             raise InputError(
                 f"{self._label}: {names} has {count} band{'s' * (count != 1)} "
                 f"(size {first.width} x {first.height}), but {bands} are needed: "
-                f"check the file, or `bands` of the sensor in the configuration{self._alpha_hint()}"
+                "check the file, choose bands in a sheet or for `apply` as in FILE[1,2,3], or correct `bands` of the "
+                f"sensor in the configuration{self._alpha_hint()}"
             )
         dtype = np.result_type(*(np.dtype(raster.info.dtype) for raster in self._rasters))
         if dtype == np.float64:

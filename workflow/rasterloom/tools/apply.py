@@ -212,9 +212,11 @@ def check_scene(bundle: Mapping[str, Any], record: Mapping[str, Any], files: Map
             )
     size, known = record["reference"].get("gsd"), bundle["gsd"]
     if size and known and not 1 / COARSER <= size / known <= COARSER:
+        finer = f"resample the scene, as with gdalwarp -tr {known:.3g} {known:.3g}"
+        remedy = finer if size < known else "it does not show what they look for; take a finer image"
         raise InputError(
             f"{next(iter(files.values()))}: a pixel is {size:.3g} m wide, and the models were trained on "
-            f"{known:.3g} m: resample the scene, as with gdalwarp -tr {known:.3g} {known:.3g}"
+            f"{known:.3g} m: {remedy}"
         )
     if not (size and known):
         print("note: the size of a pixel is not known; it must be about that of the training scenes", file=sys.stderr)
