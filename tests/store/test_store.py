@@ -18,8 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rasterloom.errors import StoreError
 from rasterloom.stages import recomputed
+from rasterloom.store import files
+from rasterloom.store import store as store_module
 from rasterloom.store.files import TEMPORARY
-from rasterloom.store.store import Item, Store, file_sha256, read_record
+from rasterloom.store.lock import locked
+from rasterloom.store.store import COMMIT_LOCK, Item, Store, file_sha256, read_record
 
 Put = Callable[..., Item]
 Python = Callable[..., "subprocess.Popen[str]"]
@@ -193,17 +196,32 @@ with Store(Path(sys.argv[1])).writing("train", sys.argv[2], ".bin") as work:
 KILLED_BEFORE_THE_RECORD = """
 import sys, time
 from pathlib import Path
-from rasterloom.store import store
+from rasterloom.store.store import Store
 
-def write_json(path, value):
-    print("ready", flush=True)
-    time.sleep(60)
+def replaced(self, target):
+    if target.suffix == ".json":
+        print("ready", flush=True)
+        time.sleep(60)
+    return replace(self, target)
 
-store.write_json = write_json
-with store.Store(Path(sys.argv[1])).writing("train", sys.argv[2], ".bin") as work:
+replace, Path.replace = Path.replace, replaced
+with Store(Path(sys.argv[1])).writing("train", sys.argv[2], ".bin") as work:
     work.digest = "d" * 64
     work.path.write_bytes(b"all of it")
 """
+
+
+def test_writers_wait_for_no_disk_under_the_lock(store: Store, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[bool] = []
+
+    def flush(path: Path) -> None:
+        with (store.root / COMMIT_LOCK).open("a") as lock:
+            free.append(locked(lock))
+
+    for module in (files, store_module):
+        monkeypatch.setattr(module, "flush", flush)
+    put("train", KEY)
+    assert free == [True, True, True]
 
 
 @pytest.mark.parametrize("code", [KILLED_WHILE_WRITING, KILLED_BEFORE_THE_RECORD], ids=["file", "record"])

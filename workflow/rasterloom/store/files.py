@@ -23,7 +23,7 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def temporary_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, gone when the block ends unless `rename` has moved it.
+    """A temporary path beside `path`, gone when the block ends unless it was renamed.
 
     The temporary name keeps the suffixes of the final one, since many writers choose a format by them.
     """
@@ -35,19 +35,14 @@ def temporary_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def rename(temporary: Path, path: Path) -> None:
-    """Flush a finished file to disk and give it its final name, in one step."""
-    flush(temporary)
-    temporary.replace(path)
-    flush(path.parent)
-
-
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and vanishes otherwise."""
     with temporary_path(path) as temporary:
         yield temporary
-        rename(temporary, path)
+        flush(temporary)
+        temporary.replace(path)
+        flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Self
 from rasterloom import __version__
 from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
-from rasterloom.store.files import flush, read_json, rename, sound_json, temporary_path, write_json
+from rasterloom.store.files import flush, json_text, read_json, sound_json, temporary_path, write_json
 from rasterloom.store.lock import locked
 
 KEY_DIGITS = 32
@@ -259,12 +259,16 @@ class Store:
                 "facts": work.facts,
                 "made_by": {"rasterloom": __version__, "python": platform.python_version()},
             }
-            flush(temporary)  # which may take long, so before the lock
-            with self.committing():
-                self._say_if_different(stage, key, record)
-                self.record_path(stage, key).unlink(missing_ok=True)
-                rename(temporary, final)
-                write_json(self.record_path(stage, key), record)
+            with temporary_path(self.record_path(stage, key)) as told:
+                told.write_text(json_text(record), encoding="utf-8")
+                flush(temporary)  # which takes long, so not under the lock
+                flush(told)
+                with self.committing():
+                    self._say_if_different(stage, key, record)
+                    self.record_path(stage, key).unlink(missing_ok=True)
+                    temporary.replace(final)
+                    told.replace(self.record_path(stage, key))
+                flush(final.parent)
         work.item = item
 
     def _say_if_different(self, stage: str, key: str, record: Mapping[str, Any]) -> None:
