@@ -8,6 +8,7 @@
 # make sanity        can each class be learned at all? Before a long run; CONFIG=mine.yaml: of that configuration
 # make resume-check  a training that is killed five times ends with the bits of one that was not; minutes
 # make slurm-test    a whole run by the Slurm that `sbatch` finds equals one on this machine; ten minutes and more
+# make oracle         10,000 random edits, each compared with a run from nothing; half an hour; SEED=2: other edits
 # make check         formatters, linters, types
 # make docs          what is made of code and tests: the JSON schema, docs/configuration.md, tables of other docs
 # TORCH=cpu picks PyTorch's CPU builds, for people without a GPU.
@@ -15,6 +16,7 @@
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= all
+SEED ?= 1
 PY := $(VENV)/bin/python
 SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
 INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
@@ -25,7 +27,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full members rio sanity trees resume-check slurm-test test quick check docs fingerprints lock clean-demo
+.PHONY: demo demo-full members rio sanity trees resume-check slurm-test oracle test quick check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -62,6 +64,9 @@ slurm-test: $(INSTALLED)
 	@if command -v sbatch > /dev/null; then \
 	  RASTERLOOM_SLURM_TEST=1 $(PY) -m pytest tests/whole/test_slurm.py; \
 	else echo "slurm-test: skipped, as there is no Slurm here (no sbatch in PATH)"; fi
+
+oracle: $(INSTALLED)
+	RASTERLOOM_ORACLE_EDITS=10000 RASTERLOOM_ORACLE_SEED=$(SEED) $(PY) -m pytest -s tests/whole/test_oracle.py
 
 test: $(INSTALLED)
 	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -24,6 +24,9 @@ Table = dict[str, Any]
         ({"a": 1}, {"b": 1}, [(("a",), 1, None), (("b",), None, 1)]),
         ({"a": "xy"}, {"a": "xz"}, [(("a",), "xy", "xz")]),
         ({"a": {"b": 1}}, {"a": 3}, [(("a",), {"b": 1}, 3)]),
+        ({"a": ["x", "y", "z"]}, {"a": ["y", "x", "z"]}, [(("a", "order"), ["x", "y", "z"], ["y", "x", "z"])]),
+        ({"a": [1, 2]}, {"a": [2, 1]}, [(("a", "0"), 1, 2), (("a", "1"), 2, 1)]),
+        ({"a": ["x", "x", "y"]}, {"a": ["x", "y", "y"]}, [(("a", "1"), "x", "y")]),
     ],
 )
 def test_differences(old: Any, new: Any, expected: list[Any]) -> None:
@@ -98,8 +101,12 @@ def test_key_path_of_a_setting_that_was_taken_away_is_where_it_was(settings_tabl
     [
         ({"stage": "train", "member": TREES}, ("model", "maps"), "models.unet64.width"),
         ({"stage": "predict", "member": TREES}, ("sensors",), "channels.all20"),
-        ({"stage": "predict", "member": TREES}, ("prediction", "stride"), "defaults.prediction.stride"),
+        ({"stage": "predict", "member": TREES}, ("prediction", "stride"), "defaults.prediction.quality (stride)"),
+        ({"stage": "predict", "member": TREES}, ("prediction", "batch"), "defaults.prediction.batch"),
+        ({"stage": "register", "scene": "x"}, ("labels",), "dataset.labels"),
+        ({"stage": "register", "scene": "x"}, ("labels", "max_shift"), "dataset.labels.max_shift"),
         ({"stage": "stack", "scale": {"name": "s1024", "size": 1024}}, ("scale", "size"), "scales.s1024.size"),
+        ({"stage": "stack", "scale": {"name": "s1024"}}, ("sensors", "order"), "sensors"),
         ({"stage": "mask", "scale": {"name": "half"}}, ("scale", "gsd"), "scales.half.gsd"),
         ({"stage": "vectorise", "class": "trees"}, ("polygons", "simplify"), "defaults.polygons.simplify"),
         ({"stage": "vectorise", "class": "trees"}, ("tuned", "threshold"), "tuning/trees.threshold"),

@@ -69,6 +69,15 @@ def test_run_leaves_registrations_with_an_estimate_as_they_are(tmp_path: Path) -
     assert place_all(tmp_path, scenes) == items
 
 
+def test_key_of_a_scene_alone_does_not_hold_its_name(tmp_path: Path) -> None:
+    (refused,) = group(None).values()
+    item = text_item(Store(tmp_path / "store"), "register", digest(refused)[:32], ".registration.json", refused)
+    for name in "ab":
+        Manifest("register", {name: item}).write(tmp_path / f"registration/{name}.json")
+    items = {name: place_all(tmp_path, {name: refused}, name)[name] for name in "ab"}
+    assert items["a"] == items["b"]
+
+
 def test_run_computes_again_what_other_estimates_change_alone(tmp_path: Path) -> None:
     scenes = group((3.0, -2.0), (4.0, -2.0), (3.0, -2.0), None, None)
     write_all(tmp_path, scenes)

@@ -41,14 +41,20 @@ class Change:
 def differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Path, old and new value of every leaf that differs between two nested tables; None for a missing value.
 
+    Of lists of names that differ in their order alone, the path ends in ``order`` and the values are the lists.
+
     Examples
     --------
     >>> list(differences({"a": {"b": 1}, "c": [1, 2]}, {"a": {"b": 2}, "c": [1, 2]}))
     [(('a', 'b'), 1, 2)]
+    >>> list(differences({"c": ["x", "y"]}, {"c": ["y", "x"]}))
+    [(('c', 'order'), ['x', 'y'], ['y', 'x'])]
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}, key=str):
             yield from differences(old.get(key), new.get(key), (*path, str(key)))
+    elif old != new and _are_names(old) and _are_names(new) and sorted(old) == sorted(new):
+        yield (*path, "order"), old, new
     elif _is_list(old) and _is_list(new) and len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from differences(one, other, (*path, str(index)))
@@ -58,6 +64,10 @@ def differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tupl
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _are_names(value: Any) -> bool:
+    return _is_list(value) and all(isinstance(entry, str) for entry in value)
 
 
 def shown(value: Any) -> str:
@@ -79,6 +89,9 @@ def shown(value: Any) -> str:
 
 SETTINGS = "*"
 """Begins, in a stage's ``KEYS``, what may stand in a member, a class or the defaults: the innermost one decides."""
+
+OF_QUALITY = ("window", "stride", "symmetries")
+"""Settings of a prediction that follow from its `quality` unless they are written down."""
 
 
 class KeyPaths:
@@ -117,10 +130,15 @@ class KeyPaths:
         return self._deciding([*layers, ["defaults"]], key[1:]) if key[0] == SETTINGS else ".".join(key)
 
     def _deciding(self, layers: Sequence[Sequence[str | int]], key: Sequence[str]) -> str:
-        """The key in the first of some tables in which it is written down, now or before; in the last if in none."""
+        """The key in the first of some tables in which it is written down, now or before; in the last if in none.
+
+        Where nobody has written down what a quality of prediction stands for, the quality decides.
+        """
         places = [[*layer, *key] for layer in layers]
-        written = (place for table in self._tables for place in places if _at(table, place) is not None)
-        return ".".join(str(part) for part in next(written, places[-1]))
+        found = next((place for table in self._tables for place in places if _at(table, place) is not None), None)
+        if found is None and key[0] == "prediction" and key[-1] in OF_QUALITY:
+            return f"{self._deciding(layers, ['prediction', 'quality'])} ({key[-1]})"
+        return ".".join(map(str, found or places[-1]))
 
 
 def _at(table: Any, place: Sequence[str | int]) -> Any:

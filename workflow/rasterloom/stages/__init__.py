@@ -4,6 +4,7 @@ import importlib
 import os
 import string
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +38,7 @@ STAGES = (
 )
 
 
+@cache
 def module_of(stage: str) -> ModuleType:
     """The module of a stage, which says all there is to say of it.
 

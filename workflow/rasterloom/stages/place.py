@@ -68,7 +68,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
         found: Registration = own[0]
         recipe: dict[str, Any] = {}
         origin: dict[str, Any] = {"registration": items[scene].digest}
-        if lacking := unplaced(found):
+        if (lacking := unplaced(found)) and len(scenes) > 1:
             others = [read(other) for other in scenes if other != scene]
             recipe |= {"acquisition": name, "tile": list(place_of(own))}
             origin |= {"others": len(others), "shifts": {sensor: estimates(sensor, own, others) for sensor in lacking}}

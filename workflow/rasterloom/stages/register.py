@@ -25,7 +25,7 @@ OUTPUT = "registration/{scene}.json"
 HELP = "estimate where each sensor of a scene lies on its reference"
 VERSION = 9
 NAMES = "scene"
-KEYS = {"reference": "sensors.*.reference", "layout": "dataset.layout", "labels": "dataset.labels.max_shift"}
+KEYS = {"reference": "sensors.*.reference", "layout": "dataset.layout", "labels": "dataset.labels"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -91,11 +91,12 @@ def wanted(job: Job) -> Iterator[Wanted]:
     extent = grid_extent(Path(job.sources["grid"]["path"]), scene) if spec["layout"] == "dstl" else None
     recipe = {key: spec[key] for key in ("reference", "sensors", "layout", "gsd")}
     sources: dict[str, Any] = {"sensors": {name: scan.digest for name, scan in scans.items()}, "grid": extent}
-    place = None
+    place, told = None, recipe
     if "labels" in spec:
-        recipe["labels"], labels = spec["labels"]["max_shift"], list(_labels(job))
-        sources["labels"], place = [label.inputs for label in labels], partial(_placed, labels, recipe["labels"])
-    yield Wanted(scene, job.key(recipe, sources), recipe, sources, (scans, extent, place))
+        limit, labels = spec["labels"]["max_shift"], list(_labels(job))
+        sources["labels"], place = [label.inputs for label in labels], partial(_placed, labels, limit)
+        recipe, told = {**recipe, "labels": limit}, {**recipe, "labels": {"max_shift": limit}}
+    yield Wanted(scene, job.key(recipe, sources), told, sources, (scans, extent, place))
 
 
 def _labels(job: Job) -> Iterator[Label]:

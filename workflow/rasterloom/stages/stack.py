@@ -23,7 +23,7 @@ OUTPUT = "stacks/{scale}/{scene}.json"
 HELP = "resample all sensors of a scene to one grid"
 VERSION = 4
 NAMES = "scene"
-KEYS = {"scale": "scales.{scale}", "sensors": "channels"}
+KEYS = {"scale": "scales.{scale}", "sensors": "channels", "sensors.order": "sensors"}
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
