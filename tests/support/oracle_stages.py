@@ -33,7 +33,7 @@ from rasterloom.raster import scan
 from rasterloom.raster.scan import BandFacts, Moments, Scan
 from rasterloom.raster.sensor import SensorReader
 from rasterloom.registration.table import LABELS
-from rasterloom.stages import artifact_stages, full_run, label, module_of, register, split, train, tune
+from rasterloom.stages import artifact_stages, full_run, label, module_of, register, split, train
 from rasterloom.store import files, store
 from rasterloom.store.digest import digest
 from rasterloom.store.files import read_json, write_text
@@ -64,7 +64,7 @@ def install(patch: Patch) -> None:
     patch(scan, "scan_raster", _scanned)
     for module in (label, register):
         patch(module, "sheet_labels", _labels)
-    for module in (label_record, split, tune):
+    for module in (label_record, split):
         patch(module, "polygon_area", lambda path: float(sum(read_json(path)["polygons"])))
     patch(train, "load_checkpoint", lambda path, prefix="": ({}, {}))
     patch(Job, "made", _made)
