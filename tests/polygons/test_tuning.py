@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,3 +236,34 @@ def test_tune_divides_nothing_that_is_one() -> None:
     both = [truth[index].union(truth[index + 1]).envelope for index in range(0, len(truth), 2)]
     found = tune({str(seed): scene(image, both, str(seed)) for seed in range(3)}, {}, {"threshold": 60.5}, DRAWN)
     assert found["divide"] == 0
+
+
+def division(*depths: tuple[int, int]) -> Any:
+    """Divisions of two grounds with 40 true objects each: how many objects match at each depth, and how many do not."""
+    found = tuning.Division({}, {}, DRAWN, range(1, len(depths)))
+    for ground in ("north", "south"):
+        rows = []
+        for matched, other in depths:
+            number = matched + other
+            own = [np.full(number, 4000 / number), np.full(number, 3600 / number), np.full(number, 0.9)]
+            rows.append(np.stack([*own, np.arange(number) < matched]))
+        place: Any = SimpleNamespace(ground=ground, weight=1.0)
+        found.seen.append((place, np.full(40, 100.0), 4000.0, rows))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("depths", "chosen"),
+    [
+        ([(8, 10), (34, 18), (31, 9), (25, 7)], 2),  # the first has more matches, but 30 % too many objects
+        ([(8, 10), (36, 8), (31, 9)], 1),  # a tenth too many is near enough
+        ([(8, 10), (34, 18), (31, 22)], 1),  # none comes nearer
+        ([(30, 22), (31, 9)], 1),
+        ([(31, 9), (33, 18), (31, 9)], 0),  # it gains nothing beyond luck
+    ],
+)
+def test_division_matches_most_among_those_with_the_right_number(depths: list[tuple[int, int]], chosen: int) -> None:
+    settings: dict[str, Any] = {**OFF, "steps": []}
+    division(*depths).choose(settings, (0.0,), None)
+    assert settings["divide"] == chosen
+    assert [step["to"] for step in settings["steps"]] == [chosen] * (chosen > 0)

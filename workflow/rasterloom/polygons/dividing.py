@@ -1,4 +1,4 @@
-"""Objects that touch, divided where the probability between them is lower than in both, by cuts between pixels."""
+"""Objects that touch, divided where they are narrow or less probable between them, by cuts between pixels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +9,23 @@ from numpy.typing import NDArray
 from rasterloom.polygons.geometry import Polygons, transformed
 from rasterloom.raster.grid import Matrix
 
-STEP = 8
-"""Between the levels at which a probability, 0..255, is looked at."""
+LAYERS = 8
+"""Thresholds from the level to the top at which an object is looked at."""
 
 SMOOTHING = 0.7
 """Standard deviation in pixels of the grid: noise makes no summits."""
+
+STEP, FINEST = 0.1, 0.25
+"""Between the thicknesses at which parts meet: a share of them, and at least so many pixels of the grid."""
 
 REACH = 2.0
 """Pixels of the grid by which a cut goes on beyond the pixels of an object, so that it reaches the outline."""
 
 STRAIGHT = 0.8
 """Pixels of the grid by which a cut may leave the edges of pixels, so that it has no stairs."""
+
+TRIES = 8
+"""Times that an object is divided, each time without the cuts that made parts too narrow before."""
 
 STRIP_PIXELS = 50_000_000
 """Pixels looked at a time, of 40 bytes each; an object that goes on is divided on either side by itself."""
@@ -41,41 +47,48 @@ def parts(probability: NDArray[np.uint8], level: float, depth: float) -> NDArray
     probability : (H, W) uint8 array
     level : float, n + 0.5 on 0..255
     depth : float
-        Probability, 0..1, by which the summit of a part rises above the highest pass to a higher summit, within `STEP`.
+        Pixels of the array by which a part is thicker than its passage to a part that is thicker still.
 
     Returns
     -------
     (H, W) int32 array
-        A number for each part; 0 outside the objects, which consist of one part at least.
+        Numbers from 1 for each part; 0 outside the objects, which consist of one part at least.
 
     Notes
     -----
-    The smoothed probability is flooded from above: an area without a part becomes one as soon as its summit lies
-    `depth` above the level; what a level adds to an area goes to the nearest part in it.
+    How thick an object is at a pixel is the mean distance to its outline, at `LAYERS` thresholds from the level to the
+    top. So a neck divides, and a dip of the probability does. That is flooded from above: an area without a part
+    becomes one as soon as its thickest pixel lies `depth` above; what a step adds to an area goes to the nearest part.
+    Measured: 3400 x 3400 pixels with 5,000 objects take 8 s.
     """
     import cv2
 
-    smooth = np.asarray(cv2.GaussianBlur(probability, (0, 0), SMOOTHING), np.uint8)
-    found, number = np.zeros(probability.size, np.int32), 0
-    for low in [*np.arange(254.5 - STEP, level, -STEP), level]:
-        last = low == level
-        inside = ((probability > level) & (last | (smooth > low))).astype(np.uint8)
-        count, areas = cv2.connectedComponents(inside, connectivity=4, ltype=cv2.CV_32S)
-        place = np.flatnonzero(inside)
+    inside, thick = probability > level, np.zeros(probability.shape, np.float32)
+    for threshold in np.linspace(level, 254.5, LAYERS, endpoint=False):
+        layer = cv2.distanceTransform((probability > threshold).astype(np.uint8), cv2.DIST_L2, 5)
+        thick += np.minimum(layer, sum(layer.shape)) / LAYERS  # without an outline they are endless
+    thick = np.asarray(cv2.GaussianBlur(thick, (0, 0), SMOOTHING), np.float32)
+    found, number, low = np.zeros(probability.size, np.int32), 0, float(thick.max())
+    while low > 0:
+        low -= max(FINEST, STEP * low)
+        last = low <= 0
+        above = (inside & (last | (thick > low))).astype(np.uint8)
+        count, areas = cv2.connectedComponents(above, connectivity=4, ltype=cv2.CV_32S)
+        place = np.flatnonzero(above)
         area, own = np.asarray(areas, np.int32).ravel()[place], found[place]
-        top, first = np.zeros(count, np.uint8), np.zeros(count, np.int32)
-        np.maximum.at(top, area, smooth.ravel()[place])
+        top, first = np.zeros(count, np.float32), np.zeros(count, np.int32)
+        np.maximum.at(top, area, thick.ravel()[place])
         np.maximum.at(first, area, own)
         first[0] = -1  # what is outside
-        new = np.flatnonzero((first == 0) & ((top > low + 255 * depth) | last))
+        new = np.flatnonzero((first == 0) & ((top > low + depth) | last))
         home = np.zeros(number + 1, np.int32)
         home[own] = area
         home[0] = 0
-        near = _nearest(found.reshape(smooth.shape), np.inf).ravel()[place]
+        near = _nearest(found.reshape(thick.shape), np.inf).ravel()[place]
         first[new] = number + 1 + np.arange(new.size)
         number += new.size
         found[place] = np.where(own > 0, own, np.where((near > 0) & (home[near] == area), near, first[area]))
-    return found.reshape(probability.shape)
+    return found.reshape(thick.shape)
 
 
 def _nearest(found: NDArray[np.int32], reach: float) -> NDArray[np.int32]:
@@ -146,23 +159,42 @@ def divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance:
     grid : float
         Vertices lie on multiples of it.
     clearance : float
-        What vertices and polygons keep from each other; a polygon whose parts would not stays whole.
+        What vertices and polygons keep from each other. A cut is left out where it would bring them nearer.
     """
+    for _ in range(TRIES):
+        if found.points.size:
+            polygons, found = _divided(polygons, found, gap, grid, clearance)
+    return polygons
+
+
+def _divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance: float) -> tuple[Polygons, Cuts]:
+    """Polygons after those were divided whose parts keep the clearance; cuts that may divide the others."""
     import shapely
 
     line, owner = shapely.STRtree(polygons).query(found.points, predicate="intersects")
-    if not line.size:
-        return polygons
     order = np.argsort(owner, kind="stable")
-    owners, starts = np.unique(owner[order], return_index=True)
-    slots = shapely.buffer(found.lines[line[order]], gap / 2, cap_style="square", join_style="mitre", quad_segs=1)
-    cut: Any = np.array([shapely.union_all(own) for own in np.split(slots, starts[1:])], dtype=object)
-    whole = shapely.set_precision(shapely.set_precision(shapely.difference(polygons[owners], cut), grid), 0.0)
-    # Clearance does not see parts that share a vertex.
-    good = (shapely.minimum_clearance(whole) >= clearance) & np.isin(shapely.get_type_id(whole), (3, 6))
-    good &= shapely.is_valid(whole) & shapely.is_simple(shapely.boundary(whole))
-    pieces, source = shapely.get_parts(whole[good], return_index=True)
+    line, (owners, starts, own) = line[order], np.unique(owner[order], return_index=True, return_inverse=True)
+    slots = shapely.buffer(found.lines[line], gap / 2, cap_style="square", join_style="mitre", quad_segs=1)
+    cut: Any = np.array([shapely.union_all(part) for part in np.split(slots, starts[1:]) if part.size], dtype=object)
+    # Corners where a cut meets a vertex or another cut may lie nearer to each other than the clearance.
+    loose = shapely.simplify(shapely.difference(polygons[owners], cut), clearance)
+    whole = shapely.set_precision(shapely.set_precision(loose, grid), 0.0)
+    pieces, source = shapely.get_parts(whole, return_index=True)
     near, other = shapely.STRtree(polygons).query(pieces, predicate="dwithin", distance=clearance)
-    kept = np.setdiff1d(owners[good], owners[good][source[near[owners[good][source[near]] != other]]])
-    pieces = pieces[np.isin(owners[good][source], kept)]
-    return np.concatenate([np.delete(polygons, kept), pieces])
+    near, other = (pair[owners[source[near]] != other] for pair in (near, other))
+    good = np.isin(shapely.get_type_id(whole), (3, 6)) & shapely.is_valid(whole)
+    good &= shapely.is_simple(shapely.boundary(whole)) & (shapely.minimum_clearance(whole) >= clearance)
+    good[source[near]] = False
+    doubtful = np.concatenate([whole[~good], pieces[~good[source]]])
+    tight = shapely.minimum_clearance_line(doubtful[shapely.minimum_clearance(doubtful) < clearance])
+    # Clearance does not see rings that share a vertex.
+    corners, ring = shapely.get_coordinates(shapely.get_rings(pieces[~good[source]]), return_index=True)
+    corners = np.unique(np.column_stack([corners, ring]), axis=0)[:, :2]
+    shared, times = np.unique(corners, axis=0, return_counts=True)
+    faults = np.concatenate(
+        [tight, shapely.points(shared[times > 1]), shapely.shortest_line(pieces[near], polygons[other])]
+    )
+    left = ~good[own]
+    left[shapely.STRtree(slots).nearest(faults)] = False
+    polygons = np.concatenate([np.delete(polygons, owners[good]), pieces[good[source]]])
+    return polygons, Cuts(found.lines[line[left]], found.points[line[left]])

@@ -70,7 +70,7 @@ def outlines(
     shape : str
         ``free``, or ``rectangular`` for right angles wherever a ring allows for them.
     divide : float
-        Depth, 0..1, at which objects that touch are divided, as in `dividing.parts`; 0: they are not.
+        Depth in pixels of the array at which objects that touch are divided, as in `dividing.parts`; 0: they are not.
 
     Returns
     -------
@@ -92,9 +92,21 @@ def outlines(
     rings = _sized(contours(probability, level, peak, margins), pixel, min_area, max_area, min_hole)
     fit = partial(fitted, grid=GRID * unit, clearance=CLEARANCE * unit, rectangular=shape == "rectangular")
     polygons = fit(*rings, probability, level, simplify, matrix)
-    if divide > 0:
-        found = cuts(probability, level, divide, matrix)
-        polygons = divided(polygons, found, GAP * unit, GRID * unit, CLEARANCE * unit)
+    polygons = ordered(polygons[shapely.area(polygons) >= min_area])
+    return parted(polygons, probability, level, matrix, divide, min_area) if divide > 0 else polygons
+
+
+def parted(
+    polygons: Polygons, probability: NDArray[np.uint8], level: float, matrix: Matrix, depth: float, min_area: float
+) -> Polygons:
+    """The objects that `outlines` found without dividing them, (N,) shapely Polygons, divided at a depth above 0.
+
+    The other parameters, and what comes back, are those of `outlines`.
+    """
+    import shapely
+
+    unit = unit_of(matrix)
+    polygons = divided(polygons, cuts(probability, level, depth, matrix), GAP * unit, GRID * unit, CLEARANCE * unit)
     return ordered(polygons[shapely.area(polygons) >= min_area])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterloom.polygons.confidence import mean_probabilities
 from rasterloom.polygons.geometry import Polygons
 from rasterloom.polygons.morphology import morphology
-from rasterloom.polygons.outlines import ROUNDING, decimals_for, on_map, outlines, unit_of
+from rasterloom.polygons.outlines import ROUNDING, decimals_for, on_map, outlines, parted, unit_of
 from rasterloom.raster.grid import Matrix
 from rasterloom.store.digest import canonical
 from rasterloom.store.job import Job, batch_manifests
@@ -58,15 +58,30 @@ def polygons_of(
         In reference pixel coordinates, and in map coordinates rounded to as many decimals as keep them within
         0.003 pixels (pixel coordinates again if there is no transform).
     """
-    grid = _grid(probability, reference)
-    names = ("min_area", "max_area", "min_hole", "min_peak", "divide", "simplify", "shape")
-    options = {name: settings[name] for name in names}
-    changed = morphology(probability, settings["open"] / grid[0][0], settings["close"] / grid[0][0])
-    pixel = outlines(changed, settings["threshold"], grid, **options)
+    (pixel,) = divisions_of(probability, reference, settings, [settings["divide"]])
     if reference["transform"] is None:
         return pixel, pixel
-    decimals = decimals_for(reference["transform"], ROUNDING * unit_of(grid))
+    decimals = decimals_for(reference["transform"], ROUNDING * unit_of(_grid(probability, reference)))
     return pixel, on_map(pixel, reference["transform"], decimals)
+
+
+def divisions_of(
+    probability: NDArray[np.uint8],
+    reference: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    depths: Sequence[float],
+) -> list[Polygons]:
+    """Polygons in reference pixel coordinates as of `polygons_of`, for each of several depths in place of ``divide``.
+
+    They are drawn once and then divided anew.
+    """
+    grid = _grid(probability, reference)
+    names = ("min_area", "max_area", "min_hole", "min_peak", "simplify", "shape")
+    options = {name: settings[name] for name in names}
+    changed = morphology(probability, settings["open"] / grid[0][0], settings["close"] / grid[0][0])
+    given = (changed, settings["threshold"], grid)
+    whole = outlines(*given, **options)
+    return [parted(whole, *given, depth, settings["min_area"]) if depth > 0 else whole for depth in depths]
 
 
 def _grid(probability: NDArray[np.uint8], reference: Mapping[str, Any]) -> Matrix:

@@ -18,7 +18,7 @@ from rasterloom.polygons.confidence import fitted
 from rasterloom.polygons.jaccard import united
 from rasterloom.polygons.morphology import morphology
 from rasterloom.polygons.objects import matches
-from rasterloom.polygons.record import means_of, polygons_of
+from rasterloom.polygons.record import divisions_of, means_of
 from rasterloom.polygons.thresholds import fixed_threshold, jaccards, tuning
 
 Floats = NDArray[np.float64]
@@ -57,11 +57,14 @@ DRAWS = 200
 DOUBT = 0.04
 """Jaccard by which a gain on one ground may miss that on others; of n grounds, whose spread tells more, by 1 / n^2."""
 
-DEPTHS = (0.02, 0.05, 0.1)
-"""Depths at which objects are tried to be divided (see `dividing.parts`)."""
+DEPTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
+"""Depths in pixels of the grid at which objects are tried to be divided (see `dividing.parts`)."""
 
 LOSS = 0.005
 """Jaccard that may be lost where more objects match, its standard deviation over grounds included."""
+
+COUNT = 0.15
+"""Share of the true objects by which divisions may give more or fewer, if any of them comes that near."""
 
 SMALL = 0.1
 """Share of the true objects that a least area may be larger than."""
@@ -342,12 +345,14 @@ class Division:
         number = 0
         for name, scene in scenes.items():
             if number < OBJECTS:
-                options = [{**settings[name], **drawn, "divide": depth} for depth in self.depths]
-                self.seen.append(_objects(scene, options))
+                self.seen.append(_objects(scene, {**settings[name], **drawn}, self.depths))
                 number += len(self.seen[-1][1])
 
     def choose(self, found: dict[str, Any], leasts: Sequence[float], without: str | None) -> None:
-        """Add the division with most matches that loses little Jaccard to settings, and coefficients of `fitted`."""
+        """Add a division that loses little Jaccard to settings, and coefficients of `fitted`.
+
+        Of those that match more objects than luck does, and whose number is right within `COUNT`, it is the best.
+        """
         kept, scenes = (0.0, found["min_area"]), [scene for scene in self.seen if scene[0].ground != without]
         true = np.concatenate([np.zeros(0), *(scene[1] for scene in scenes)])
         most = MINOR * float(np.median(true)) if true.size else 0.0
@@ -358,15 +363,18 @@ class Division:
         sums = {option: _sums(scenes, self.depths.index(option[0]), option[1]) for option in [kept, *options]}
         changes = {option: gained(sums[kept][0], sums[option][0]) for option in options}
         fair = [option for option, (gain, _, spread) in changes.items() if spread - gain <= LOSS]
-        gains = {option: gained(sums[kept][1], sums[option][1]) for option in fair}
-        best = max(fair, key=lambda option: gains[option][0] - gains[option][1], default=kept)
-        gain, luck, _ = gains.get(best, (0.0, 0.0, 0.0))
-        luck = max(luck, 0.5 / np.sqrt(max(1, true.size)))
-        if gain > luck:
-            rounded = {"of": "objects", "gain": round(gain, 6), "luck": round(float(luck), 6)}
-            for key, old, new in zip(("min_area", "divide"), kept[::-1], best[::-1], strict=True):
+        gains = {option: gained(sums[kept][1], sums[option][1])[:2] for option in fair}
+        doubt = 0.5 / np.sqrt(max(1, true.size))
+        better = [option for option, (gain, luck) in gains.items() if gain > max(luck, doubt)]
+        wrong = {option: abs(float(sums[option][1][0].sum()) / true.size - 1) for option in better}
+        counted = [option for option in better if wrong[option] <= max(COUNT, min(wrong.values()))]
+        best = max(counted, key=lambda option: np.subtract(*gains[option]), default=kept)
+        for key, old, new in zip(("min_area", "divide"), kept[::-1], best[::-1], strict=True):
+            if old != new:
+                gain, luck = (round(float(value), 6) for value in (gains[best][0], max(gains[best][1], doubt)))
+                step = {"setting": key, "from": old, "to": new, "of": "objects", "gain": gain, "luck": luck}
+                found["steps"].append(step)
                 found[key] = new
-                found["steps"] += [{"setting": key, "from": old, "to": new, **rounded}] if old != new else []
         place = self.depths.index(found["divide"])
         rows = np.concatenate([np.zeros((4, 0)), *(scene[3][place] for scene in scenes)], axis=1)
         area, _, mean, matched = rows[:, rows[0] >= found["min_area"]]
@@ -387,8 +395,10 @@ def _sums(
     return np.reshape(areas, (-1, 3)).T @ member, np.reshape(numbers, (-1, 3)).T @ member
 
 
-def _objects(scene: Scene, options: Sequence[Mapping[str, Any]]) -> tuple[Scene, Floats, float, list[Floats]]:
-    """Of a scene the areas of the true objects and of their union, and for each of several settings a (4, n) array.
+def _objects(
+    scene: Scene, settings: Mapping[str, Any], depths: Sequence[float]
+) -> tuple[Scene, Floats, float, list[Floats]]:
+    """Of a scene the areas of the true objects and of their union, and for each of several depths a (4, n) array.
 
     That is of the predicted objects: area, true area of it, mean probability, whether they match.
     """
@@ -398,8 +408,7 @@ def _objects(scene: Scene, options: Sequence[Mapping[str, Any]]) -> tuple[Scene,
     truth = united(labels)
     reference = {"width": scene.size[0], "height": scene.size[1], "transform": None}
     found = []
-    for settings in options:
-        polygons, _ = polygons_of(image, reference, settings)
+    for polygons in divisions_of(image, reference, settings, depths):
         one, other = shapely.STRtree(truth).query(polygons, predicate="intersects")
         hits = np.bincount(one, shapely.area(shapely.intersection(polygons[one], truth[other])), polygons.size)
         matched = matches(labels, polygons) >= 0
