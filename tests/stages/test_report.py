@@ -249,7 +249,7 @@ def test_run_index_has_scores_registrations_members_and_provenance(finished: Res
     assert "0.398" in index  # 101.5 / 255
     assert "tuned on 1 scene only" in index and "no truth to score against" in index
     assert "no &lt;peak&gt;" in index
-    assert "house-unet" in index and "1 h 06 min" in index and "3.0 GiB" in index and "0.125" in index
+    assert "house-unet" in index and "1 h 06 min" in index and "3.2 GB" in index and "0.125" in index
     assert "77 pixels" in index
     assert "1 polygon crosses itself" in index and 'href="../quality/inputs.tsv"' in index
     assert index.count("<polyline") == 1

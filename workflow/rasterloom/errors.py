@@ -44,3 +44,11 @@ def concerning(label: str) -> Iterator[None]:
     except RasterloomError as error:
         text = str(error)
         raise type(error)(text if text.startswith(label) else f"{label}: {text}") from None
+
+
+def require_same(one: str, shape: tuple[int, ...], other: str, wanted: tuple[int, ...]) -> None:
+    """StoreError if two artifacts that lie on one grid have different shapes."""
+    if shape != wanted:
+        raise StoreError(
+            f"{one} has shape {shape}, {other} {wanted}: they belong to different runs; run the workflow again"
+        )

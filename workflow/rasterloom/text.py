@@ -141,19 +141,6 @@ def gigabytes(size: float) -> str:
     return f"{value:,.0f} GB" if value >= 100 else f"{value:.1f} GB" if value >= 0.95 else f"{size / 1e6:,.1f} MB"
 
 
-def memory(mebibytes: float | None) -> str:
-    """Memory in MiB or GiB; a dash where it is not known.
-
-    Examples
-    --------
-    >>> memory(512.4), memory(2048), memory(None)
-    ('512 MiB', '2.0 GiB', '–')
-    """
-    if mebibytes is None:
-        return NOTHING
-    return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
-
-
 def table(rows: Sequence[Sequence[str]], right: Container[int] = (), indent: int = 2) -> list[str]:
     """Rows as lines with aligned columns.
 

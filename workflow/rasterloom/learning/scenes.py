@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rasterloom.errors import StoreError
+from rasterloom.errors import require_same
 from rasterloom.learning.augment import Normalisation, Read, TrainingScene, Window
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.sampling import SceneIndex, index_scene
@@ -86,11 +86,7 @@ def open_training_scenes(
         if name in unlabelled:
             planes = [*(PseudoLabels([plane]) for plane in planes), PseudoLabels(planes, known=True)]
         for coverage in planes:
-            if coverage.shape != reader.shape:
-                raise StoreError(
-                    f"scene {name}: the mask of {job.spec['target']} has shape {coverage.shape}, the stack "
-                    f"{reader.shape}: they belong to different runs; run the workflow again"
-                )
+            require_same(f"scene {name}: the mask of {job.spec['target']}", coverage.shape, "the stack", reader.shape)
         height, width = reader.shape
         found = [index_scene(partial(_labels, reader, own, planes[classes:]), height) for own in planes[:classes]]
         index = SceneIndex(tuple(own.positive for own in found), found[0].ground)

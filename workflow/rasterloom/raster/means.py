@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterloom.errors import StoreError
+from rasterloom.errors import require_same
 from rasterloom.raster.planes import open_plane
 from rasterloom.raster.stacks import open_stack
 from rasterloom.store.digest import BLOCK_ROWS
@@ -123,11 +123,7 @@ def open_members(
         names = [member.array for member in found]
         arrays = [opened.enter_context(open_plane(path, name)) for (path, _), name in zip(paths, names, strict=True)]
         for (member, stack), array, plane in zip(paths, arrays, valid, strict=True):
-            if array.shape != plane.shape:
-                raise StoreError(
-                    f"the prediction {member} has shape {array.shape}, its stack {stack} {plane.shape}: they "
-                    "belong to different runs; run the workflow again"
-                )
+            require_same(f"the prediction {member}", array.shape, f"its stack {stack}", plane.shape)
         yield arrays, valid, finest([plane.shape for plane in valid])
 
 

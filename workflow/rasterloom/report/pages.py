@@ -302,10 +302,10 @@ def _page(template: str) -> Template:
         "number": lambda value, digits=3: text.number(value, digits),
         "percent": lambda value: text.NOTHING if value is None else f"{100 * value:.0f} %",
         "duration": text.duration,
-        "memory": text.memory,
+        "memory": lambda value: text.NOTHING if value is None else text.gigabytes(value * 2**20),
         "count": lambda value, *nouns: f"{value} {text.plural(value, *nouns)}",
         "curve": curve_points,
-        "median": median,
+        "median": lambda values: median(values),
     }
     environment.globals |= {"class_page": class_page}
     return environment.get_template(template)
