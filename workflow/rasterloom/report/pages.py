@@ -298,14 +298,14 @@ def _page(template: str) -> Template:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "number": lambda value, digits=3: text.number(value, digits),
-        "percent": lambda value: text.NOTHING if value is None else f"{100 * value:.0f} %",
-        "duration": text.duration,
-        "memory": lambda value: text.NOTHING if value is None else text.gigabytes(value * 2**20),
-        "count": lambda value, *nouns: f"{value} {text.plural(value, *nouns)}",
-        "curve": curve_points,
-        "median": lambda values: median(values),
-    }
+    environment.filters.update(
+        number=lambda value, digits=3: text.number(value, digits),
+        percent=lambda value: text.NOTHING if value is None else f"{100 * value:.0f} %",
+        duration=text.duration,
+        memory=lambda value: text.NOTHING if value is None else text.gigabytes(value * 2**20),
+        count=lambda value, *nouns: f"{value} {text.plural(value, *nouns)}",
+        curve=curve_points,
+        median=median,
+    )
     environment.globals |= {"class_page": class_page}
     return environment.get_template(template)
