@@ -164,7 +164,8 @@ def workflow_with(executes: bool = False, **settings: Any) -> SimpleNamespace:
     """What the rules ask of Snakemake's workflow, and a place for what is to be forced."""
     return SimpleNamespace(
         is_main_process=True,
-        dag=SimpleNamespace(forcefiles=set()),
+        rules=[],
+        dag=SimpleNamespace(forcefiles=set(), priorityrules=set()),
         dag_settings=SimpleNamespace(**{"forceall": False, "forcerun": (), "forcetargets": False, **settings}),
         executor_plugin=object() if executes else None,
         touch=False,

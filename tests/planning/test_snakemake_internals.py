@@ -80,3 +80,37 @@ def test_snakemake_runs_no_more_jobs_than_there_are_gpus(
     steps = [1 if line == "+" else -1 for line in (tmp_path / "log").read_text().split()]
     assert len(steps) == 8
     assert max(sum(steps[: i + 1]) for i in range(8)) in most
+
+
+CHAINS = """
+import sys
+sys.path.insert(0, {library!r})
+from rasterloom.planning.snakemake_internals import prioritise
+
+def other(wildcards):
+    prioritise(workflow, "train")
+    return []
+
+rule all:
+    input: expand("other{{i}}", i=range(6)), "model"
+rule other:
+    input: other
+    output: "other{{i}}"
+    shell: "echo other >> log; touch {{output}}"
+rule stack:
+    output: "stack"
+    shell: "echo stack >> log; touch {{output}}"
+rule mine_train:
+    input: "stack"
+    output: "model"
+    shell: "echo train >> log; touch {{output}}"
+"""
+
+
+def test_snakemake_runs_first_what_leads_to_a_training(tmp_path: Path) -> None:
+    """What `prioritise` relies on: rules named while the graph is built count, with all that they wait for."""
+    library = str(Path(__file__).resolve().parents[2] / "workflow")
+    (tmp_path / "Snakefile").write_text(CHAINS.format(library=library))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all", "--scheduler", "greedy"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "log").read_text().split() == ["stack", "train", *["other"] * 6]

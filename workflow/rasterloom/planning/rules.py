@@ -20,7 +20,15 @@ from rasterloom.learning.sanity import SANITY
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.settle import Settled
-from rasterloom.planning.snakemake_internals import asks_for, building, force, lift_rate_limit, limit_gpus, submits
+from rasterloom.planning.snakemake_internals import (
+    asks_for,
+    building,
+    force,
+    lift_rate_limit,
+    limit_gpus,
+    prioritise,
+    submits,
+)
 from rasterloom.report.runs import record
 from rasterloom.stages import STAGES, artifact_stages, fields_of, module_of, recomputed, version_of
 from rasterloom.store.files import TEMPORARY, link, write_json, write_text
@@ -130,6 +138,7 @@ class Rules:
         mode = building(self.workflow)
         if mode is not None and self._settled is None:
             store, (looks, runs) = Store.of(self.results, recomputed()), mode
+            prioritise(self.workflow, "train")
             with self._writing():
                 self._lock = hold(self.results) if runs else None
                 looks = looks and not store.recompute

@@ -44,6 +44,20 @@ def limit_gpus(workflow: Any, count: int) -> None:
         workflow.register_resource("gpu", count)
 
 
+def prioritise(workflow: Any, rule: str) -> None:
+    """Run the jobs that lead to those of a rule before all others, whose start the others wait for the longest.
+
+    A priority of a rule, as Snakemake has it, would count for all its jobs, and `--prioritize` is the user's. Has to
+    come while the graph is built.
+
+    Parameters
+    ----------
+    workflow : Snakemake's workflow
+    rule : its name here; where the workflow is a module, it may have a prefix
+    """
+    workflow.dag.priorityrules.update(own for own in workflow.rules if own.name.endswith(rule))
+
+
 def submits(workflow: Any) -> bool:
     """Whether a run submits its jobs to a cluster."""
     return workflow.resource_settings.nodes is not None
