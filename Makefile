@@ -7,6 +7,8 @@
 # make trees         points as labels: the urban trees below RASTERLOOM_TEST_DATA, half an hour on two cores
 # make sanity        can each class be learned at all? Before a long run; CONFIG=mine.yaml: of that configuration
 # make resume-check  a training that is killed five times ends with the bits of one that was not; minutes
+# make kills         every durable call of every stage as the point of a kill or an error: an hour and a half; goes on
+#                    where it was stopped. ONLY=train: one stage
 # make slurm-test    a whole run by the Slurm that `sbatch` finds equals one on this machine; ten minutes and more
 # make oracle         10,000 random edits, each compared with a run from nothing; half an hour; SEED=2: other edits
 # make check         formatters, linters, types
@@ -27,7 +29,7 @@ define summary
 @echo "The pictures: $(1)/report/index.html"
 endef
 
-.PHONY: demo demo-full members rio sanity trees resume-check slurm-test oracle test quick check docs fingerprints lock clean-demo
+.PHONY: demo demo-full members rio sanity trees resume-check kills slurm-test oracle test quick check docs fingerprints lock clean-demo
 
 demo: $(INSTALLED)
 	$(PY) -m rasterloom scenes data/demo --train 10 --test 3 --size 512 --seed 1
@@ -59,6 +61,9 @@ sanity: $(INSTALLED)
 
 resume-check: $(INSTALLED)
 	$(PY) benchmarks/resume.py --work data/resume
+
+kills: $(INSTALLED)
+	$(PY) tests/killpoints/campaign.py --notes data/kills.jsonl $(if $(ONLY),--only $(ONLY))
 
 slurm-test: $(INSTALLED)
 	@if command -v sbatch > /dev/null; then \

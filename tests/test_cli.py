@@ -79,12 +79,15 @@ def test_missing_names_are_said_before_the_data_are_looked_for(
     assert says(capsys.readouterr().err, "rasterloom stack ... --scale and --scene")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("names", [("results/x",), ("results/.tmp-1-x", None, "results/x")])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO])
 def test_failing_file_system_is_one_line_with_the_remedy(
-    number: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    number: int, names: tuple[str | None, ...], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
+    """Of a rename or a link, what is named is the new name."""
+
     def fail(job: Job) -> None:
-        raise OSError(number, os.strerror(number), "results/x")
+        raise OSError(number, os.strerror(number), *names)
 
     monkeypatch.setattr(module_of("stack"), "run", fail)
     monkeypatch.setattr(guard, "end_with_parent", lambda: None)

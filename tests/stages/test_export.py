@@ -1,6 +1,9 @@
 """GeoPackages."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import pyogrio
@@ -77,3 +80,36 @@ def test_run_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OSError, match="disk full"):
         export.run(job)
     assert (tmp_path / "vectors/s.gpkg").read_bytes() == before
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_error_of_sqlite_is_one_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
+    """Which says whether the disk is full; SQLite does not."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise pyogrio.errors.FeatureError("Could not add feature to layer\n at index 0: disk I/O error")
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pyogrio, "write_dataframe", fail)
+    job = make(tmp_path, None)
+    if full:
+        monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="No space left" if full else "layer at index 0: disk I/O error") as caught:
+        export.run(job)
+    assert caught.value.errno == (errno.ENOSPC if full else errno.EIO)
+    assert ".gpkg" in str(caught.value.filename)
+    assert list((tmp_path / "vectors").iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", [{"features": 1}, {"crs": None}])
+def test_layer_that_is_not_whole_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: dict[str, Any]
+) -> None:
+    """GDAL keeps some errors of SQLite to itself."""
+    read = pyogrio.read_info
+    monkeypatch.setattr(pyogrio, "read_info", lambda *given, **named: {**read(*given, **named), **lost})
+    with pytest.raises(OSError, match="the layer is not whole"):
+        export.run(make(tmp_path, "EPSG:32616"))
+    assert list((tmp_path / "vectors").iterdir()) == []

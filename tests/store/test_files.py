@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -40,6 +41,19 @@ def test_atomic_path_failing_writer_leaves_what_was_there(
         raise error
     assert final.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_atomic_path_names_the_file_where_an_error_names_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a write or of a flush do."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "a", "text")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert names(tmp_path) == []
 
 
 def test_atomic_path_writer_that_writes_nothing_is_an_error(tmp_path: Path) -> None:

@@ -199,13 +199,21 @@ def test_gc_training_state_goes_only_when_nothing_in_it_is_young(results: Path, 
     assert state.exists() == young
 
 
-def test_gc_state_of_a_named_model_stays(results: Path, store: Store, put: Put) -> None:
+@pytest.mark.parametrize("made", [True, False])
+def test_gc_state_of_a_named_model_goes_if_the_model_is_there(
+    results: Path, store: Store, put: Put, made: bool
+) -> None:
+    """As after a kill between the two."""
     item = put("train", "a" * 32)
     (store.root / "train" / item.key).mkdir()
     name_it(results, item, "models/m/fold-0")
+    if not made:  # it was damaged, and is trained again
+        store.record_path("train", item.key).unlink()
+        (store.root / item.path).unlink()
     age(store.root)
     collect(results)
-    assert (store.root / "train" / item.key).is_dir()
+    assert (store.root / "train" / item.key).is_dir() != made
+    assert (store.lookup("train", item.key) == item) == made
 
 
 def test_gc_removes_old_temporary_files_and_spares_notes(results: Path, store: Store, put: Put) -> None:

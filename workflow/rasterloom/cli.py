@@ -30,6 +30,7 @@ _NO_ROOM = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
     errno.EROFS: "name another folder: for results with the key `results`, for the store with RASTERLOOM_STORE",
+    errno.EIO: "check the disk (`dmesg` says what is wrong with it), then run the same command again",
     errno.EACCES: "make it accessible, or name another results folder with the key `results`",
 }
 """What a user can do about a failure of the file system."""
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        _stop(f"cannot write {error.filename or ''}: {error.strerror}; {_NO_ROOM[error.errno]}")
+        _stop(f"cannot write {error.filename2 or error.filename or ''}: {error.strerror}; {_NO_ROOM[error.errno]}")
     except (MemoryError, RuntimeError) as error:
         if not _memory_ran_out(error):
             raise

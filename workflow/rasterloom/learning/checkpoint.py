@@ -29,10 +29,10 @@ def save_checkpoint(path: Path, tensors: Arrays, recipe: Mapping[str, Any]) -> s
     Content digest, over names, shapes, dtypes and values of the tensors; but for ``watch.*``, which validation scenes
     decide and no prediction reads.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     ordered = {name: np.ascontiguousarray(tensors[name]).reshape(tensors[name].shape) for name in sorted(tensors)}
-    save_file(ordered, path, metadata={"recipe": canonical(recipe)})
+    path.write_bytes(save(ordered, metadata={"recipe": canonical(recipe)}))
     return checkpoint_digest(ordered)
 
 

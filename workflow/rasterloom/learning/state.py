@@ -107,12 +107,12 @@ def write_state(path: Path, arrays: Arrays) -> None:
     StoreError
         If the claim to its folder was lost: this process was suspended for long, and another one goes on.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent} was taken over by another process, which goes on with this training")
     with atomic_path(path) as temporary:
-        save_file(arrays, temporary)
+        temporary.write_bytes(save(arrays))
 
 
 def read_state(path: Path) -> Arrays | None:

@@ -1,7 +1,7 @@
 """Planes: (H, W) uint8 images, one per artifact as masks and ensembles are, or several as predictions may be."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +52,9 @@ def write_planes(
     import zarr
 
     totals = [ArrayDigest(name, np.uint8, shape) for _ in arrays]
-    chunks = (min(CHUNK, shape[0]), min(CHUNK, shape[1]))
-    with zarr.storage.ZipStore(path, mode="w") as store:
-        group = zarr.create_group(store)
+    store, chunks = zarr.storage.ZipStore(path, mode="w"), (min(CHUNK, shape[0]), min(CHUNK, shape[1]))
+    group = zarr.create_group(store)  # opens the file: where that fails, there is nothing to close
+    with closing(store):
         opened = [group.create_array(own, shape=shape, dtype="uint8", chunks=chunks, fill_value=0) for own in arrays]
         row = 0
         for planes in strips:

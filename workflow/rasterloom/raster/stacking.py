@@ -1,6 +1,7 @@
 """Writing stacks: every sensor resampled once, from the raw file to the grid of a scale."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,9 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid) -> dict[
     counts, size = [sensor.bands for sensor in sensors], grid.shape
     dtype = np.uint16 if all(sensor.dtype is np.uint16 for sensor in sensors) else np.float32
     digests = [(ArrayDigest("data", s.dtype, (s.bands, *size)), ArrayDigest("valid", np.uint8, size)) for s in sensors]
-    with ZipStore(path, mode="w") as store:
-        names = [sensor.name for sensor in sensors]
-        group = zarr.create_group(store, attributes={"sensors": names, "channels": counts}, zarr_format=3)
+    store, names = ZipStore(path, mode="w"), [sensor.name for sensor in sensors]
+    group = zarr.create_group(store, attributes={"sensors": names, "channels": counts}, zarr_format=3)
+    with closing(store):  # where it could not be opened, there is nothing to close
         options: dict[str, Any] = {
             "compressors": BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
             "fill_value": 0,

@@ -1,5 +1,6 @@
 """Vectors for a GIS: one GeoPackage a scene, one layer a class, and a list of them a batch."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from rasterloom.polygons.areas import areas_m2
 from rasterloom.polygons.record import polygon_items, polygon_manifests, read_polygons
 from rasterloom.project.project import Project
 from rasterloom.registration.record import references
-from rasterloom.store.files import atomic_path, write_text
+from rasterloom.store.files import atomic_path, temporary_path, write_text
 from rasterloom.store.job import Job, scene_manifests
 from rasterloom.store.tables import tsv_text
 
@@ -60,15 +61,32 @@ def layer(polygons: Any, reference: dict[str, Any]) -> Any:
 
 
 def write_layer(path: Path, name: str, table: Any) -> None:
-    """Add polygons to a layer of a GeoPackage (both created if need be); an empty table gives an empty layer."""
+    """Add polygons to a layer of a GeoPackage (both created if need be); an empty table gives an empty layer.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     import warnings
 
     import pyogrio
 
+    # A file that nobody else opens, and that has its name when it is whole, needs neither locks nor a journal.
+    pyogrio.set_gdal_config_options(dict.fromkeys(("OGR_SQLITE_SYNCHRONOUS", "OGR_SQLITE_JOURNAL"), "OFF"))
+    pyogrio.set_gdal_config_options({"OGR_SQLITE_PRAGMA": "locking_mode=EXCLUSIVE"})
     with warnings.catch_warnings():
         # A table without CRS is a normal one here: not all imagery has a georeference.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
-        pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon", append=True)
+        try:
+            pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon", append=True)
+            found = pyogrio.read_info(path, layer=name)  # GDAL keeps some errors to itself
+            if found["features"] < len(table) or (found["crs"] is None and table.crs is not None):
+                raise pyogrio.errors.DataLayerError("the layer is not whole")
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
+            with temporary_path(path) as probe:  # SQLite says that something failed, not what
+                probe.write_bytes(bytes(2**20))
+            raise OSError(errno.EIO, " ".join(str(error).split())[-200:], str(path)) from None
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:

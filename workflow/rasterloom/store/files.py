@@ -25,12 +25,17 @@ def flush(path: Path) -> None:
 def temporary_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, gone when the block ends unless it was renamed.
 
-    The temporary name keeps the suffixes of the final one, since many writers choose a format by them.
+    The temporary name keeps the suffixes of the final one, since many writers choose a format by them. An error of the
+    file system that names no file, as that of a write, gets the name of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}"
     try:
         yield temporary
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

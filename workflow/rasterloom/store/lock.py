@@ -44,6 +44,7 @@ def _flock(file: IO[Any], how: int) -> bool | None:
     except OSError as error:
         if error.errno in NO_LOCKS:
             return None
+        error.filename = file.name
         raise
     return True
 

@@ -119,7 +119,9 @@ def removable(store: Store, found: Collection[Claim], before: float) -> Iterator
         for path in sorted(stage.iterdir(), key=lambda path: (path.suffix != ".json", path.name)):  # the record first
             groups.setdefault(path.name.split(".")[0] or path.name, []).append(path)
         for key, group in groups.items():
-            if key not in named and _newest_of(group) < before:
+            if key in named:  # a state beside an artifact was left behind, as the artifact was made after it
+                group = [path for path in group if path.is_dir() and group[0].suffix == ".json"]
+            if group and _newest_of(group) < before:
                 yield group
 
 
