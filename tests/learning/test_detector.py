@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rasterloom.config.model import Prediction
 from rasterloom.learning.augment import Normalisation
-from rasterloom.learning.detector import Detector
+from rasterloom.learning.detector import Detector, Way
 from rasterloom.learning.inference import mean_forward
 from rasterloom.learning.networks import build
 from rasterloom.learning.networks.layers import Segmenter, initialise
@@ -18,6 +18,7 @@ from rasterloom.learning.outputs import ONE, Outputs
 
 SIDE = 24
 PLANES = np.array([0, 0, 1])
+PLAIN: Way = (0, False, ONE, 0)
 KEPT = Normalisation(np.array([90, 110, 4000], np.float32), np.array([20, 30, 500], np.float32), PLANES)
 
 
@@ -65,9 +66,9 @@ def test_detector_is_what_the_workflow_computes(tile: NDArray[np.float32], own: 
     valid = np.stack([tile[:2].any(axis=0), tile[2] > 0]).astype(np.uint8)
     theirs = expected(tile, valid, own, symmetries)
     assert np.ptp(theirs) > 0.05
-    ours = found_by(Detector(networks(), KEPT, own, [0, 0], 0, symmetries), tile)
+    ours = found_by(Detector(networks(), KEPT, own, [0, 0], (0, symmetries, ONE, 0)), tile)
     assert np.abs(ours - theirs * valid[0]).max() < 1e-5
-    other = found_by(Detector(networks(), KEPT, own, [0, 0], 1, symmetries), tile)
+    other = found_by(Detector(networks(), KEPT, own, [0, 0], (1, symmetries, ONE, 0)), tile)
     assert np.abs(other - theirs * valid[1]).max() < 1e-5
 
 
@@ -75,12 +76,12 @@ def test_number_that_says_there_is_no_data_counts_in_any_band(tile: NDArray[np.f
     tile[1, 12:15, 3:9] = 199.0003  # scaled and scaled back
     valid = np.stack([tile[:2].any(axis=0) & (tile[1].round() != 199) & (tile[0] != 199), tile[2] > 0]).astype(np.uint8)
     assert 18 <= np.count_nonzero(valid[0] == 0) - 35 <= 25
-    ours = found_by(Detector(networks(), KEPT, True, [199, 0]), tile)
+    ours = found_by(Detector(networks(), KEPT, True, [199, 0], PLAIN), tile)
     assert np.abs(ours - expected(tile, valid, True, False) * valid[0]).max() < 1e-5
 
 
 def test_scaling_by_255_and_back_changes_nothing(tile: NDArray[np.float32]) -> None:
-    detector = Detector(networks(), KEPT, True, [0, 0])
+    detector = Detector(networks(), KEPT, True, [0, 0], PLAIN)
     fed = (np.float32(tile * 1.0 / 255.0) - np.float32(0)) / np.float32(1 / 255)
     assert np.abs(found_by(detector, fed) - found_by(detector, tile)).max() < 1e-4
 
@@ -91,10 +92,10 @@ def test_one_of_several_classes(tile: NDArray[np.float32], exclusive: bool) -> N
     tile = np.maximum(tile, 1)
     both = expected(tile, valid, True, True, outputs)
     for plane in range(2):
-        ours = found_by(Detector(networks(outputs), KEPT, True, [0, 0], 0, True, outputs, plane), tile)
+        ours = found_by(Detector(networks(outputs), KEPT, True, [0, 0], (0, True, outputs, plane)), tile)
         assert np.abs(ours - both[..., plane]).max() < 1e-5
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_tile_without_data_is_nowhere_the_class(own: bool) -> None:
-    assert not found_by(Detector(networks(), KEPT, own, [0, 0]), np.zeros((3, SIDE, SIDE), np.float32)).any()
+    assert not found_by(Detector(networks(), KEPT, own, [0, 0], PLAIN), np.zeros((3, SIDE, SIDE), np.float32)).any()

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.inference import mean_probability
 from rasterloom.learning.normalisation import SHARE
-from rasterloom.learning.outputs import ONE, Outputs
+from rasterloom.learning.outputs import Outputs
+
+Way = tuple[int, bool | str, Outputs, int]
+"""The sensor without whose data the probability is 0; symmetries and outputs, as `mean_probability` takes them; and
+which output counts.
+"""
 
 
 class Detector(nn.Module):
@@ -25,25 +30,14 @@ class Detector(nn.Module):
     own : whether a tile is normalised by its own statistics, as `scene_normalisation` does a scene.
     nodata : digital number of each sensor's pixels without data: 0 where every band has it, another where any has.
         Pixels that are 0 in every band never count, since tiles are padded so.
-    reference : the sensor without whose data the probability is 0.
-    symmetries : see `mean_probability`.
-    outputs, plane : of the networks, and which of them counts.
+    way : how they predict; see `Way`.
     """
 
     def __init__(
-        self,
-        networks: Sequence[nn.Module],
-        kept: Normalisation,
-        own: bool,
-        nodata: Sequence[float],
-        reference: int = 0,
-        symmetries: bool | str = False,
-        outputs: Outputs = ONE,
-        plane: int = 0,
+        self, networks: Sequence[nn.Module], kept: Normalisation, own: bool, nodata: Sequence[float], way: Way
     ) -> None:
         super().__init__()
-        self.networks, self.own, self.nodata, self.reference = nn.ModuleList(networks), own, nodata, reference
-        self.symmetries, self.outputs, self.plane = symmetries, outputs, plane
+        self.networks, self.own, self.nodata, self.way = nn.ModuleList(networks), own, nodata, way
         self.mean, self.sd = (torch.from_numpy(values)[:, None, None] for values in (kept.mean, kept.sd))
         self.counts = np.bincount(kept.planes).tolist()
 
@@ -59,9 +53,9 @@ class Detector(nn.Module):
             variance = (images**2 * valid).sum((2, 3), keepdim=True) / count.clamp(min=1)
             sd = torch.where(count > 0, (SHARE * variance + (1 - SHARE) * sd**2).sqrt(), sd)
         images = images / torch.where(sd > 0, sd, torch.ones_like(sd)) * valid
-        found: Tensor = mean_probability(list(self.networks), images, self.symmetries, self.outputs)
-        found = found[:, self.plane, None] if self.outputs.planes else found[:, None]
-        return found * planes[self.reference]
+        reference, symmetries, outputs, plane = self.way
+        found: Tensor = mean_probability(list(self.networks), images, symmetries, outputs)
+        return (found[:, plane, None] if outputs.planes else found[:, None]) * planes[reference]
 
 
 def _valid(bands: Tensor, nodata: float) -> Tensor:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from rasterloom.learning.outputs import Outputs
 from rasterloom.planning.graph import Dag
 from rasterloom.raster.grid import scale_grid
 from rasterloom.store.files import atomic_path, read_json, write_json
-
-if TYPE_CHECKING:
-    from rasterloom.learning.detector import Detector
 
 MOST_OVERLAP = 50
 """Percent of its side by which a tile overlaps the next one at most: Deepness averages nothing, it keeps the middle."""
@@ -122,8 +119,8 @@ def metadata(member: MemberRecipe, bundle: Mapping[str, Any], channels: int) -> 
     } | ({"resolution": round(100 * gsd, 4)} if gsd else {})
 
 
-def detector_of(dag: Dag, member: MemberRecipe, bundle: Mapping[str, Any], files: Mapping[str, Path]) -> "Detector":
-    """The network that is written: from the digital numbers of a tile to the probability of the class."""
+def detector_of(dag: Dag, member: MemberRecipe, bundle: Mapping[str, Any], files: Mapping[str, Path]) -> Any:
+    """The network that is written, a `Detector`: from the digital numbers of a tile to the probability of the class."""
     from rasterloom.learning.detector import Detector
     from rasterloom.learning.networks.layers import folded
 
@@ -135,9 +132,8 @@ def detector_of(dag: Dag, member: MemberRecipe, bundle: Mapping[str, Any], files
     networks = [folded(load_network(spec["model"], arrays, "cpu", outputs)) for arrays in found]
     nodata = [dag.config.sensors[sensor].nodata or 0.0 for sensor in sensors]
     reference = sensors.index(dag.reference) if dag.reference in sensors else 0
-    plane = member.plane(bundle["classes"][0]).get("plane", 0)
-    way = (nodata, reference, member.prediction["symmetries"], outputs, plane)
-    return Detector(networks, Normalisation(mean, sd, planes), own, *way).eval()
+    way = (reference, member.prediction["symmetries"], outputs, member.plane(bundle["classes"][0]).get("plane", 0))
+    return Detector(networks, Normalisation(mean, sd, planes), own, nodata, way).eval()
 
 
 def stac_item(path: Path, about: Mapping[str, Any], member: MemberRecipe, bundle: Mapping[str, Any]) -> dict[str, Any]:
