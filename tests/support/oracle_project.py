@@ -317,7 +317,8 @@ class Runs:
         """What the library asks of Snakemake's workflow."""
         settings = SimpleNamespace(forceall=False, forcerun=frozenset(), forcetargets=False, rerun_triggers=None)
         return SimpleNamespace(
-            dag=SimpleNamespace(forcefiles=set(), jobs=[]),
+            dag=SimpleNamespace(forcefiles=set(), priorityrules=set(), jobs=[]),
+            rules=[],
             dag_settings=settings,
             is_main_process=True,
             executor_plugin=object(),

@@ -57,6 +57,7 @@ class Oracle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        os.chdir(self.folder)  # an earlier project may have failed before it could be left
         own, first = self.folder / "project", self.folder / "first"
         shutil.rmtree(own, ignore_errors=True)
         if first.exists():
