@@ -9,6 +9,7 @@
 # make resume-check  a training that is killed five times ends with the bits of one that was not; minutes
 # make kills         every durable call of every stage as the point of a kill or an error: an hour and a half; goes on
 #                    where it was stopped. ONLY=train: one stage
+# make bench         rasterloom beside named alternatives, a table of ratios; a quarter of an hour, on an idle machine
 # make slurm-test    a whole run by the Slurm that `sbatch` finds equals one on this machine; ten minutes and more
 # make oracle         10,000 random edits, each compared with a run from nothing; half an hour; SEED=2: other edits
 # make check         formatters, linters, types
@@ -58,6 +59,9 @@ trees: $(INSTALLED)
 
 sanity: $(INSTALLED)
 	$(SNAKEMAKE) sanity $(if $(CONFIG),--configfile $(CONFIG))
+
+bench: $(INSTALLED)
+	$(PY) benchmarks/bench.py
 
 resume-check: $(INSTALLED)
 	$(PY) benchmarks/resume.py --work data/resume

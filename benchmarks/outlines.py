@@ -25,12 +25,14 @@ import rasterio.features
 import shapely
 from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
+from ratios import record
 from shapely import Polygon, affinity
 
 from rasterloom.polygons.coverage import coverage
 from rasterloom.polygons.geometry import strictly_valid, transformed
 from rasterloom.polygons.jaccard import areas_of, united
 from rasterloom.polygons.outlines import outlines
+from rasterloom.raster.grid import IDENTITY
 
 Image = NDArray[np.uint8]
 Matrix = list[list[float]]
@@ -257,6 +259,9 @@ def large(side: int) -> None:
     spent, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     vertices = shapely.get_num_coordinates(found).sum()
     print(f"{side} x {side}: {found.size} objects, {vertices} vertices, {spent:.2f} s, at most {peak:.2f} GB")
+    start = time.process_time()
+    shapely.simplify(edges(image, IDENTITY), 0.25)
+    record(f"outlines of {found.size} objects", "rasterio's shapes, simplified", (time.process_time() - start) / spent)
 
 
 def main() -> None:

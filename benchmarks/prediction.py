@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ratios import record
 
 from rasterloom.config.model import Prediction, on_cores
 from rasterloom.learning.adaptation import sample_windows
@@ -186,6 +187,8 @@ def times(ways: list[str], side: int, width: int, rounds: int) -> None:
     for way, (total, inside) in medians.items():
         ratio, speed = total / medians["rasterloom"][0], windows / total
         print(f"{way:34s} {total:8.1f} s, {inside / total:.0%} in the network, {speed:.2f} windows/s, {ratio:.2f}")
+        if way != "rasterloom":
+            record("prediction of a scene", way, ratio)
 
 
 def memory(ways: list[str], side: int, width: int) -> None:

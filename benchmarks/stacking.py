@@ -33,6 +33,7 @@ import numpy as np
 import yaml
 from arrays import resample
 from numpy.typing import NDArray
+from ratios import record
 
 from rasterloom.config import read_config_files
 from rasterloom.planning.graph import Dag
@@ -92,7 +93,7 @@ def contest_scene(folder: Path, size: tuple[int, int]) -> tuple[Dag, str]:
         [sys.executable, "-m", "rasterloom", "scenes", str(folder / "data"), *arguments], env=ENVIRONMENT, check=True
     )
     dataset = {"root": str(folder / "data"), "predict": []}
-    dag = loaded(folder, {"dataset": dataset, "results": str(folder / "results")})
+    dag = loaded(folder, {"dataset": dataset, "normalise_by": "dataset", "results": str(folder / "results")})
     return dag, next(iter(dag.statistics_scenes))
 
 
@@ -101,6 +102,7 @@ def stack_once(dag: Dag, scene: str, scales: Sequence[str]) -> tuple[float, dict
     shutil.rmtree(dag.results, ignore_errors=True)
     started = time.monotonic()
     costs = {"register": run_job(dag, "register", scene=scene)}
+    costs["place"] = run_job(dag, "place", acquisition=next(iter(dag.acquisitions)))
     with ThreadPoolExecutor(len(scales)) as pool:
         jobs = {scale: pool.submit(run_job, dag, "stack", scene=scene, scale=scale) for scale in scales}
     costs.update({f"stack {scale}": job.result() for scale, job in jobs.items()})
@@ -205,6 +207,9 @@ def print_ways(folder: Path, scene: str, rounds: int) -> None:
                 for name, median in medians.items()
             ]
             print(f"{sensor:7s} {size:5d}   {''.join(cells)}", flush=True)
+            for name, median in medians.items():
+                if name != "rasterloom":
+                    record(f"{sensor} brought to {size} pixels", name, median / medians["rasterloom"])
 
 
 # A large scene ------------------------------------------------------------------------------------------------
@@ -246,7 +251,6 @@ SHEET = {
     "channels": {"all20": None, "rgbp": None, "all": ["rgb", "m"]},
     "scales": {"s1024": None, "s2048": None, "native": {}},
     "targets": {"vehicles": None},
-    "statistics": "train",
     "validation": {"split": None, "folds": 2},
 }
 
@@ -293,8 +297,10 @@ def print_large(folder: Path, side: int) -> None:
     dag = large_scene(folder, side)
     print(f"written in {time.monotonic() - started:.0f} s", flush=True)
     print("job            seconds   processor   peak MB")
-    for stage, names in (("register", {}), ("stack", {"scale": "native"})):
-        cost = run_job(dag, stage, scene="large", **names)
+    place = {"acquisition": next(name for name, scenes in dag.acquisitions.items() if "large" in scenes)}
+    jobs = {"register": {"scene": "large"}, "place": place, "stack": {"scene": "large", "scale": "native"}}
+    for stage, names in jobs.items():
+        cost = run_job(dag, stage, **names)
         print(f"{stage:14s} {cost.wall:7.1f} {cost.processor:11.1f} {cost.peak:9.0f}", flush=True)
     path = next((dag.results / "stacks/native").glob("*.zarr.zip")).resolve()
     wrong, apart = 0, []

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ablation import cell, overlay, read_scores, table
 from arrays import resample
+from ratios import TABLE, record
 from registration_cases import VARIANTS, Case, Sensor, corner, generated_cases, true_shifts
 from registration_figures import Row, figures, rows_of, targets
 from registration_methods import IDENTITY, METHODS, Found, missing, translation
@@ -283,3 +284,12 @@ def test_graph_of_nobodys_results_is_a_finished_run(tmp_path: Path, monkeypatch:
     assert {path.split("/")[0] for path in restored.outputs - restored.fresh} == {
         *("wkt.csv", "wkt", "submission.csv", "score.tsv", "vectors", "summary.tsv", "report"),
     }
+
+
+def test_ratios_are_told_only_to_who_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "ratios.tsv"
+    record("one", "other", 2.0)
+    monkeypatch.setenv(TABLE, str(table))
+    record("outlines", "rasterio", 1.5)
+    record("training", "bare steps", 0.954)
+    assert table.read_text() == "outlines\trasterio\t1.50\ntraining\tbare steps\t0.95\n"
