@@ -1,5 +1,6 @@
 """Sub-pixel outlines: convention, holes, borders, seams, and validity whatever the input."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -348,6 +349,18 @@ def test_outlines_of_one_object_with_many_holes_over_many_strips(monkeypatch: py
     (found,) = outlines(values, 127.5)
     assert len(found.interiors) == 132 * 132
     assert outlines(values, 127.5, min_hole=2)[0].equals(box(0, 0, 400, 400))
+
+
+def test_outlines_take_little_memory_per_vertex() -> None:
+    # 20000 x 20000 pixels with 90,000 objects have 10 million vertices.
+    values = smooth(6, (1500, 1500), 4)
+    vertices = contours.contours(values, 127.5, 127.5, np.zeros(2)).points.size
+    tracemalloc.start()
+    outlines(values, 127.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert vertices > 200_000
+    assert peak < 130 * vertices + 10_000_000  # what is looked at in portions does not grow
 
 
 # Fitted sides ---------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ Contours (`contours`) never touch themselves. Where they cross a line between sa
 no part of an outline comes nearer to another one than what rounding needs.
 
 A vertex lies within `MARGIN` of where the contour is, before it is rounded and simplified; no object and no hole is
-lost but those that are too small. Memory: 80 to 100 bytes per vertex of the contours, beside the image. Time: linear in
-these vertices, 1.5 s per million; noise, of which a megapixel has 600,000 to 900,000, takes 2 to 5 s a megapixel, as
-much of it stays contour. Nearly nothing where the probability is low.
+lost but those that are too small. Memory: 100 bytes per vertex of the contours, beside the image. Time: linear in these
+vertices, 1.5 s per million; noise, of which a megapixel has 600,000 to 900,000, takes 2 to 5 s a megapixel, as much of
+it stays contour. Nearly nothing where the probability is low.
 """
 
 from functools import partial
