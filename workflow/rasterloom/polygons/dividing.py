@@ -1,4 +1,4 @@
-"""Objects that touch, divided where they are narrow or less probable between them, by cuts between pixels."""
+"""Objects that touch, divided where the probability between them is lower than in both, by cuts between pixels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 from rasterloom.polygons.geometry import Polygons, transformed
 from rasterloom.raster.grid import Matrix
 
-LAYERS = 8
-"""Thresholds from the level to the top at which an object is looked at."""
+STEP = 8
+"""Between the levels at which a probability, 0..255, is looked at."""
 
 SMOOTHING = 0.7
 """Standard deviation in pixels of the grid: noise makes no summits."""
-
-STEP, FINEST = 0.1, 0.25
-"""Between the thicknesses at which parts meet: a share of them, and at least so many pixels of the grid."""
 
 REACH = 2.0
 """Pixels of the grid by which a cut goes on beyond the pixels of an object, so that it reaches the outline."""
@@ -47,48 +44,41 @@ def parts(probability: NDArray[np.uint8], level: float, depth: float) -> NDArray
     probability : (H, W) uint8 array
     level : float, n + 0.5 on 0..255
     depth : float
-        Pixels of the array by which a part is thicker than its passage to a part that is thicker still.
+        Probability, 0..1, by which the summit of a part rises above the highest pass to a higher summit, within `STEP`.
 
     Returns
     -------
     (H, W) int32 array
-        Numbers from 1 for each part; 0 outside the objects, which consist of one part at least.
+        A number for each part; 0 outside the objects, which consist of one part at least.
 
     Notes
     -----
-    How thick an object is at a pixel is the mean distance to its outline, at `LAYERS` thresholds from the level to the
-    top. So a neck divides, and a dip of the probability does. That is flooded from above: an area without a part
-    becomes one as soon as its thickest pixel lies `depth` above; what a step adds to an area goes to the nearest part.
-    Measured: 3400 x 3400 pixels with 5,000 objects take 8 s.
+    The smoothed probability is flooded from above: an area without a part becomes one as soon as its summit lies
+    `depth` above the level; what a level adds to an area goes to the nearest part in it.
     """
     import cv2
 
-    inside, thick = probability > level, np.zeros(probability.shape, np.float32)
-    for threshold in np.linspace(level, 254.5, LAYERS, endpoint=False):
-        layer = cv2.distanceTransform((probability > threshold).astype(np.uint8), cv2.DIST_L2, 5)
-        thick += np.minimum(layer, sum(layer.shape)) / LAYERS  # without an outline they are endless
-    thick = np.asarray(cv2.GaussianBlur(thick, (0, 0), SMOOTHING), np.float32)
-    found, number, low = np.zeros(probability.size, np.int32), 0, float(thick.max())
-    while low > 0:
-        low -= max(FINEST, STEP * low)
-        last = low <= 0
-        above = (inside & (last | (thick > low))).astype(np.uint8)
-        count, areas = cv2.connectedComponents(above, connectivity=4, ltype=cv2.CV_32S)
-        place = np.flatnonzero(above)
+    smooth = np.asarray(cv2.GaussianBlur(probability, (0, 0), SMOOTHING), np.uint8)
+    found, number = np.zeros(probability.size, np.int32), 0
+    for low in [*np.arange(254.5 - STEP, level, -STEP), level]:
+        last = low == level
+        inside = ((probability > level) & (last | (smooth > low))).astype(np.uint8)
+        count, areas = cv2.connectedComponents(inside, connectivity=4, ltype=cv2.CV_32S)
+        place = np.flatnonzero(inside)
         area, own = np.asarray(areas, np.int32).ravel()[place], found[place]
-        top, first = np.zeros(count, np.float32), np.zeros(count, np.int32)
-        np.maximum.at(top, area, thick.ravel()[place])
+        top, first = np.zeros(count, np.uint8), np.zeros(count, np.int32)
+        np.maximum.at(top, area, smooth.ravel()[place])
         np.maximum.at(first, area, own)
         first[0] = -1  # what is outside
-        new = np.flatnonzero((first == 0) & ((top > low + depth) | last))
+        new = np.flatnonzero((first == 0) & ((top > low + 255 * depth) | last))
         home = np.zeros(number + 1, np.int32)
         home[own] = area
         home[0] = 0
-        near = _nearest(found.reshape(thick.shape), np.inf).ravel()[place]
+        near = _nearest(found.reshape(smooth.shape), np.inf).ravel()[place]
         first[new] = number + 1 + np.arange(new.size)
         number += new.size
         found[place] = np.where(own > 0, own, np.where((near > 0) & (home[near] == area), near, first[area]))
-    return found.reshape(thick.shape)
+    return found.reshape(probability.shape)
 
 
 def _nearest(found: NDArray[np.int32], reach: float) -> NDArray[np.int32]:

@@ -70,7 +70,7 @@ def outlines(
     shape : str
         ``free``, or ``rectangular`` for right angles wherever a ring allows for them.
     divide : float
-        Depth in pixels of the array at which objects that touch are divided, as in `dividing.parts`; 0: they are not.
+        Depth, 0..1, at which objects that touch are divided, as in `dividing.parts`; 0: they are not.
 
     Returns
     -------

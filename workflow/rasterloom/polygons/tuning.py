@@ -57,8 +57,8 @@ DRAWS = 200
 DOUBT = 0.04
 """Jaccard by which a gain on one ground may miss that on others; of n grounds, whose spread tells more, by 1 / n^2."""
 
-DEPTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
-"""Depths in pixels of the grid at which objects are tried to be divided (see `dividing.parts`)."""
+DEPTHS = (0.02, 0.05, 0.1)
+"""Depths at which objects are tried to be divided (see `dividing.parts`)."""
 
 LOSS = 0.005
 """Jaccard that may be lost where more objects match, its standard deviation over grounds included."""

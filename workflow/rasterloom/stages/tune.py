@@ -24,7 +24,7 @@ from rasterloom.store.store import Item, Writing
 
 OUTPUT = "tuning/{class}.json"
 HELP = "choose a class's threshold, openings and least areas on out-of-fold predictions"
-VERSION = 8
+VERSION = 9
 NAMES = "class"
 KEYS = {key: f"*.polygons.{key}" for key in PolygonsConfig.model_fields}
 

@@ -18,7 +18,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
-VERSION = 8
+VERSION = 9
 NAMES = "scenes"
 KEYS = {"polygons": "*.polygons", "tuned": "tuning/{class}", "confidence": "tuning/{class}"}
 
