@@ -210,6 +210,7 @@ class Oracle(RuleBasedStateMachine):
 def instant(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     oracle_stages.install(monkeypatch.setattr)
     memory = Path("/dev/shm")
+    monkeypatch.chdir(Path.cwd())  # runs change it: what comes after is to be where it was
     with raising(), tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         monkeypatch.setattr(Oracle, "folder", Path(folder), raising=False)
         yield
