@@ -332,7 +332,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "`--until stack`": ("-n -F --until stack", "place, register, stack\n"),
     "`--omit-from train`": ("-n -F --omit-from train", "label, mask, place, quality, register, split, stack\n"),
     "`results/stacks/native/{scene}.json`": ("-n -F results-tiny/labels/buildings.json", "forced:\n        label\n"),
-    "`--touch`": ("--touch", "Nothing to be done"),
+    "`--touch`": ("--touch", ""),  # touches what a run before has made anew, or nothing
     "`--rerun-triggers mtime`": ("-n --rerun-triggers mtime", "Nothing to be done"),
     "`--summary`, `-D`": ("--summary", "results-tiny/score.tsv"),
     "`--list-changes params`": ("--list-changes params", "results-tiny/score.tsv"),
