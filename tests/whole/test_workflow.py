@@ -356,7 +356,7 @@ def test_options_of_snakemake_do_what_the_table_says(finished: Project, line: st
     before = finished.artifacts()
     assert answer in finished.snakemake(*typed.format(folder=finished.folder).split())
     assert finished.artifacts() == before
-    finished.snakemake("-n")
+    assert "Nothing to be done" in finished.snakemake("-n"), "no option leaves anything to do"
 
 
 def test_every_option_in_the_table_is_tried() -> None:
