@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -215,6 +216,15 @@ def test_dstl_sidecars_are_seen(tmp_path: Path) -> None:
     scene = _load(tmp_path).scenes[TRAIN]
     assert [name for name, *_ in scene.sensors["p"][0].sidecars] == [f"{TRAIN}_P.tfw"]
     assert not scene.sensors["m"][0].sidecars
+
+
+def test_sidecars_are_seen_that_came_after_others_were_looked_for(tmp_path: Path) -> None:
+    _touch(tmp_path / "a.tif", "1")
+    folders = Folders()
+    assert folders.sidecars(tmp_path / "a.tif") == folders.sidecars(tmp_path / "nowhere/a.tif") == ()
+    _touch(tmp_path / "a.tfw", "1")
+    os.utime(tmp_path, (1, 1))  # whatever the steps of the file system's clock
+    assert [name for name, *_ in folders.sidecars(tmp_path / "a.tif")] == ["a.tfw"]
 
 
 def test_dstl_unknown_sensor(tmp_path: Path) -> None:

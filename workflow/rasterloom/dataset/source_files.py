@@ -5,9 +5,10 @@ import os
 import stat
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,9 @@ Sidecars = tuple[tuple[str, int, int], ...]
 """Name, bytes and time of change (in nanoseconds; in an archive the checksum) of each file beside an image that has a
 say in what it means."""
 
+Names = dict[str, list[str]]
+"""Names of files by what they are in small letters."""
+
 Bands = tuple[int | str, ...]
 """Bands of a file by number, from 1, or by name."""
 
@@ -26,8 +30,8 @@ class Folders:
     """Listings of folders and archives, each read once, to find what lies beside many images."""
 
     def __init__(self) -> None:
-        self._names: dict[str, dict[str, list[str]]] = {}
         self._archives: dict[Path, Members] = {}
+        self._inside: dict[str, Names] = {}
 
     def members(self, archive: Path) -> Members:
         """The files of an archive; see `rasterloom.dataset.archive.list_members`."""
@@ -43,26 +47,38 @@ class Folders:
         """
         named = split_member(path)
         if named is None:
-            folder, found = path.parent, []
-            for name in self._beside(path.name, str(folder), lambda: (entry.name for entry in folder.iterdir())):
+            folder, found, names = path.parent, [], Names()
+            with suppress(OSError):  # no folder, or one that may be entered but not listed
+                names = _entries(folder, folder.stat().st_mtime_ns)
+            for name in _beside(path.name, names):
                 with suppress(FileNotFoundError):
                     status = (folder / name).stat()
                     found.append((name, status.st_size, status.st_mtime_ns))
             return tuple(found)
         archive, (inside, name) = named[0], member_folder(named[1])
-        members = self.members(archive)
-        places = map(member_folder, members)
-        beside = self._beside(name, f"{archive}!{inside}", lambda: (base for place, base in places if place == inside))
+        members, place = self.members(archive), f"{archive}!{inside}"
+        if place not in self._inside:
+            self._inside[place] = _by_small_letters(base for at, base in map(member_folder, members) if at == inside)
+        beside = _beside(name, self._inside[place])
         return tuple((base, members[inside + base].file_size, members[inside + base].CRC) for base in beside)
 
-    def _beside(self, name: str, place: str, entries: Callable[[], Iterable[str]]) -> list[str]:
-        """The sidecars of a file among the entries of its place, which are listed once, by their small letters."""
-        if place not in self._names:
-            names = self._names[place] = defaultdict(list)
-            with suppress(OSError):  # no folder, or one that may be entered but not listed
-                for entry in entries():
-                    names[entry.lower()].append(entry)
-        return sorted({found for wanted in _sidecar_names(name) for found in self._names[place].get(wanted, ())})
+
+@lru_cache(maxsize=16)
+def _entries(folder: Path, changed: int) -> Names:
+    """What lies in a folder, as of its last change."""
+    return _by_small_letters(entry.name for entry in folder.iterdir())
+
+
+def _by_small_letters(entries: Iterable[str]) -> Names:
+    names: Names = defaultdict(list)
+    for entry in entries:
+        names[entry.lower()].append(entry)
+    return names
+
+
+def _beside(name: str, names: Names) -> list[str]:
+    """The sidecars of a file among the entries of its place."""
+    return sorted({found for wanted in _sidecar_names(name) for found in names.get(wanted, ())})
 
 
 @dataclass(frozen=True)
