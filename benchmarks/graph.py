@@ -9,7 +9,8 @@ that would run.
 - `finished`: a run where everything is there;
 - `touched`: a run after an image without labels was touched;
 - `restored`: a dry run after one class's threshold was changed, everything made, and the threshold changed back;
-- `plan`: `rasterloom plan`.
+- `plan`: `rasterloom plan`;
+- `instant`: a run of all jobs before the trainings, each of which finds its artifacts in the store (minutes).
 
 The plain Snakefile has one job per image, class and scale, files that Snakemake compares by time, and no library.
 
@@ -50,6 +51,7 @@ LABELLED = 25
 REAL = ("register", "place", "label", "split")
 """Stages whose jobs are run, as others read what they write."""
 RUN, DRY = ["--cores", "1"], ["-n"]
+INSTANT = [*RUN, "--forceall", "--omit-from", "train"]
 NAMES = {
     "three_band/{}.tif": 3,
     **{f"sixteen_band/{{}}_{sensor}.tif": n for sensor, n in (("P", 1), ("M", 8), ("A", 8))},
@@ -302,6 +304,7 @@ def main() -> None:
             say(scenes, "plain finished", plain, ["snakemake", *RUN])
             touch(folder, scenes)
             say(scenes, "plain touched", plain, ["snakemake", *DRY])
+            say(scenes, "instant", folder, ["snakemake", *INSTANT])
 
 
 if __name__ == "__main__":
