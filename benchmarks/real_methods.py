@@ -49,6 +49,11 @@ class Method:
     adapt: bool = False
     blind: bool = False
 
+    def begin(self, network: Any) -> None:
+        """Give the head its first bias."""
+        if self.first_bias is not None:
+            network.head.bias.data.fill_(self.first_bias)
+
     def normalisation(self, scene: Scene, scenes: Sequence[Scene]) -> Normalisation:
         """Of a scene: that of the training scenes, or its own beside theirs."""
         kept = common(scenes, within=self.normalise_by == "scene")
@@ -78,7 +83,7 @@ def _read(scene: Scene, hard: bool, y0: int, y1: int, x0: int, x1: int) -> Any:
 
 def _rasterloom(method: Method, scenes: Sequence[Scene], steps: int, seed: int) -> Iterator[Any]:
     recipe = TrainingConfig.model_validate({**method.training, "steps": steps, "seed": seed})
-    trainer = Trainer(recipe, method.model, len(scenes[0].data), "cpu", method.first_bias)
+    trainer = Trainer(recipe, method.model, len(scenes[0].data), "cpu", start=method.begin)
     trainer.rate_of = partial(method.rate, steps=steps, peak=recipe.learning_rate)
     opened = [
         TrainingScene(s.name, s.index, partial(_read, s, method.hard), method.normalisation(s, scenes)) for s in scenes

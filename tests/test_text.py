@@ -63,6 +63,6 @@ def test_brief_keeps_short_texts() -> None:
 
 
 def test_nearest_and_hint_name_what_is_valid() -> None:
-    assert text.nearest("tres", ["trees", "roads"]) == "; did you mean `trees`?"
-    assert text.hint("TREE", ["trees", "roads"]) == "did you mean 'trees'?"
-    assert text.nearest("x", []) == "; valid: none" and text.hint("x", ["b", "a"]) == "valid are a, b"
+    assert text.nearest("tres", ["trees", "roads"]) == "did you mean `trees`?"
+    assert text.nearest("TREE", ["trees", "roads"]) == "did you mean `trees`?"
+    assert text.nearest("x", []) == "valid: none" and text.nearest("x", ["b", "a"]) == "valid: b, a"

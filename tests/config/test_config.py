@@ -304,4 +304,4 @@ def test_scale_table_holds_the_one_key_that_is_set(settings_table: Table) -> Non
 
 
 def test_nearest_of_nothing_valid() -> None:
-    assert nearest("x", []) == "; valid: none"
+    assert nearest("x", []) == "valid: none"

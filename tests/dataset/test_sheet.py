@@ -169,7 +169,7 @@ def test_files_of_other_regions_need_not_be_there(tmp_path: Path) -> None:
 def test_a_region_that_no_row_has(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         of_region(tmp_path, "nort")
-    assert "dataset.region" in str(caught.value) and "did you mean 'north'?" in str(caught.value)
+    assert "dataset.region" in str(caught.value) and "did you mean `north`?" in str(caught.value)
 
 
 def test_an_acquisition_in_two_regions(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_chosen_by_name_number_and_scene() -> None:
 @pytest.mark.parametrize(
     ("frame", "words"),
     [
-        (_frame("houses", "Road"), "'Road' is not a class .*did you mean 'roads'"),
+        (_frame("houses", "Road"), "'Road' is not a class .*did you mean `roads`"),
         (_frame("lake", "lake"), "'lake' is not a class"),
         (_frame("houses").rename(columns={"class": "kind"}), r"no property `class` .*kind.*labels:houses"),
     ],

@@ -181,15 +181,6 @@ def test_patch_that_cannot_be_learned_alone_is_known(model: Table, times: int) -
         build(model, 3).train()(torch.randn(1, 3, side, side))
 
 
-@each_own
-def test_first_bias_is_added_to_every_logit(model: Table) -> None:
-    network, images = first(model, 3, 1).eval(), torch.randn(1, 3, 20, 33)
-    with torch.inference_mode():
-        before = network(images)
-        initialise(network, 1, first_bias=-2.5)
-        assert torch.allclose(network(images), before - 2.5, atol=1e-4)
-
-
 def test_padding_is_by_reflection() -> None:
     network = build(OWN[0], 2).eval()
     image = torch.randn(1, 2, 6, 7)
@@ -222,7 +213,6 @@ def test_networks_of_others_keep_their_first_weights() -> None:
     with seeded(3):
         network = build(USERS, 3)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    initialise(network, 9, first_bias=0.25)
+    initialise(network, 9)
     assert isinstance(network, Foreign)
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {"network.last.bias"}
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

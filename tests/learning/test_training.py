@@ -157,10 +157,10 @@ def test_require_positive_names_class_scenes_and_remedy() -> None:
     require_positive([*empty, SCENES[0]], ["lakes"], "s")
 
 
-def test_first_bias_is_the_first_answer_where_features_are_none() -> None:
+def test_start_has_the_last_word_on_the_first_weights() -> None:
     import torch
 
-    trainer = Trainer(recipe(), MODEL, 4, "cpu", first_bias=-2.5)
+    trainer = Trainer(recipe(), MODEL, 4, "cpu", start=lambda network: network.head.bias.data.fill_(-2.5))
     assert list(trainer.network.parameters())[-1].tolist() == [-2.5]
     plain = Trainer(recipe(), MODEL, 4, "cpu")
     images = torch.randn(1, 4, 16, 16)

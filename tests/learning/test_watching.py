@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,13 +242,18 @@ def test_a_loss_that_is_not_finite_says_what_to_change() -> None:
         require_finite(trainer, 5, poisoned([]))
 
 
+def answering(network: Any, bias: float) -> None:
+    """Give the head of a network its first bias."""
+    network.head.bias.data.fill_(bias)
+
+
 def test_a_network_that_finds_nothing_is_warned_of_at_the_end() -> None:
     """Nothing above one half, and no threshold better than all; either alone may be a rare class after few steps."""
     assert learned_nothing(0.0, None) and learned_nothing(0.0, Look(0.1, 0.5, 0.1))
     assert not learned_nothing(0.0, Look(0.2, 0.5, 0.1)) and not learned_nothing(0.01, Look(0.1, 0.5, 0.1))
     for bias, warned in ((-20.0, True), (20.0, False)):
         rows: list[Any] = []
-        trainer = Trainer(recipe(steps=9, learning_rate=1e-9), MODEL, 4, "cpu", first_bias=bias)
+        trainer = Trainer(recipe(steps=9, learning_rate=1e-9), MODEL, 4, "cpu", start=partial(answering, bias=bias))
         batch_of = lambda step: make_batch(SCENES, recipe(), step)  # noqa: E731
         train(trainer, batch_of, watch=Told({9: 0.1}), tell=rows.append)
         assert [row.get("warning") for row in rows] == [None] * 8 + [NOTHING_LEARNED if warned else None]

@@ -380,7 +380,7 @@ def test_bands_are_chosen_by_name_in_letters_of_any_size(tmp_path: Path, georefe
 
 def test_bands_that_are_not_there_by_name(tmp_path: Path) -> None:
     path = named(tmp_path / "x.tif", "B02", "B03", "B03", **GEO)
-    with pytest.raises(InputError, match=r"^scene s: .*x\.tif has no band 'B2'; did you mean 'B02'\?"):
+    with pytest.raises(InputError, match=r"^scene s: .*x\.tif has no band 'B2'; did you mean `B02`\?"):
         SensorReader([{"path": path, "bands": ["B2"]}], None, None, "scene s")
     with pytest.raises(InputError, match=r"'b03' \(2, 3\).*number"):
         SensorReader([{"path": path, "bands": ["b03"]}], None, None, "s")

@@ -119,7 +119,7 @@ def image_is_text(root: Path) -> list[str]:
     return run(root)
 
 
-@case("the first 8 bytes of a TIFF", *RGB, "as a TIFF", "truncated", "fetch it again")
+@case("the first 8 bytes of a TIFF", *RGB, "opened as an image", "fetch it again")
 def image_ends_after_its_header(root: Path) -> list[str]:
     path = image(root / "rgb.tif")
     path.write_bytes(path.read_bytes()[:8])
@@ -133,7 +133,7 @@ def image_is_half_there(root: Path) -> list[str]:
     return run(root)
 
 
-@case("the first half of a TIFF without georeference", *RGB, "as a TIFF", "truncated", "fetch it again")
+@case("the first half of a TIFF without georeference", *RGB, "rows 0..", "truncated", "fetch it again")
 def plain_image_is_half_there(root: Path) -> list[str]:
     tifffile.imwrite(root / "rgb.tif", NUMBERS, photometric="rgb", planarconfig="separate")
     (root / "rgb.tif").write_bytes((root / "rgb.tif").read_bytes()[:9000])
@@ -174,9 +174,9 @@ def image_of_colours_in_a_palette(root: Path) -> list[str]:
     return run(root)
 
 
-@case("a TIFF of 4 x 5 pages", *RGB, "(4, 5, 30, 20)", "QQYX")
+@case("a TIFF of 4 pages of three bands", *RGB, "4 pages of 3 bands", "one image")
 def image_with_more_than_three_axes(root: Path) -> list[str]:
-    tifffile.imwrite(root / "rgb.tif", np.zeros((4, 5, 30, 20), np.uint16), photometric="minisblack")
+    tifffile.imwrite(root / "rgb.tif", np.zeros((4, 30, 20, 3), np.uint16), photometric="rgb")
     return run(root)
 
 
@@ -222,7 +222,7 @@ def band_by_a_number_that_is_not_there(root: Path) -> list[str]:
     return run(root, "rgb.tif[4,3,2]")
 
 
-@case("rgb.tif[B4,B03,B02] where the bands are called B02, B03, B04", *RGB, "no band 'B4'", "did you mean 'B04'")
+@case("rgb.tif[B4,B03,B02] where the bands are called B02, B03, B04", *RGB, "no band 'B4'", "did you mean `B04`")
 def band_by_a_name_that_is_not_there(root: Path) -> list[str]:
     image(root / "rgb.tif")
     with rasterio.open(root / "rgb.tif", "r+") as file:

@@ -278,7 +278,7 @@ CASES: list[BadInput] = [
           "labels:houses"),
     stops("misspelt class", "class House; the configuration has houses",
           given("l.gpkg", features(*on_map(HOUSE, HOUSE), classes=["houses", "House"]), one=False), *GPKG, "'House'",
-          "did you mean 'houses'", "`class`"),
+          "did you mean `houses`", "`class`"),
     stops("no feature of a configured class", "class lake alone; the configuration has houses and roads",
           given("l.gpkg", features(*on_map(HOUSE), classes=["lake"]), one=False), *GPKG, "'lake'", "houses, roads",
           "`class`"),

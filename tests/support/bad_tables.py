@@ -82,7 +82,7 @@ def sheet_in_utf_16(root: Path) -> list[str]:
     return list(load_dataset({"layout": "sheet", "table": table}, {"rgb": {}}, CLASSES).notes)
 
 
-@case("a column `label`", SHEET, "row 1", "column 'label'", "did you mean 'labels'", "labels:<class>")
+@case("a column `label`", SHEET, "row 1", "column 'label'", "did you mean `labels`", "labels:<class>")
 def sheet_with_an_unknown_column(root: Path) -> list[str]:
     return rows(root, "scene|split|rgb|nir|label", "a|predict|rgb.tif||")
 
@@ -122,7 +122,7 @@ def training_row_without_labels(root: Path) -> list[str]:
     return rows(root, HEAD, "a|train|rgb.tif|||")
 
 
-@case("classes `house` where it is called houses", *ROW, "column classes", "'house'", "did you mean 'houses'")
+@case("classes `house` where it is called houses", *ROW, "column classes", "'house'", "did you mean `houses`")
 def row_with_an_unknown_class(root: Path) -> list[str]:
     return rows(root, HEAD, "a|train|rgb.tif||houses.geojson|house")
 
@@ -307,7 +307,7 @@ def labelled_image_is_missing(root: Path) -> list[str]:
     "dataset.predict",
     "{root}",
     "'6010_4_3'",
-    "did you mean '6010_4_4'",
+    "did you mean `6010_4_4`",
 )
 def image_to_predict_is_missing(root: Path) -> list[str]:
     return contest_notes(contest(root), ["6010_4_3"])

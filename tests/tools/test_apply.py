@@ -83,7 +83,7 @@ def test_sensors_have_a_file_each(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "a.tif is not there: correct the path of the image of sensor rgb" in said(capsys, bundle, image, "-o", out)
     image.touch()
     assert "the models see p, rgb: give --sensor p=FILE as well" in said(capsys, bundle, image, "-o", out)
-    assert "--sensor q=b.tif: NAME=FILE is needed; valid are p, rgb" in said(
+    assert "--sensor q=b.tif: NAME=FILE is needed; valid: p, rgb" in said(
         capsys, bundle, image, "--sensor", "q=b.tif", "-o", out
     )
     assert "b.tif[1,2] is not there: correct the path of the image of sensor p" in said(

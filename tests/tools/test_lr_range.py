@@ -103,7 +103,7 @@ def contest(settings_table: dict[str, Any], tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--class", "tree"], ["--class tree", "'trees'"]),
+        (["--class", "tree"], ["--class tree", "`trees`"]),
         (["--class", "waterway"], ["waterway", "per pixel"]),
         (["--class", "trees", "--member", "x"], ["--member x", "trees-unet64-all20-s1024"]),
         (["--class", "trees", "--lowest", "1", "--highest", "0.1"], ["--lowest 1", "--highest 0.1", "below"]),

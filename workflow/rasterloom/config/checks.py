@@ -103,7 +103,7 @@ def _list_checks(path: str, kind: str, names: Sequence[str], known: Iterable[str
         yield f"`{path}`: each {kind} once, and at least one, is needed; {names} was given"
     for name in names:
         if name not in known:
-            yield f"`{path}`: no {kind} is called `{name}`{nearest(name, known)}"
+            yield f"`{path}`: no {kind} is called `{name}`; {nearest(name, known)}"
 
 
 def _member_checks(config: Config, class_name: str, index: int, member: MemberConfig) -> Iterable[str]:
@@ -116,7 +116,7 @@ def _member_checks(config: Config, class_name: str, index: int, member: MemberCo
         ("target", "target", target, [*config.classes, *config.targets]),
     ):
         if value not in valid:
-            yield f"`{place}.{key}`: no {noun} is called `{value}`{nearest(value, valid)}"
+            yield f"`{place}.{key}`: no {noun} is called `{value}`; {nearest(value, valid)}"
     classes = (target,) if target in config.classes else config.classes_of(target)
     if class_name not in classes and classes and set(classes) <= set(config.classes):
         yield (
@@ -243,7 +243,7 @@ def others_checks(recipe: Recipe) -> Iterable[str]:
         for place, other, circle, or_else in others:
             if other not in recipe.members:
                 near = nearest(other, [known for known in recipe.members if known != name])
-                yield f"{place}: no member is called `{other}`{near}{or_else}"
+                yield f"{place}: no member is called `{other}`; {near}{or_else}"
             elif name in recipe.needed(name):
                 yield f"{place}: {circle}"
             elif recipe.group_of(other) != recipe.group_of(name):

@@ -181,7 +181,7 @@ class _Mistake:
         if kinds and self.branch in MODELS:
             table = place(self.keys[:-1])
             return f"`{table}`: `{key}` belongs to kind {kinds}, not {self.branch}: remove it (in an overlay: null)"
-        return where.removesuffix("; ") + nearest(key, self.valid)
+        return where + nearest(key, self.valid)
 
     def _hint(self) -> str:
         """What YAML makes of some words, where that explains the mistake."""

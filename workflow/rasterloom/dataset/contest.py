@@ -10,7 +10,7 @@ from rasterloom.dataset.contest_tables import grid_sizes, read_sample, table_pat
 from rasterloom.dataset.index import Dataset, Role, Scene, reference_sensor, without_seen_truth
 from rasterloom.dataset.source_files import SourceFile, refuse_braces
 from rasterloom.errors import ConfigError, InputError, LabelError, MissingInputError, concerning
-from rasterloom.text import brief, counted, few, hint
+from rasterloom.text import brief, counted, few, nearest
 
 TABLES = {"train_wkt": "train_wkt_v4.csv", "grid_sizes": "grid_sizes.csv", "sample_submission": "sample_submission.csv"}
 
@@ -38,8 +38,8 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     for sensor, options in sensors.items():
         if sensor not in SENSORS:
             raise ConfigError(
-                f"`sensors.{sensor}`: layout dstl has no such sensor; {hint(sensor, SENSORS)}; for other imagery use "
-                "`dataset.layout` sheet"
+                f"`sensors.{sensor}`: layout dstl has no such sensor; {nearest(sensor, SENSORS)}; for other imagery "
+                "use `dataset.layout` sheet"
             )
         bands, given = len(SENSORS[sensor].bands), options.get("bands")
         if given not in (None, bands):
@@ -195,10 +195,10 @@ def _predicted(choice: Any, root: Path, tables: Tables, found: Found, reference:
         remedy = "correct the ids, or get the images"
     absent = [scene for scene in wanted if scene not in there]
     if absent:
+        near = nearest(absent[0], sorted(there)) if len(there) < 1000 else "not there"
         raise ConfigError(
             f"dataset.predict: {len(absent)} of {len(wanted)} scenes have no {SENSORS[reference].folder} image in"
-            f" {root}, first {brief(absent[0])!r} ({hint(absent[0], there) if len(there) < 1000 else 'not there'}):"
-            f" {remedy}"
+            f" {root}, first {brief(absent[0])!r} ({near}): {remedy}"
         )
     return set(wanted), []
 

@@ -19,7 +19,7 @@ from rasterloom.dataset.index import (
 )
 from rasterloom.dataset.source_files import Bands, Folders, SourceFile, existing
 from rasterloom.errors import ConfigError, InputError
-from rasterloom.text import brief, few, hint
+from rasterloom.text import brief, few, nearest
 
 COLUMNS = ("scene", "split", "region", "ground", "acquisition", "row", "column", "fold", "classes", "labels")
 """Columns that are no sensors; besides them ``labels:<class>``."""
@@ -161,7 +161,7 @@ def _check_header(table: Path, header: Sequence[str], sensors: Sequence[str], cl
     for index, column in enumerate(header, 1):
         if column not in valid:
             raise InputError(
-                f"{table}, row 1, column {brief(column) or f'number {index}'!r}: unknown; {hint(column, valid)}"
+                f"{table}, row 1, column {brief(column) or f'number {index}'!r}: unknown; {nearest(column, valid)}"
                 f" (columns are {', '.join(COLUMNS[:-1])}, the sensors of the configuration, labels and labels:<class>)"
             )
         if header.count(column) > 1:
@@ -268,7 +268,7 @@ def _labels(row: Row, classes: Sequence[str]) -> dict[str, LabelFile]:
     limits = [name.strip() for name in row.get("classes").split(",") if name.strip()]
     for name in limits:
         if name not in classes:
-            raise row.error("classes", f"{brief(name)!r} is not a class of the configuration; {hint(name, classes)}")
+            raise row.error("classes", f"{brief(name)!r} is not a class of the configuration; {nearest(name, classes)}")
         if name not in found:
             lacking = f"{name!r} was labelled, it says, but the row names no file of labels for it"
             remedy = f"give one in `labels` or `labels:{name}` (an empty one if the scene has none)"
@@ -317,7 +317,7 @@ def _within(rows: list[Row], region: str | None) -> list[Row]:
     if region not in (known := {row.get("region") for row in rows if row.get("split") == "predict"}):
         raise ConfigError(
             f"dataset.region: no scene to predict of {rows[0].table} has {region!r} in its column `region`; "
-            f"{hint(region, known - {''})}"
+            f"{nearest(region, sorted(known - {''}))}"
         )
     return [row for row in rows if row.get("region") == region or row.get("split") != "predict"]
 
@@ -329,7 +329,7 @@ def _limited(scenes: dict[str, Scene], choice: object, table: Path) -> dict[str,
     assert isinstance(choice, list | tuple)
     for name in choice:
         if name not in scenes:
-            raise ConfigError(f"dataset.predict: {table} has no scene {name!r}; {hint(str(name), scenes)}")
+            raise ConfigError(f"dataset.predict: {table} has no scene {name!r}; {nearest(str(name), scenes)}")
     left = [name for name, scene in scenes.items() if scene.role == "predict" and name not in choice]
     return scenes | {name: replace(scenes[name], role="other", truth=False, labelled=(), labels={}) for name in left}
 

@@ -18,7 +18,7 @@ from rasterloom.labels.wkt_tables import is_table, read_wkt_table
 from rasterloom.polygons.geometry import transformed
 from rasterloom.raster.files import RasterInfo, open_dataset
 from rasterloom.raster.grid import IDENTITY, Matrix, compose, invert, rows_of
-from rasterloom.text import few, hint
+from rasterloom.text import few, nearest
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".bmp", ".gif", ".jp2", ".img", ".vrt"})
 """Endings of files that are read as raster masks; all others are vector files."""
@@ -287,7 +287,7 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
         # Another class of a richer file is left alone; a misspelt one would silently vanish.
         if len(unknown) == len(set(values)) or misspelt(value, classes):
             raise LabelError(
-                f"{where}: class {value!r} is not a class of the configuration; {hint(value, classes)}:"
+                f"{where}: class {value!r} is not a class of the configuration; {nearest(value, classes)}:"
                 " correct the property `class`, or add the class"
             )
     return frame[[names.get(value) == spec["class"] for value in values]], unknown

@@ -105,7 +105,6 @@ class Trainer:
     model : the network: a spec's table of a model.
     channels : input channels.
     device : torch's name of the device.
-    first_bias : logit that the last layer begins with everywhere; None: as `initialise` leaves it.
     start : changes the first weights, which were drawn at random.
     outputs : of the network.
     """
@@ -116,7 +115,6 @@ class Trainer:
         model: Mapping[str, Any],
         channels: int,
         device: str,
-        first_bias: float | None = None,
         start: Start | None = None,
         outputs: Outputs = ONE,
     ) -> None:
@@ -125,7 +123,7 @@ class Trainer:
         self.outputs = outputs
         with seeded(recipe.seed):
             self.network = build(model, channels, outputs.logits)
-        initialise(self.network, recipe.seed, first_bias)
+        initialise(self.network, recipe.seed)
         if start is not None:
             start(self.network)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -6,7 +6,7 @@ and is what was written then; that is noted beside it. A job whose inputs are no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rasterloom.errors import RasterloomError
@@ -25,20 +25,7 @@ IN_VAIN = 16
 
 
 @dataclass
-class PlannedJob(Job):
-    """A job whose inputs are the manifests that a run would write, or has written; it says nothing."""
-
-    planned: dict[str, Manifest] = field(default_factory=dict)
-
-    def manifest(self, name: str) -> Manifest:
-        path = f"{name}.json"
-        if path not in self.planned:
-            self.planned[path] = super().manifest(name)
-        return self.planned[path]
-
-
-@dataclass
-class _SettlingJob(PlannedJob):
+class _SettlingJob(Job):
     """A job of which is asked what it wants; what it may read of source files is limited."""
 
     settled: Any = None

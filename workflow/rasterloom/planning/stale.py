@@ -15,7 +15,6 @@ from typing import Any
 from rasterloom.errors import RasterloomError
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.reasons import NOTHING, PENDING, Change, KeyPaths, differences, shown
-from rasterloom.planning.settle import PlannedJob
 from rasterloom.stages import artifact_stages, folder_of, module_of, names_of, output_of
 from rasterloom.store.digest import canonical
 from rasterloom.store.files import sound_json
@@ -123,7 +122,7 @@ class Walk:
         spec, sources = self.dag.spec(stage, **names), self.dag.sources(stage, **names)
         output = self.dag.results / output_of(spec)
         folder = folder_of(stage, output)
-        job = PlannedJob(spec, sources, self.dag.results, self.store, output, folder, quiet=True, planned=self.planned)
+        job = Job(spec, sources, self.dag.results, self.store, output, folder, quiet=True, planned=self.planned)
         items: dict[str, Item] = {}
         for name, want in self._wanted(job):
             place = str(job.folder.relative_to(self.dag.results) / name)
@@ -136,7 +135,7 @@ class Walk:
             items[name] = item
         self.planned[output_of(spec)] = Manifest(stage, items)
 
-    def _wanted(self, job: PlannedJob) -> Iterable[tuple[str, Wanted | _Pending]]:
+    def _wanted(self, job: Job) -> Iterable[tuple[str, Wanted | _Pending]]:
         """What a job wants, by name; where that cannot be known yet, what it waits for.
 
         Scenes are then asked one by one, so that one that is not known yet hides no other.

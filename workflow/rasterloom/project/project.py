@@ -106,7 +106,7 @@ class Project:
             for scene in choice:
                 if scene not in self.dataset.scenes:
                     near = nearest(scene, self.dataset.scenes)
-                    raise ConfigError(f"`statistics`: the data set has no scene {scene!r}{near}")
+                    raise ConfigError(f"`statistics`: the data set has no scene {scene!r}; {near}")
         if self.config.normalise_by != "dataset":
             return []
         return self.training if choice == "train" else sorted(self.dataset.scenes if choice == "all" else choice)

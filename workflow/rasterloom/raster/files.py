@@ -1,9 +1,9 @@
 """One image file, read in blocks of rows: GeoTIFF and its kin, and the contest's planar TIFFs.
 
 Values are digital numbers: uint8 becomes uint16, float64 becomes float32, other integers are read as they are.
-Files go through rasterio, but for uncompressed TIFFs of which nothing but pixels is known: tifffile maps the contest's
-files (planar, RGB by their own account though they have eight bands) into memory as they were written. GDAL reads a
-member of a zip archive in place, by its ``/vsizip/`` name.
+Files go through rasterio. TIFFs of which nothing but pixels is known are mapped into memory: of the contest's, which
+are planar with each band in one piece, GDAL would read whole bands. A member of a zip archive is read in place, by its
+``/vsizip/`` name.
 """
 
 import warnings
@@ -22,11 +22,6 @@ from rasterloom.raster.grid import Matrix, rows_of
 
 CACHE_BYTES = 256 * 2**20
 """GDAL's cache of decoded blocks; its own default, a twentieth of the machine's memory, is no bound."""
-
-_DAMAGED = (ValueError, LookupError, TypeError, ArithmeticError, OSError, RuntimeError, MemoryError)
-"""What tifffile raises, besides its own error, where a file is damaged."""
-
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -77,16 +72,30 @@ class RasterInfo:
     colours: tuple[str, ...] = ()
 
     @property
+    def plain(self) -> bool:
+        """Whether nothing but pixels is known of the image."""
+        known = (self.transform, self.crs, self.alpha, self.nodata)
+        return all(value is None for value in known) and not self.band_nodata and not self.masked
+
+    @property
     def data_bands(self) -> list[int]:
         """Bands, from 0, that hold data: all but the alpha band."""
         return [band for band in range(self.bands) if band != self.alpha]
 
 
 class Raster:
-    """An open image, read in blocks of rows."""
+    """An open image, read in blocks of rows.
 
-    def __init__(self, path: Path, info: RasterInfo) -> None:
-        self.path, self.info = path, info
+    Parameters
+    ----------
+    path : Path
+    info : RasterInfo
+    pages : sequence of rasterio datasets
+        The image, or one for each band.
+    """
+
+    def __init__(self, path: Path, info: RasterInfo, pages: Sequence[Any]) -> None:
+        self.path, self.info, self._pages = path, info, pages
 
     def read(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[Any]:
         """Rows start..stop of bands.
@@ -120,11 +129,32 @@ class Raster:
         (stop - start, W) bool array or None
             None if the file has neither. An alpha band that is among `bands` is data there and masks nothing.
         """
-        return None
+        good = np.asarray(self._rows(start, stop, []) > 0) if self.info.masked else None
+        alpha = self.info.alpha
+        if alpha is None or (bands is not None and alpha in bands):
+            return good
+        opaque = np.asarray(self._rows(start, stop, [alpha])[0] > 0)
+        return opaque if good is None else good & opaque
 
     def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
-        """Rows of bands, from 0, in the type that the file has them in."""
-        raise NotImplementedError
+        """Rows of bands, from 0, in the type that the file has them in or, if none is given, of the file's mask."""
+        import rasterio
+        from rasterio.errors import RasterioError
+        from rasterio.windows import Window
+
+        data, window = self._pages[0], Window(0, start, self.info.width, stop - start)
+        try:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+                if not bands:
+                    return np.asarray(data.dataset_mask(window=window))
+                if len(self._pages) > 1:
+                    return np.stack([self._pages[band].read(1, window=window) for band in bands])
+                return np.asarray(data.read([band + 1 for band in bands], window=window))
+        except (RasterioError, MemoryError) as error:  # a header that lies may ask for rows of terabytes
+            raise InputError(
+                f"{self.path} cannot be read at rows {start}..{stop} ({error.__cause__ or error}): "
+                "it is truncated or damaged; fetch it again"
+            ) from None
 
 
 @contextmanager
@@ -134,7 +164,7 @@ def open_raster(path: str | Path) -> Iterator[Raster]:
     Parameters
     ----------
     path : str or Path
-        A raster that GDAL or tifffile reads; ``archive.zip!folder/image.tif`` for a member of an archive.
+        A raster that GDAL reads; ``archive.zip!folder/image.tif`` for a member of an archive.
 
     Yields
     ------
@@ -149,8 +179,7 @@ def open_raster(path: str | Path) -> Iterator[Raster]:
 
     Notes
     -----
-    Memory: the rows that are read, and `CACHE_BYTES`; the whole image for a TIFF of several compressed pages, and for
-    one in an archive if GDAL does not read it.
+    Memory: the rows that are read, and `CACHE_BYTES`.
     """
     with ExitStack() as opened:
         yield _opened(Path(path), opened)
@@ -163,8 +192,15 @@ def raster_info(path: str | Path) -> RasterInfo:
 
 
 @contextmanager
-def open_dataset(path: Path) -> Iterator[Any]:
-    """Open a file, or a member of an archive, with rasterio.
+def open_dataset(path: Path, page: str = "", mapped: bool = False) -> Iterator[Any]:
+    """Open a file, or a member of an archive, or a page of one by its name in `subdatasets`, with rasterio.
+
+    Parameters
+    ----------
+    path : Path
+    page : str
+    mapped : bool
+        An uncompressed TIFF is mapped into memory.
 
     Raises
     ------
@@ -180,7 +216,8 @@ def open_dataset(path: Path) -> Iterator[Any]:
         with warnings.catch_warnings():
             # An image without georeference is a normal input here: `transform` None says so.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path.absolute() if split_member(path) is None else name)
+            with rasterio.Env(GTIFF_VIRTUAL_MEM_IO=mapped):
+                dataset = rasterio.open(page or (path.absolute() if split_member(path) is None else name))
     except (RasterioError, UnicodeDecodeError) as error:
         reason = str(error).replace(f"'{name}' ", "").replace(name, path.name).rstrip(".")
         raise _not_an_image(path, reason) from None
@@ -193,33 +230,36 @@ def _not_an_image(path: Path, reason: str) -> InputError:
 
 
 def _opened(path: Path, stack: ExitStack) -> Raster:
-    first = _first_bytes(path)
-    if not first:
+    from rasterio._err import CPLE_BaseError
+
+    if not _first_byte(path):
         raise InputError(f"{path} is empty: fetch it again")
-    tiff = first in _TIFF_MAGIC
     try:
         dataset = stack.enter_context(open_dataset(path))
+        info, pages = _described(path, dataset), [dataset]
+    except CPLE_BaseError as error:  # rasterio raises it as it is where it asks for colours of bands
+        raise _not_an_image(path, str(error)) from None
     except InputError:
         if split_member(path) is not None:
             check_member(path)
-        if not tiff or split_member(path) is not None:
-            raise
-        return _PlanarRaster(path, *_mapped(path, None))
-    raster = _GdalRaster(path, dataset)
-    if not (tiff and raster.plain):
-        return raster
-    array, axes = _mapped(path, raster.info)
-    return raster if array is None else _PlanarRaster(path, array, axes, raster.info)
+        raise
+    if info.driver == "GTiff" and info.plain:
+        names, kind = dataset.subdatasets or [""], (dataset.shape, dataset.dtypes)
+        found = [stack.enter_context(open_dataset(path, name, mapped=True)) for name in names]
+        pages = [page for page in found if (page.shape, page.dtypes) == kind]
+    if len(pages) > 1 < info.bands:
+        raise InputError(f"{path} holds {len(pages)} pages of {info.bands} bands: one image of all bands is needed")
+    return Raster(path, replace(info, bands=len(pages), colours=()) if len(pages) > 1 else info, pages)
 
 
-def _first_bytes(path: Path) -> bytes:
-    """The first four bytes of a file or member; a plain file must be one: a pipe would be waited for without end."""
+def _first_byte(path: Path) -> bytes:
+    """The first byte, if any, of a file or member; a plain file must be one: a pipe would be waited for without end."""
     if split_member(path) is None and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "not there"
         raise MissingInputError(f"{path} is {what}: check the data set's folder or table")
     try:
         with open_stream(path) as file:
-            return file.read(4)
+            return file.read(1)
     except RasterloomError:
         raise
     except OSError as error:
@@ -237,51 +277,6 @@ def _read_dtype(dtype: Any, path: Path) -> str:
     raise InputError(
         f"{path} holds values of type {kind}: integers or real numbers are needed; convert it, or take a part of it"
     )
-
-
-class _GdalRaster(Raster):
-    """An image that rasterio reads."""
-
-    def __init__(self, path: Path, dataset: Any) -> None:
-        from rasterio._err import CPLE_BaseError
-
-        self._dataset = dataset
-        try:
-            super().__init__(path, _described(path, dataset))
-        except CPLE_BaseError as error:  # rasterio raises it as it is where it asks for colours of bands
-            raise _not_an_image(path, str(error)) from None
-
-    @property
-    def plain(self) -> bool:
-        """Whether nothing but pixels is known of the image."""
-        info = self.info
-        known = (info.transform, info.crs, info.alpha, info.nodata)
-        return all(value is None for value in known) and not info.band_nodata and not info.masked
-
-    def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
-        """Rows of bands or, if none is given, of the file's mask."""
-        import rasterio
-        from rasterio.errors import RasterioError
-        from rasterio.windows import Window
-
-        data, window = self._dataset, Window(0, start, self.info.width, stop - start)
-        try:
-            with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-                indexes = [band + 1 for band in bands]
-                return np.asarray(data.read(indexes, window=window) if bands else data.dataset_mask(window=window))
-        except (RasterioError, MemoryError) as error:  # a header that lies may ask for rows of terabytes
-            raise InputError(
-                f"{self.path} cannot be read at rows {start}..{stop} ({error.__cause__ or error}): "
-                "it is truncated or damaged; fetch it again"
-            ) from None
-
-    def mask(self, start: int, stop: int, bands: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
-        good = np.asarray(self._rows(start, stop, []) > 0) if self.info.masked else None
-        alpha = self.info.alpha
-        if alpha is None or (bands is not None and alpha in bands):
-            return good
-        opaque = np.asarray(self._rows(start, stop, [alpha])[0] > 0)
-        return opaque if good is None else good & opaque
 
 
 def _described(path: Path, data: Any) -> RasterInfo:
@@ -348,65 +343,3 @@ def _refuse_palette(path: Path, data: Any) -> None:
         raise InputError(
             f"{path} holds numbers of colours in a palette, not brightness: expand it (gdal_translate -expand rgb)"
         )
-
-
-class _PlanarRaster(Raster):
-    """A TIFF without georeference, through tifffile."""
-
-    def __init__(self, path: Path, array: NDArray[Any], axes: str, other: RasterInfo | None = None) -> None:
-        self._array = _bands_first(path, array, axes)
-        bands, height, width = self._array.shape
-        if not self._array.size:
-            raise InputError(f"{path} holds an image of {width} x {height} pixels: it is damaged; fetch it again")
-        dtype, stored = _read_dtype(self._array.dtype, path), self._array.dtype.name
-        info = RasterInfo(width, height, bands, dtype, stored=stored)
-        if other is not None and other.bands == bands:
-            info = replace(info, names=other.names, driver=other.driver, colours=other.colours)
-        super().__init__(path, info)
-
-    def _rows(self, start: int, stop: int, bands: list[int]) -> NDArray[Any]:
-        picked = self._array if bands == self.info.data_bands else self._array[bands]
-        return picked[:, start:stop]
-
-
-def _mapped(path: Path, known: RasterInfo | None) -> tuple[Any, str]:
-    """The array of a TIFF's first series, mapped or decoded, and its axes.
-
-    The array is None where GDAL, which knows the image as `known`, sees it whole and reads it better: in windows of a
-    compressed file or of a member of an archive.
-    """
-    import struct
-    import zlib
-
-    import tifffile
-
-    try:
-        with open_stream(path) as stream, tifffile.TiffFile(stream) as file:
-            series = file.series[0]
-            mappable = series.dataoffset is not None and split_member(path) is None
-            if not mappable and known is not None and series.size == known.bands * known.height * known.width:
-                return None, ""
-            return np.asarray(tifffile.memmap(path, mode="r") if mappable else series.asarray()), series.axes
-    except RasterloomError:
-        raise
-    except (tifffile.TiffFileError, struct.error, zlib.error, *_DAMAGED) as error:
-        raise InputError(
-            f"{path} cannot be read as a TIFF ({error}): it is truncated or damaged; fetch it again"
-        ) from None
-
-
-def _bands_first(path: Path, array: NDArray[Any], axes: str) -> NDArray[Any]:
-    if len(axes) != array.ndim:
-        raise InputError(f"{path} holds an array of shape {array.shape} with axes {axes}: store it planar")
-    keep = [i for i, axis in enumerate(axes) if axis in "YX" or array.shape[i] > 1]
-    names = "".join(axes[i] for i in keep)
-    array = array.reshape([array.shape[i] for i in keep])
-    if names == "YX":
-        return array[None]
-    if len(names) == 3 and names.endswith("YX"):
-        return array
-    if len(names) == 3 and names.startswith("YX"):
-        return np.moveaxis(array, 2, 0)
-    raise InputError(
-        f"{path} holds an array of shape {array.shape} with axes {names}: one image of bands x rows x columns is needed"
-    )

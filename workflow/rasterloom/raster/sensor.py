@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rasterloom.errors import InputError, concerning
 from rasterloom.raster.files import Raster, RasterInfo, open_raster
-from rasterloom.text import hint
+from rasterloom.text import nearest
 
 Nodata = float | Sequence[float | None] | None
 """The digital number of pixels without data: of all bands, or by band where they differ; None if there is none."""
@@ -164,7 +164,7 @@ def _picked(raster: Raster, band: int | str) -> int:
         raise InputError(
             f"{raster.path} has no band {band!r}: it names none of its {raster.info.bands} bands; choose by number"
         )
-    raise InputError(f"{raster.path} has no band {band!r}; {hint(band, filter(None, names))}")
+    raise InputError(f"{raster.path} has no band {band!r}; {nearest(band, filter(None, names))}")
 
 
 def nodata_of(info: RasterInfo, bands: Sequence[int], given: float | None) -> Nodata:

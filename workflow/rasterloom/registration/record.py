@@ -6,7 +6,7 @@ from typing import Any
 
 from rasterloom.errors import StoreError
 from rasterloom.raster.grid import Grid, scale_grid
-from rasterloom.store.files import read_json
+from rasterloom.store.files import sound_json
 from rasterloom.store.job import Job
 
 
@@ -24,11 +24,7 @@ def references(job: Job, scenes: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def read_registration(path: Path) -> dict[str, Any]:
     """The registration of a scene; StoreError if the file is not one."""
-    try:
-        value = read_json(path)
-    except ValueError as error:
-        raise StoreError(f"{path} is not a registration ({error}): run `rasterloom verify --mend`") from None
+    value = sound_json(path)
     if not isinstance(value, dict) or not {"reference", "sensors"} <= value.keys():
         raise StoreError(f"{path} is not a registration: run `rasterloom verify --mend`")
-    found: dict[str, Any] = value
-    return found
+    return value

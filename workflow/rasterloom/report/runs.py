@@ -121,7 +121,7 @@ def find_run(runs: Sequence[Run], name: str) -> int:
     found = [place for place, run in enumerate(runs) if run.name.startswith(name)]
     if len(found) != 1:
         what = "several runs begin" if found else "no run begins"
-        raise InputError(f"{what} with {name!r}{nearest(name, (run.name for run in runs))}")
+        raise InputError(f"{what} with {name!r}; {nearest(name, (run.name for run in runs))}")
     return found[0]
 
 

@@ -110,6 +110,8 @@ class Job:
         Monotonic seconds.
     computed, found : int
         Its items that were made, and those that were in the store.
+    planned : dict
+        Manifests that were read, or that a run would write, by their path in the results folder.
     """
 
     spec: dict[str, Any]
@@ -122,6 +124,7 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     computed: int = 0
     found: int = 0
+    planned: dict[str, Manifest] = field(default_factory=dict)
     _last: float = 0.0
 
     @property
@@ -131,7 +134,10 @@ class Job:
 
     def manifest(self, name: str) -> Manifest:
         """The manifest ``<results>/<name>.json``."""
-        return Manifest.read(self.results / f"{name}.json")
+        path = f"{name}.json"
+        if path not in self.planned:
+            self.planned[path] = Manifest.read(self.results / path)
+        return self.planned[path]
 
     def items(self, folder: str, scenes: Iterable[str]) -> dict[str, Item]:
         """The items of scenes in a folder of manifests, such as ``stacks/s1024`` or ``ensembles/trees``.

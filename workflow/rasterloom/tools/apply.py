@@ -30,7 +30,7 @@ from rasterloom.store.files import atomic_path, write_text
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Store
 from rasterloom.store.tables import tsv_text
-from rasterloom.text import hint
+from rasterloom.text import nearest
 from rasterloom.tools.pack import DESCRIPTION, FORMAT, highest, model_path, needed_members
 
 HELP = "find objects in a scene with a bundle of `rasterloom pack`"
@@ -128,7 +128,7 @@ def _files(args: argparse.Namespace, bundle: Mapping[str, Any]) -> dict[str, str
     for text in args.sensor:
         name, _, path = text.partition("=")
         if name not in sensors or not path:
-            raise InputError(f"--sensor {text}: NAME=FILE is needed; {hint(name, sensors)}")
+            raise InputError(f"--sensor {text}: NAME=FILE is needed; {nearest(name, sensors)}")
         found[name] = path
     for name, path in found.items():
         if not Path(re.sub(r"\[[^\[\]]*\]$", "", path)).is_file():

@@ -37,27 +37,9 @@ Key = tuple[str, int]
 Finding = tuple[int, str, str]
 """Row of the file, from 1, or 0; scene and class; kind."""
 
-REJECTED = {
-    "cells": "a row is an image, a class number and a geometry in quotes: write it so",
-    "quoting": "a geometry holds commas: put it in quotes",
-    "twice": "a row above is of the same image and class: remove one",
-    "missing": "the sample has such a row: add it, MULTIPOLYGON EMPTY if nothing was found",
-    "not asked for": "the sample has no such row: remove it",
-    "not WKT": "write MULTIPOLYGON (((x y, x y, ...))) or MULTIPOLYGON EMPTY",
-    "not a number": "a coordinate is not finite: draw the polygon again",
-    "not polygons": "only polygons count: write a MULTIPOLYGON",
-    "invalid": "rings cross, or lie where they must not: mend them (shapely.make_valid)",
-}
-
-ODD = {
-    "order": "the sample has another order: bring rows to that",
-    "touching": "rings come within 1e-8 of each other, which some validators take for invalid: open them there",
-    "outside": "polygons leave the tile, x in [0, Xmax] and y in [Ymin, 0]: clip them",
-    "collection": "an empty collection: write MULTIPOLYGON EMPTY",
-    "third coordinate": "only x and y count: leave the others out",
-    "exponent": "some readers know no numbers such as 1e-05: write plain decimals",
-    "size": "a file of 863 MB was refused: simplify outlines, those of the largest class first",
-}
+_TABLE = Path(__file__).with_suffix(".tsv").read_text(encoding="utf-8")
+KINDS = {kind: (grade, remedy) for grade, kind, remedy in (row.split("\t") for row in _TABLE.splitlines())}
+"""Of each kind of finding whether it has the submission rejected or is odd, and what to do."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +64,11 @@ def main(args: argparse.Namespace) -> None:
         tiles = grid_sizes(beside) if beside else {}
     rows, findings = check(args.file, sample.rows if sample else None, tiles, args.mend is not None)
     for line, where, kind in findings:
-        grade = "rejected" if kind in REJECTED else "odd"
-        print(f"{grade}: {f'row {line}, ' if line else ''}{where}: {kind}: {(REJECTED | ODD)[kind]}")
+        grade, remedy = KINDS[kind]
+        print(f"{grade}: {f'row {line}, ' if line else ''}{where}: {kind}: {remedy}")
     if args.mend is not None:
         write_wkt(args.mend, ((*key, text) for key, text in rows.items()), sample.newline if sample else "\n")
-    rejected = sum(kind in REJECTED for _, _, kind in findings)
+    rejected = sum(KINDS[kind][0] == "rejected" for _, _, kind in findings)
     said = f"{args.file}: {counted(len(findings), 'finding')}, {rejected} of them would have it rejected"
     if rejected:
         raise InputError(f"{said}: " + (f"{args.mend} is mended" if args.mend else "mend them, or use --mend OUT"))

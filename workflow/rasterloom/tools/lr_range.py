@@ -28,7 +28,7 @@ from rasterloom.stages import job_of
 from rasterloom.stages.train import training_scenes, wanted
 from rasterloom.store.job import Job
 from rasterloom.store.store import Store
-from rasterloom.text import hint, table
+from rasterloom.text import nearest, table
 
 HELP = "try learning rates on a class, and suggest one"
 
@@ -95,12 +95,12 @@ def networks(dag: Dag, class_name: str, member: str | None) -> list[str]:
     """The networks of a class, or the one that is named; InputError if there are none."""
     classes, members = dag.recipe.classes, dag.recipe.members
     if class_name not in classes:
-        raise InputError(f"--class {class_name}: the configuration has no such class; {hint(class_name, classes)}")
+        raise InputError(f"--class {class_name}: the configuration has no such class; {nearest(class_name, classes)}")
     found = [name for name in classes[class_name].members if members[name].is_network]
     if not found:
         raise InputError(f"class {class_name} has no network: models per pixel have no learning rate")
     if member is not None and member not in found:
-        raise InputError(f"--member {member}: class {class_name} has no such network; {hint(member, found)}")
+        raise InputError(f"--member {member}: class {class_name} has no such network; {nearest(member, found)}")
     return found if member is None else [member]
 
 

@@ -113,7 +113,7 @@ def seeded(seed: int) -> Iterator[None]:
     random.setstate(state)
 
 
-def initialise(network: Segmenter, seed: int, first_bias: float | None = None) -> None:
+def initialise(network: Segmenter, seed: int) -> None:
     """Draw the weights of our layers from `seed` alone, not from torch's global generator.
 
     Convolutions are drawn by He's normal distribution, recurrent units by torch's uniform one. A network that is not
@@ -123,18 +123,14 @@ def initialise(network: Segmenter, seed: int, first_bias: float | None = None) -
     ----------
     network : Segmenter
     seed : int
-    first_bias : float, optional
-        What every logit begins with: the bias of the last convolution, 0 without it.
     """
+    if network.begins_itself:
+        return
     generator = torch.Generator().manual_seed(seed)
-    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-    if not network.begins_itself:
-        for layer in convolutions:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        for unit in (layer for layer in network.modules() if isinstance(layer, nn.GRU)):
-            for weight in unit.parameters():
-                nn.init.uniform_(weight, -(unit.hidden_size**-0.5), unit.hidden_size**-0.5, generator=generator)
-    if first_bias is not None and convolutions and convolutions[-1].bias is not None:
-        nn.init.constant_(convolutions[-1].bias, first_bias)
+    for layer in (own for own in network.modules() if isinstance(own, nn.Conv2d | nn.ConvTranspose2d)):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    for unit in (own for own in network.modules() if isinstance(own, nn.GRU)):
+        for weight in unit.parameters():
+            nn.init.uniform_(weight, -(unit.hidden_size**-0.5), unit.hidden_size**-0.5, generator=generator)

@@ -26,7 +26,7 @@ from rasterloom.store.files import atomic_path, read_json
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Item, Store
 from rasterloom.store.tables import read_tsv
-from rasterloom.text import hint
+from rasterloom.text import nearest
 
 HELP = "pack the models of a class into one file, for `rasterloom apply` or (.onnx) for QGIS"
 
@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
     dag = Dag.load(merged)
     for name in args.classes:
         if name not in dag.recipe.classes:
-            raise InputError(f"--class: no class is called {name!r}; {hint(name, dag.recipe.classes)}")
+            raise InputError(f"--class: no class is called {name!r}; {nearest(name, dag.recipe.classes)}")
     members, store = needed_members(dag, args.classes), Store.of(dag.results)
     models = {name: {fold: _item(dag.results, f"models/{name}/{fold}", fold) for fold in dag.folds} for name in members}
     chosen, classes = partial(_chosen, dag.results, store), dag.recipe.classes
