@@ -98,11 +98,11 @@ def main() -> None:
         trainer = Trainer(recipe, model, sum(SENSORS), args.device)
         workers = min(GPU_WORKERS, max(1, cores - 1)) if device.type == "cuda" else 1
         started = time.perf_counter()
-        done = train(trainer, lambda step: make_batch(scenes, recipe, step), workers=workers)
+        busy = train(trainer, lambda step: make_batch(scenes, recipe, step), workers=workers)
         seconds = time.perf_counter() - started
         each = seconds / steps
         print(f"  training, {steps} steps, {workers} threads prepare {1000 * each:11.1f} ms, {own / each:.0%} of bare")
-        print(f"  share of the time in which the network computed {done.busy:.0%}; loss {done.history[-1, 0]:.3f}")
+        print(f"  share of the time in which the network computed {busy:.0%}; loss {trainer.history[-1, 0]:.3f}")
         prediction = Prediction(batch=args.batch, window=args.patch, stride=args.patch, symmetries=False)
         forward = mean_forward([trainer.network.eval()], prediction, args.device)
         windows = np.zeros((args.batch, sum(SENSORS), args.patch, args.patch), np.float32)

@@ -27,7 +27,6 @@ from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.pixel_models import threads_matter
 from rasterloom.learning.stack_reader import reference_place, stacked_items
 from rasterloom.planning import graph, guard, rules
-from rasterloom.polygons.thresholds import read_tuning
 from rasterloom.polygons.tuning import SETTINGS, settings_of
 from rasterloom.project import project
 from rasterloom.raster import scan
@@ -351,7 +350,7 @@ def _tune(job: Job, want: Wanted, work: Writing) -> None:
 
 def _vectorise(job: Job, want: Wanted, work: Writing) -> None:
     images = {name: _held(job, item) for name, item in want.work.items()}
-    tuned = read_tuning(job, job.spec["class"])
+    tuned = job.read("tuning", job.spec["class"])
     settings = [job.spec["polygons"], settings_of(tuned, want.name)]
     confidence = tuned["scenes"].get(want.name, tuned)["confidence"]
     _write(work, [want.name, job.spec["class"], settings, confidence, images, want.inputs["reference"]])

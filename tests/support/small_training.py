@@ -204,5 +204,5 @@ def trained(
         trainer = Trainer(recipe, MODEL, 4, "cpu")
         if state is not None:
             trainer.restore(state)
-        done = train(trainer, lambda step: make_batch(SCENES, recipe, step), **options)
-    return {**done.weights, "history": done.history}
+        train(trainer, lambda step: make_batch(SCENES, recipe, step), **options)
+    return {**trainer.weights(), "history": trainer.state()["history"]}

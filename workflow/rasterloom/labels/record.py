@@ -11,7 +11,6 @@ from rasterloom.errors import LabelError
 from rasterloom.polygons.coverage import coverage_strips
 from rasterloom.registration.record import read_registration, references
 from rasterloom.registration.table import LABELS
-from rasterloom.store.files import read_json
 from rasterloom.store.job import Job, scene_manifests
 from rasterloom.store.store import Item
 
@@ -41,16 +40,9 @@ def label_shifts(job: Job) -> dict[str, tuple[float, float]]:
     return {scene: entry["shift"] for scene, entry in read.items() if entry and any(entry["shift"])}
 
 
-def read_folds(job: Job, group: str) -> dict[str, Any]:
-    """The division of a group's scenes, as `divide` gives it."""
-    item = job.manifest(f"folds/{group}").items[group]
-    found: dict[str, Any] = read_json(job.store.open_path(item))
-    return found
-
-
 def validation_scenes(job: Job, group: str) -> set[str]:
     """Scenes in the validation part of some fold of a group: their predictions are out-of-fold."""
-    return {scene for fold in read_folds(job, group)["folds"].values() for scene in fold["validation"]}
+    return {scene for fold in job.read("folds", group)["folds"].values() for scene in fold["validation"]}
 
 
 def validated_manifests(spec: Mapping[str, Any]) -> list[str]:

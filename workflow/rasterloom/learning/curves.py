@@ -78,7 +78,8 @@ def learning_curve(history: Floats) -> Arrays:
 
     Parameters
     ----------
-    history : (steps, 4) as in `Trained`.
+    history : (steps, 4) float32: loss, and pixels of the batch that are true positive, false positive, false negative
+        at one half; of several classes together.
 
     Returns
     -------

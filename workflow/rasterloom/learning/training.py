@@ -30,7 +30,6 @@ from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.transfer import Start
 from rasterloom.learning.watching import Watch, learned_nothing
-from rasterloom.learning.windows import Floats
 from rasterloom.text import duration, number
 
 WARM_UP = 0.2
@@ -75,25 +74,6 @@ NOTHING_LEARNED = (
     "validation scenes no threshold is better than calling everything so; train longer (`steps`), with more of the "
     "class (`positive_fraction`, 1 at most) or another `learning_rate`, and see whether the labels lie on the images"
 )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained network.
-
-    Attributes
-    ----------
-    weights : arrays of the network's state that the recipe keeps, by name.
-    history : (steps, 4) float32: loss, and pixels of the batch that are true positive, false positive, false
-        negative at one half; of several classes together.
-    rows : its curve.
-    busy : share of the time in which the network did not wait for a batch.
-    """
-
-    weights: Arrays
-    history: Floats
-    rows: list[Row]
-    busy: float
 
 
 class Trainer:
@@ -277,8 +257,9 @@ def train(
     workers: int = 1,
     save_seconds: float = SAVE_SECONDS,
     stopping: Callable[[], bool] = lambda: False,
-) -> Trained:
-    """Train until the recipe's last step.
+) -> float:
+    """Train until the recipe's last step. For equal inputs, threads and processor model the weights are then equal bit
+    by bit, interrupted or not.
 
     Parameters
     ----------
@@ -293,7 +274,7 @@ def train(
 
     Returns
     -------
-    Trained. For equal inputs, threads and processor model the weights are equal bit by bit, interrupted or not.
+    Share of the time in which the network did not wait for a batch.
 
     Raises
     ------
@@ -325,7 +306,7 @@ def train(
                 )
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
-    return Trained(trainer.weights(), _array(trainer.history), trainer.rows, telling.busy)
+    return telling.busy
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """Areas in square metres, and where objects lie on the earth."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any

@@ -1,7 +1,5 @@
 """Confidence: the chance that an object matches a true one, from its mean probability and its area."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From polygons to pixels: the fraction of each pixel that polygons cover."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

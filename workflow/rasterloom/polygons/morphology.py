@@ -1,7 +1,5 @@
 """Openings and closings of probabilities by discs."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Reading and writing polygons, the artifacts of the stage vectorise."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

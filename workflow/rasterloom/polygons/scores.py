@@ -1,7 +1,5 @@
 """Scores of polygons against labels: areas and objects pooled over scenes, per class and part."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

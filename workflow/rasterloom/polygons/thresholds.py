@@ -1,15 +1,10 @@
 """Thresholds: histograms of probabilities, and the level with the best pixel Jaccard."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from rasterloom.store.files import read_json
-from rasterloom.store.job import Job
 
 FALLBACK = 127.5
 """Threshold where there is nothing to tune on."""
@@ -126,10 +121,3 @@ def tuning_entry(found: tuple[float, float | None, str | None]) -> dict[str, Any
 def threshold_of(tuned: Mapping[str, Any], scene: str) -> float:
     """The threshold for a scene: its own if it was tuned on, else the common one."""
     return float(tuned["scenes"].get(scene, tuned)["threshold"])
-
-
-def read_tuning(job: Job, name: str) -> dict[str, Any]:
-    """The tuning of a class."""
-    item = job.manifest(f"tuning/{name}").items[name]
-    value: dict[str, Any] = read_json(job.store.open_path(item))
-    return value

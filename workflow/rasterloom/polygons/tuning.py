@@ -5,8 +5,6 @@ and threshold, objects and holes are counted once, in bins of area and peak: wha
 and least peaks are worth is then a sum over bins, for all grounds and for all but one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

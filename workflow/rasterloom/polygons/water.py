@@ -1,7 +1,5 @@
 """Water that flows and water that stands: which one a body is by its shape, where two classes look alike."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Weights of a class's members, from their out-of-fold predictions."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.polygons.thresholds import Counts, jaccards, tuning
-from rasterloom.store.files import read_json
-from rasterloom.store.job import Job
 
 MOST = 12_500
 """Pixels of each kind that a scene's sample holds at most."""
@@ -155,9 +151,3 @@ def search(score: Callable[[Weights], float], members: int) -> Weights:
 def weights_of(weighed: Mapping[str, Any], scene: str) -> list[float]:
     """The weights for a scene: its own if the weights were found on it, else the common ones."""
     return list(weighed["scenes"].get(scene, weighed)["weights"])
-
-
-def read_weights(job: Job, name: str) -> dict[str, Any]:
-    """The weights of a class's members."""
-    value: dict[str, Any] = read_json(job.store.open_path(job.manifest(f"weights/{name}").items[name]))
-    return value

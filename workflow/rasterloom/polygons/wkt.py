@@ -1,7 +1,5 @@
 """Polygons as WKT text, with few decimals and checked as the contest's scorer checks."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

@@ -11,7 +11,6 @@ import numpy as np
 from rasterloom.labels.record import polygon_area, read_labels, validation_scenes
 from rasterloom.polygons.record import polygon_items, read_polygons
 from rasterloom.polygons.scores import COLUMNS, HELD_OUT, OUT_OF_FOLD
-from rasterloom.polygons.thresholds import read_tuning
 from rasterloom.report import pictures as draw
 from rasterloom.report.backdrops import Images, finest
 from rasterloom.report.pages import ClassRow, Figure
@@ -96,7 +95,7 @@ def class_row(images: Images, name: str, scores: Scores) -> ClassRow:
     chosen = [(scene, part) for part in scored for scene in scores.ranked(name, part)]
     validated = validation_scenes(job, spec["groups"][name])
     trained = _in_sample(files, {scene: n for scene, n in counts.items() if n and scene not in validated})
-    tuning = read_tuning(job, name)
+    tuning = job.read("tuning", name)
     has_truth = any(true > 0 for found in scored.values() for _, true, _ in found.values())
     return ClassRow(
         name,

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom import __version__
-from rasterloom.labels.record import read_folds
 from rasterloom.learning.checkpoint import load_checkpoint
-from rasterloom.polygons.thresholds import read_tuning
-from rasterloom.polygons.weights import read_weights
 from rasterloom.report.pages import EnsembleRow, MemberRow, SplitRow
 from rasterloom.store.job import Job
 
@@ -31,7 +28,7 @@ def split_rows(job: Job) -> list[SplitRow]:
     """How the labelled scenes of each group were divided: a row for each fold and target."""
     found = []
     for group in sorted(set(job.spec["groups"].values())):
-        divided = read_folds(job, group)
+        divided = job.read("folds", group)
         for fold, part in divided["folds"].items():
             for target, share in divided["validated"][fold].items():
                 having = divided["having"][fold][target]
@@ -41,7 +38,7 @@ def split_rows(job: Job) -> list[SplitRow]:
 
 def split_notes(job: Job) -> list[tuple[str, str]]:
     """Groups of classes whose division into folds had to be a poor one, and why."""
-    notes = {group: read_folds(job, group)["note"] for group in sorted(set(job.spec["groups"].values()))}
+    notes = {group: job.read("folds", group)["note"] for group in sorted(set(job.spec["groups"].values()))}
     return [(group, note) for group, note in notes.items() if note]
 
 
@@ -54,9 +51,9 @@ def ensemble_rows(job: Job) -> list[EnsembleRow]:
     """One row per class with several members."""
     found = []
     for name in ensembles(job.spec):
-        weighed, members = read_weights(job, name), job.spec["members"][name]
+        weighed, members = job.read("weights", name), job.spec["members"][name]
         rows = list(zip(members, weighed["weights"], weighed["jaccards"], strict=True))
-        tuned = read_tuning(job, name)["jaccard"]
+        tuned = job.read("tuning", name)["jaccard"]
         found.append(EnsembleRow(name, job.spec["ensembles"][name], rows, tuned, weighed["reason"]))
     return found
 

@@ -6,7 +6,7 @@ With weights (`ensemble: weighted` or `best`), a member of weight 0 is not read,
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rasterloom.polygons.weights import read_weights, weights_of
+from rasterloom.polygons.weights import weights_of
 from rasterloom.project.project import Project
 from rasterloom.raster import means
 from rasterloom.raster.planes import write_plane
@@ -55,7 +55,7 @@ def run(job: Job) -> None:
 def wanted(job: Job) -> Iterator[Wanted]:
     """The ensemble of each scene of the batch."""
     spec = job.spec
-    weighed = None if spec["ensemble"] == "mean" else read_weights(job, spec["class"])
+    weighed = None if spec["ensemble"] == "mean" else job.read("weights", spec["class"])
     for scene, found in means.member_items(job, spec["scenes"]).items():
         every = [1.0] * len(found) if weighed is None else weights_of(weighed, scene)
         used = [member for member, weight in zip(found, every, strict=True) if weight > 0]

@@ -13,7 +13,6 @@ from typing import Any
 
 from rasterloom.config.model import CONTENT, is_network
 from rasterloom.labels.folds import checkpoints_of
-from rasterloom.labels.record import read_folds
 from rasterloom.learning import inference
 from rasterloom.learning import normalisation as norms
 from rasterloom.learning.checkpoint import Arrays, load_checkpoint
@@ -117,7 +116,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     """The prediction of each scene of the batch, made from its stack and from checkpoints by fold."""
     spec = job.spec
     models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
-    folds = read_folds(job, spec["group"])["folds"] if spec["labelled"] else {}
+    folds = job.read("folds", spec["group"])["folds"] if spec["labelled"] else {}
     stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
     # a pixel model's result does not depend on how it is computed; `adapt` came later, and keys hold it only if true
     settings = spec["prediction"] if is_network(spec["model"]) else {}

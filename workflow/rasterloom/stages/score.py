@@ -5,8 +5,6 @@ each scene's areas are multiplied by what one of its pixels covers there (`pixel
 over the pooled scenes. So a scene of larger pixels counts for more, and pooled areas stay about square pixels.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from rasterloom.labels.record import label_item, read_labels, validation_scenes
@@ -14,7 +12,7 @@ from rasterloom.polygons.jaccard import areas
 from rasterloom.polygons.objects import objects
 from rasterloom.polygons.record import read_polygons
 from rasterloom.polygons.scores import HELD_OUT, OUT_OF_FOLD, ClassScore, pixel_areas, rows, score_text
-from rasterloom.polygons.thresholds import read_tuning, threshold_of
+from rasterloom.polygons.thresholds import threshold_of
 from rasterloom.project.project import Project
 from rasterloom.registration.record import references
 from rasterloom.store.files import write_text
@@ -62,7 +60,7 @@ def run(job: Job) -> None:
 def _class_score(job: Job, name: str, scenes: set[str]) -> ClassScore:
     if not scenes:
         return ClassScore(name, {}, {})
-    tuned, items = read_tuning(job, name), job.items(f"polygons/{name}", sorted(scenes))
+    tuned, items = job.read("tuning", name), job.items(f"polygons/{name}", sorted(scenes))
     covered, counts = {}, {}
     for scene, item in items.items():
         truth = read_labels(job.store.open_path(label_item(job, name, scene)))

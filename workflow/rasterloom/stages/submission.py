@@ -1,7 +1,5 @@
 """The submission: exactly the rows and the order of the contest's sample, clipped to the tiles, checked."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import partial

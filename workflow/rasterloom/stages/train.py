@@ -17,7 +17,7 @@ from rasterloom.config.model import TrainingConfig, is_network
 from rasterloom.config.pixel_models import indices_of
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import ConfigError, TrainingError, concerning
-from rasterloom.labels.record import read_folds, scenes_by_heart, validation_scenes
+from rasterloom.labels.record import scenes_by_heart, validation_scenes
 from rasterloom.learning import normalisation as norms
 from rasterloom.learning.augment import Normalisation, TrainingScene
 from rasterloom.learning.batches import make_batch, require_positive
@@ -247,7 +247,7 @@ def _sides(job: Job) -> tuple[list[str], list[str]]:
         return scenes_by_heart(job, SCENES), []
     part = {"train": spec["scenes"], "validation": []}
     if spec["fold"] != "all":
-        part = read_folds(job, spec["group"])["folds"][spec["fold"]]
+        part = job.read("folds", spec["group"])["folds"][spec["fold"]]
     if "stacked" in spec:
         honest = validation_scenes(job, spec["group"])
         return [scene for scene in part["train"] if scene in honest], part["validation"]
@@ -398,7 +398,7 @@ def _train_network(
         first, started = trainer.step, time.monotonic()
         with concerning(name), told_to_stop() as stopping:
             try:
-                trained = train(
+                busy = train(
                     trainer,
                     lambda step: make_batch(scenes, recipe, step),
                     watch=watch,
@@ -412,12 +412,12 @@ def _train_network(
                 (state / STATE).unlink(missing_ok=True)  # it would lead there again
                 raise
         seconds, images = time.monotonic() - started, (trainer.step - first) * recipe.batch
-        write_state(state / STATE, trainer.state())
+        found, weights = trainer.state(), {f"network.{key}": value for key, value in trainer.weights().items()}
+        write_state(state / STATE, found)
         hardware = hardware_name(device, recipe.threads)
     speed = speed_of("training", hardware, recipe.precision, seconds, model, channels, recipe.patch, images)
-    work.cost.update(device=device, network_share=round(trained.busy, 3), network=asdict(speed))
-    weights = {f"network.{key}": value for key, value in trained.weights.items()}
-    return {**weights, **learning_curve(trained.history), **curve_arrays(trained.rows)}
+    work.cost.update(device=device, network_share=round(busy, 3), network=asdict(speed))
+    return {**weights, **learning_curve(found["history"]), **curve_arrays(trainer.rows)}
 
 
 def _tell(job: Job, name: str, row: Row) -> None:

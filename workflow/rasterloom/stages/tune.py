@@ -3,8 +3,6 @@
 The settings for a scene that was tuned on come from the other grounds only, so that its score is honest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from typing import Any

@@ -1,13 +1,11 @@
 """Vectorising: an ensemble's probabilities become polygons in pixel and map coordinates."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rasterloom.polygons.confidence import confidences
 from rasterloom.polygons.record import means_of, polygons_of, write_polygons
-from rasterloom.polygons.thresholds import read_tuning, threshold_of
+from rasterloom.polygons.thresholds import threshold_of
 from rasterloom.polygons.tuning import SETTINGS, settings_of
 from rasterloom.polygons.water import by_shape
 from rasterloom.project.project import Project
@@ -83,7 +81,7 @@ def wanted(job: Job) -> Iterator[Wanted]:
     name, scenes, settings = job.spec["class"], list(job.spec["scenes"]), job.spec["polygons"]
     classes, placed = job.spec.get("water", [name]), references(job, scenes)
     ensembles = {own: job.items(f"ensembles/{own}", scenes) for own in classes}
-    tunings = {own: read_tuning(job, own) for own in classes}
+    tunings = {own: job.read("tuning", own) for own in classes}
     tuned = tunings[name]
     for scene in scenes:
         reference = {key: placed[scene].get(key) for key in ("width", "height", "transform", "crs")}

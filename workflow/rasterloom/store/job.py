@@ -9,7 +9,7 @@ from typing import Any
 
 from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
-from rasterloom.store.files import link, write_text
+from rasterloom.store.files import link, read_json, write_text
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, Writing, file_sha256
 
@@ -138,6 +138,11 @@ class Job:
         if path not in self.planned:
             self.planned[path] = Manifest.read(self.results / path)
         return self.planned[path]
+
+    def read(self, folder: str, name: str) -> dict[str, Any]:
+        """The table in the JSON artifact of a name, of the manifest of that name in a folder such as ``tuning``."""
+        found: dict[str, Any] = read_json(self.store.open_path(self.manifest(f"{folder}/{name}").items[name]))
+        return found
 
     def items(self, folder: str, scenes: Iterable[str]) -> dict[str, Item]:
         """The items of scenes in a folder of manifests, such as ``stacks/s1024`` or ``ensembles/trees``.

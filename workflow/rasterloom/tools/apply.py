@@ -4,8 +4,6 @@ The bundle is a file of `rasterloom pack`. The scene goes through the very stage
 the same. With several sensors, name the files of those besides the reference by --sensor.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -5,8 +5,6 @@ With the sample submission, rows and their order are checked too, and where a `g
 polygons leave their tiles.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ name ends in .onnx it is an ONNX file instead, for Deepness in QGIS and for ONNX
 The run must be complete for the class. Labels, images and paths do not go into it.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import zipfile
