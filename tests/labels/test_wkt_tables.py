@@ -8,7 +8,7 @@ import pytest
 import shapely
 from shapely.geometry import MultiPolygon, box
 
-from rasterloom.errors import LabelError
+from rasterloom.errors import LabelError, MissingInputError
 from rasterloom.labels.wkt_tables import read_wkt_table
 
 SQUARE = "POLYGON ((0 0, 1 0, 1 1, 0 1, 0 0))"
@@ -90,5 +90,5 @@ def test_read_wkt_table_errors_name_file_and_row(tmp_path: Path, text: str | byt
 
 
 def test_read_wkt_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match=r"none\.csv is not there: correct the path"):
+    with pytest.raises(MissingInputError, match=r"none\.csv is not there: correct the path"):
         read_wkt_table(tmp_path / "none.csv")

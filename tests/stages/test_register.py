@@ -151,7 +151,7 @@ def test_wrong_image_falls_back_to_the_files_own_place(scene: Scene, files: dict
         "sensors": {name: sensor(bands=BANDS[name], pixel=SENSORS[name].pixel) for name in mixed},
     }
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["m"]
-    assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["confidence"] < ACCEPTED
+    assert entry["method"] == "identity" and entry["shift"] == (0.0, 0.0) and entry["confidence"] < ACCEPTED
     assert not entry["accepted"] and entry["matrix"] == entry["nominal"]
     assert says(entry["fallback"], "ecc: ... confidence ... as it is")
 
@@ -161,7 +161,7 @@ def test_a_shift_beyond_the_bound_is_not_used(scene: Scene, files: dict[str, Any
     mixed = {name: files[name] for name in ("rgb", "a")}
     spec = {**scene_spec("s"), "sensors": {"rgb": sensor(bands=3), "a": sensor(bands=8, max_shift=2.0, pixel=25)}}
     entry = register_scene(spec, mixed, scans(mixed))["sensors"]["a"]
-    assert entry["method"] == "identity" and entry["shift"] == [0.0, 0.0] and entry["fallback"]
+    assert entry["method"] == "identity" and entry["shift"] == (0.0, 0.0) and entry["fallback"]
 
 
 def test_wrong_band_count_names_scene_sensor_and_file(files: dict[str, Any]) -> None:
@@ -230,7 +230,7 @@ def test_a_georeferenced_sensor_without_a_shift_lies_where_its_files_say(tmp_pat
         files[name] = [source(tmp_path / f"{name}.tif")]
     spec = {"scene": "s", "reference": "rgb", "sensors": {name: sensor() for name in files}, "gsd": None}
     entry = register_scene(spec, files, scans(files))["sensors"]["ir"]
-    assert (entry["method"], entry["accepted"], entry["shift"]) == ("georeference", False, [0.0, 0.0])
+    assert (entry["method"], entry["accepted"], entry["shift"]) == ("georeference", False, (0.0, 0.0))
     assert entry["matrix"] == [[0.25, 0.0, 7.5], [0.0, 0.25, 0.0]]
     assert "georeference" in entry["fallback"]
 

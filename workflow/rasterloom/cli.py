@@ -102,9 +102,7 @@ def _add_stage(commands: Any, stage: str) -> None:
         f"wanted ({', '.join('--' + name for name in fields) or 'nothing more is needed'}); the configuration is "
         "config.yaml and the files given with --configfile. Artifacts that the store has are not computed again.",
     )
-    parser.add_argument(
-        "--configfile", nargs="+", type=Path, default=[], help="merged over config.yaml; later ones win"
-    )
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml; later ones win")
     for name in fields:
         parser.add_argument(f"--{name}", help=f"which {name}")
     workflow = parser.add_argument_group("set by the workflow instead")

@@ -35,7 +35,7 @@ def table_bytes(path: Path) -> bytes:
 
     Raises
     ------
-    FileNotFoundError
+    MissingInputError
         If it is not there.
     InputError
         If it may not be read, is packed and damaged, or a zip does not hold exactly one .csv file.
@@ -50,7 +50,7 @@ def table_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise
+        raise MissingInputError(f"{path} is not there: correct the path, or get the file again") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check what it is and its permissions") from None
     try:
@@ -174,9 +174,6 @@ def read_sample(path: Path) -> Sample:
     MissingInputError, InputError
         If it is not there, or is not a table of ImageId, ClassType, MultipolygonWKT.
     """
-    try:
-        first = table_bytes(path).partition(b"\n")[0]
-    except FileNotFoundError:
-        raise MissingInputError(f"{path} is not there: the sample submission says which rows are needed") from None
+    first = table_bytes(path).partition(b"\n")[0]
     rows = tuple((row.scene, row.class_id) for row in wkt_rows(path))
     return Sample(rows, "\r\n" if first.endswith(b"\r") else "\n")

@@ -100,10 +100,6 @@ def table_records(path: Path) -> list[tuple[int, list[str]]]:
     except UnicodeDecodeError as error:
         row, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise LabelError(f"{path}, row {row}: byte {byte:#04x} is not UTF-8: save the table as UTF-8 text") from None
-    except FileNotFoundError:
-        raise LabelError(f"{path} is not there: correct the path") from None
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read as a table of WKT ({error}): check the file") from None
     finally:
         csv.field_size_limit(limit)
 

@@ -1,9 +1,7 @@
 """The contest's metric: areas of true positives, false positives and false negatives by geometry, pooled."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +23,12 @@ class Areas:
     fp: float = 0.0
     fn: float = 0.0
 
-    def __add__(self, other: Areas) -> Areas:
-        return Areas(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
-    def scaled(self, factor: float) -> Areas:
+    def scaled(self, factor: float) -> Self:
         """The areas in another unit: each times `factor`, > 0."""
-        return Areas(self.tp * factor, self.fp * factor, self.fn * factor)
+        return type(self)(self.tp * factor, self.fp * factor, self.fn * factor)
 
     @property
     def jaccard(self) -> float | None:

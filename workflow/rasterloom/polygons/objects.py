@@ -1,9 +1,7 @@
 """Objects: which of two sets of polygons are the same thing, and how many are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +24,8 @@ class Objects:
     predicted: int = 0
     matched: int = 0
 
-    def __add__(self, other: Objects) -> Objects:
-        return Objects(self.true + other.true, self.predicted + other.predicted, self.matched + other.matched)
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.true + other.true, self.predicted + other.predicted, self.matched + other.matched)
 
     @property
     def precision(self) -> float | None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rasterloom.dataset.contest_tables import grid_sizes
-from rasterloom.errors import InputError, MissingInputError
+from rasterloom.errors import InputError
 from rasterloom.raster.grid import Matrix
 
 Extent = tuple[float, float]
@@ -18,10 +18,7 @@ def grid_extent(path: Path, scene: str) -> Extent:
     MissingInputError, InputError
         If the file or the scene's row is not there, or its numbers are not of the right sign.
     """
-    try:
-        sizes = grid_sizes(path)
-    except FileNotFoundError:
-        raise MissingInputError(f"{path} is not there: it comes with the contest's data") from None
+    sizes = grid_sizes(path)
     if scene not in sizes:
         raise InputError(f"{path} has no row of scene {scene}: it must list every scene")
     return sizes[scene]

@@ -147,9 +147,6 @@ def _of_files(info: RasterInfo, scan: Scan) -> dict[str, Any]:
 
 def _of_place(place: Placed, nominal: Matrix) -> dict[str, Any]:
     found = asdict(place)
-    for record in (found, *found["attempts"]):
-        record["shift"] = list(record["shift"])
-    found |= {"error": list(place.error) if place.error else None, "apart": [list(shift) for shift in place.apart]}
     attempts = [{key: value for key, value in attempt.items() if key != "matrix"} for attempt in found["attempts"]]
     return {**found, "attempts": attempts, "nominal": nominal, "pixel": pixel_sides(place.matrix)}
 

@@ -110,8 +110,8 @@ class Job:
         Monotonic seconds.
     computed, found : int
         Its items that were made, and those that were in the store.
-    planned : dict
-        Manifests that were read, or that a run would write, by their path in the results folder.
+    planned : dict or None
+        Manifests that were read, or that a run would write, by their path in the results folder; None: none is kept.
     """
 
     spec: dict[str, Any]
@@ -124,7 +124,7 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     computed: int = 0
     found: int = 0
-    planned: dict[str, Manifest] = field(default_factory=dict)
+    planned: dict[str, Manifest] | None = None
     _last: float = 0.0
 
     @property
@@ -134,10 +134,10 @@ class Job:
 
     def manifest(self, name: str) -> Manifest:
         """The manifest ``<results>/<name>.json``."""
-        path = f"{name}.json"
-        if path not in self.planned:
-            self.planned[path] = Manifest.read(self.results / path)
-        return self.planned[path]
+        path, known = f"{name}.json", {} if self.planned is None else self.planned
+        if path not in known:
+            known[path] = Manifest.read(self.results / path)
+        return known[path]
 
     def read(self, folder: str, name: str) -> dict[str, Any]:
         """The table in the JSON artifact of a name, of the manifest of that name in a folder such as ``tuning``."""

@@ -52,9 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
     parser.add_argument("--class", dest="class_name", required=True, help="which class")
     parser.add_argument("--member", help="one of its networks; by default all, one after the other")
-    parser.add_argument(
-        "--configfile", nargs="+", type=Path, default=[], help="merged over config.yaml; later ones win"
-    )
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml; later ones win")
     parser.add_argument("--steps", type=int, default=200, help="steps of a test (default: 200)")
     parser.add_argument("--lowest", type=float, default=1e-5, help="the first step's rate (default: 1e-5)")
     parser.add_argument("--highest", type=float, default=1.0, help="the last step's rate (default: 1)")

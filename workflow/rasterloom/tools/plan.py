@@ -39,9 +39,7 @@ WINDOWS = ("window", "stride", "symmetries")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
-    parser.add_argument(
-        "--configfile", nargs="+", type=Path, default=[], help="merged over config.yaml; later ones win"
-    )
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml; later ones win")
     parser.add_argument("--benchmark", action="store_true", help="first time each network here, and keep the rates")
     parser.add_argument(
         "--stale", action="store_true", help="instead list the artifacts that a run would compute, and why"

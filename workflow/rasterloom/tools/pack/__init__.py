@@ -45,9 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="the file to write: a bundle, or .onnx"
     )
-    parser.add_argument(
-        "--configfile", nargs="+", type=Path, default=[], help="merged over config.yaml; later ones win"
-    )
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="laid over config.yaml; later ones win")
 
 
 def main(args: argparse.Namespace) -> None:
