@@ -258,8 +258,7 @@ def train(
     save_seconds: float = SAVE_SECONDS,
     stopping: Callable[[], bool] = lambda: False,
 ) -> float:
-    """Train until the recipe's last step. For equal inputs, threads and processor model the weights are then equal bit
-    by bit, interrupted or not.
+    """Train until the recipe's last step: to equal weights for equal inputs, threads and processor model, in any parts.
 
     Parameters
     ----------
