@@ -345,12 +345,12 @@ def predict_pixels(model: Mapping[str, NDArray[Any]], features: Floats, threads:
     -----
     Memory: a few arrays of 16,384 numbers a thread.
     """
-    predict = next((kind.predict for kind in PIXEL_MODELS.values() if kind.array in model), None)
+    held = {name.partition(".")[0] for name in model}
+    predict = next((kind.predict for name, kind in PIXEL_MODELS.items() if name in held), None)
     if predict is None:
         raise StoreError(
-            f"a pixel model holds {', '.join(sorted(model)) or 'nothing'}; one of the arrays "
-            f"{', '.join(kind.array for kind in PIXEL_MODELS.values())} is needed. "
-            "Remove it with `rasterloom verify --mend` and run again."
+            f"a pixel model holds {', '.join(sorted(model)) or 'nothing'}; arrays of one of the kinds "
+            f"{', '.join(PIXEL_MODELS)} are needed. Remove it with `rasterloom verify --mend` and run again."
         )
     starts = range(0, features.shape[1], BLOCK_PIXELS)
     blocks = [features[:, i : i + BLOCK_PIXELS] for i in starts]
@@ -407,28 +407,23 @@ class PixelModel:
     Attributes
     ----------
     fit : trains it: features (n, C), target (n,), its table and the settings of training to arrays.
-    predict : probability (n,) of the features (C, n) of a block of pixels, from the arrays.
-    array : name of an array that only this kind has.
+    predict : probability (n,) of the features (C, n) of a block of pixels, from the arrays, whose names begin with the
+        kind's.
     threads_matter : whether the number of threads changes what `fit` gives.
     """
 
     fit: Callable[[Floats, Floats, Any, TrainingConfig], Arrays]
     predict: Callable[[Mapping[str, NDArray[Any]], Floats], Floats]
-    array: str
     threads_matter: bool
 
 
 PIXEL_MODELS: Mapping[str, PixelModel] = {
     "forest": PixelModel(
-        fit_forest, lambda m, x: _descended(m, "forest", x) / np.float32(len(m["forest.roots"])), "forest.roots", False
+        fit_forest, lambda m, x: _descended(m, "forest", x) / np.float32(len(m["forest.roots"])), False
     ),
-    "boosting": PixelModel(fit_boosting, lambda m, x: _expit(_boosted(m, x)), "boosting.roots", False),
-    "linear": PixelModel(
-        fit_linear, lambda m, x: np.clip(_weighted(m, "linear", x), 0.0, 1.0), "linear.coefficients", True
-    ),
-    "logistic": PixelModel(
-        fit_logistic, lambda m, x: _expit(_weighted(m, "logistic", x)), "logistic.coefficients", True
-    ),
+    "boosting": PixelModel(fit_boosting, lambda m, x: _expit(_boosted(m, x)), False),
+    "linear": PixelModel(fit_linear, lambda m, x: np.clip(_weighted(m, "linear", x), 0.0, 1.0), True),
+    "logistic": PixelModel(fit_logistic, lambda m, x: _expit(_weighted(m, "logistic", x)), True),
 }
 """The kinds of models per pixel, by the `kind` of a model in the configuration. A new one is an entry here, and the
 table of its keys in `rasterloom.config.model`."""

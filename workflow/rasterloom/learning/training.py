@@ -111,10 +111,7 @@ class Trainer:
         # a GPU takes as long to be told of a parameter as to compute it: all of them at once
         self.at_once = self.device.type == "cuda"
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            foreach=self.at_once,
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, foreach=self.at_once
         )
         self.average = copy.deepcopy(self.network).eval() if recipe.keep == "ema" else None
         self.best: Arrays = {}

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 Locate = Callable[[float, float], tuple[float, float] | None]
@@ -31,8 +32,6 @@ def areas_m2(
     -------
     (N,) float64 array, or None if neither CRS nor ground sampling distance is known
     """
-    import shapely
-
     if crs is None or transform is None:
         return None if gsd is None else np.asarray(shapely.area(pixel) * gsd**2, dtype=np.float64)
     return np.asarray(shapely.area(equal_area(np.asarray(mapped, dtype=object), crs)), dtype=np.float64)
@@ -55,7 +54,6 @@ def equal_area(mapped: Any, crs: Any, middle: tuple[float, float] | None = None)
     -----
     Edges longer than a hundredth of the extent are divided, as they are bent on the plane.
     """
-    import shapely
     from pyproj import CRS, Transformer
 
     system, (x, y), shape = CRS.from_user_input(crs), middle or (np.nan, np.nan), ""
@@ -92,8 +90,6 @@ def centre(polygons: Any) -> tuple[float, float] | None:
     >>> centre([box(0, 0, 3, 1), box(9, 0, 10, 1)])
     (3.5, 0.5)
     """
-    import shapely
-
     weights = shapely.area(polygons)
     total = float(np.sum(weights))
     if not total > 0:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.polygons.geometry import Polygons, transformed
@@ -113,8 +114,6 @@ def cuts(probability: NDArray[np.uint8], level: float, depth: float, matrix: Mat
 
 
 def _cuts(found: NDArray[np.int32], matrix: Matrix) -> Cuts:
-    import shapely
-
     wide, most = _nearest(found, REACH), int(found.max()) + 1
     edges, pairs, within = [], [], []
     for turn in (False, True):
@@ -159,8 +158,6 @@ def divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance:
 
 def _divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance: float) -> tuple[Polygons, Cuts]:
     """Polygons after those were divided whose parts keep the clearance; cuts that may divide the others."""
-    import shapely
-
     line, owner = shapely.STRtree(polygons).query(found.points, predicate="intersects")
     order = np.argsort(owner, kind="stable")
     line, (owners, starts, own) = line[order], np.unique(owner[order], return_index=True, return_inverse=True)

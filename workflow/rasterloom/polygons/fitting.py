@@ -7,6 +7,7 @@ its vertices back. That comes to an end, as the full outlines are clear.
 from itertools import pairwise
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.polygons.geometry import Polygons, from_rings
@@ -88,8 +89,6 @@ def _box(points: Points) -> Points:
 
 def _segments(*ends: Points) -> NDArray[np.object_]:
     """Lines between (K,) points and others: for shapely's trees these are as good as boxes, and made faster."""
-    import shapely
-
     return np.asarray(shapely.linestrings(_plane(np.stack(ends, axis=1))), dtype=object)
 
 
@@ -134,8 +133,6 @@ def cleared(points: Points, offsets: Indices, kept: Flags, moved: Points, cleara
 
 def _near(ends: Points, following: Indices, asked: Flags, clearance: float) -> Flags:
     """Which segments, given by (2, K) points, come near one that is asked about; both of each pair."""
-    import shapely
-
     found = np.zeros(asked.size, np.bool_)
     low, high = _box(np.stack([*ends - clearance * (1 + 1j), *ends + clearance * (1 + 1j)]))
     # From band to band, so that memory stays small.
@@ -167,8 +164,6 @@ def _jumping(
     points: Points, offsets: Indices, first: Indices, following: Indices, moved: Points, asked: Flags
 ) -> Flags:
     """Which of the chords asked about have a ring between them and their full outline, which crosses neither."""
-    import shapely
-
     found = np.zeros(first.size, np.bool_)
     # A ring lies as a whole where its first vertex does.
     starts, last, sizes = offsets[:-1], first[following], np.diff(first, append=points.size)

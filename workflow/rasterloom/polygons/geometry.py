@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.errors import LabelError
@@ -26,8 +27,6 @@ def transformed(geometries: Any, matrix: Matrix) -> NDArray[np.object_]:
     (N,) object array
         None stays None.
     """
-    import shapely
-
     found = np.asarray(geometries, dtype=object)
     if matrix == IDENTITY or not found.size:
         return found
@@ -48,8 +47,6 @@ def from_rings(points: NDArray[np.float64], rings: NDArray[np.int64], parts: NDA
     parts : (N + 1,) int64 array
         Where each polygon starts among the rings, its shell first.
     """
-    import shapely
-
     closed = np.insert(points, rings[1:], points[rings[:-1]], axis=0)
     offsets = (rings + np.arange(rings.size), parts)
     return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, closed, offsets), dtype=object)
@@ -71,8 +68,6 @@ def polygonal(geometries: Any) -> NDArray[np.object_]:
     LabelError
         If a geometry is neither polygon nor multipolygon.
     """
-    import shapely
-
     found = np.array([geometries] if isinstance(geometries, shapely.Geometry) else list(geometries), dtype=object)
     found = found[~(shapely.is_missing(found) | shapely.is_empty(found))] if found.size else found
     wrong = ~np.isin(shapely.get_type_id(found), (3, 6)) if found.size else np.zeros(0, np.bool_)
@@ -96,8 +91,6 @@ def strictly_valid(polygons: Any) -> bool:
     The standard lets rings touch at points, and validators (GEOS, JTS, NTS) differ in how they see such points. Time
     is nearly linear; GEOS's own check takes it with the square of the number of holes of a polygon.
     """
-    import shapely
-
     parts = np.asarray(polygons, dtype=object)
     parts = parts[~shapely.is_empty(parts)] if parts.size else parts
     if not parts.size or not np.isfinite(shapely.get_coordinates(parts)).all():

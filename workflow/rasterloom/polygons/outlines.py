@@ -13,6 +13,7 @@ from functools import partial
 from math import ceil, floor, log2, log10, sqrt
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.errors import InputError
@@ -82,8 +83,6 @@ def outlines(
     InputError
         If the array is not a non-empty (H, W) uint8 array or the level is not half an odd number within 0..255.
     """
-    import shapely
-
     _check(probability, level)
     unit = unit_of(matrix)
     margins = MARGIN * unit / np.hypot(*np.array(matrix)[:, :2])
@@ -103,8 +102,6 @@ def parted(
 
     The other parameters, and what comes back, are those of `outlines`.
     """
-    import shapely
-
     unit = unit_of(matrix)
     polygons = divided(polygons, cuts(probability, level, depth, matrix), GAP * unit, GRID * unit, CLEARANCE * unit)
     return ordered(polygons[shapely.area(polygons) >= min_area])
@@ -168,8 +165,6 @@ def ordered(polygons: Polygons) -> Polygons:
 
     The start and the direction of rings are fixed; polygons come by their top, their left, and the rest.
     """
-    import shapely
-
     polygons = shapely.normalize(polygons)
     left, top, right, bottom = shapely.bounds(polygons).T
     wkb = shapely.to_wkb(polygons, byte_order=1)
@@ -216,8 +211,6 @@ def on_map(polygons: Polygons, matrix: Matrix, decimals: int) -> Polygons:
     InputError
         If so few decimals make polygons touch; those of `decimals_for` cannot, by the polygons' clearance.
     """
-    import shapely
-
     mapped = shapely.transform(transformed(polygons, matrix), lambda points: np.round(points, decimals))
     if not strictly_valid(mapped):
         raise InputError(

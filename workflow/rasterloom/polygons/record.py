@@ -64,10 +64,7 @@ def polygons_of(
 
 
 def divisions_of(
-    probability: NDArray[np.uint8],
-    reference: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    depths: Sequence[float],
+    probability: NDArray[np.uint8], reference: Mapping[str, Any], settings: Mapping[str, Any], depths: Sequence[float]
 ) -> list[Polygons]:
     """Polygons in reference pixel coordinates as of `polygons_of`, for each of several depths in place of ``divide``.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.polygons.confidence import fitted
@@ -267,8 +268,6 @@ class Trial:
         No least area is larger than more than a `SMALL` share of the true objects.
         One setting after the other takes the value whose gain of Jaccard exceeds luck most, if one does.
         """
-        import shapely
-
         best, steps = start, []
         known = [scene.labels() for scene in self.scenes if use[self.grounds.index(scene.ground)]]
         most = float(np.quantile(shapely.area(np.concatenate(known)), SMALL))
@@ -400,8 +399,6 @@ def _objects(
 
     That is of the predicted objects: area, true area of it, mean probability, whether they match.
     """
-    import shapely
-
     image, labels = scene.read(), scene.labels()
     truth = united(labels)
     reference = {"width": scene.size[0], "height": scene.size[1], "transform": None}

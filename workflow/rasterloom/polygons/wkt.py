@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from rasterloom.errors import StoreError
@@ -63,8 +64,6 @@ def multipolygon_wkt(polygons: Any, decimals: int | None = None) -> str:
     >>> multipolygon_wkt([box(0, -0.0000001, 0.5, 1)])
     'MULTIPOLYGON (((0.5 -0.0000001, 0.5 1, 0 1, 0 -0.0000001, 0.5 -0.0000001)))'
     """
-    import shapely
-
     parts = np.asarray(polygons, dtype=object)
     if not parts.size:
         return EMPTY
@@ -102,8 +101,6 @@ def in_tile(polygons: Any, extent: Extent, tolerance: float = 0.0) -> NDArray[np
         With coordinates of `DECIMALS`. Where they touched, a square of `CUTS` is missing. Where edges run so close that
         no square parts them, all outlines are drawn in by 0.02 pixels; what is invalid even then is left out.
     """
-    import shapely
-
     grid = 10.0**-DECIMALS
     found: Any = shapely.union_all(np.asarray(polygons, dtype=object), grid_size=grid)
     if tolerance > 0:
@@ -126,8 +123,6 @@ def in_tile(polygons: Any, extent: Extent, tolerance: float = 0.0) -> NDArray[np
 
 def clipped(polygons: Any, extent: Extent, tolerance: float = 0.0) -> NDArray[np.object_]:
     """Polygons as `in_tile` makes them, but those that lie in the tile as they are, if the tolerance is 0."""
-    import shapely
-
     found = np.asarray(polygons, dtype=object)
     west, south, east, north = shapely.bounds(found).T
     beyond = (west < 0) | (south < extent[1]) | (east > extent[0]) | (north > 0) | (tolerance > 0)
@@ -136,8 +131,6 @@ def clipped(polygons: Any, extent: Extent, tolerance: float = 0.0) -> NDArray[np
 
 def rounded(geometry: Any) -> NDArray[np.object_]:
     """The polygons that a geometry consists of, (N,), with coordinates of `DECIMALS`."""
-    import shapely
-
     parts = shapely.get_parts(shapely.transform(geometry, lambda points: np.round(points, DECIMALS)))
     return np.asarray(parts[(shapely.get_type_id(parts) == 3) & ~shapely.is_empty(parts)], dtype=object)
 
@@ -162,8 +155,6 @@ def checked_wkt(path: Path, scene: str, name: str, fit: Callable[[Any], Any] = l
     StoreError
         If it is not: one invalid geometry would have a whole table refused.
     """
-    import shapely
-
     text = multipolygon_wkt(fit(read_polygons(path).geometry.to_numpy()))
     if not strictly_valid(shapely.get_parts(shapely.from_wkt(text))):
         raise StoreError(

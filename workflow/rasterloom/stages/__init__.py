@@ -14,27 +14,12 @@ from rasterloom.store.job import Job, wildcards
 from rasterloom.store.store import Store
 
 STAGES = (
-    "register",
-    "place",
-    "stack",
-    "normalisation",
-    "label",
-    "mask",
-    "split",
-    "train",
-    "predict",
-    "weigh",
-    "ensemble",
-    "tune",
-    "vectorise",
-    "wkt",
-    "submission",
-    "score",
-    "export",
-    "measure",
-    "quality",
-    "report",
-    "sanity",
+    # what is learned from
+    *("register", "place", "stack", "normalisation", "label", "mask", "split"),
+    # what is learned, and found by it
+    *("train", "predict", "weigh", "ensemble", "tune", "vectorise"),
+    # what a user reads
+    *("wkt", "submission", "score", "export", "measure", "quality", "report", "sanity"),
 )
 
 

@@ -19,25 +19,15 @@ OUTPUT = "summary.tsv"
 HELP = "count objects and measure areas"
 VERSION = 3
 
-COLUMNS = (
-    "scene",
-    "class",
-    "count",
-    "area_px",
-    "area_m2",
-    "percent",
-    "x",
-    "y",
-    "longitude",
-    "latitude",
-    "count_error",
-    "area_error",
-    "part",
-)
-"""``x``, ``y``: middle of the class's objects, weighted by their area, in map coordinates (pixels of the reference
-where a scene has none); ``longitude``, ``latitude``: the same in WGS 84 degrees. Empty without objects or without
-a CRS. ``count_error``, ``area_error``: by which share of the truth numbers and areas of the class are too large in that
-``part`` of the scores (`known_errors`)."""
+PLACE = ("x", "y", "longitude", "latitude")
+"""Middle of the class's objects, weighted by their area: in map coordinates (pixels of the reference where a scene has
+none), and in WGS 84 degrees. Empty without objects or without a CRS."""
+
+ERRORS = ("count_error", "area_error", "part")
+"""By which share of the truth numbers and areas of the class are too large in that part of the scores (see
+`known_errors`)."""
+
+COLUMNS = ("scene", "class", "count", "area_px", "area_m2", "percent", *PLACE, *ERRORS)
 
 
 def row(scene: str, name: str, polygons: Any, registration: Mapping[str, Any], locate: Locate) -> list[str]:
@@ -85,5 +75,5 @@ def run(job: Job) -> None:
         locate = locator(registration["reference"])
         for name in job.spec["classes"]:
             polygons = read_polygons(job.store.open_path(items[name][scene]))
-            found.append([*row(scene, name, polygons, registration, locate), *errors.get(name, [""] * 3)])
+            found.append([*row(scene, name, polygons, registration, locate), *errors.get(name, [""] * len(ERRORS))])
     write_text(job.output, tsv_text(COLUMNS, found))
