@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 
 from common import ids, stand_in_dag
 from rasterloom.config.overlays import merge
+from rasterloom.planning.graph import BATCHES_NOTE, batch_count
 from rasterloom.planning.rules import Rules
-from rasterloom.project.project import SINGLE_LIMIT, batches
+from rasterloom.project.project import SINGLE_LIMIT, batches, usual_count
 from rasterloom.stages import module_of
+from rasterloom.store.files import read_json, write_json
+from rasterloom.store.store import Store
+from rasterloom.tools import plan
 
 Table = dict[str, Any]
 
@@ -110,3 +114,88 @@ def test_jobs_of_single_scenes_are_run_as_one_where_there_are_many(settings_tabl
     assert json.loads(rules.spec("stack")(alone)) == specs[0], "as somebody asks for one scene"
     single = stand_in_dag(merge(settings_table, {"execution": {"scenes_per_job": 1}}), ids(100)[:5], ids(100))
     assert not single.batched and not stand_in_dag(settings_table, ids(64)[:5], ids(64)).batched
+
+
+# Their number, by the time that scenes take -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("minutes", "before", "cores", "count"),
+    [
+        (None, 4, 1, 16),  # nobody knows: the usual number, whatever it was before
+        (160.0, 0, 1, 16),  # which fits
+        (15.0, 0, 1, 2),
+        (2.0, 0, 1, 1),
+        (0.0, 0, 1, 1),
+        (15.0, 0, 3, 4),  # a batch for each core
+        (15.0, 0, 64, 16),
+        (1000.0, 0, 1, 128),
+        (90_000.0, 0, 1, 512),  # a scene each
+        (1000.0, 64, 1, 64),  # as before, as it fits
+        (1300.0, 64, 1, 128),
+    ],
+)
+def test_number_of_batches_follows_the_time_of_the_scenes(
+    minutes: float | None, before: int, cores: int, count: int
+) -> None:
+    assert usual_count(450) == 16
+    assert batch_count(450, minutes, before, cores) == count
+
+
+@given(st.floats(0, 1e5), st.integers(1, 1000), st.sampled_from([0, 1, 4, 32, 1024]), st.floats(0.75, 1.3))
+def test_number_of_batches_is_a_power_of_two_and_no_small_change_moves_it(
+    minutes: float, scenes: int, before: int, change: float
+) -> None:
+    count = batch_count(scenes, minutes, before, 1)
+    assert count.bit_count() == 1 and count < 2 * scenes
+    if 5 <= minutes / scenes <= 20 or (minutes >= 5 and minutes / scenes <= 5):
+        assert 5 <= minutes / count <= 20
+    if before == 0 and count != usual_count(scenes):
+        assert batch_count(scenes, minutes * change, count, 1) == count
+
+
+def timed(results: Path, stage: str, seconds: float) -> None:
+    """Records of a stage in the store of a results folder."""
+    for key in "abcd":
+        with Store.of(results).writing(stage, key * 32, ".bin") as work:
+            work.path.write_bytes(b"x")
+            work.digest, work.cost["seconds"] = "d", seconds
+
+
+def test_scenes_are_divided_by_records_and_jobs_on_other_nodes_by_the_note_of_the_run(
+    settings_table: Table, tmp_path: Path
+) -> None:
+    table = {**settings_table, "results": str(tmp_path / "results")}
+    dag = stand_in_dag(table, ids(450)[::18], ids(450))
+    timed(dag.results, "stack", 4.0)
+    timed(dag.results, "register", 60.0)
+    dag.divide(Store.of(dag.results), 2)
+    assert dag.counts == {"register": 32, "stack": 4, "mask": 1}
+    assert dag.minutes == {"register": 450.0, "stack": 30.0}
+    assert len({path for path in dag.batched if path.startswith("stacks/native/")}) == 4
+    jobs = {dag.declared.get(path, path) for paths in dag.outputs().values() for path in paths}
+    assert len(jobs) <= 1200
+    said = plan.job_lines(dag, {})[-1]
+    assert said == "  batches of scenes: register 32 of 14 min 04 s, stack 4 of 7 min 30 s, mask 1"
+    rules = Rules(dag, table)
+    rules.start()
+    assert read_json(dag.results / BATCHES_NOTE) == dag.counts
+    timed(dag.results, "stack", 40.0)  # meanwhile
+    other = stand_in_dag(table, ids(450)[::18], ids(450))
+    other.divide(Store.of(dag.results), 0)
+    assert other.batched == dag.batched
+    later = stand_in_dag(table, ids(450)[::18], ids(450))
+    later.divide(Store.of(dag.results), 2)
+    assert later.counts == {"register": 32, "stack": 32, "mask": 1}
+
+
+def test_note_of_few_scenes_or_none_divides_nothing(settings_table: Table, tmp_path: Path) -> None:
+    table = {**settings_table, "results": str(tmp_path / "results")}
+    few = stand_in_dag(table, ids(64)[:5], ids(64))
+    few.divide(Store.of(few.results), 2)
+    assert few.counts == {} and not few.batched
+    Rules(few, table).start()
+    assert not (few.results / BATCHES_NOTE).exists()
+    write_json(few.results / BATCHES_NOTE, {"stack": 8})
+    few.divide(Store.of(few.results), 0)
+    assert not few.batched, "one scene a job, as up to the limit"

@@ -408,7 +408,7 @@ class ExecutionConfig(Table):
     """How the work is divided into jobs; changes no result."""
 
     scenes_per_job: Literal["auto", 1] = "auto"
-    """auto: one scene per job up to 64 scenes, batches of 16 to 32 beyond; 1: always one"""
+    """auto: one scene per job up to 64 scenes, batches beyond (docs/caching.md); 1: always one"""
     gpu_share: int = Field(1, ge=1, le=16)
     """jobs that share one GPU; more than 1 where a training leaves a GPU idle and its memory has room"""
 

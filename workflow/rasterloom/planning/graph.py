@@ -5,19 +5,85 @@ so does the command line when a stage is run by hand. What a stage answers stand
 """
 
 from functools import cached_property
+from math import log2
+from statistics import mean
 from typing import Any
 
-from rasterloom.project.project import SINGLE_LIMIT, Project, batches
+from rasterloom.config import Config
+from rasterloom.dataset import Dataset
+from rasterloom.project.project import SINGLE_LIMIT, Project, batches, usual_count
 from rasterloom.stages import STAGES, full_run, module_of, version_of
 from rasterloom.store.digest import canonical, digest
-from rasterloom.store.files import write_text
+from rasterloom.store.files import sound_json, write_text
+from rasterloom.store.store import Store, read_record
 
 LONG_ARGUMENT = 40_000
 """Bytes beyond which a spec goes to its job in a file: the kernel limits a whole command to 128 KiB."""
 
+BATCHES_NOTE = ".batches.json"
+"""In a results folder: in how many batches the latest run ran the jobs of single scenes, by stage."""
+
+SHORTEST, LONGEST = 5.0, 20.0
+"""Minutes that a batch of jobs of single scenes is to take."""
+
+SAMPLE = 32
+"""Records of a stage that are read, evenly spread over its keys, to know what a scene takes."""
+
+
+def batch_count(scenes: int, minutes: float | None, before: int, cores: int) -> int:
+    """In how many batches the jobs of a stage go: a power of two, so many that each takes 5 to 20 minutes.
+
+    Parameters
+    ----------
+    scenes : how many there are
+    minutes : what all of them take; None: nobody knows, and the number is the usual one
+    before : the number of the latest run, 0 if there is none: it stays while it fits, so that no small change moves it
+    cores : of the machine that runs the jobs; each gets a batch, if the usual number is so large
+    """
+    usual = usual_count(scenes)
+    if minutes is None:
+        return usual
+    least, most = min(usual, 1 << (cores - 1).bit_length()), 1 << (scenes - 1).bit_length()
+    count = min(max(before or usual, least), most)
+    if not SHORTEST <= minutes / count <= LONGEST:
+        nearest = 1 << max(0, round(log2(max(minutes, 1.0) / (SHORTEST * LONGEST) ** 0.5)))
+        count = min(max(nearest, least), most)
+    return count
+
 
 class Dag(Project):
-    """Jobs of a configuration; see `Project`."""
+    """Jobs of a configuration; see `Project`.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        In how many batches the jobs of single scenes of a stage run; of a stage that is not there, the usual number.
+    minutes : dict of str to float
+        What all scenes of a stage take on one core, by records of the store.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        super().__init__(config, dataset)
+        self.counts: dict[str, int] = {}
+        self.minutes: dict[str, float] = {}
+
+    def divide(self, store: Store, cores: int) -> None:
+        """Choose the number of batches of each stage by what the store's records say that its scenes take.
+
+        `cores` of 0: this is a job of a run, whose number it takes.
+        """
+        noted = sound_json(self.results / BATCHES_NOTE) or {}
+        if not cores:
+            self.counts = dict(noted)
+            return
+        for stage, jobs in self.single.items():
+            records = sorted((store.root / stage).glob("*.json"))
+            found = filter(None, map(read_record, records[:: len(records) // SAMPLE + 1]))
+            seconds = [float(record.get("cost", {}).get("seconds", 0.0)) for record in found]
+            scenes = len({names["scene"] for names in jobs})
+            if seconds:
+                self.minutes[stage] = mean(seconds) * scenes / 60
+            self.counts[stage] = batch_count(scenes, self.minutes.get(stage), noted.get(stage, 0), cores)
 
     def jobs(self) -> dict[str, list[dict[str, str]]]:
         """Every job of a full run, as its wildcards, by stage in the order of the data."""
@@ -45,16 +111,23 @@ class Dag(Project):
         }
 
     @cached_property
+    def single(self) -> dict[str, list[dict[str, str]]]:
+        """By stage its jobs of a single scene each, where there are so many scenes that they run in batches."""
+        many = len(self.registered) > SINGLE_LIMIT and self.config.execution.scenes_per_job == "auto"
+        found = ((stage, [own for own in jobs if "scene" in own]) for stage, jobs in self.jobs().items() if many)
+        return {stage: own for stage, own in found if own}
+
+    @cached_property
     def batched(self) -> dict[str, tuple[str, dict[str, dict[str, str]]]]:
         """Jobs that Snakemake runs as one: by the file that ends the last, their stage, and wildcards by output.
 
-        Where there are many scenes that are jobs of a single scene each, which differ in the scene alone.
+        They differ in the scene alone; `divide` says before in how many batches.
         """
         found: dict[str, tuple[str, dict[str, dict[str, str]]]] = {}
-        many = len(self.registered) > SINGLE_LIMIT and self.config.execution.scenes_per_job == "auto"
-        for stage, jobs in self.jobs().items() if many else ():
-            output, own = module_of(stage).OUTPUT, [names for names in jobs if "scene" in names]
-            batch = {s: name for name, ids in batches({n["scene"] for n in own}, limit=0).items() for s in ids}
+        for stage, own in self.single.items():
+            output, count = module_of(stage).OUTPUT, self.counts.get(stage, 0)
+            scenes = {names["scene"] for names in own}
+            batch = {s: name for name, ids in batches(scenes, limit=0, count=count).items() for s in ids}
             for names in own:
                 path = output.format(**{**names, "scene": batch[names["scene"]]})
                 found.setdefault(path, (stage, {}))[1][output.format(**names)] = names

@@ -17,7 +17,7 @@ from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.learning.device import GPU_SHARE, visible_gpus
 from rasterloom.learning.sanity import SANITY
-from rasterloom.planning.graph import Dag
+from rasterloom.planning.graph import BATCHES_NOTE, Dag
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.settle import Settled
 from rasterloom.planning.snakemake_internals import (
@@ -31,7 +31,7 @@ from rasterloom.planning.snakemake_internals import (
 )
 from rasterloom.report.runs import record
 from rasterloom.stages import STAGES, artifact_stages, fields_of, module_of, recomputed, version_of
-from rasterloom.store.files import TEMPORARY, link, write_json, write_text
+from rasterloom.store.files import TEMPORARY, link, sound_json, write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
 from rasterloom.store.job import asked_path
 from rasterloom.store.lock import Held, hold
@@ -113,6 +113,8 @@ class Rules:
         prepare_jobs(share)
         if workflow is not None:
             limit_gpus(workflow, share * visible_gpus(os.environ))
+            cores = 1 if submits(workflow) else os.cpu_count() or 1
+            dag.divide(Store.of(dag.results), cores if workflow.is_main_process else 0)
         return cls(dag, merged, workflow)
 
     def folder(self, wildcards: Wildcards) -> str:
@@ -140,7 +142,8 @@ class Rules:
             store, (looks, runs) = Store.of(self.results, recomputed()), mode
             prioritise(self.workflow, "train")
             with self._writing():
-                self._lock = hold(self.results) if runs else None
+                if runs:
+                    self._hold()
                 looks = looks and not store.recompute
                 self._settled = found = Settled(self.dag, store, looks=looks, writes=looks and runs)
             if found.jobs:
@@ -263,7 +266,7 @@ class Rules:
         if self.workflow is not None:
             lift_rate_limit(self.workflow)
         with self._writing():
-            self._lock = self._lock or hold(self.results)
+            self._hold()
             recipe = recorded(self.dag.config, self.merged)  # not sorted: the order of sensors is that of channels
             write_text(self.results / "config.json", json.dumps(recipe, indent=1, ensure_ascii=False) + "\n")
             write_json(self.results / OUTPUTS_NOTE, self._outputs)
@@ -274,6 +277,13 @@ class Rules:
             print(f"rasterloom: note: the store {store.root} is read-only; {lack}", file=sys.stderr)
         for note in self.dag.dataset.notes:
             print(f"rasterloom: {note}", file=sys.stderr)
+
+    def _hold(self) -> None:
+        """Take the results folder's lock, if it is not held, and note the batches: jobs on other nodes look there."""
+        if self._lock is None:
+            self._lock = hold(self.results)
+            if self.dag.counts and sound_json(self.results / BATCHES_NOTE) != self.dag.counts:
+                write_json(self.results / BATCHES_NOTE, self.dag.counts)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -24,8 +24,13 @@ LEAST = 32
 """Scenes of a batch if there are more, give or take: as many batches as the power of two that makes them 16 to 32."""
 
 
+def usual_count(scenes: int) -> int:
+    """In how many batches so many scenes go where nobody knows what a scene takes: a power of two."""
+    return 1 << (scenes // LEAST).bit_length()
+
+
 def batches(
-    scenes: Iterable[str], scenes_per_job: str | int = "auto", limit: int = SINGLE_LIMIT
+    scenes: Iterable[str], scenes_per_job: str | int = "auto", limit: int = SINGLE_LIMIT, count: int = 0
 ) -> dict[str, list[str]]:
     """Divide scenes into batches that stay the same when scenes are added, until their number doubles.
 
@@ -36,6 +41,8 @@ def batches(
     scenes_per_job : "auto" or 1
         With "auto" and more scenes than `limit`: batches by a hash of the id; else one scene per batch.
     limit : int
+    count : int
+        How many batches, a power of two; 0: the usual number.
 
     Returns
     -------
@@ -45,7 +52,7 @@ def batches(
     ids = sorted(scenes)
     if scenes_per_job == 1 or len(ids) <= limit:
         return {scene: [scene] for scene in ids}
-    count = 1 << (len(ids) // LEAST).bit_length()
+    count = count or usual_count(len(ids))
     found: dict[str, list[str]] = {}
     for scene in ids:
         bucket = int.from_bytes(hashlib.sha256(scene.encode()).digest()[:4], "big") % count

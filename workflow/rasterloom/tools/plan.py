@@ -5,6 +5,7 @@ Opens no pixels and computes nothing. Hours follow from rates that the store has
 """
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -55,6 +56,7 @@ def main(args: argparse.Namespace) -> None:
         main_stale(dag, store, merged)
         return
     sizes = read_sizes(dag)
+    dag.divide(store, os.cpu_count() or 1)
     if args.benchmark:
         benchmark(store, networks(dag, sizes), lambda text: print(text, file=sys.stderr, flush=True))
     stages = space(dag, sizes, store)
@@ -135,7 +137,10 @@ def job_lines(dag: Dag, stages: Mapping[str, Space]) -> list[str]:
         own = stages.get(stage)
         cells = (f"{own.items:,}", f"{own.found:,}", gigabytes(own.total), gigabytes(own.there)) if own else ("-",) * 4
         rows.append((stage, f"{count:,}", f"{done:,}", *cells))
-    return [f"Jobs: {total:,} of {counted(len(counts), 'stage')}", *table(rows, right=range(1, 7))]
+    known = {stage: f" of {duration(60 * time / dag.counts[stage])}" for stage, time in dag.minutes.items()}
+    said = ", ".join(f"{stage} {count}{known.get(stage, '')}" for stage, count in dag.counts.items())
+    batches = [f"  batches of scenes: {said}"] if said else []
+    return [f"Jobs: {total:,} of {counted(len(counts), 'stage')}", *table(rows, right=range(1, 7)), *batches]
 
 
 def disk_lines(own: Space, store: Store) -> list[str]:
