@@ -14,9 +14,14 @@ import rasterio
 from affine import Affine
 
 from common import ROOT, stand_in_dag
+from rasterloom.config.model import Prediction
 from rasterloom.errors import InputError
-from rasterloom.learning.checkpoint import save_checkpoint
-from rasterloom.tools.pack.onnx import detector_of, member_of, metadata, stac_item, write_onnx
+from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.checkpoint import load_checkpoint, save_checkpoint
+from rasterloom.learning.inference import load_network, mean_forward
+from rasterloom.learning.windows import quantised
+from rasterloom.raster.means import mean_strips
+from rasterloom.tools.pack.onnx import detector_of, members_of, metadata, stac_item, write_onnx
 
 SCHEMAS = ROOT / "tests" / "support" / "stac"
 NET = {"kind": "unet", "width": 4, "depth": 2, "convs_per_block": 1}
@@ -33,9 +38,10 @@ def dag_of(**changes: Any) -> Any:
         "sensors": {"rgb": {"reference": True, "bands": 3}, "m": {"bands": 8}, "p": {"bands": 1}},
         "channels": {"some": ["m", "rgb"]},
         "scales": {"native": {}, "half": {"factor": 0.5}},
-        "models": {"net": NET, "forest": {"kind": "forest"}},
+        "models": {"net": NET, "wide": {**NET, "width": 6}, "forest": {"kind": "forest"}},
         "classes": {
             "trees": {"id": 5, "members": [member()]},
+            "pair": {"id": 1, "members": [member(), member(model="wide", prediction={"stride": 4})]},
             "crops": {"id": 6, "members": [member(), member(scale="half")]},
             "road": {"id": 3, "members": [member(model="forest")]},
             "track": {"id": 4, "members": [member(prediction={"adapt": True})]},
@@ -55,6 +61,7 @@ def bundle() -> dict[str, Any]:
         "folds": ["fold-0", "fold-1"],
         "models": {"trees-net-some-native": {"fold-0": "0" * 64, "fold-1": "1" * 64}},
         "tuning": {"trees": {"threshold": 101.5}},
+        "weights": {},
         "gsd": 0.31,
         "size": [3400, 3350],
         "sensors": {name: {"bands": bands, "high": 2047} for name, bands in (("rgb", 3), ("m", 8), ("p", 1))},
@@ -62,40 +69,40 @@ def bundle() -> dict[str, Any]:
     }
 
 
-def checkpoints(folder: Path) -> dict[str, dict[str, Path]]:
+def checkpoints(folder: Path, model: dict[str, Any] = NET, name: str = "trees-net-some-native") -> dict[str, Any]:
     from rasterloom.learning.networks import build
     from rasterloom.learning.networks.layers import initialise
 
     files = {}
     for seed in range(2):
-        network = build(NET, 11)
+        network = build(model, 11)
         initialise(network, seed)
         tensors = {f"network.{name}": value.numpy() for name, value in network.state_dict().items()}
         tensors["normalisation.mean"] = np.linspace(300, 600, 11, dtype=np.float32) + 10 * seed
         tensors["normalisation.sd"] = np.linspace(20, 80, 11, dtype=np.float32) + seed
-        files[f"fold-{seed}"] = folder / f"fold-{seed}.safetensors"
+        files[f"fold-{seed}"] = folder / f"{name}-fold-{seed}.safetensors"
         save_checkpoint(files[f"fold-{seed}"], tensors, {})
-    return {"trees-net-some-native": files}
+    return {name: files}
 
 
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
         (["trees", "crops"], "trees, crops as ONNX: Deepness has one threshold for all; write an ONNX file for each"),
-        (["crops"], "crops as ONNX: it has 2 members, and a graph holds one; keep one of them, or pack a bundle"),
+        (["crops"], "crops-net-some-native and crops-net-some-half differ in channels, scale or window, and a graph"),
         (["road"], "road-forest-some-native must be a network that sees sensors alone"),
         (["track"], "track-net-some-native must be a network that sees sensors alone, without `adapt`"),
     ],
 )
-def test_class_that_a_graph_cannot_hold(classes: list[str], words: str) -> None:
+def test_class_that_a_graph_cannot_hold(bundle: dict[str, Any], classes: list[str], words: str) -> None:
     with pytest.raises(InputError) as found:
-        member_of(dag_of(), classes)
+        members_of(dag_of(), {**bundle, "classes": classes})
     assert words in str(found.value)
 
 
 def test_metadata_is_what_deepness_reads(bundle: dict[str, Any]) -> None:
     dag = dag_of()
-    assert metadata(member_of(dag, ["trees"]), bundle, 11) == {
+    assert metadata(members_of(dag, bundle)[0], bundle, 11) == {
         "model_type": "Segmentor",
         "class_names": [{"0": "background", "1": "trees"}],
         "resolution": 31.0,
@@ -106,7 +113,7 @@ def test_metadata_is_what_deepness_reads(bundle: dict[str, Any]) -> None:
         "seg_thresh": 0.398039,
         "seg_small_segment": 0,
     }
-    half = dag.recipe.members["crops-net-some-half"]
+    half = [dag.recipe.members["crops-net-some-half"]]
     assert metadata(half, {**bundle, "classes": ["trees"]}, 11)["resolution"] == 62.0
     assert "resolution" not in metadata(half, {**bundle, "gsd": None}, 11)
 
@@ -121,7 +128,7 @@ def test_item_keeps_to_the_schema_of_the_extension(bundle: dict[str, Any]) -> No
     )
     (mlm,) = (schema for schema in schemas if "/mlm/" in schema["$id"])
     dag = dag_of()
-    found = member_of(dag, ["trees"])
+    found, _ = members_of(dag, bundle)
     item = stac_item(Path("out/my-trees.onnx"), metadata(found, bundle, 11), found, bundle)
     validator = Draft7Validator(mlm, registry=registry)
     assert list(validator.iter_errors(item)) == []
@@ -146,6 +153,45 @@ def test_missing_extra_is_one_line(bundle: dict[str, Any], tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
 
 
+def test_member_without_weight_is_not_written(bundle: dict[str, Any]) -> None:
+    weighed = {**bundle, "classes": ["crops"], "weights": {"crops": {"weights": [0, 2], "scenes": {}}}}
+    members, weights = members_of(dag_of(), weighed)
+    assert ([own.name for own in members], weights) == (["crops-net-some-half"], [2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", [None, [0.25, 0.75]])
+def test_onnx_file_gives_the_ensemble_of_several_networks(
+    bundle: dict[str, Any], tmp_path: Path, weights: list[float] | None
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra: pip install 'rasterloom[onnx]'")
+    pytest.importorskip("onnxscript", reason="needs the extra: pip install 'rasterloom[onnx]'")
+    wide, names = {**NET, "width": 6}, ["pair-net-some-native", "pair-wide-some-native"]
+    files = checkpoints(tmp_path, NET, names[0]) | checkpoints(tmp_path, wide, names[1])
+    dag = dag_of(normalise_by="dataset")
+    bundle |= {"classes": ["pair"], "tuning": {"pair": {"threshold": 128}}, "models": {key: {} for key in names}}
+    bundle["weights"] = {} if weights is None else {"pair": {"weights": weights, "scenes": {}}}
+    write_onnx(tmp_path / "pair.onnx", dag, bundle, files)
+    session = runtime.InferenceSession((tmp_path / "pair.onnx").read_bytes())
+    numbers = np.random.default_rng(3).integers(200, 800, (11, 32, 32)).astype(np.float32)
+    (ours,) = session.run(None, {"image": numbers[None]})
+
+    # the workflow's steps: normalisation, the mean over the folds of each member, the ensemble of their bytes
+    valid = np.ones((2, 32, 32), np.uint8)
+    settings = Prediction(window=32, stride=32, symmetries=False, precision="float32")
+    planes = []
+    for name, model in zip(names, (NET, wide), strict=True):
+        arrays = [load_checkpoint(path)[0] for path in files[name].values()]
+        kept = Normalisation(*(arrays[0][f"normalisation.{key}"] for key in ("mean", "sd")), np.repeat([0, 1], [8, 3]))
+        forward = mean_forward([load_network(model, own, "cpu") for own in arrays], settings, "cpu")
+        planes.append(forward(kept.apply(numbers, valid)[None])[0])
+    assert np.abs(planes[0] - planes[1]).max() > 0.01, "the weights matter"
+    assert np.abs(ours[0, 0] - np.average(planes, axis=0, weights=weights)).max() < 1e-3
+    whole = [quantised(plane, valid[0]) for plane in planes]
+    (ensemble,) = mean_strips(whole, (32, 32), [valid[0]] * 2, weights)
+    assert np.abs(255 * ours[0, 0] - ensemble).max() <= 1.01, "each is rounded to a byte, and the mean again"
+
+
 @pytest.mark.slow
 def test_onnx_file_gives_the_probability_of_the_networks(
     bundle: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -155,8 +201,8 @@ def test_onnx_file_gives_the_probability_of_the_networks(
     import torch
 
     files, dag = checkpoints(tmp_path), dag_of()
-    found = member_of(dag, ["trees"])
-    detector = detector_of(dag, found, bundle, files["trees-net-some-native"])
+    found, _ = members_of(dag, bundle)
+    detector = detector_of(dag, found[0], bundle, files["trees-net-some-native"])
     numbers = np.random.default_rng(1).integers(200, 800, (3, 11, 32, 32)).astype(np.float32)
     numbers[1, :, :10] = 0
     with torch.inference_mode():

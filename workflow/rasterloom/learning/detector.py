@@ -1,4 +1,4 @@
-"""A member as one network, for use without this library: from the digital numbers of a tile to a probability.
+"""A class's members as one network, for use without this library: from the digital numbers of a tile to a probability.
 
 This module imports torch; import it only where a network has to run.
 """
@@ -56,6 +56,19 @@ class Detector(nn.Module):
         reference, symmetries, outputs, plane = self.way
         found: Tensor = mean_probability(list(self.networks), images, symmetries, outputs)
         return (found[:, plane, None] if outputs.planes else found[:, None]) * planes[reference]
+
+
+class Ensemble(nn.Module):
+    """The mean of detectors that see the same tiles, each with its weight, above 0; in float32."""
+
+    def __init__(self, detectors: Sequence[Detector], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.detectors, self.shares = nn.ModuleList(detectors), [weight / sum(weights) for weight in weights]
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """(N, 1, w, w) probabilities, 0..1, of (N, C, w, w) digital numbers in float32."""
+        found = [detector(numbers) * share for detector, share in zip(self.detectors, self.shares, strict=True)]
+        return torch.stack(found).sum(0)
 
 
 def _valid(bands: Tensor, nodata: float) -> Tensor:

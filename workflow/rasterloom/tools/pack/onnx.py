@@ -1,6 +1,6 @@
 """A class as an ONNX file with the metadata of Deepness, the plug-in of QGIS, and a STAC item that describes it.
 
-The graph holds everything from digital numbers to the probability: normalisation, folds, symmetries, members.
+The graph holds everything from digital numbers to the probability: normalisation, folds, symmetries, weighted members.
 """
 
 import json
@@ -54,15 +54,19 @@ def write_onnx(path: Path, dag: Dag, bundle: Mapping[str, Any], files: Mapping[s
     StoreError
         If ONNX Runtime gives other probabilities than torch.
     """
-    member = member_of(dag, bundle["classes"])
+    members, weights = members_of(dag, bundle)
     try:
         import onnxruntime
         import onnxscript  # noqa: F401 (torch needs it)
         import torch
+
+        from rasterloom.learning.detector import Ensemble
     except ImportError as error:
         raise InputError(f"an ONNX file needs an extra ({error}): pip install 'rasterloom[onnx]'") from None
-    seen = [bundle["sensors"][sensor] for sensor in member.sensors for _ in range(bundle["sensors"][sensor]["bands"])]
-    about, detector = metadata(member, bundle, len(seen)), detector_of(dag, member, bundle, files[member.name])
+    kinds = [bundle["sensors"][sensor] for sensor in members[0].sensors]
+    seen = [own for own in kinds for _ in range(own["bands"])]
+    about = metadata(members, bundle, len(seen))
+    detector = Ensemble([detector_of(dag, own, bundle, files[own.name]) for own in members], weights).eval()
     high, shape = np.array([own["high"] for own in seen]), (2, len(seen), about["tile_size"], about["tile_size"])
     image = torch.from_numpy(np.random.default_rng(0).random(shape) * high[:, None, None]).float()
     export: Any = partial(torch.onnx.export, dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},))
@@ -71,8 +75,9 @@ def write_onnx(path: Path, dag: Dag, bundle: Mapping[str, Any], files: Mapping[s
         with warnings.catch_warnings(action="ignore"), torch.inference_mode():
             wanted, model = detector(image).numpy(), export(detector, (image,), **OPTIONS).model_proto
     except torch.onnx.OnnxExporterError as error:
-        raise InputError(f"torch cannot write {member.name} as ONNX: pack a bundle for `rasterloom apply`") from error
-    model.ir_version, graph, item = FORMAT, model.graph, stac_item(path, about, member, bundle)
+        given = bundle["classes"][0]
+        raise InputError(f"torch cannot write {given} as ONNX: pack a bundle for `rasterloom apply`") from error
+    model.ir_version, graph, item = FORMAT, model.graph, stac_item(path, about, members, bundle)
     for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
         part.ClearField("metadata_props")  # among it paths of this machine
     model.doc_string = item["properties"]["description"]
@@ -88,30 +93,38 @@ def write_onnx(path: Path, dag: Dag, bundle: Mapping[str, Any], files: Mapping[s
     write_json(path.with_suffix(".json"), item)
 
 
-def member_of(dag: Dag, classes: Sequence[str]) -> MemberRecipe:
-    """The member of a class; InputError if one graph cannot hold what finds it."""
-    member, *others = [dag.recipe.members[name] for name in dag.recipe.classes[classes[0]].members]
-    problem = ""
+def members_of(dag: Dag, bundle: Mapping[str, Any]) -> tuple[list[MemberRecipe], list[float]]:
+    """The members of a class that count, with their weights; InputError if one graph cannot hold what finds it."""
+    classes = bundle["classes"]
+    names, problem = dag.recipe.classes[classes[0]].members, ""
+    weights = bundle["weights"][classes[0]]["weights"] if classes[0] in bundle["weights"] else [1.0] * len(names)
+    members = [dag.recipe.members[name] for name, weight in zip(names, weights, strict=True) if weight > 0]
     if len(classes) > 1:
         problem = "Deepness has one threshold for all; write an ONNX file for each class"
-    elif others:
-        problem = f"it has {1 + len(others)} members, and a graph holds one; keep one of them"
-    elif not member.is_network or member.stacked or member.prediction["adapt"]:
-        problem = f"{member.name} must be a network that sees sensors alone, without `adapt`; change it"
+    for member in members:
+        if not member.is_network or member.stacked or member.prediction["adapt"]:
+            problem = problem or f"{member.name} must be a network that sees sensors alone, without `adapt`; change it"
+        kinds = [(own.sensors, own.scale, own.prediction.get("window")) for own in (members[0], member)]
+        if kinds[0] != kinds[1]:
+            problem = problem or (
+                f"{members[0].name} and {member.name} differ in channels, scale or window, and a graph takes "
+                "tiles of one kind; keep members that are alike"
+            )
     if problem:
         raise InputError(f"{', '.join(classes)} as ONNX: {problem}, or pack a bundle for `rasterloom apply`")
-    return member
+    return members, [weight for weight in weights if weight > 0]
 
 
-def metadata(member: MemberRecipe, bundle: Mapping[str, Any], channels: int) -> dict[str, Any]:
+def metadata(members: Sequence[MemberRecipe], bundle: Mapping[str, Any], channels: int) -> dict[str, Any]:
     """What Deepness reads. It divides numbers by 255, and then by the deviation: so the graph gets them as they are."""
-    (name,), (width, height), window = bundle["classes"], bundle["size"], member.prediction["window"]
-    gsd = bundle["gsd"] and bundle["gsd"] * scale_grid(member.scale, width, height, bundle["gsd"]).pixel[0]
+    (name,), (width, height), window = bundle["classes"], bundle["size"], members[0].prediction["window"]
+    stride = min(member.prediction["stride"] for member in members)
+    gsd = bundle["gsd"] and bundle["gsd"] * scale_grid(members[0].scale, width, height, bundle["gsd"]).pixel[0]
     return {
         "model_type": "Segmentor",
         "class_names": [{"0": "background", "1": name}],
         "tile_size": window,
-        "tiles_overlap": min(MOST_OVERLAP, 100 - 100 * member.prediction["stride"] // window),
+        "tiles_overlap": min(MOST_OVERLAP, 100 - 100 * stride // window),
         "standardization_mean": [0.0] * channels,
         "standardization_std": [1 / 255] * channels,
         "seg_thresh": round(bundle["tuning"][name]["threshold"] / 255, 6),
@@ -120,7 +133,7 @@ def metadata(member: MemberRecipe, bundle: Mapping[str, Any], channels: int) -> 
 
 
 def detector_of(dag: Dag, member: MemberRecipe, bundle: Mapping[str, Any], files: Mapping[str, Path]) -> Any:
-    """The network that is written, a `Detector`: from the digital numbers of a tile to the probability of the class."""
+    """A member as a `Detector`: from the digital numbers of a tile to the probability of the class."""
     from rasterloom.learning.detector import Detector
     from rasterloom.learning.networks.layers import folded
 
@@ -136,23 +149,26 @@ def detector_of(dag: Dag, member: MemberRecipe, bundle: Mapping[str, Any], files
     return Detector(networks, Normalisation(mean, sd, planes), own, nodata, way).eval()
 
 
-def stac_item(path: Path, about: Mapping[str, Any], member: MemberRecipe, bundle: Mapping[str, Any]) -> dict[str, Any]:
+def stac_item(
+    path: Path, about: Mapping[str, Any], members: Sequence[MemberRecipe], bundle: Mapping[str, Any]
+) -> dict[str, Any]:
     """The STAC item of the ONNX file `path`, with the extension MLM: what it takes, what it gives, what it is worth."""
     item: dict[str, Any] = read_json(ITEM)
     properties, model = item["properties"], item["assets"]["model"]
     (takes,), (gives,), sides = properties["mlm:input"], properties["mlm:output"], [about["tile_size"]] * 2
-    bands = [f"{sensor}-{n + 1}" for sensor in member.sensors for n in range(bundle["sensors"][sensor]["bands"])]
+    bands = [f"{sensor}-{n + 1}" for sensor in members[0].sensors for n in range(bundle["sensors"][sensor]["bands"])]
     scores = [f"{row['part']} {float(row['jaccard']):.3f}" for row in bundle["scores"] if row["jaccard"]]
     properties["description"] = (
         f"Probability of {bundle['classes'][0]}; an object is where it exceeds {about['seg_thresh']}. "
         f"Pooled Jaccard of the workflow that it comes from: {', '.join(scores) or 'unknown'}."
     )
-    item["id"], properties["mlm:name"] = path.stem, member.name
+    item["id"], properties["mlm:name"] = path.stem, " + ".join(own.name for own in members)
     properties["bands"] = model["bands"] = [{"name": band} for band in bands]
     takes["bands"], model["href"] = bands, f"./{path.name}"
     takes["input"]["shape"], gives["result"]["shape"] = [-1, len(bands), *sides], [-1, 1, *sides]
     gives["classification:classes"][1]["name"] = bundle["classes"][0]
-    properties |= {"mlm:architecture": member.model["kind"], "mlm:hyperparameters": dict(about)}
+    kinds = ", ".join(dict.fromkeys(own.model["kind"] for own in members))
+    properties |= {"mlm:architecture": kinds, "mlm:hyperparameters": dict(about)}
     properties |= {"gsd": about["resolution"] / 100} if "resolution" in about else {}
     properties |= {f"rasterloom:{key}": bundle[key] for key in ("models", "scores")}
     return item
