@@ -9,12 +9,12 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-sys.path.insert(0, f"{workflow.basedir}/workflow")
+sys.path.insert(0, f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}/workflow")
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.rules import Rules
 
 RULES = guarded(Rules.load)(config, workflow.configfiles, workflow)
-RESULTS = RULES.results
+RESULTS = RULES.declared
 
 
 include: "workflow/rules/register.smk"
@@ -48,8 +48,10 @@ rule all:
     default_target: True
     input:
         RULES.targets,
+    params:
+        results=RULES.folder,
     message:
-        "everything is there: begin with {RESULTS}/report/index.html"
+        "everything is there: begin with {params.results}/report/index.html"
 
 
 onstart:

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own store, or wish to recompute, must not reach the tests."""
-    for name in ("RASTERLOOM_STORE", "RASTERLOOM_RECOMPUTE"):
+    for name in ("RASTERLOOM_STORE", "RASTERLOOM_RECOMPUTE", "RASTERLOOM_WORKING_FOLDER"):
         monkeypatch.delenv(name, raising=False)
 
 

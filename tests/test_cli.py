@@ -21,7 +21,8 @@ from rasterloom.cli import main
 from rasterloom.errors import LabelError
 from rasterloom.planning import guard
 from rasterloom.planning.graph import Dag
-from rasterloom.stages import STAGES, module_of
+from rasterloom.stages import STAGES, WORKING_FOLDER, module_of
+from rasterloom.store.files import write_text
 from rasterloom.store.job import Job
 from rasterloom.store.manifest import Manifest
 
@@ -108,7 +109,15 @@ def test_help_of_a_stage_names_its_output_and_options(stage: str, capsys: Captur
     assert code_of(stage, "--help") == 0
     out = " ".join(capsys.readouterr().out.split())
     assert module_of(stage).HELP.split()[0].capitalize() in out
-    for option in ("--configfile", "--results", "--spec", "--sources", *(f"--{name}" for name in fields_of(stage))):
+    for option in (
+        "--configfile",
+        "--results",
+        "--inputs",
+        "--output",
+        "--spec",
+        "--sources",
+        *(f"--{name}" for name in fields_of(stage)),
+    ):
         assert option in out
 
 
@@ -158,12 +167,52 @@ def test_stage_of_the_workflow_gets_spec_sources_and_results(jobs: list[Job], tm
 def test_stage_of_the_workflow_does_a_batch_of_jobs_and_ends_it(jobs: list[Job], tmp_path: Path) -> None:
     specs = [{"stage": "stack", "version": 1, "scene": scene, "scale": {"name": "s1"}} for scene in "ab"]
     batch = tmp_path / "stacks/s1/bucket-00.json"
-    arguments = ["--results", str(tmp_path), "--ends", str(batch), "--sources", '[{"grid": 1}, {"grid": 2}]']
+    arguments = ["--results", str(tmp_path), "--output", str(batch), "--sources", '[{"grid": 1}, {"grid": 2}]']
     assert code_of("stack", *arguments, "--spec", json.dumps(specs)) == 0
     assert [(job.spec, job.sources["grid"]) for job in jobs] == list(zip(specs, (1, 2), strict=True))
     assert Manifest.read(batch) == Manifest("stack")
     assert code_of("stack", "--results", str(tmp_path), "--spec", json.dumps(specs)) == 0
     assert [job.sources for job in jobs[2:]] == [{}, {}], "of a stage that reads none"
+
+
+EMPTY = {"stage": "measure", "version": 1, "classes": {}, "scenes": [], "batches": {}}
+"""The spec of a table without rows."""
+
+
+def test_stage_of_the_workflow_reads_and_writes_where_snakemake_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job in a shadow folder: what it reads is a copy, its output goes there, all else to the folder of the run."""
+    (shadow := tmp_path / "shadow").mkdir()
+    monkeypatch.chdir(shadow)
+    monkeypatch.setenv(WORKING_FOLDER, str(tmp_path))
+    write_text(tmp_path / "copies/score.tsv", "scored")
+    monkeypatch.setattr(guard, "end_with_parent", lambda: None)
+    monkeypatch.setattr(
+        module_of("measure"), "run", lambda job: write_text(job.output, job.path("score.tsv").read_text() + "\r\n")
+    )
+    arguments = ["--inputs", '{"score.tsv": "copies/score.tsv"}', "--output", "there/summary.tsv"]
+    assert code_of("measure", *arguments, "--spec", json.dumps(EMPTY)) == 0
+    assert (shadow / "there/summary.tsv").read_bytes() == b"scored\r\n"
+    assert (tmp_path / "results/summary.tsv").read_bytes() == b"scored\r\n"
+    assert (tmp_path / "results/.asked/summary.tsv.txt").is_file()
+    assert [path.name for path in shadow.iterdir()] == ["there"]
+
+
+def test_output_in_the_results_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(guard, "end_with_parent", lambda: None)
+    written: list[tuple[int, int]] = []
+
+    def run(job: Job) -> None:
+        write_text(job.output, "x")
+        written.append((job.output.stat().st_ino, job.output.stat().st_mtime_ns))
+
+    monkeypatch.setattr(module_of("measure"), "run", run)
+    arguments = ["--output", "results/summary.tsv", "--spec", json.dumps(EMPTY)]
+    assert code_of("measure", *arguments) == 0
+    found = (tmp_path / "results/summary.tsv").stat()
+    assert written == [(found.st_ino, found.st_mtime_ns)]
 
 
 def test_stage_of_the_workflow_ends_with_its_parent(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,13 +88,14 @@ def test_rule_is_complete(stage: str) -> None:
     keys = re.findall(r"^    (\w+):", text, re.MULTILINE)
     needed = ["input", "output", "log", "benchmark", "conda", "threads", "resources", "params", "message", "shell"]
     assert sorted(keys) == sorted(needed)
-    for inner in ("manifests", "mem_mb", "runtime", "spec"):
+    for inner in ("manifests", "mem_mb", "runtime", "inputs", "spec"):
         assert re.search(rf"^        {inner}=", text, re.MULTILINE), inner
     for inner in ("mem_mb", "runtime"):
         grows = rf"{inner}=(lambda wildcards, attempt: \d+ \* attempt|RULES\.minutes\()"
         assert re.search(grows, text), f"{inner} grows with the attempt"
     assert f'RESULTS / "{module_of(stage).OUTPUT}"' in text
     assert f"exec python -m rasterloom {stage} --results {{params.results:q}}" in text
+    assert "--inputs {params.inputs:q} --output {output:q}" in text
     assert "--spec {params.spec:q}" in text
     assert "2> {log:q}" in text
     assert set(re.findall(r'RULES\.\w+\("(\w+)"\)', text)) == {stage}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 from common import stand_in_dag
 from rasterloom.config import load_config
 from rasterloom.errors import ConfigError
+from rasterloom.planning.graph import Dag
 from rasterloom.planning.rules import Rules, prepare_jobs
 from rasterloom.polygons.scores import COLUMNS
 from rasterloom.report.runs import read_runs
@@ -45,6 +47,58 @@ def test_spec_is_asked_once_for_equal_wildcards(rules: Rules, monkeypatch: pytes
     assert spec({"scene": "6040_2_2", "scale": "s1024"}) != first
     assert len(asked) == 2
     assert json.loads(first)["scale"] == {"name": "s1024", "size": 1024}
+
+
+def test_inputs_say_where_snakemake_has_each_file(rules: Rules) -> None:
+    """In the order in which the rule declares them, whatever Snakemake makes of their paths."""
+    names = {"scale": "s1024", "scene": "6010_1_2"}
+    declared = rules.manifests("stack")(names)
+    assert declared == [f"{rules.results}/placement/6010.json"]
+    found = json.loads(rules.inputs("stack")(names, SimpleNamespace(manifests=["copies/x.json"])))
+    assert found == {"placement/6010.json": "copies/x.json"}
+    assert {"wildcards", "input"} == inspect.signature(rules.inputs("stack")).parameters.keys(), "Snakemake's names"
+
+
+def test_inputs_are_a_file_where_they_are_many(rules: Rules) -> None:
+    many = SimpleNamespace(manifests=[f"{'long/' * 2_000}{path}" for path in rules.manifests("report")({})])
+    given = rules.inputs("report")({}, many)
+    assert given.startswith(f"@{rules.results}/.arguments/")
+    assert list(json.loads(Path(given[1:]).read_text()).values()) == sorted(many.manifests)
+
+
+def test_results_of_a_module_lie_under_its_prefix(settings_table: dict[str, Any]) -> None:
+    dag = stand_in_dag({**settings_table, "results": "results"}, ["6010_1_2"], [])
+    rules = Rules(dag, settings_table, workflow_with(prefix="area/"))
+    assert (rules.declared, rules.results, dag.results) == (Path("results"), *[Path("area/results")] * 2)
+    assert rules.folder({}) == "area/results", "a parameter, which Snakemake leaves as it is"
+    rules.workflow = None
+    assert all(path.startswith("results/") for path in rules.targets({})), "inputs, to which Snakemake adds the prefix"
+
+
+def test_rules_of_a_results_folder_are_loaded_once(
+    settings_table: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake reads a module's files for each `use rule`; a run must not find its own lock."""
+    monkeypatch.setattr(Dag, "load", lambda merged: stand_in_dag(merged, ["6010_1_2"], []))
+    monkeypatch.setattr("rasterloom.planning.rules.prepare_jobs", lambda share: None)
+    tables = [{**settings_table, "results": str(tmp_path / name)} for name in ("one", "other")]
+    workflow = workflow_with(True)
+    first = Rules.load(tables[0], workflow=workflow)
+    assert Rules.load(dict(tables[0]), workflow=workflow) is first
+    assert Rules.load(tables[1], workflow=workflow) is not first
+    assert Rules.load(tables[0], workflow=workflow_with(True)) is not first
+
+
+def test_in_a_storage_each_manifest_is_declared_and_snakemake_decides(settings_table: dict[str, Any]) -> None:
+    """A job gets what is declared and nothing else; the results folder says nothing of what the storage has."""
+    ids = [f"{number}_0_0" for number in range(6000, 6100)]
+    dag = stand_in_dag(settings_table, ids[:5], ids)
+    assert dag.batched
+    rules = Rules(dag, settings_table, workflow_with(True, storage="fs"))
+    assert rules.settled() is None
+    assert len(rules.targets({})) == sum(map(len, dag.outputs().values()))
+    assert f"results/stacks/s1024/{ids[7]}.json" in rules.targets({})
+    assert not rules.workflow.dag.forcefiles
 
 
 def test_stamps_hold_size_and_time_of_each_source(rules: Rules) -> None:
@@ -160,7 +214,9 @@ def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytes
     assert other == "/else"
 
 
-def workflow_with(executes: bool = False, **settings: Any) -> SimpleNamespace:
+def workflow_with(
+    executes: bool = False, prefix: str = "", storage: str | None = None, **settings: Any
+) -> SimpleNamespace:
     """What the rules ask of Snakemake's workflow, and a place for what is to be forced."""
     return SimpleNamespace(
         is_main_process=True,
@@ -170,6 +226,9 @@ def workflow_with(executes: bool = False, **settings: Any) -> SimpleNamespace:
         executor_plugin=object() if executes else None,
         touch=False,
         dryrun=True,
+        resource_settings=SimpleNamespace(nodes=None, resources={}),
+        storage_settings=SimpleNamespace(default_storage_provider=storage),
+        modifier=SimpleNamespace(path_modifier=SimpleNamespace(replace_prefix=lambda path: f"{prefix}{path}")),
     )
 
 

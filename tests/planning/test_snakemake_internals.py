@@ -114,3 +114,42 @@ def test_snakemake_runs_first_what_leads_to_a_training(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all", "--scheduler", "greedy"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "log").read_text().split() == ["stack", "train", *["other"] * 6]
+
+
+OURS = """
+import sys
+sys.path.insert(0, {library!r})
+from rasterloom.planning.snakemake_internals import in_storage, placing
+
+placed = placing(workflow)
+rule one:
+    output: "results/{{name}}"
+    params: lambda wildcards: [placed("results/"), placed(f"results/{{wildcards.name}}"), in_storage(workflow)]
+    shell: "echo {{params[0]}} > {{output}}"
+"""
+
+THEIRS = """
+module ours:
+    snakefile: "ours.smk"
+    {where}
+use rule * from ours as their_*
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "folder", "file"),
+    [
+        ("", "results/", "results/a"),
+        ('prefix: "area/one"', "area/one/results/", "area/one/results/a"),
+        ('replace_prefix: {"results/": "elsewhere/"}', "elsewhere/", "elsewhere/a"),
+    ],
+)
+def test_placing_says_where_a_module_has_its_files(tmp_path: Path, where: str, folder: str, file: str) -> None:
+    """What the results folder of a module relies on: what rules declare is placed, what their functions say is not."""
+    library = str(Path(__file__).resolve().parents[2] / "workflow")
+    (tmp_path / "ours.smk").write_text(OURS.format(library=library))
+    (tmp_path / "Snakefile").write_text(THEIRS.format(where=where))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--printshellcmds", file]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert f"echo {folder} {file} False > {file}" in done.stderr
+    assert (tmp_path / file).is_file()

@@ -325,6 +325,8 @@ class Runs:
             touch=False,
             dryrun=dry,
             resource_settings=SimpleNamespace(nodes=None, resources={}),
+            storage_settings=SimpleNamespace(default_storage_provider=None),
+            modifier=SimpleNamespace(path_modifier=SimpleNamespace(replace_prefix=str)),
             scheduler=SimpleNamespace(job_rate_limiter=None),
         )
 
@@ -399,7 +401,8 @@ class Runs:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         given = [stage, "--results", rules.folder(names), "--spec", rules.spec(stage)(names)]
         given += ["--sources", rules.stamps(stage)(names)]
-        given += ["--ends", path] if stage in ("register", "stack", "mask") else []
+        given += ["--inputs", rules.inputs(stage)(names, SimpleNamespace(manifests=rules.manifests(stage)(names)))]
+        given += ["--output", path]
         try:
             cli.main(given)
         except SystemExit as end:

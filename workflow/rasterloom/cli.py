@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from rasterloom import __version__
 from rasterloom.errors import InputError, RasterloomError
-from rasterloom.stages import STAGES, fields_of, job_of, module_of, recomputed
+from rasterloom.stages import STAGES, WORKING_FOLDER, fields_of, job_of, module_of, recomputed
+from rasterloom.store.files import atomic_path
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.text import few
@@ -106,9 +107,10 @@ def _add_stage(commands: Any, stage: str) -> None:
     for name in fields:
         parser.add_argument(f"--{name}", help=f"which {name}")
     workflow = parser.add_argument_group("set by the workflow instead")
-    workflow.add_argument("--results", type=Path, help="the results folder")
+    workflow.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
     workflow.add_argument("--spec", help="the job's slice of the recipe as JSON, or @file")
-    workflow.add_argument("--ends", type=Path, help="the file that ends several jobs, which --spec then lists")
+    workflow.add_argument("--inputs", default="{}", help="paths of files that it reads, by name, as JSON, or @file")
+    workflow.add_argument("--output", type=Path, help="the file to write; if --spec lists several jobs, it ends them")
     workflow.add_argument("--sources", default="{}", help="its source files as JSON, or @file")
     parser.set_defaults(run=_run_stage, stage=stage, fields=fields)
 
@@ -125,19 +127,24 @@ def _run_stage(args: argparse.Namespace) -> None:
 
     if args.spec is not None:
         end_with_parent()
-        specs, sources = _argument(args.spec), _argument(args.sources)
-        results = args.results or Path("results")
+        output = args.output and args.output.absolute()
+        os.chdir(os.environ.get(WORKING_FOLDER, "."))  # out of a shadow folder of Snakemake
+        (specs, sources, places), results = map(_argument, (args.spec, args.sources, args.inputs)), args.results
     else:
-        specs, sources, results = _by_hand(args)
+        (specs, sources, results), places, output = _by_hand(args), {}, None
     several = specs if isinstance(specs, list) else [specs]
     files = sources if isinstance(sources, list) else [sources] * len(several)
     for spec, own in zip(several, files, strict=True):
         job = job_of(spec, own, results, Store.of(results, recomputed()))
+        job.places = places
         module_of(args.stage).run(job)
         job.remember(module_of(args.stage).inputs)
         job.log(f"{args.stage}: wrote {job.output}")
-    if args.ends is not None and not args.ends.exists():
-        Manifest(args.stage).write(args.ends)
+    if output is not None and isinstance(specs, list):
+        Manifest(args.stage).write(output)
+    elif output is not None and output != job.output.absolute():  # Snakemake has it elsewhere: in a storage, say
+        with atomic_path(output) as copy:
+            copy.write_bytes(job.output.read_bytes())
 
 
 def _argument(text: str) -> Any:

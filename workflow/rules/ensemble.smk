@@ -18,8 +18,11 @@ rule ensemble:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("ensemble"),
         spec=RULES.spec("ensemble"),
     message:
         "average the members of {wildcards.class} for {wildcards.batch}"
     shell:
-        "exec python -m rasterloom ensemble --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom ensemble --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule export:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("export"),
         spec=RULES.spec("export"),
     message:
         "export {wildcards.batch} for a GIS"
     shell:
-        "exec python -m rasterloom export --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom export --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

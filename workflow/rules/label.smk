@@ -18,11 +18,12 @@ rule label:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("label"),
         spec=RULES.spec("label"),
         sources=RULES.stamps("label"),
     message:
         "read the labels of {wildcards.class}"
     shell:
         "exec python -m rasterloom label --results {params.results:q}"
-        " --spec {params.spec:q}"
-        " --sources {params.sources:q} 2> {log:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} --sources {params.sources:q} 2> {log:q}"

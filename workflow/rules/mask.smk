@@ -18,9 +18,11 @@ rule mask:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("mask"),
         spec=RULES.spec("mask"),
     message:
         "mask {wildcards.target} of {wildcards.scene} at {wildcards.scale}"
     shell:
-        "exec python -m rasterloom mask --results {params.results:q} --ends {output:q}"
+        "exec python -m rasterloom mask --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
         " --spec {params.spec:q} 2> {log:q}"

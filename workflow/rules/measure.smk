@@ -18,8 +18,11 @@ rule measure:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("measure"),
         spec=RULES.spec("measure"),
     message:
         "measure objects and areas"
     shell:
-        "exec python -m rasterloom measure --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom measure --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule normalisation:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("normalisation"),
         spec=RULES.spec("normalisation"),
     message:
         "merge the moments of each channel: {wildcards.unit}"
     shell:
-        "exec python -m rasterloom normalisation --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom normalisation --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule place:
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("place"),
         spec=RULES.spec("place"),
     message:
         "settle where the sensors of {wildcards.acquisition} lie"
     shell:
-        "exec python -m rasterloom place --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom place --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -19,8 +19,11 @@ rule predict:
         gpu=RULES.gpus,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("predict"),
         spec=RULES.spec("predict"),
     message:
         "predict {wildcards.batch} with {wildcards.member}"
     shell:
-        "exec python -m rasterloom predict --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom predict --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule quality:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("quality"),
         spec=RULES.spec("quality"),
     message:
         "list what the table quality/{wildcards.table}.tsv holds"
     shell:
-        "exec python -m rasterloom quality --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom quality --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,11 +18,12 @@ rule register:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("register"),
         spec=RULES.spec("register"),
         sources=RULES.stamps("register"),
     message:
         "register the sensors of {wildcards.scene}"
     shell:
-        "exec python -m rasterloom register --results {params.results:q} --ends {output:q}"
-        " --spec {params.spec:q}"
-        " --sources {params.sources:q} 2> {log:q}"
+        "exec python -m rasterloom register --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} --sources {params.sources:q} 2> {log:q}"

@@ -22,8 +22,11 @@ rule report:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("report"),
         spec=RULES.spec("report"),
     message:
         "write the report"
     shell:
-        "exec python -m rasterloom report --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom report --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -19,8 +19,11 @@ rule sanity:
         gpu=RULES.gpus,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("sanity"),
         spec=RULES.spec("sanity"),
     message:
         "predict what was learned by heart"
     shell:
-        "exec python -m rasterloom sanity --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom sanity --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule score:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("score"),
         spec=RULES.spec("score"),
     message:
         "score the polygons"
     shell:
-        "exec python -m rasterloom score --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom score --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule split:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("split"),
         spec=RULES.spec("split"),
     message:
         "divide the labelled scenes for {wildcards.group}"
     shell:
-        "exec python -m rasterloom split --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom split --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

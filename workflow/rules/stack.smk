@@ -18,11 +18,12 @@ rule stack:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("stack"),
         spec=RULES.spec("stack"),
         sources=RULES.stamps("stack"),
     message:
         "stack {wildcards.scene} at {wildcards.scale}"
     shell:
-        "exec python -m rasterloom stack --results {params.results:q} --ends {output:q}"
-        " --spec {params.spec:q}"
-        " --sources {params.sources:q} 2> {log:q}"
+        "exec python -m rasterloom stack --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} --sources {params.sources:q} 2> {log:q}"

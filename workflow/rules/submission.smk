@@ -18,14 +18,15 @@ rule submission:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("submission"),
         spec=RULES.spec("submission"),
         sources=RULES.stamps("submission"),
     message:
         "write the submission"
     shell:
         "exec python -m rasterloom submission --results {params.results:q}"
-        " --spec {params.spec:q}"
-        " --sources {params.sources:q} 2> {log:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} --sources {params.sources:q} 2> {log:q}"
 
 
 rule submission_gz:

@@ -19,8 +19,11 @@ rule train:
         gpu=RULES.gpus,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("train"),
         spec=RULES.spec("train"),
     message:
         "train {wildcards.member}, {wildcards.fold}"
     shell:
-        "exec python -m rasterloom train --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom train --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

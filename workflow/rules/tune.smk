@@ -18,8 +18,11 @@ rule tune:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("tune"),
         spec=RULES.spec("tune"),
     message:
         "tune {wildcards.class}"
     shell:
-        "exec python -m rasterloom tune --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom tune --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule vectorise:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("vectorise"),
         spec=RULES.spec("vectorise"),
     message:
         "vectorise {wildcards.class} of {wildcards.batch}"
     shell:
-        "exec python -m rasterloom vectorise --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom vectorise --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

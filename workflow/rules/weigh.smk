@@ -18,8 +18,11 @@ rule weigh:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("weigh"),
         spec=RULES.spec("weigh"),
     message:
         "weigh the members of {wildcards.class}"
     shell:
-        "exec python -m rasterloom weigh --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom weigh --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

@@ -18,8 +18,11 @@ rule wkt:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         results=RULES.folder,
+        inputs=RULES.inputs("wkt"),
         spec=RULES.spec("wkt"),
     message:
         "write {wildcards.file}"
     shell:
-        "exec python -m rasterloom wkt --results {params.results:q} --spec {params.spec:q} 2> {log:q}"
+        "exec python -m rasterloom wkt --results {params.results:q}"
+        " --inputs {params.inputs:q} --output {output:q}"
+        " --spec {params.spec:q} 2> {log:q}"

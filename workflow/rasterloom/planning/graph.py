@@ -17,8 +17,8 @@ from rasterloom.store.digest import canonical, digest
 from rasterloom.store.files import sound_json, write_text
 from rasterloom.store.store import Store, read_record
 
-LONG_ARGUMENT = 40_000
-"""Bytes beyond which a spec goes to its job in a file: the kernel limits a whole command to 128 KiB."""
+LONG_ARGUMENT = 30_000
+"""Bytes beyond which an argument goes to its job in a file: the kernel limits a whole command to 128 KiB."""
 
 BATCHES_NOTE = ".batches.json"
 """In a results folder: in how many batches the latest run ran the jobs of single scenes, by stage."""
@@ -96,11 +96,10 @@ class Dag(Project):
         """
 
         def turn(job: tuple[str, dict[str, str]]) -> tuple[int, int, int]:
-            stage, names = job
-            place = STAGES.index(stage)
-            if stage not in ("train", "predict"):
-                return place, 0, 0
-            return STAGES.index("train"), len(self.recipe.needed(names["member"])), place
+            place, learns = STAGES.index(job[0]), job[0] in ("train", "predict")
+            return (
+                (STAGES.index("train"), len(self.recipe.needed(job[1]["member"])), place) if learns else (place, 0, 0)
+            )
 
         return sorted(((stage, names) for stage, found in self.jobs().items() for names in found), key=turn)
 
@@ -161,7 +160,7 @@ class Dag(Project):
         return [f"{self.results}/{path}" for path in module_of(stage).inputs(spec)]
 
     def argument(self, value: Any, write: bool = True) -> str:
-        """A spec or sources, or those of several jobs, as an argument: canonical JSON, or ``@file`` if too long.
+        """Inputs, or the spec or sources of one job or several, as an argument: canonical JSON, or ``@file`` if long.
 
         `write` says whether that file is written.
         """

@@ -17,20 +17,12 @@ from rasterloom.config.recipe import MemberRecipe
 from rasterloom.errors import ConfigError, RasterloomError
 from rasterloom.learning.device import GPU_SHARE, visible_gpus
 from rasterloom.learning.sanity import SANITY
+from rasterloom.planning import snakemake_internals as internals
 from rasterloom.planning.graph import BATCHES_NOTE, Dag
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.settle import Settled
-from rasterloom.planning.snakemake_internals import (
-    asks_for,
-    building,
-    force,
-    lift_rate_limit,
-    limit_gpus,
-    prioritise,
-    submits,
-)
 from rasterloom.report.runs import record
-from rasterloom.stages import STAGES, artifact_stages, fields_of, module_of, recomputed, version_of
+from rasterloom.stages import STAGES, WORKING_FOLDER, artifact_stages, fields_of, module_of, recomputed, version_of
 from rasterloom.store.files import TEMPORARY, link, sound_json, write_json, write_text
 from rasterloom.store.folders import OUTPUTS_NOTE
 from rasterloom.store.job import asked_path
@@ -61,7 +53,7 @@ def prepare_jobs(gpu_share: int) -> None:
 
     A job activates its rule's conda environment, which takes precedence over the interpreter.
     """
-    os.environ[GPU_SHARE] = str(gpu_share)
+    os.environ.update({GPU_SHARE: str(gpu_share), WORKING_FOLDER: str(Path.cwd())})
     library = str(Path(__file__).resolve().parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -83,10 +75,15 @@ class Rules:
         self.dag = dag
         self.merged = merged
         self.workflow = workflow
-        self.results = dag.results
+        self.declared = Path(dag.config.results)
+        self._placed = internals.placing(workflow) if workflow is not None else str
+        self.results = dag.results = Path(self._placed(f"{self.declared}/"))
+        if workflow is not None and internals.in_storage(workflow):
+            dag.batched = {}  # each manifest has to be declared
         self._lock: Held | None = None
         self._outputs = dag.outputs()
         self._settled: Settled | None = None
+        self._reads: dict[str, Callable[[Wildcards], list[str]]] = {}
 
     @classmethod
     def load(cls, merged: Mapping[str, Any], files: Sequence[str | Path] = (), workflow: Any = None) -> Self:
@@ -111,11 +108,13 @@ class Rules:
             raise RasterloomError(f"`results`: {dag.results} is a file, a folder is needed: move it, or name another")
         share = dag.config.execution.gpu_share
         prepare_jobs(share)
+        rules = cls(dag, merged, workflow)
         if workflow is not None:
-            limit_gpus(workflow, share * visible_gpus(os.environ))
-            cores = 1 if submits(workflow) else os.cpu_count() or 1
+            internals.limit_gpus(workflow, share * visible_gpus(os.environ))
+            cores = 1 if internals.submits(workflow) else os.cpu_count() or 1
             dag.divide(Store.of(dag.results), cores if workflow.is_main_process else 0)
-        return cls(dag, merged, workflow)
+        known: dict[Any, Self] = {} if workflow is None else vars(workflow).setdefault("_rasterloom", {})
+        return known.setdefault((rules.results, repr(merged)), rules)  # a module's files are read for each `use rule`
 
     def folder(self, wildcards: Wildcards) -> str:
         """Parameter: the results folder."""
@@ -137,10 +136,10 @@ class Rules:
 
         If the graph is built for a run, the results folder's lock is taken first.
         """
-        mode = building(self.workflow)
+        mode = internals.building(self.workflow)
         if mode is not None and self._settled is None:
             store, (looks, runs) = Store.of(self.results, recomputed()), mode
-            prioritise(self.workflow, "train")
+            internals.prioritise(self.workflow, "train")
             with self._writing():
                 if runs:
                     self._hold()
@@ -159,7 +158,7 @@ class Rules:
 
     def _paths(self, outputs: Iterable[str]) -> list[str]:
         """What Snakemake declares of the jobs that write some outputs."""
-        return [f"{self.results}/{path}" for path in dict.fromkeys(self.dag.declared.get(own, own) for own in outputs)]
+        return [f"{self.declared}/{path}" for path in dict.fromkeys(self.dag.declared.get(own, own) for own in outputs)]
 
     def _done(self) -> set[str]:
         """The outputs that a run leaves as they are, and that no job has to wait for."""
@@ -181,17 +180,26 @@ class Rules:
 
         def answer(names: dict[str, str]) -> list[str]:
             settled, inputs = self.settled(), []
-            path = f"{self.results}/{module_of(stage).OUTPUT.format(**names)}"
+            path = self._placed(f"{self.declared}/{module_of(stage).OUTPUT.format(**names)}")
             for output, own in self._jobs(stage, names).items():
                 if settled is not None and output not in settled.outputs:
                     settled.judge(stage, own)
                 if settled is not None and output not in settled.fresh and Path(path).exists():
-                    force(self.workflow, path)
+                    internals.force(self.workflow, path)
                 inputs += [read.removeprefix(f"{self.results}/") for read in self.dag.inputs(stage, **own)]
             done = self._done()
             return self._paths(read for read in inputs if read not in done)
 
-        return self._function(answer)
+        return self._reads.setdefault(stage, self._function(answer))
+
+    def inputs(self, stage: str) -> Callable[..., str]:
+        """Parameter: where Snakemake has the files that a job reads, by their names in the results folder."""
+
+        def answer(wildcards: Wildcards, input: Any) -> str:
+            names = [path.removeprefix(f"{self.declared}/") for path in self.manifests(stage)(wildcards)]
+            return self._text(dict(zip(names, input.manifests, strict=True)))
+
+        return guarded(answer)
 
     def spec(self, stage: str) -> Callable[[Wildcards], str]:
         """Parameter: the job's slice of the recipe, one canonical string; of several jobs a list of them."""
@@ -202,14 +210,18 @@ class Rules:
         return self._argument(stage, self.dag.sources)
 
     def _argument(self, stage: str, part: Callable[..., dict[str, Any]]) -> Callable[[Wildcards], str]:
-        """Parameter: what `part` says of a job, or of each that is run with it; a dry run writes no file of it."""
+        """Parameter: what `part` says of a job, or of each that is run with it."""
 
         def answer(names: dict[str, str]) -> str:
             several = module_of(stage).OUTPUT.format(**names) in self.dag.batched
             found = [part(stage, **own) for own in self._jobs(stage, names).values()]
-            return self.dag.argument(found if several else found[0], not getattr(self.workflow, "dryrun", False))
+            return self._text(found if several else found[0])
 
         return self._function(answer)
+
+    def _text(self, value: Any) -> str:
+        """A value as an argument of a job; a dry run writes no file of it."""
+        return self.dag.argument(value, not getattr(self.workflow, "dryrun", False))
 
     @staticmethod
     def _function(answer: Callable[[dict[str, str]], Any]) -> Callable[[Wildcards], Any]:
@@ -243,7 +255,7 @@ class Rules:
 
     @cached_property
     def _minutes(self) -> dict[str, int]:
-        if self.workflow is None or not submits(self.workflow):
+        if self.workflow is None or not internals.submits(self.workflow):
             return {}
         from rasterloom.planning.rates import job_minutes, known_rates
         from rasterloom.planning.sizes import read_sizes
@@ -264,7 +276,7 @@ class Rules:
             If another run holds the lock, or nothing can be written there.
         """
         if self.workflow is not None:
-            lift_rate_limit(self.workflow)
+            internals.lift_rate_limit(self.workflow)
         with self._writing():
             self._hold()
             recipe = recorded(self.dag.config, self.merged)  # not sorted: the order of sensors is that of channels
@@ -309,9 +321,9 @@ class Rules:
         If it was a sanity check, say what came out.
         """
         sanity = module_of("sanity")
-        if asks_for(self.workflow, f"{self.results}/{sanity.OUTPUT}"):
+        if internals.asks_for(self.workflow, self._placed(f"{self.declared}/{sanity.OUTPUT}")):
             print((self.results / sanity.SUMMARY).read_text(encoding="utf-8"), end="", file=sys.stderr)
-        if asks_for(self.workflow, f"{self.results}/{module_of('score').OUTPUT}"):
+        if internals.asks_for(self.workflow, self._placed(f"{self.declared}/{module_of('score').OUTPUT}")):
             models = self._outputs["train"]
             versions = {stage: version_of(stage) for stage in STAGES}
             run = record(self.results, recorded(self.dag.config, self.merged), versions, models)

@@ -63,6 +63,20 @@ def submits(workflow: Any) -> bool:
     return workflow.resource_settings.nodes is not None
 
 
+def placing(workflow: Any) -> Any:
+    """A function that says where a file that rules declare lies: elsewhere in a module with a ``prefix``.
+
+    Snakemake prefixes what rules declare, not what their functions give beside it. Has to be asked while it reads the
+    workflow's files.
+    """
+    return workflow.modifier.path_modifier.replace_prefix
+
+
+def in_storage(workflow: Any) -> bool:
+    """Whether what rules declare lies in a storage, from which each job gets copies, not in the results folder."""
+    return workflow.storage_settings.default_storage_provider is not None
+
+
 def asks_for(workflow: Any, output: str) -> bool:
     """Whether a file is among what a run is to have in the end, whether its job ran or had run before."""
     return any(str(path) == output for job in workflow.dag.jobs for path in job.output)
@@ -83,9 +97,9 @@ def building(workflow: Any) -> tuple[bool, bool] | None:
     Returns
     -------
     tuple of bool, or None
-        None if no graph is built, or that of a single job of a run.
+        None if no graph is built, or that of a single job of a run, or of files in a storage: its records count there.
     """
-    if getattr(workflow, "dag", None) is None or not workflow.is_main_process:
+    if getattr(workflow, "dag", None) is None or not workflow.is_main_process or in_storage(workflow):
         return None
     from snakemake.settings.types import RerunTrigger
 

@@ -22,6 +22,9 @@ STAGES = (
     *("wkt", "submission", "score", "export", "measure", "quality", "report", "sanity"),
 )
 
+WORKING_FOLDER = "RASTERLOOM_WORKING_FOLDER"
+"""Environment variable: the folder that a run works in, whichever folder Snakemake starts a job in."""
+
 
 @cache
 def module_of(stage: str) -> ModuleType:

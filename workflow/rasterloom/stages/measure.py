@@ -68,7 +68,7 @@ def run(job: Job) -> None:
     """Write the summary: a row for every scene and class."""
     scenes = list(job.spec["scenes"])
     items, registrations = polygon_items(job, scenes), job.items("registration", scenes)
-    errors = known_errors(job.results / "score.tsv")
+    errors = known_errors(job.path("score.tsv"))
     found = []
     for scene in job.each(scenes):
         registration = read_registration(job.store.open_path(registrations[scene]))

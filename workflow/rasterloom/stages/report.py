@@ -80,8 +80,8 @@ def run(job: Job) -> None:
     folder, spec, names = job.output.parent, job.spec, list(job.spec["classes"])
     sizes = {scene: (own["width"], own["height"]) for scene, own in references(job, spec["scenes"]).items()}
     images = Images(job, sizes)
-    scores = read_scores(job.results / "score.tsv")
-    shifts = [row for row in read_shifts(job.results / "quality/registration.tsv") if row.scene in images.sizes]
+    scores = read_scores(job.path("score.tsv"))
+    shifts = [row for row in read_shifts(job.path("quality/registration.tsv")) if row.scene in images.sizes]
     classes = []
     for done, name in enumerate(names, 1):
         classes.append(class_row(images, name, scores))
@@ -106,7 +106,7 @@ def run(job: Job) -> None:
         splits=members.split_rows(job),
         split_notes=members.split_notes(job),
         refit="all" in spec["folds"],
-        findings=read_table(job.results / "quality/inputs.tsv"),
+        findings=read_table(job.path("quality/inputs.tsv")),
         versions=members.versions(),
         recipe=digest(spec),
     )

@@ -112,6 +112,8 @@ class Job:
         Its items that were made, and those that were in the store.
     planned : dict or None
         Manifests that were read, or that a run would write, by their path in the results folder; None: none is kept.
+    places : dict of str to str
+        Paths of files that it reads, by their names in the results folder, where they may lie elsewhere.
     """
 
     spec: dict[str, Any]
@@ -125,6 +127,7 @@ class Job:
     computed: int = 0
     found: int = 0
     planned: dict[str, Manifest] | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
     _last: float = 0.0
 
     @property
@@ -133,16 +136,20 @@ class Job:
         return str(self.spec["stage"])
 
     def manifest(self, name: str) -> Manifest:
-        """The manifest ``<results>/<name>.json``."""
+        """The manifest that is called ``<name>.json`` in the results folder."""
         path, known = f"{name}.json", {} if self.planned is None else self.planned
         if path not in known:
-            known[path] = Manifest.read(self.results / path)
+            known[path] = Manifest.read(self.path(path))
         return known[path]
 
     def read(self, folder: str, name: str) -> dict[str, Any]:
         """The table in the JSON artifact of a name, of the manifest of that name in a folder such as ``tuning``."""
         found: dict[str, Any] = read_json(self.store.open_path(self.manifest(f"{folder}/{name}").items[name]))
         return found
+
+    def path(self, name: str) -> Path:
+        """Where a file lies that the job reads; `name` is its path in the results folder."""
+        return Path(self.places.get(name, self.results / name))
 
     def items(self, folder: str, scenes: Iterable[str]) -> dict[str, Item]:
         """The items of scenes in a folder of manifests, such as ``stacks/s1024`` or ``ensembles/trees``.
@@ -253,7 +260,7 @@ class Job:
         contents : what is known of a file's `content`
         """
         own = self.output.relative_to(self.results).as_posix()
-        read = contents or (lambda path: content(self.results / path))
+        read = contents or (lambda path: content(self.path(path)))
         known = {path: read(path) for path in [*inputs, *([own] if own.endswith(".json") else [])]}
         return digest([self.spec, self.sources, known])[:KEY_DIGITS]
 
