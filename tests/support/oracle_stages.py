@@ -74,7 +74,7 @@ def install(patch: Patch) -> None:
     patch(guard, "end_with_parent", lambda: None)
     patch(graph, "SINGLE_LIMIT", FEW)
     patch(project, "LEAST", FEW)
-    patch(project.batches, "__defaults__", ("auto", FEW))
+    patch(project.batches, "__defaults__", ("auto", FEW, 0))
 
 
 @contextmanager
