@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -76,6 +77,34 @@ def test_bundle_that_is_refused(
 ) -> None:
     assert words in said(capsys, packed(tmp_path, **changes), "a.tif", "-o", tmp_path / "a.gpkg")
     assert not (tmp_path / "a.gpkg").exists()
+
+
+def test_output_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, file, folder = packed(tmp_path), tmp_path / "file", tmp_path / "folder.gpkg"
+    file.touch()
+    folder.mkdir()
+    for output in ("found.shp", folder):
+        words = f"-o {output}: a GeoPackage is written; name a file that ends in .gpkg"
+        assert words in said(capsys, bundle, "a.tif", "-o", output)
+    words = f"cannot write in {file} (File exists): give -o another folder"
+    assert words in said(capsys, bundle, "a.tif", "-o", file / "a.gpkg")
+    words = f"cannot write in {file} (File exists): give --work another folder"
+    assert words in said(capsys, bundle, "a.tif", "-o", tmp_path / "a.gpkg", "--work", file)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_stop_by_hand_says_what_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    monkeypatch.setattr("rasterloom.tools.apply._files", Mock(side_effect=KeyboardInterrupt))
+    work, out = (["--work", str(tmp_path / "work")] if kept else []), tmp_path / "out"
+    with pytest.raises(SystemExit) as left:
+        main(["apply", str(packed(tmp_path)), "a.tif", "-o", str(out / "a.gpkg"), *work])
+    assert left.value.code == 130
+    words = "stopped; what was finished is kept" if kept else "stopped; give --work FOLDER to go on after a stop"
+    assert words in capsys.readouterr().err and not list(out.iterdir())
 
 
 def test_sensors_have_a_file_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

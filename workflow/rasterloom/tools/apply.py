@@ -109,13 +109,24 @@ def _check_bundle(path: Path, bundle: Mapping[str, Any]) -> None:
 @contextmanager
 def _folder(given: Path | None, output: Path) -> Iterator[Path]:
     """Where the work is done: a folder to keep, or one beside the output that vanishes."""
+    if output.suffix != ".gpkg" or output.is_dir():
+        raise InputError(f"-o {output}: a GeoPackage is written; name a file that ends in .gpkg")
+    for option, folder in [("-o", output.parent), *([("--work", given)] if given is not None else [])]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise InputError(f"cannot write in {folder} ({error.strerror}): give {option} another folder") from None
     if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
         yield given.resolve()
-    else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".rasterloom-", dir=output.parent) as folder:
-            yield Path(folder).resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix=".rasterloom-", dir=output.parent) as made:
+        try:
+            yield Path(made).resolve()
+        except KeyboardInterrupt:
+            print("rasterloom: stopped; give --work FOLDER to go on after a stop", file=sys.stderr)
+            sys.exit(130)
 
 
 def _files(args: argparse.Namespace, bundle: Mapping[str, Any]) -> dict[str, str]:
