@@ -158,8 +158,9 @@ def divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance:
 
 def _divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance: float) -> tuple[Polygons, Cuts]:
     """Polygons after those were divided whose parts keep the clearance; cuts that may divide the others."""
-    line, owner = shapely.STRtree(polygons).query(found.points, predicate="intersects")
-    order = np.argsort(owner, kind="stable")
+    # The trees hold what is small: shapely prepares what is asked, here objects that may have very many vertices.
+    owner, line = shapely.STRtree(found.points).query(polygons, predicate="intersects")
+    order = np.lexsort((line, owner))
     line, (owners, starts, own) = line[order], np.unique(owner[order], return_index=True, return_inverse=True)
     slots = shapely.buffer(found.lines[line], gap / 2, cap_style="square", join_style="mitre", quad_segs=1)
     cut: Any = np.array([shapely.union_all(part) for part in np.split(slots, starts[1:]) if part.size], dtype=object)
@@ -167,7 +168,7 @@ def _divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance
     loose = shapely.simplify(shapely.difference(polygons[owners], cut), clearance)
     whole = shapely.set_precision(shapely.set_precision(loose, grid), 0.0)
     pieces, source = shapely.get_parts(whole, return_index=True)
-    near, other = shapely.STRtree(polygons).query(pieces, predicate="dwithin", distance=clearance)
+    other, near = shapely.STRtree(pieces).query(polygons, predicate="dwithin", distance=clearance)
     near, other = (pair[owners[source[near]] != other] for pair in (near, other))
     good = np.isin(shapely.get_type_id(whole), (3, 6)) & shapely.is_valid(whole)
     good &= shapely.is_simple(shapely.boundary(whole)) & (shapely.minimum_clearance(whole) >= clearance)
