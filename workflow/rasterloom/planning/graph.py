@@ -79,7 +79,8 @@ class Dag(Project):
         for stage, jobs in self.single.items():
             records = sorted((store.root / stage).glob("*.json"))
             found = filter(None, map(read_record, records[:: len(records) // SAMPLE + 1]))
-            seconds = [float(record.get("cost", {}).get("seconds", 0.0)) for record in found]
+            costs = [record.get("cost", {}) for record in found]
+            seconds = [float(cost["seconds"]) for cost in costs if "seconds" in cost]
             scenes = len({names["scene"] for names in jobs})
             if seconds:
                 self.minutes[stage] = mean(seconds) * scenes / 60

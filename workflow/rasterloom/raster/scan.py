@@ -248,8 +248,8 @@ def _scan_file(
     keep = reading(now.size)
     with concerning(label):
         if now.crc is not None:
-            check_member(Path(path))
-        with open_raster(path) as raster:
+            check_member(Path(file["path"]))
+        with open_raster(file["path"]) as raster:
             found = scan_raster(raster, picked_bands(raster, bands), nodata)
     check_unchanged({"size": now.size, "mtime_ns": now.mtime_ns, "crc": now.crc, **file}, label)
     if remembered is not None and stable and keep:
