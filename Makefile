@@ -26,7 +26,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | c
 PIP_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
 
 define summary
-@awk -F'\t' 'NR == 1 || $$3 == "all" { printf "%-12s %-16s %s\n", $$1, $$2, (NR == 1 ? $$7 : substr($$7, 1, 5)) }' $(1)/score.tsv
+@awk -F'\t' 'NR == 1 || $$3 == "all" { printf "%-12s %-16s %s\n", $$1, $$2, ($$7 == $$7 + 0 ? sprintf("%.3f", $$7) : $$7) }' $(1)/score.tsv
 @echo "The pictures: $(1)/report/index.html"
 endef
 
