@@ -119,7 +119,7 @@ def image_is_text(root: Path) -> list[str]:
     return run(root)
 
 
-@case("the first 8 bytes of a TIFF", *RGB, "opened as an image", "fetch it again")
+@case("the first 8 bytes of a TIFF", *RGB, "opened as an image", "truncated", "fetch it again")
 def image_ends_after_its_header(root: Path) -> list[str]:
     path = image(root / "rgb.tif")
     path.write_bytes(path.read_bytes()[:8])

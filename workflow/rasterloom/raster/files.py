@@ -226,7 +226,8 @@ def open_dataset(path: Path, page: str = "", mapped: bool = False) -> Iterator[A
 
 
 def _not_an_image(path: Path, reason: str) -> InputError:
-    return InputError(f"{path} cannot be opened as an image ({reason}): check what it is, or fetch it again")
+    remedy = "check what it is; if it is truncated or damaged, fetch it again"
+    return InputError(f"{path} cannot be opened as an image ({reason}): {remedy}")
 
 
 def _opened(path: Path, stack: ExitStack) -> Raster:
