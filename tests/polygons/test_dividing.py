@@ -96,6 +96,15 @@ def test_divided_has_a_polygon_for_nearly_every_part(seed: int) -> None:
     assert whole.size < number / 8 and 0.9 * number <= found.size <= 1.1 * number
 
 
+def test_divided_leaves_out_cuts_and_not_objects_where_very_many_meet() -> None:
+    """In white noise hundreds of cuts come near each other: each costs itself alone, not the whole object."""
+    image = np.random.default_rng(1).integers(0, 256, (100, 100)).astype(np.uint8)
+    whole, found = outlines(image, 70.5), outlines(image, 70.5, divide=0.02)
+    assert whole.size < 10 and found.size > 150
+    assert strictly_valid(found)
+    assert 0.98 < shapely.area(found).sum() / shapely.area(whole).sum() < 1
+
+
 def test_cuts_do_not_depend_on_strips_that_cut_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.concatenate([TWO, TWO])
     whole = cuts(image, 60.5, 0.05, IDENTITY)

@@ -7,7 +7,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from rasterloom.polygons.fitting import near, segments
 from rasterloom.polygons.geometry import Polygons, transformed
+from rasterloom.polygons.sides import neighbours
 from rasterloom.raster.grid import Matrix
 
 STEP = 8
@@ -163,26 +165,37 @@ def _divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance
     order = np.lexsort((line, owner))
     line, (owners, starts, own) = line[order], np.unique(owner[order], return_index=True, return_inverse=True)
     slots = shapely.buffer(found.lines[line], gap / 2, cap_style="square", join_style="mitre", quad_segs=1)
-    cut: Any = np.array([shapely.union_all(part) for part in np.split(slots, starts[1:]) if part.size], dtype=object)
-    # Corners where a cut meets a vertex or another cut may lie nearer to each other than the clearance.
-    loose = shapely.simplify(shapely.difference(polygons[owners], cut), clearance)
-    whole = shapely.set_precision(shapely.set_precision(loose, grid), 0.0)
-    pieces, source = shapely.get_parts(whole, return_index=True)
-    other, near = shapely.STRtree(pieces).query(polygons, predicate="dwithin", distance=clearance)
-    near, other = (pair[owners[source[near]] != other] for pair in (near, other))
-    good = np.isin(shapely.get_type_id(whole), (3, 6)) & shapely.is_valid(whole)
-    good &= shapely.is_simple(shapely.boundary(whole)) & (shapely.minimum_clearance(whole) >= clearance)
-    good[source[near]] = False
-    doubtful = np.concatenate([whole[~good], pieces[~good[source]]])
-    tight = shapely.minimum_clearance_line(doubtful[shapely.minimum_clearance(doubtful) < clearance])
-    # Clearance does not see rings that share a vertex.
-    corners, ring = shapely.get_coordinates(shapely.get_rings(pieces[~good[source]]), return_index=True)
-    corners = np.unique(np.column_stack([corners, ring]), axis=0)[:, :2]
-    shared, times = np.unique(corners, axis=0, return_counts=True)
-    faults = np.concatenate(
-        [tight, shapely.points(shared[times > 1]), shapely.shortest_line(pieces[near], polygons[other])]
+    one = [shapely.disjoint_subset_union_all(part) for part in np.split(slots, starts[1:]) if part.size]
+    loose, source = shapely.get_parts(
+        shapely.difference(polygons[owners], np.array(one, dtype=object)), return_index=True
     )
+    # Corners where a cut meets a vertex or another cut may lie nearer to each other than the clearance.
+    snapped = shapely.set_precision(shapely.simplify(loose, clearance), grid)
+    pieces, part = shapely.get_parts(shapely.set_precision(snapped, 0.0), return_index=True)
+    source = source[part]
+    piece, faults = _narrow(pieces, clearance)
+    other, close = shapely.STRtree(pieces).query(polygons, predicate="dwithin", distance=clearance)
+    close, other = (pair[owners[source[close]] != other] for pair in (close, other))
+    good = np.ones(owners.size, np.bool_)
+    good[source[np.append(close, piece)]] = False
     left = ~good[own]
-    left[shapely.STRtree(slots).nearest(faults)] = False
+    left[shapely.STRtree(slots).nearest(np.append(faults, shapely.shortest_line(pieces[close], polygons[other])))] = (
+        False
+    )
     polygons = np.concatenate([np.delete(polygons, owners[good]), pieces[good[source]]])
     return polygons, Cuts(found.lines[line[left]], found.points[line[left]])
+
+
+def _narrow(polygons: Polygons, clearance: float) -> tuple[NDArray[np.intp], Polygons]:
+    """Where outlines come nearer to each other, or to themselves, than a clearance: the polygon, and a line there."""
+    rings, owner = shapely.get_rings(polygons, return_index=True)
+    sizes = shapely.get_num_coordinates(rings)
+    points = shapely.get_coordinates(rings) @ (1, 1j)
+    last = np.cumsum(sizes) - 1  # which is the first once more
+    first = np.delete(np.arange(points.size), last)
+    offsets = np.append(0, last - np.arange(last.size))
+    ends, following = np.stack([points[first], points[first + 1]]), neighbours(np.arange(first.size), offsets)[1]
+    pairs = [np.stack(pair) for pair in near(ends, following, np.ones(first.size, np.bool_), clearance)]
+    one, other = np.concatenate(pairs, axis=1)
+    ring = np.repeat(np.arange(sizes.size), sizes - 1)[one]
+    return owner[ring], shapely.shortest_line(segments(*ends[:, one]), segments(*ends[:, other]))

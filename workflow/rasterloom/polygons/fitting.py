@@ -4,6 +4,7 @@ Rings become chains of chords. A chord that comes near another one, or that leav
 its vertices back. That comes to an end, as the full outlines are clear.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -87,7 +88,7 @@ def _box(points: Points) -> Points:
     return np.stack([side.reduce(points.real) + 1j * side.reduce(points.imag) for side in (np.minimum, np.maximum)])
 
 
-def _segments(*ends: Points) -> NDArray[np.object_]:
+def segments(*ends: Points) -> NDArray[np.object_]:
     """Lines between (K,) points and others: for shapely's trees these are as good as boxes, and made faster."""
     return np.asarray(shapely.linestrings(_plane(np.stack(ends, axis=1))), dtype=object)
 
@@ -119,8 +120,10 @@ def cleared(points: Points, offsets: Indices, kept: Flags, moved: Points, cleara
         if not loose.any():
             return kept, moved
         new, ends = fresh | fresh[following], np.stack([moved, moved[following]])
-        bad = loose & _near(ends, following, new, clearance)
-        bad |= _jumping(points, offsets, first, following, moved, loose & new)
+        bad = _jumping(points, offsets, first, following, moved, loose & new)
+        for pair in near(ends, following, new, clearance):
+            for chords in pair:
+                bad[chords[loose[chords]]] = True
         if not bad.any():
             return kept, moved
         back = np.repeat(bad, sizes)
@@ -131,31 +134,43 @@ def cleared(points: Points, offsets: Indices, kept: Flags, moved: Points, cleara
         moved[~fresh] = left
 
 
-def _near(ends: Points, following: Indices, asked: Flags, clearance: float) -> Flags:
-    """Which segments, given by (2, K) points, come near one that is asked about; both of each pair."""
-    found = np.zeros(asked.size, np.bool_)
+def near(ends: Points, following: Indices, asked: Flags, clearance: float) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs of segments that come nearer to each other than a clearance, one of which is asked about.
+
+    Parameters
+    ----------
+    ends : (2, K) complex128 array
+        Where they begin and end.
+    following : (K,) int64 array
+        The segment that begins where each ends. These are no pair unless one folds back onto the other.
+    asked : (K,) bool array
+    clearance : float
+
+    Yields
+    ------
+    two (M,) int64 arrays, of one band of the plane after the other; a pair may come twice
+    """
     low, high = _box(np.stack([*ends - clearance * (1 + 1j), *ends + clearance * (1 + 1j)]))
     # From band to band, so that memory stays small.
     for top, bottom in pairwise(np.append(np.sort(low.imag)[::PORTION], np.inf).tolist()):
         own = np.flatnonzero((low.imag <= bottom) & (high.imag >= top))
-        some, lines = own[asked[own]], _segments(*ends[:, own])
-        one, other = shapely.STRtree(lines).query(_segments(low[some], high[some]))
+        some, lines = own[asked[own]], segments(*ends[:, own])
+        one, other = shapely.STRtree(lines).query(segments(low[some], high[some]))
         first, second = some[one], own[other]
         apart = (first != second) & (following[first] != second) & (following[second] != first)
         first, second = first[apart], second[apart]
-        close = shapely.distance(_segments(*ends[:, first]), lines[other[apart]]) <= clearance
-        found[first[close]] = found[second[close]] = True
+        close = shapely.distance(segments(*ends[:, first]), lines[other[apart]]) <= clearance
+        yield first[close], second[close]
     # Neighbours share a point: what counts is how far the other point of each is from the other segment.
     one = np.flatnonzero(asked | asked[following])
     other = following[one]
     sharp = np.minimum(_away(ends[1, other], ends[:, one]), _away(ends[0, one], ends[:, other])) < clearance
-    found[one[sharp]] = found[other[sharp]] = True
-    return found
+    yield one[sharp], other[sharp]
 
 
-def _away(points: Points, segments: Points) -> NDArray[np.float64]:
+def _away(points: Points, chords: Points) -> NDArray[np.float64]:
     """The distances of points, (K,), from (2, K) segments."""
-    way, off = segments[1] - segments[0], points - segments[0]
+    way, off = chords[1] - chords[0], points - chords[0]
     share = np.clip((off * way.conj()).real / np.maximum((way * way.conj()).real, 1e-300), 0, 1)
     return np.asarray(np.abs(off - share * way))
 
@@ -167,12 +182,12 @@ def _jumping(
     found = np.zeros(first.size, np.bool_)
     # A ring lies as a whole where its first vertex does.
     starts, last, sizes = offsets[:-1], first[following], np.diff(first, append=points.size)
-    tree = shapely.STRtree(_segments(points[starts], moved[np.searchsorted(first, starts)]))
+    tree = shapely.STRtree(segments(points[starts], moved[np.searchsorted(first, starts)]))
     ring, sides = np.searchsorted(starts, first, side="right") - 1, (np.minimum, np.maximum)
     extent = [side.reduceat(points.real, first) + 1j * side.reduceat(points.imag, first) for side in sides]
     low, high = _box(np.stack([*extent, points[last], moved, moved[following]]))
     for own in np.split(np.flatnonzero(asked), np.arange(PORTION, asked.sum(), PORTION)):
-        chord, other = tree.query(_segments(low[own], high[own]))
+        chord, other = tree.query(segments(low[own], high[own]))
         own = np.unique(own[chord[ring[own[chord]] != other]])
         # The region that a chord has passed over: along the full outline to its last point, and back.
         size = sizes[own]

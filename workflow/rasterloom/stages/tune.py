@@ -22,7 +22,7 @@ from rasterloom.store.store import Item, Writing
 
 OUTPUT = "tuning/{class}.json"
 HELP = "choose a class's threshold, openings and least areas on out-of-fold predictions"
-VERSION = 9
+VERSION = 10
 NAMES = "class"
 KEYS = {key: f"*.polygons.{key}" for key in PolygonsConfig.model_fields}
 

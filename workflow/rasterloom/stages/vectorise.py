@@ -16,7 +16,7 @@ from rasterloom.store.store import Writing
 
 OUTPUT = "polygons/{class}/{batch}.json"
 HELP = "turn probabilities into sub-pixel outlines"
-VERSION = 9
+VERSION = 10
 NAMES = "scenes"
 KEYS = {"polygons": "*.polygons", "tuned": "tuning/{class}", "confidence": "tuning/{class}"}
 
