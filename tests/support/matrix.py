@@ -26,6 +26,7 @@ import yaml
 from matrix_shadow import computed, mark
 from rasterloom.stages import STAGES
 from small_contest import write_contest
+from small_recipe import small_recipe
 from warm_python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,10 +82,9 @@ OF_TWO = f"train 2*F, predict 2*S, {OF_ALL}"
 AFTER_REGISTRATION = "place A, stack K*S, normalisation 1, mask M*T, from(train)"
 AFTER_LABELS = "label C, from(mask)"
 
-CONFIG: dict[str, Any] = {
-    "results": "results",
-    "dataset": {"layout": "dstl", "root": "data", "predict": "all", "truth": "truth_wkt.csv"},
-    "sensors": {
+CONFIG = small_recipe(
+    {"layout": "dstl", "root": "data", "predict": "all", "truth": "truth_wkt.csv"},
+    {
         "rgb": {"reference": True, "bands": 3, "registration": "none"},
         "m": {
             "bands": 8,
@@ -93,32 +93,11 @@ CONFIG: dict[str, Any] = {
             "max_shift": 8,
         },
     },
-    "channels": {"both": ["rgb", "m"], "colours": ["rgb"]},
-    "scales": {"coarse": {"size": 32}, "native": {}},
-    "models": {
-        "forest": {"kind": "forest", "trees": 4, "max_depth": 5, "samples": 500},
-        "linear": {"kind": "linear", "samples": 500},
-        "unet": {"kind": "unet", "width": 4, "depth": 1, "convs_per_block": 1},
-    },
-    "targets": {},
-    "classes": {
-        "buildings": {
-            "id": 1,
-            "members": [
-                {"model": "forest", "channels": "both", "scale": "coarse"},
-                {"model": "linear", "channels": "colours", "scale": "native"},
-            ],
-        },
-        "trees": {"id": 5, "members": [{"model": "linear", "channels": "both", "scale": "coarse"}]},
-    },
-    "defaults": {
-        "training": {"steps": 2, "batch": 2, "patch": 16, "precision": "float32", "threads": 1},
-        "prediction": {"quality": "preview", "window": 16, "precision": "float32", "threads": 1},
-    },
-    "statistics": "train",
-    "normalise_by": "dataset",
-    "validation": {"split": 0.7},
-}
+    trees="linear",
+    size=32,
+    split=0.7,
+    precision="float32",
+)
 """The recipe of the base project."""
 
 

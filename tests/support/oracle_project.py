@@ -33,6 +33,7 @@ from rasterloom.store.digest import canonical, digest
 from rasterloom.store.files import sound_json
 from rasterloom.store.store import Item, Store, Writing
 from rasterloom.tools import gc, verify
+from small_recipe import small_recipe
 
 Table = dict[str, Any]
 Key = tuple[str, str]
@@ -42,39 +43,13 @@ VERSIONS = {stage: int(module_of(stage).VERSION) for stage in STAGES}
 NOTHING = "nothing"
 """The results folder of a run from nothing."""
 
-CONFIG: Table = {
-    "results": "results",
-    "dataset": {"layout": "sheet", "table": "scenes.tsv"},
-    "sensors": {
-        "rgb": {"reference": True, "registration": "none"},
-        "m": {"bands": 2, "registration": "auto", "max_shift": 8},
-    },
-    "channels": {"both": ["rgb", "m"], "colours": ["rgb"]},
-    "scales": {"coarse": {"size": 16}, "native": {}},
-    "models": {
-        "forest": {"kind": "forest", "trees": 4, "max_depth": 5, "samples": 500},
-        "linear": {"kind": "linear", "samples": 500},
-        "unet": {"kind": "unet", "width": 4, "depth": 1, "convs_per_block": 1},
-    },
-    "targets": {},
-    "classes": {
-        "buildings": {
-            "id": 1,
-            "members": [
-                {"model": "forest", "channels": "both", "scale": "coarse"},
-                {"model": "linear", "channels": "colours", "scale": "native"},
-            ],
-        },
-        "trees": {"id": 5, "members": [{"model": "unet", "channels": "both", "scale": "coarse"}]},
-    },
-    "defaults": {
-        "training": {"steps": 2, "batch": 2, "patch": 16, "threads": 1},
-        "prediction": {"quality": "preview", "window": 16, "threads": 1},
-    },
-    "statistics": "train",
-    "normalise_by": "dataset",
-    "validation": {"split": 0.6},
-}
+CONFIG = small_recipe(
+    {"layout": "sheet", "table": "scenes.tsv"},
+    {"rgb": {"reference": True, "registration": "none"}, "m": {"bands": 2, "registration": "auto", "max_shift": 8}},
+    trees="unet",
+    size=16,
+    split=0.6,
+)
 
 KNOWN: dict[str, dict[str, str]] = {}
 """What runs from nothing gave, by what they were made of."""
