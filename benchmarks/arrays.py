@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,10 @@ class ArraySource:
         channels, height, width = self.bands.shape
         return channels, height, width
 
-    def read(self, start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        """Rows start..stop of every band, (C, n, w), and their validity, (n, w) or None."""
-        return self.bands[:, start:stop], None if self.valid is None else self.valid[start:stop]
+    def read(self, start: int, stop: int, bands: Sequence[int] | None = None) -> tuple[NDArray[Any], Mask | None]:
+        """Rows start..stop of every band, or of some, (C, n, w), and their validity, (n, w) or None."""
+        chosen = self.bands if bands is None else self.bands[list(bands)]
+        return chosen[:, start:stop], None if self.valid is None else self.valid[start:stop]
 
 
 def resample(

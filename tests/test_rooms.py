@@ -13,7 +13,7 @@ from common import LIBRARY, ROOT
 from fingerprints import imported
 
 ROOMS = (
-    {"errors", "text"},
+    {"errors", "grouping", "text"},
     {"store"},
     {"config", "dataset"},
     {"raster"},

@@ -21,7 +21,7 @@ ALL = np.ones((400, 400), np.bool_)
 
 
 def peak_of(one: Floats, other: Floats, reach: float = 20.0, width: float = 3.0) -> Peak:
-    return correlation_peak(spectra([one], reach), spectra([other], reach), (0, 0), width)
+    return correlation_peak(spectra([one], reach), spectra([other], reach), width)
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.4, -0.3), (-3.25, 7.5), (17.0, 12.0)])

@@ -305,8 +305,8 @@ class Held:
     def __init__(self, bands: NDArray[np.uint16]) -> None:
         self.shape, self.bands = bands.shape, bands
 
-    def read(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        rows = self.bands[:, start:stop]
+    def read(self, start: int, stop: int, bands: list[int] | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        rows = self.bands[slice(None) if bands is None else bands, start:stop]
         return rows, np.arange(rows.shape[2])[None] + np.zeros((rows.shape[1], 1)) > 4
 
 

@@ -68,11 +68,10 @@ def _name_checks(config: Config) -> Iterable[str]:
         "classes": [*config.classes, *config.targets],
         **{kind: list(getattr(config, kind)) for kind in ("sensors", "channels", "scales", "models")},
     }
-    seen: dict[tuple[str, str], str] = {}
     for kind, names in kinds.items():
+        firsts = {name.lower(): name for name in reversed(names)}
         for name in names:
-            first = seen.setdefault((kind, name.lower()), name)
-            if first != name:
+            if (first := firsts[name.lower()]) != name:
                 section = "targets" if name in config.targets and name not in config.classes else kind
                 yield (
                     f"`{section}.{name}`: it differs from `{first}` in case only, and both become names of files; "

@@ -6,6 +6,9 @@ from typing import Any, Self
 
 from rasterloom.config.model import Config, is_network
 
+Groups = dict[str, dict[str, tuple[str, ...]]]
+"""Targets that meet in an ensemble by the name of their group, each with its classes."""
+
 
 @dataclass(frozen=True)
 class MemberRecipe:
@@ -68,7 +71,7 @@ class Recipe:
 
     members: dict[str, MemberRecipe]
     classes: dict[str, ClassRecipe]
-    groups: dict[str, dict[str, tuple[str, ...]]]
+    groups: Groups
 
     def group_of(self, member: str) -> str:
         """The group that what a member learns belongs to."""

@@ -10,7 +10,7 @@ from rasterloom.config.explain import refuse
 from rasterloom.config.model import CONTENT, ClassConfig, Config, DefaultsConfig, JointConfig, MemberConfig, by_quality
 from rasterloom.config.named import named_contents
 from rasterloom.config.overlays import merge
-from rasterloom.config.recipe import ClassRecipe, MemberRecipe, Recipe, scale_table
+from rasterloom.config.recipe import ClassRecipe, Groups, MemberRecipe, Recipe, scale_table
 from rasterloom.errors import ConfigError
 
 Layer = TypeVar("Layer", DefaultsConfig, ClassConfig, MemberConfig)
@@ -119,9 +119,7 @@ def _settings(*layers: BaseModel) -> dict[str, Any]:
     return merged
 
 
-def _groups(
-    names: Mapping[str, Iterable[str]], members: Mapping[str, MemberRecipe]
-) -> dict[str, dict[str, tuple[str, ...]]]:
+def _groups(names: Mapping[str, Iterable[str]], members: Mapping[str, MemberRecipe]) -> Groups:
     """Targets that meet in an ensemble, directly or through others, by the name of their group."""
     components: list[set[str]] = []
     for ensemble in names.values():

@@ -54,20 +54,18 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
     train, truth = _labelled(tables, set(found), bool(dataset.get("partial")))
     predicted, notes = _predicted(choice, root, tables, found, reference)
     notes += [*images.notes, *_stray(found, train, reference), *_not_scored(tables, truth, predicted)]
-    known = tuple(classes)
     scenes = {}
     for scene, files in sorted(found.items()):
         if reference not in files and scene not in train:
             continue
         role: Role = "train" if scene in train else "predict" if scene in predicted else "other"
         held_out = role == "predict" and scene in truth
-        labelled = known if role == "train" or held_out else ()
         scenes[scene] = Scene(
             id=scene,
             ground=ground_of(scene),
             role=role,
             sensors=files,
-            labelled=labelled,
+            labelled=tuple(classes) if role == "train" or held_out else (),
             truth=held_out,
             grid=tables.get("grid_sizes"),
             acquisition=acquisition_of(scene),
@@ -135,41 +133,40 @@ def _check_there(
     if not missing:
         return
     whole = root / ALL_IN_ONE
-    unzip = (
-        f"\nThey are there, but packed once more; unpack them:\n  unzip {whole} -d {root}" if whole.is_file() else ""
-    )
-    raise MissingInputError(
-        f"The Dstl data are not complete in {root}. Looked for and not found:\n  "
-        + "\n  ".join(missing)
-        + unzip
-        + f"\nThey come from Kaggle, dstl-satellite-imagery-feature-detection ({SOURCE}; needs an account and"
-        f" its rules accepted) and go under {root} (`dataset.root`, normally data/dstl); docs/dstl.md shows"
-        " how.\nTo see the whole workflow run without them, on generated scenes: make demo"
-    )
+    packed = ["They are there, but packed once more; unpack them:", f"  unzip {whole} -d {root}"] * whole.is_file()
+    lines = [
+        f"The Dstl data are not complete in {root}. Looked for and not found:",
+        *(f"  {place}" for place in missing),
+        *packed,
+        f"They come from Kaggle, dstl-satellite-imagery-feature-detection ({SOURCE}; needs an account and its rules "
+        f"accepted) and go under {root} (`dataset.root`, normally data/dstl); docs/dstl.md shows how.",
+        "To see the whole workflow run without them, on generated scenes: make demo",
+    ]
+    raise MissingInputError("\n".join(lines))
 
 
 def _labelled(tables: Tables, found: set[str], partial: bool) -> tuple[set[str], set[str]]:
     """Ids of the scenes to learn from, all of which have an image unless `partial`, and of those with truth."""
-    ids: dict[str, set[str]] = {"train_wkt": set(), "truth": set()}
-    for key, scenes in ids.items():
-        if key in tables:
-            path = Path(tables[key].path)
-            scenes.update(row.scene for row in wkt_rows(path))
-    both = sorted(ids["train_wkt"] & ids["truth"])
+
+    def labelled(key: str) -> set[str]:
+        return {row.scene for row in wkt_rows(Path(tables[key].path))} if key in tables else set()
+
+    train, truth = labelled("train_wkt"), labelled("truth")
+    both = sorted(train & truth)
     if both:
         raise LabelError(
             f"{tables['truth'].path} (dataset.truth) and {tables['train_wkt'].path} both label scene"
             f" {both[0]}{f' and {len(both) - 1} others' if len(both) > 1 else ''}: truth that is held out"
             " must not be trained on; take the scene out of one of them"
         )
-    absent = sorted(ids["train_wkt"] - found)
+    absent = sorted(train - found)
     if absent and not partial:
         raise MissingInputError(
-            f"{len(absent)} of the {len(ids['train_wkt'])} scenes that {tables['train_wkt'].path} labels have"
+            f"{len(absent)} of the {len(train)} scenes that {tables['train_wkt'].path} labels have"
             f" no image, first {brief(absent[0])!r}: get all of three_band and sixteen_band, or take their rows out of"
             " the table"
         )
-    return ids["train_wkt"] & found, ids["truth"]
+    return train & found, truth
 
 
 def _predicted(choice: Any, root: Path, tables: Tables, found: Found, reference: str) -> tuple[set[str], list[str]]:

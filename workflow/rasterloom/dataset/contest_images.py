@@ -61,9 +61,8 @@ def find_images(root: Path, sensors: Mapping[str, Any]) -> Images:
     Cost: a listing of each folder and archive, and a `stat` per file; no image is opened.
     """
     images = Images()
-    found: dict[tuple[str, str], SourceFile] = {}
-    for folder in dict.fromkeys(SENSORS[name].folder for name in sensors):
-        found.update(_of_folder(root, folder, images))
+    folders = dict.fromkeys(SENSORS[name].folder for name in sensors)
+    found = {key: file for folder in folders for key, file in _of_folder(root, folder, images).items()}
     for sensor in sensors:
         for (scene, name), file in found.items():
             if name == sensor:

@@ -19,6 +19,7 @@ from rasterloom.dataset.index import (
 )
 from rasterloom.dataset.source_files import Bands, Folders, SourceFile, existing
 from rasterloom.errors import ConfigError, InputError
+from rasterloom.grouping import grouped
 from rasterloom.text import brief, few, nearest
 
 COLUMNS = ("scene", "split", "region", "ground", "acquisition", "row", "column", "fold", "classes", "labels")
@@ -290,12 +291,12 @@ def _single(row: Row, column: str) -> SourceFile:
 
 def _same_reference(scenes: Mapping[str, Scene], reference: str) -> list[str]:
     """What to say of scenes that name the same reference image: a slip of the hand, most likely."""
-    found: dict[object, list[str]] = {}
-    for name, scene in scenes.items():
-        files = tuple((os.path.realpath(file.path), file.bands) for file in scene.sensors[reference])
-        found.setdefault(files, []).append(name)
+
+    def images(scene: Scene) -> tuple[tuple[str, Bands | None], ...]:
+        return tuple((os.path.realpath(file.path), file.bands) for file in scene.sensors[reference])
+
     notes = []
-    for names in found.values():
+    for names in grouped((images(scene), name) for name, scene in scenes.items()).values():
         if len(names) > 1:
             apart = len({scenes[name].ground for name in names}) > 1
             hint = "; if that is meant, give them one `ground`, so that no split separates them" if apart else ""

@@ -4,8 +4,6 @@ import json
 import os
 import stat
 import zipfile
-from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -14,6 +12,7 @@ from typing import Any, Self
 
 from rasterloom.dataset.archive import Members, list_members, member_folder, member_time, split_member
 from rasterloom.errors import InputError, MissingInputError, RasterloomError, concerning
+from rasterloom.grouping import grouped
 
 Sidecars = tuple[tuple[str, int, int], ...]
 """Name, bytes and time of change (in nanoseconds; in an archive the checksum) of each file beside an image that has a
@@ -58,7 +57,8 @@ class Folders:
         archive, (inside, name) = named[0], member_folder(named[1])
         members, place = self.members(archive), f"{archive}!{inside}"
         if place not in self._inside:
-            self._inside[place] = _by_small_letters(base for at, base in map(member_folder, members) if at == inside)
+            own = (base for at, base in map(member_folder, members) if at == inside)
+            self._inside[place] = grouped((base.lower(), base) for base in own)
         beside = _beside(name, self._inside[place])
         return tuple((base, members[inside + base].file_size, members[inside + base].CRC) for base in beside)
 
@@ -66,14 +66,7 @@ class Folders:
 @lru_cache(maxsize=16)
 def _entries(folder: Path, changed: int) -> Names:
     """What lies in a folder, as of its last change."""
-    return _by_small_letters(entry.name for entry in folder.iterdir())
-
-
-def _by_small_letters(entries: Iterable[str]) -> Names:
-    names: Names = defaultdict(list)
-    for entry in entries:
-        names[entry.lower()].append(entry)
-    return names
+    return grouped((entry.name.lower(), entry.name) for entry in folder.iterdir())
 
 
 def _beside(name: str, names: Names) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterloom.grouping import grouped
 from rasterloom.store.digest import digest
 from rasterloom.text import few
 
@@ -129,9 +130,7 @@ def divide(
     result does not depend on the order of anything given.
     """
     scenes = sorted(areas)
-    members: dict[str, list[str]] = {}
-    for scene in scenes:
-        members.setdefault(ground.get(scene, scene), []).append(scene)
+    members = grouped((ground.get(scene, scene), scene) for scene in scenes)
     parts = _given(members, folds, names) if folds else _chosen(members, areas, validation, seed)
     if not scenes:
         parts = {name: [] for name in names or parts}
@@ -241,16 +240,15 @@ def _subset(table: Table, count: int, grounds: int) -> tuple[list[int], float]:
         costs = _holdout_cost(table, table[chosen].sum(axis=0) + table[rest], size, final=count)
         chosen.append(rest[int(np.argmin(costs))])
     cost = float(_holdout_cost(table, table[chosen].sum(axis=0)[None], count)[0])
-    improved = grounds <= LOCAL
-    while improved:
-        improved = False
+    while grounds <= LOCAL:
         rest = [row for row in range(grounds) if row not in chosen]
         swaps = table[chosen].sum(axis=0) - table[chosen][:, None] + table[rest][None]
         costs = _holdout_cost(table, swaps.reshape(-1, table.shape[1]), count)
         best = int(np.argmin(costs))
-        if costs[best] < cost:
-            out, entering = divmod(best, len(rest))
-            chosen[out], cost, improved = rest[entering], float(costs[best]), True
+        if costs[best] >= cost:
+            break
+        out, entering = divmod(best, len(rest))
+        chosen[out], cost = rest[entering], float(costs[best])
     return sorted(chosen), cost
 
 

@@ -40,10 +40,9 @@ KEY = "`classes.{}.buffer`"
 DEEPEST = 16
 """Levels of brackets in a WKT text; parsers recurse, and crash on a text that is nested without end."""
 
-KINDS = frozenset(
-    {"POINT", "LINESTRING", "LINEARRING", "POLYGON", "MULTIPOINT", "MULTILINESTRING", "MULTIPOLYGON"}
-    | {"GEOMETRYCOLLECTION"}
-)
+_SINGLE = ("POINT", "LINESTRING", "POLYGON")
+
+KINDS = frozenset({*_SINGLE, *(f"MULTI{kind}" for kind in _SINGLE), "LINEARRING", "GEOMETRYCOLLECTION"})
 """Types that a WKT text may begin with; curves and surfaces are not among them."""
 
 _SRID = re.compile(r"\s*SRID\s*=\s*(\d{1,9})\s*;", re.IGNORECASE)
@@ -136,9 +135,8 @@ class Buffer:
                 f"{KEY.format(self.class_name)} (such as {{metres: 2}}), or remove it"
             )
         found = geometries.copy()
-        found[thin] = transformed(
-            shapely.buffer(transformed(found[thin], invert(self.disc)), 1.0, quad_segs=16), self.disc
-        )
+        round_ones = shapely.buffer(transformed(found[thin], invert(self.disc)), 1.0, quad_segs=16)
+        found[thin] = transformed(round_ones, self.disc)
         return found
 
 

@@ -45,8 +45,7 @@ def sheet_labels(
     """
     # A file may serve many scenes (a city's buildings): kept until another one is read.
     vector = vector or lru_cache(maxsize=1)(read_vector)
-    order = sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene))
-    for scene in order:
+    for scene in sorted(job.spec["scenes"], key=lambda scene: (job.sources["labels"][scene]["path"], scene)):
         path, class_name = Path(job.sources["labels"][scene]["path"]), job.spec["class"]
         job.reading(job.sources["labels"][scene].get("size", 0))
         reference = raster_info(job.sources["reference"][scene]["path"])

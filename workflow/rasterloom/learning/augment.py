@@ -87,12 +87,9 @@ def cut(patch: Patch, read: Read, shape: tuple[int, int]) -> tuple[Floats, Bytes
     def turned(array: NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(np.swapaxes(array, -1, -2) if matrix[0, 0] == 0.0 else array)
 
-    seen = turned((valid != 0)[..., rows[:, None], columns] & inside).astype(np.uint8)
-    return (
-        turned(data[..., rows[:, None], columns]).astype(np.float32),
-        seen,
-        turned(coverage[..., rows[:, None], columns]),
-    )
+    place = np.s_[..., rows[:, None], columns]
+    seen = turned((valid != 0)[place] & inside).astype(np.uint8)
+    return turned(data[place]).astype(np.float32), seen, turned(coverage[place])
 
 
 def _indices(

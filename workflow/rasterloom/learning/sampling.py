@@ -256,12 +256,8 @@ def draw_batch(scenes: Sequence[SceneIndex], recipe: TrainingConfig, step: int) 
 def _draw_shape(rng: np.random.Generator, augment: AugmentConfig) -> tuple[float, float, bool, bool]:
     """Angle in degrees, factor of the zoom (its logarithm is uniform), and whether to mirror in x and in y."""
     u = rng.random(4)
-    return (
-        float((2 * u[0] - 1) * 180.0 * augment.rotation),
-        float(augment.zoom ** u[1]),
-        augment.flips and bool(u[2] < 0.5),
-        augment.flips and bool(u[3] < 0.5),
-    )
+    flip_x, flip_y = (augment.flips and bool(value < 0.5) for value in u[2:])
+    return float((2 * u[0] - 1) * 180.0 * augment.rotation), float(augment.zoom ** u[1]), flip_x, flip_y
 
 
 def _turn(angle: float) -> tuple[float, float]:

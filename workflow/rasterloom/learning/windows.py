@@ -267,16 +267,13 @@ def in_blocks(blocks: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any
     rows : height of the blocks that are wanted.
     """
     waiting: list[NDArray[Any]] = []
-    count = 0
     for block in blocks:
         waiting.append(block)
-        count += len(block)
-        while count >= rows:
+        while sum(map(len, waiting)) >= rows:
             joined = np.concatenate(waiting)
             yield joined[:rows]
             waiting = [joined[rows:]]
-            count -= rows
-    if count:
+    if any(map(len, waiting)):
         yield np.concatenate(waiting)
 
 

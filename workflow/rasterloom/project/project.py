@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from rasterloom.config import Config, Recipe, load_config, resolve
-from rasterloom.config.explain import joined
+from rasterloom.config.explain import refuse
 from rasterloom.config.recipe import scale_table
 from rasterloom.dataset import Dataset, load_dataset
 from rasterloom.dataset.contest_ids import SENSORS
 from rasterloom.errors import ConfigError
+from rasterloom.grouping import grouped
 from rasterloom.labels.folds import fold_names
 from rasterloom.project.checks import data_checks, learning_checks
 from rasterloom.store.job import DATASET
@@ -53,11 +54,8 @@ def batches(
     if scenes_per_job == 1 or len(ids) <= limit:
         return {scene: [scene] for scene in ids}
     count = count or usual_count(len(ids))
-    found: dict[str, list[str]] = {}
-    for scene in ids:
-        bucket = int.from_bytes(hashlib.sha256(scene.encode()).digest()[:4], "big") % count
-        found.setdefault(f"bucket-{bucket:02d}", []).append(scene)
-    return dict(sorted(found.items()))
+    buckets = {scene: int.from_bytes(hashlib.sha256(scene.encode()).digest()[:4], "big") % count for scene in ids}
+    return dict(sorted(grouped((f"bucket-{buckets[scene]:02d}", scene) for scene in ids).items()))
 
 
 class Project:
@@ -100,9 +98,7 @@ class Project:
         shift = config.dataset.labels.max_shift if config.dataset.labels.registration == "auto" else None
         dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
         dataset = replace(dataset, buffers=buffers, label_shift=shift)
-        problems = list(data_checks(dataset))
-        if problems:
-            raise ConfigError(joined(problems))
+        refuse(data_checks(dataset))
         return cls(config, dataset)
 
     @cached_property
@@ -126,10 +122,8 @@ class Project:
     @cached_property
     def acquisitions(self) -> dict[str, list[str]]:
         """Registered scenes that were taken together; a scene of no acquisition is one of its own."""
-        found: dict[str, list[str]] = {}
-        for scene in self.registered:
-            found.setdefault(self.dataset.scenes[scene].acquisition or scene, []).append(scene)
-        return dict(sorted(found.items()))
+        scenes = self.dataset.scenes
+        return dict(sorted(grouped((scenes[scene].acquisition or scene, scene) for scene in self.registered).items()))
 
     @cached_property
     def units(self) -> dict[str, list[str]]:
@@ -139,21 +133,16 @@ class Project:
 
     def normalised(self, scenes: Iterable[str]) -> dict[str, Any]:
         """What a spec says of the statistics of scenes; nothing if all share those of the data set."""
-        match self.config.normalise_by:
-            case "dataset":
-                return {}
-            case "acquisition":
-                units = {scene: self.dataset.scenes[scene].acquisition or scene for scene in scenes}
-                return {"normalise_by": "acquisition", "units": units}
-        return {"normalise_by": "scene"}
+        if (by := self.config.normalise_by) != "acquisition":
+            return {} if by == "dataset" else {"normalise_by": by}
+        return {"normalise_by": by, "units": {s: self.dataset.scenes[s].acquisition or s for s in scenes}}
 
     @cached_property
     def scale_sensors(self) -> dict[str, list[str]]:
         """Per scale that a member uses: the sensors that are stacked on it, in channel order."""
-        used: dict[str, set[str]] = {}
-        for member in self.recipe.members.values():
-            used.setdefault(member.scale["name"], set()).update([self.reference, *member.sensors])
-        return {scale: [s for s in self.config.sensors if s in sensors] for scale, sensors in sorted(used.items())}
+        members = self.recipe.members.values()
+        used = grouped((own.scale["name"], name) for own in members for name in (self.reference, *own.sensors))
+        return {scale: [s for s in self.config.sensors if s in names] for scale, names in sorted(used.items())}
 
     def scale(self, name: str) -> dict[str, Any]:
         """A scale as a table, with its name."""
@@ -244,9 +233,7 @@ class Project:
 
     def check_learning(self, group: str) -> None:
         """Refuse to plan what cannot be learned; what needs no labels, such as stacks, can be had all the same."""
-        problems = list(learning_checks(self.config, self.recipe, self.dataset, group))
-        if problems:
-            raise ConfigError(joined(problems))
+        refuse(learning_checks(self.config, self.recipe, self.dataset, group))
 
     def ground(self, scenes: Sequence[str]) -> dict[str, str]:
         """The ground that each scene shows."""

@@ -26,10 +26,8 @@ def grid_extent(path: Path, scene: str) -> Extent:
 
 def contest_transform(extent: Extent, width: int, height: int) -> Matrix:
     """Pixel edge coordinates to the contest's grid units, of an image of the reference's size."""
-    return [
-        [extent[0] * (width + 1) / (width * width), 0.0, 0.0],
-        [0.0, extent[1] * (height + 1) / (height * height), 0.0],
-    ]
+    x, y = extent[0] * (width + 1) / (width * width), extent[1] * (height + 1) / (height * height)
+    return [[x, 0.0, 0.0], [0.0, y, 0.0]]
 
 
 # The contest's tables -------------------------------------------------------------------------------------

@@ -41,14 +41,11 @@ def squared(reference: tuple[int, int], sensor: tuple[int, int], ratio: float | 
         Reference to sensor edge coordinates, upper left corners together; None if no ratio, or several, explain the
         sizes but for `CUT` pixels of the coarser image.
     """
-    rough = [max(1, round(max(one / other, other / one))) for one, other in zip(reference, sensor, strict=True)]
+    sides = list(zip(reference, sensor, strict=True))
+    rough = [max(1, round(max(one / other, other / one))) for one, other in sides]
     whole = [float(n) for middle in rough for n in range(max(1, middle - 9), middle + 10)]
     ratios = {*whole, *(1 / n for n in whole)} if ratio is None else {ratio}
-    found = [
-        n
-        for n in ratios
-        if all(abs(one - n * other) <= CUT * max(1, n) for one, other in zip(reference, sensor, strict=True))
-    ]
+    found = [n for n in ratios if all(abs(one - n * other) <= CUT * max(1, n) for one, other in sides)]
     return [[1 / found[0], 0.0, 0.0], [0.0, 1 / found[0], 0.0]] if len(found) == 1 else None
 
 

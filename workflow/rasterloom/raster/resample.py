@@ -207,13 +207,12 @@ def _separable_strips(read: ReadRows, in_shape: Shape, matrix: Matrix, out_shape
     across = axis_weights(width, columns, matrix[0][0], matrix[0][2])
     for row in range(0, rows, STRIP_ROWS):
         stop = min(row + STRIP_ROWS, rows)
-        values, weight, area = _down(read, in_shape, vertical, row, stop)
+        values, shares = _down(read, in_shape, vertical, row, stop)
         strip = _across(values, across.data)
-        if weight is None or area is None:
+        if shares is None:
             fraction = np.outer(_sums(vertical.area)[row:stop], _sums(across.area))
         else:
-            total = _across(weight[None], across.data)[0]
-            fraction = _across(area[None], across.area)[0]
+            total, fraction = _across(shares[:1], across.data)[0], _across(shares[1:], across.area)[0]
             strip /= np.where(total > 1e-3, total, 1.0)
         good = fraction >= 0.5 - 1e-4
         strip[:, ~good] = 0.0
@@ -224,34 +223,27 @@ def _sums(weights: Any) -> Floats:
     return np.asarray(weights.sum(axis=1), dtype=np.float32).ravel()
 
 
-def _down(
-    read: ReadRows, in_shape: Shape, axis: Axis, row: int, stop: int
-) -> tuple[Floats, Floats | None, Floats | None]:
-    """Output rows row..stop of every channel at the sensor's columns, and the two weights of valid pixels.
+def _down(read: ReadRows, in_shape: Shape, axis: Axis, row: int, stop: int) -> tuple[Floats, Floats | None]:
+    """Output rows row..stop of every channel at the sensor's columns, (C, rows, w), and weights of valid pixels.
 
-    The weights are None where every pixel that was read is valid.
+    These are (2, rows, w): by `data` and by `area`; None where every pixel that was read is valid.
     """
     channels, _, width = in_shape
     values = np.zeros((channels, stop - row, width), np.float32)
-    weight, area = (np.zeros((stop - row, width), np.float32) for _ in range(2))
-    masked = False
+    shares, masked = np.zeros((2, stop - row, width), np.float32), False
     first, last = axis.inputs(row, stop)
     for start in range(first, last, CHUNK_ROWS):
         end = min(start + CHUNK_ROWS, last)
         block, valid = read(start, end)
         data, reach = axis.data[row:stop, start:end], axis.area[row:stop, start:end]
-        if valid is None or bool(valid.all()):
-            weight += _sums(data)[:, None]
-            area += _sums(reach)[:, None]
-        else:
-            masked = True
-            block = np.where(valid, block, 0)
-            share = valid.astype(np.float32)
-            weight += data @ share
-            area += reach @ share
+        mask = None if valid is None or bool(valid.all()) else valid.astype(np.float32)
+        for share, weights in zip(shares, (data, reach), strict=True):
+            share += _sums(weights)[:, None] if mask is None else weights @ mask
+        if mask is not None:
+            block, masked = np.where(mask, block, 0), True
         for channel in range(channels):
             values[channel] += data @ block[channel].astype(np.float32, copy=False)
-    return (values, weight, area) if masked else (values, None, None)
+    return values, shares if masked else None
 
 
 def _across(values: Floats, weights: Any) -> Floats:

@@ -134,13 +134,9 @@ class BandFacts:
         lows = [part.low for part in (self, other) if part.low is not None]
         highs = [part.high for part in (self, other) if part.high is not None]
         high, top = max(highs, default=None), Counter(dict(self.top)) + Counter(dict(other.top))
-        return type(self)(
-            min(lows, default=None),
-            high,
-            self.missing + other.missing,
-            self.not_finite + other.not_finite,
-            tuple(sorted((level, n) for level, n in top.items() if high is not None and level > high - LEVELS)),
-        )
+        kept = tuple(sorted((level, n) for level, n in top.items() if high is not None and level > high - LEVELS))
+        pixels = self.missing + other.missing, self.not_finite + other.not_finite
+        return type(self)(min(lows, default=None), high, *pixels, kept)
 
 
 def band_facts(facts: Mapping[str, Any]) -> BandFacts:

@@ -108,10 +108,13 @@ class SensorReader:
         """(bands, height, width)."""
         return self.info.bands, self.info.height, self.info.width
 
-    def read(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def read(
+        self, start: int, stop: int, bands: Sequence[int] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Rows start..stop: values (bands, rows, w) and validity (rows, w), None if all are valid.
 
-        A pixel is valid if every file of the sensor has data there (see `missing_pixels`).
+        `bands`, from 0, are those that are wanted; None: all. A pixel is valid if every file of the sensor has data
+        there (see `missing_pixels`).
         """
         blocks: list[NDArray[Any]] = []
         valid: NDArray[np.bool_] | None = None
@@ -126,7 +129,7 @@ class SensorReader:
                     valid = part if valid is None else valid & part
             blocks.append(block)
         data = blocks[0] if len(blocks) == 1 else np.concatenate(blocks).astype(self.info.dtype, copy=False)
-        return data, None if valid is None or bool(valid.all()) else valid
+        return data if bands is None else data[list(bands)], None if valid is None or bool(valid.all()) else valid
 
 
 def picked_bands(raster: Raster, bands: Sequence[int | str] | None) -> list[int]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rasterloom.raster.grid import Grid, Matrix, compose
-from rasterloom.raster.resample import STRIP_ROWS, resample_strips
+from rasterloom.raster.resample import STRIP_ROWS, ReadRows, Strips, resample_strips
 from rasterloom.raster.sensor import SensorReader
 from rasterloom.store.digest import ArrayDigest, digest
 
@@ -51,19 +52,13 @@ class StackSensor:
                 yield np.zeros((self.bands, *shape), self.dtype), np.zeros(shape, np.uint8)
             return
         read, (count, *size) = self.reader.read, self.reader.shape
-        groups = [([i], shift) for i, shift in enumerate(self.apart)] or [(list(range(count)), (0.0, 0.0))]
 
-        def strips(
-            bands: list[int], shift: Sequence[float]
-        ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.uint8]]]:
-            def some(start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-                rows, valid = read(start, stop)
-                return rows[bands], valid
-
+        def strips(read: ReadRows, bands: int, shift: Sequence[float] = (0.0, 0.0)) -> Strips:
             matrix = compose(self.matrix, compose([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]], grid.matrix))
-            return resample_strips(some if self.apart else read, (len(bands), *size), matrix, grid.shape)
+            return resample_strips(read, (bands, *size), matrix, grid.shape)
 
-        for parts in zip(*(strips(*group) for group in groups), strict=True):
+        apart = [strips(partial(read, bands=[band]), 1, shift) for band, shift in enumerate(self.apart)]
+        for parts in zip(*(apart or [strips(read, count)]), strict=True):
             values = parts[0][1] if len(parts) == 1 else np.concatenate([part[1] for part in parts])
             yield as_numbers(values, self.dtype), np.minimum.reduce([part[2] for part in parts])
 
@@ -119,10 +114,7 @@ def write_stack(path: Path, sensors: Sequence[StackSensor], grid: Grid) -> dict[
             data[:, row:stop] = np.concatenate([planes.astype(dtype, copy=False) for planes, _ in parts])
             valid[:, row:stop] = np.stack([good for _, good in parts])
             row = stop
-    return {
-        sensor.name: digest([data_digest.hexdigest(), valid_digest.hexdigest()])
-        for sensor, (data_digest, valid_digest) in zip(sensors, digests, strict=True)
-    }
+    return {name: digest([part.hexdigest() for part in own]) for name, own in zip(names, digests, strict=True)}
 
 
 def as_numbers(values: NDArray[np.float32], dtype: type[np.generic]) -> NDArray[Any]:

@@ -36,9 +36,5 @@ class Stack:
 def open_stack(path: Path) -> Iterator[Stack]:
     """Open a stack for reading by windows, in any number of threads; see `rasterloom.raster.chunks`."""
     with open_chunks(path) as (arrays, attributes):
-        yield Stack(
-            tuple(str(name) for name in attributes["sensors"]),
-            tuple(int(count) for count in attributes["channels"]),
-            arrays["data"],
-            arrays["valid"],
-        )
+        sensors, channels = tuple(map(str, attributes["sensors"])), tuple(map(int, attributes["channels"]))
+        yield Stack(sensors, channels, arrays["data"], arrays["valid"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,12 +63,6 @@ def view(source: SensorReader, matrix: Matrix, grid: Grid, bands: Sequence[int] 
     """
     from rasterloom.raster.resample import resample_rows
 
-    chosen = list(range(source.shape[0])) if bands is None else list(bands)
-
-    def read(start: int, stop: int) -> tuple[NDArray[Any], Mask | None]:
-        rows, valid = source.read(start, stop)
-        return (rows if bands is None else rows[chosen]), valid
-
-    shape = (len(chosen), *source.shape[1:])
-    values, good = resample_rows(read, shape, compose(matrix, grid.matrix), grid.shape)
+    shape = (source.shape[0] if bands is None else len(bands), *source.shape[1:])
+    values, good = resample_rows(partial(source.read, bands=bands), shape, compose(matrix, grid.matrix), grid.shape)
     return View(values, good > 0)

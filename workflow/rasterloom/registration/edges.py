@@ -6,7 +6,7 @@ gradient. A cross-correlation over a wide range of shifts finds the peak, and ho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -147,10 +147,8 @@ def gradient_signals(shown: View, blur: float) -> list[Floats]:
 
 def combined_signal(shown: View, blur: float) -> Floats:
     """The gradient signal, (H, W) float32, of all bands together; of one band, its own."""
-    total = np.zeros(shown.valid.shape, np.float32)
-    for band in shown.bands:
-        total += gradient_signal(band, shown.valid, blur)
-    return normalised(total, eroded(shown.valid, blur))
+    total = sum(gradient_signal(band, shown.valid, blur) for band in shown.bands)
+    return normalised(np.asarray(total), eroded(shown.valid, blur))
 
 
 @dataclass(frozen=True)
@@ -214,38 +212,29 @@ def lags(reach: int) -> NDArray[np.int64]:
     return np.arange(-span, span + 1)
 
 
-def rivals(far: NDArray[np.int64], row: int, column: int, width: float) -> Mask:
-    """Which shifts of a square of lags lie outside twice the half width of a peak at (row, column)."""
-    return np.asarray(np.maximum(np.abs(far[:, None] - row), np.abs(far[None, :] - column)) > 2 * width)
-
-
-def correlation_peak(one: Spectra, other: Spectra, pair: tuple[int, int], width: float, exact: bool = True) -> Peak:
+def correlation_peak(one: Spectra, other: Spectra, width: float, exact: bool = True) -> Peak:
     """The best shift between two signals of mean 0.
 
     Parameters
     ----------
     one, other : Spectra
-    pair : (i, j)
-        Which of them.
+        Of one signal each.
     width : float
         Half width of the peak, pixels: rivals are looked for outside twice of it.
     exact : bool
         To a twentieth of a pixel; otherwise to a pixel.
     """
-    reach = one.reach
-    norm = float(np.sqrt(one.energy[pair[0]] * other.energy[pair[1]]))
+    norm = float(np.sqrt(one.energy[0] * other.energy[0]))
     if norm == 0:
         return Peak((0.0, 0.0), 0.0, 0.0)
-    used = replace(other, items=other.items[pair[1] : pair[1] + 1])
-    window = correlations(one, pair[0], used, lags(reach))[0] / norm
-    return peak_of(window, reach, width, exact)
+    return peak_of(correlations(one, 0, other, lags(one.reach))[0] / norm, one.reach, width, exact)
 
 
 def peak_of(surface: NDArray[Any], reach: int, width: float, exact: bool = True) -> Peak:
     """The best shift of a surface, (L, L), of likeness at the shifts of `lags`; see `correlation_peak`."""
     far = lags(reach)
     column, row = top(surface, reach)
-    others = surface[rivals(far, row, column, width)]
+    others = surface[np.maximum(np.abs(far[:, None] - row), np.abs(far - column)) > 2 * width]
     shift = sharp_top(surface, (column, row)) if exact else (float(column), float(row))
     height = float(surface[row + len(far) // 2, column + len(far) // 2])
     return Peak(shift, height, float(others.max()) if others.size else 0.0)

@@ -237,6 +237,5 @@ def _cells(one: Floats, other: Floats) -> Numbers:
     rows, columns = (-(-side // CELL) for side in product.shape)
     below, right = rows * CELL - product.shape[0], columns * CELL - product.shape[1]
     whole = cv2.copyMakeBorder(product, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
-    return (
-        np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.float64).ravel() * CELL**2
-    )
+    means = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(means, dtype=np.float64).ravel() * CELL**2

@@ -17,18 +17,10 @@ import numpy as np
 
 from rasterloom.raster.grid import IDENTITY, Grid, Matrix, compose, invert
 from rasterloom.raster.sensor import SensorReader
-from rasterloom.registration import motions
+from rasterloom.registration import edges, motions
 from rasterloom.registration.band_fit import ALONE, best_fits, components, detail_signals, principal
 from rasterloom.registration.comparison import Floats, Mask, View, comparison_grid, view
 from rasterloom.registration.confidence import Evidence, confidence, refusal
-from rasterloom.registration.edges import (
-    best_pair,
-    combined_signal,
-    correlation_peak,
-    eroded,
-    gradient_signals,
-    spectra,
-)
 from rasterloom.registration.refinement import Compared, Fit, NotRefined, refined
 
 EXPLAINED = 20.0
@@ -145,7 +137,7 @@ class _Shown:
     @cached_property
     def edges(self) -> list[Floats]:
         """Of every band, and of all together."""
-        return gradient_signals(self.view, BLUR)
+        return edges.gradient_signals(self.view, BLUR)
 
     @cached_property
     def details(self) -> Floats:
@@ -245,16 +237,9 @@ def chosen_of(nominal: Matrix, attempts: Sequence[Attempt]) -> Placed:
         sure = max(attempt.confidence for attempt in attempts)
         return Placed(nominal, (0.0, 0.0), sure, "nominal", reasons, False, attempts=tuple(attempts))
     found = attempts[len(refused)]
-    return Placed(
-        found.matrix,
-        found.shift,
-        found.confidence,
-        found.method,
-        f"{reasons}: {found.method} is used" if refused else None,
-        against=found.against,
-        consistency=found.consistency,
-        attempts=tuple(attempts),
-    )
+    fallback = f"{reasons}: {found.method} is used" if refused else None
+    shared = {name: getattr(found, name) for name in ("matrix", "shift", "confidence", "against", "consistency")}
+    return Placed(**shared, method=found.method, fallback=fallback, attempts=tuple(attempts))
 
 
 _SCALED = {"translation": "scale", "euclidean": "affine"}
@@ -286,11 +271,8 @@ class _Search:
 
     def run(self) -> Placed:
         """The place, by the first attempt that is believed; the nominal one, with the reasons, if none is."""
-        bridges = (
-            other
-            for other, place in self.placed.items()
-            if place.accepted and BRIDGE <= motions.pixel_ratio(place.matrix) <= self.pixel / BRIDGE
-        )
+        pixels = {name: motions.pixel_ratio(own.matrix) for name, own in self.placed.items() if own.accepted}
+        bridges = (name for name, pixel in pixels.items() if BRIDGE <= pixel <= self.pixel / BRIDGE)
         views = {other: self._in_place(other) for other in dict.fromkeys([self.reference, *bridges])}
         base = self.nominal if self.motion == "translation" else self._turned(views)
         own = _Shown(view(self.sources[self.name], base, self.coarse))
@@ -312,13 +294,13 @@ class _Search:
             self.seen[key] = _Shown(view(self.sources[other], self.placed[other].matrix, self.coarse))
         return self.seen[key]
 
-    def _judged(self, base: Matrix, edges: Sequence[Candidate], bands: Candidate) -> list[Attempt]:
+    def _judged(self, base: Matrix, by_edges: Sequence[Candidate], bands: Candidate) -> list[Attempt]:
         """What both methods found, with the confidence that their agreement gives."""
-        one, other = (np.array(motions.middle_shift(found.motion, self.size)) for found in (edges[-1], bands))
+        one, other = (np.array(motions.middle_shift(found.motion, self.size)) for found in (by_edges[-1], bands))
         apart = float(np.linalg.norm(one - other)) / self.unit
-        clearest = max(edges[-1].evidence.clearness, bands.evidence.clearness)
+        clearest = max(by_edges[-1].evidence.clearness, bands.evidence.clearness)
         attempts = []
-        for found in (*edges, bands):
+        for found in (*by_edges, bands):
             motion = motions.rounded(compose(invert(self.nominal), compose(base, found.motion)), self.motion)
             shift = motions.middle_shift(motion, self.size)
             evidence = replace(found.evidence, apart=round(apart, 4), clearest=round(clearest, 4))
@@ -333,11 +315,11 @@ class _Search:
     def _pair(self, views: Mapping[str, _Shown], own: _Shown) -> Pair:
         """The signals of the references and of the sensor that match best."""
         ones = [
-            Signal(other, index, edges, shown.view.valid)
+            Signal(other, index, values, shown.view.valid)
             for other, shown in views.items()
-            for index, edges in enumerate(shown.edges)
+            for index, values in enumerate(shown.edges)
         ]
-        i, j = best_pair([one.values for one in ones], own.edges, self.reach)
+        i, j = edges.best_pair([one.values for one in ones], own.edges, self.reach)
         return ones[i], Signal(self.name, j, own.edges[j], own.view.valid)
 
     def _turned(self, views: Mapping[str, _Shown]) -> Matrix:
@@ -346,17 +328,18 @@ class _Search:
 
         one, other = self._pair(views, _Shown(view(self.sources[self.name], self.nominal, self.coarse)))
         rows, columns = self.coarse.shape
-        fixed, heights = spectra([one.values], self.reach), list[float]()
+        fixed, heights = edges.spectra([one.values], self.reach), list[float]()
         for angle in TURNS:
             back = cv2.getRotationMatrix2D(((columns - 1) / 2, (rows - 1) / 2), float(angle), 1.0)
             turned = np.asarray(cv2.warpAffine(other.values, back, (columns, rows)), dtype=np.float32)
-            heights.append(correlation_peak(fixed, spectra([turned], self.reach), (0, 0), WIDTH, exact=False).height)
+            moved = edges.spectra([turned], self.reach)
+            heights.append(edges.correlation_peak(fixed, moved, WIDTH, exact=False).height)
         return compose(self.nominal, motions.rotation(float(TURNS[int(np.argmax(heights))]), self.size))
 
     def _edges(self, pair: Pair, near: Compared) -> list[Candidate]:
         """By correlating edges, refined by ECC both ways; by the correlation's peak if ECC fails."""
-        one, other = pair
-        peak = correlation_peak(spectra([one.values], self.reach), spectra([other.values], self.reach), (0, 0), WIDTH)
+        one, other = (edges.spectra([signal.values], self.reach) for signal in pair)
+        peak = edges.correlation_peak(one, other, WIDTH)
         evidence = self._evidence(peak.height, peak.second, None)
         start = motions.on_reference(motions.translation(peak.shift), self.coarse)
         against = " with ".join(f"{s.name}{band_label(s.index, self.sources[s.name].shape[0])}" for s in pair)
@@ -392,7 +375,7 @@ class _Search:
     def _near(self, pair: Pair, base: Matrix, grid: Grid) -> Compared:
         """The edges of a pair on a grid."""
         one, other = self._signal(pair[0], self.placed[pair[0].name].matrix, grid), self._signal(pair[1], base, grid)
-        usable = eroded(one.valid, BLUR), eroded(other.valid, BLUR)
+        usable = edges.eroded(one.valid, BLUR), edges.eroded(other.valid, BLUR)
         return Compared(one.values[None], other.values[None], usable, alike=True)
 
     def _signal(self, signal: Signal, matrix: Matrix, grid: Grid) -> Signal:
@@ -401,7 +384,7 @@ class _Search:
             return signal
         bands = self.sources[signal.name].shape[0]
         shown = view(self.sources[signal.name], matrix, grid, None if signal.index == bands else [signal.index])
-        return replace(signal, values=combined_signal(shown, BLUR), valid=shown.valid)
+        return replace(signal, values=edges.combined_signal(shown, BLUR), valid=shown.valid)
 
     def _bands(self, against: str, details: Compared) -> Candidate:
         """By fitting bands of the references to those of the sensor, and the other way round."""
@@ -439,7 +422,7 @@ class _Search:
         """All bands of the references and of the sensor."""
         ones = principal(np.concatenate([shown.details for shown in views.values()]))
         known = np.logical_and.reduce([shown.view.valid for shown in views.values()])
-        return Compared(ones, own.details, (eroded(known, BLUR), eroded(own.view.valid, BLUR)))
+        return Compared(ones, own.details, (edges.eroded(known, BLUR), edges.eroded(own.view.valid, BLUR)))
 
     def _apart(self, placed: Placed, base: Matrix, details: Compared) -> tuple[tuple[float, float], ...]:
         """What each band is off beyond the place of all; 0 where that may be chance, nothing if it is of every band."""
@@ -483,9 +466,9 @@ def best_window(pair: Pair, coarse: Grid, whole: Grid) -> Grid:
         max(1, round(n * fine / rough))
         for n, fine, rough in zip(shape, whole.pixel[::-1], coarse.pixel[::-1], strict=True)
     )
-    edges = np.minimum(np.abs(pair[0].values), np.abs(pair[1].values))
-    means = cv2.boxFilter(edges, -1, (columns, rows), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-    inner = means[: max(1, edges.shape[0] - rows + 1), : max(1, edges.shape[1] - columns + 1)]
+    common = np.minimum(np.abs(pair[0].values), np.abs(pair[1].values))
+    means = cv2.boxFilter(common, -1, (columns, rows), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    inner = means[: max(1, common.shape[0] - rows + 1), : max(1, common.shape[1] - columns + 1)]
     top, left = (int(i) for i in np.unravel_index(int(inner.argmax()), inner.shape))
     (width, height), (x, y) = whole.pixel, coarse.pixel
     left_edge = min(left * x, (whole.shape[1] - shape[1]) * width)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom import __version__
+from rasterloom.grouping import grouped
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.report.pages import EnsembleRow, MemberRow, SplitRow
 from rasterloom.store.job import Job
@@ -60,11 +61,7 @@ def ensemble_rows(job: Job) -> list[EnsembleRow]:
 
 def member_classes(spec: Mapping[str, Any]) -> dict[str, list[str]]:
     """By member the classes that it serves, in the order of the classes."""
-    found: dict[str, list[str]] = {}
-    for name, members in spec["members"].items():
-        for member in members:
-            found.setdefault(member, []).append(name)
-    return found
+    return grouped((member, name) for name, members in spec["members"].items() for member in members)
 
 
 def member_rows(job: Job) -> list[MemberRow]:
@@ -76,18 +73,9 @@ def member_rows(job: Job) -> list[MemberRow]:
 def _member_row(job: Job, member: str, fold: str, classes: list[str]) -> MemberRow:
     item = job.manifest(f"models/{member}/{fold}").items[fold]
     cost, history = job.store.cost(item), learning_history(job.store.open_path(item))
-    return MemberRow(
-        member,
-        fold,
-        classes,
-        item.key,
-        seconds=cost.get("seconds"),
-        peak_memory_mb=cost.get("peak_memory_mb"),
-        steps=int(history["step"][-1]) if history else None,
-        samples=cost.get("samples"),
-        loss=history.get("loss", []),
-        iou=history["iou"][-1] if history else None,
-    )
+    costs = {name: cost.get(name) for name in ("seconds", "peak_memory_mb", "samples")}
+    steps, iou = (int(history["step"][-1]), history["iou"][-1]) if history else (None, None)
+    return MemberRow(member, fold, classes, item.key, **costs, steps=steps, loss=history.get("loss", []), iou=iou)
 
 
 def learning_history(path: Path) -> dict[str, list[float]]:

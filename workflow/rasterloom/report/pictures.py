@@ -205,9 +205,8 @@ def seen(geometries: Geometries, frame: Frame) -> Geometries:
     bounds = shapely.bounds(geometries)
     meets = (bounds[:, :2] < [frame.x + frame.width, frame.y + frame.height]).all(axis=1)
     meets &= (bounds[:, 2:] > [frame.x, frame.y]).all(axis=1)
-    return np.asarray(
-        shapely.transform(geometries[meets], lambda points: (points - [frame.x, frame.y]) * frame.scale), dtype=object
-    )
+    moved = shapely.transform(geometries[meets], lambda points: (points - [frame.x, frame.y]) * frame.scale)
+    return np.asarray(moved, dtype=object)
 
 
 def burnt(geometries: Geometries, frame: Frame, supersample: int = SUPERSAMPLE) -> NDArray[np.bool_]:

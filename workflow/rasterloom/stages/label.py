@@ -18,6 +18,7 @@ Sources, files as `SourceFile.to_json` gives them:
 from collections.abc import Iterator
 from typing import Any
 
+from rasterloom.grouping import grouped
 from rasterloom.labels.contest import dstl_labels
 from rasterloom.labels.geometry import write_polygons
 from rasterloom.labels.record import label_shifts
@@ -47,9 +48,7 @@ def spec(project: Project, **names: str) -> dict[str, Any]:
     dataset, scenes = project.dataset, project.dataset.labelled(names["class"])
     found = {**dataset.label_spec(names["class"], scenes), "layout": dataset.layout}
     if dataset.label_shift is not None:
-        found["acquisitions"] = {}
-        for scene in scenes:
-            found["acquisitions"].setdefault(scene.acquisition or scene.id, []).append(scene.id)
+        found["acquisitions"] = grouped((scene.acquisition or scene.id, scene.id) for scene in scenes)
     return found
 
 

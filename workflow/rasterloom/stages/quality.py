@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rasterloom.grouping import grouped
 from rasterloom.project.project import Project
 from rasterloom.registration.record import read_registration
 from rasterloom.registration.table import UNPLACED, shift_rows
@@ -41,11 +42,8 @@ def spec(project: Project, table: str) -> dict[str, Any]:
     if table == REGISTRATION:
         return {"table": table, "scenes": project.registered, "acquisitions": project.acquisitions}
     scenes, recipe = project.dataset.scenes, project.recipe
-    windows: dict[str, int] = {}
-    for member in recipe.members.values():
-        name, window = member.scale["name"], member.prediction.get("window", 0)
-        if "size" not in member.scale and window:
-            windows[name] = max(window, windows.get(name, 0))
+    seen = (own for own in recipe.members.values() if "size" not in own.scale and own.prediction.get("window"))
+    windows = grouped((own.scale["name"], own.prediction["window"]) for own in seen)
     return {
         "table": table,
         "scenes": {
@@ -56,7 +54,7 @@ def spec(project: Project, table: str) -> dict[str, Any]:
         "reference": project.reference,
         "labels": {name: project.dataset.label_files(name) for name in recipe.classes},
         "classes": {name: found.id for name, found in recipe.classes.items()},
-        "windows": [{"scale": project.scale(name), "window": window} for name, window in sorted(windows.items())],
+        "windows": [{"scale": project.scale(name), "window": max(own)} for name, own in sorted(windows.items())],
         "notes": list(project.dataset.notes),
     }
 

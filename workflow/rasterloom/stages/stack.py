@@ -76,19 +76,16 @@ def wanted(job: Job) -> Iterator[Wanted]:
     recipe = {"scale": {k: v for k, v in spec["scale"].items() if k != "name"}, "sensors": names}
     origin = {
         "grid": [grid.height, grid.width, grid.matrix],
-        "sensors": {
-            name: {
-                k: places[name][k]
-                for k in ("source", "dtype", "nodata", "matrix", "apart")
-                if k != "apart" or places[name][k]
-            }
-            if name in places
-            else {"bands": counts[name]}
-            for name in names
-        },
+        "sensors": {n: _decided(places[n]) if n in places else {"bands": counts[n]} for n in names},
     }
     key = job.key({"sensors": names}, origin)  # the grid decides, not how the scale is written
     yield Wanted(scene, key, recipe, origin, (places, counts, grid))
+
+
+def _decided(place: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stack takes of a sensor's registration; what bands are apart only where they are."""
+    names = ["source", "dtype", "nodata", "matrix", *(["apart"] if place["apart"] else [])]
+    return {name: place[name] for name in names}
 
 
 def _band_count(spec: Mapping[str, Any], places: Mapping[str, Any], name: str) -> int:

@@ -282,14 +282,9 @@ def _parts(job: Job, scenes: Scenes) -> dict[str, list[Any]]:
     """What decides a checkpoint of scenes that are no ordinary training scenes."""
     stacks, planes, measured = scenes
     seen = stacked_items(job, [*stacks])
+    more = {scene: [own.digest for own in (*measured.get(scene, {}).values(), *seen[scene])] for scene in stacks}
     return {
-        scene: [
-            *sensor_parts(item, job.spec),
-            _digest(planes[scene]),
-            *(i.digest for i in measured.get(scene, {}).values()),
-            *(i.digest for i in seen[scene]),
-        ]
-        for scene, item in stacks.items()
+        scene: [*sensor_parts(item, job.spec), _digest(planes[scene]), *more[scene]] for scene, item in stacks.items()
     }
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rasterloom.dataset.contest_ids import ground_of
 from rasterloom.errors import InputError
+from rasterloom.grouping import grouped
 from rasterloom.labels.files import class_text, read_vector
 from rasterloom.labels.geometry import polygon_parts
 from rasterloom.labels.wkt_tables import is_table
@@ -118,8 +119,7 @@ def _on_one_plane(paths: Sequence[Path], frames: Sequence[Any]) -> tuple[list[An
 def _parts(path: Path, frame: Any, geometries: Any) -> dict[tuple[str, str], NDArray[np.object_]]:
     """Valid polygons by scene and class; an empty array where a row says that there is nothing."""
     names = (frame.get(column, [WHOLE] * len(frame)) for column in ("scene", "class"))
-    found: dict[tuple[str, str], list[Any]] = {}
-    for scene, name, geometry in zip(*names, geometries, strict=True):
-        found.setdefault((str(scene), class_text(name)), []).append(geometry)
+    rows = zip(*names, geometries, strict=True)
+    found = grouped(((str(scene), class_text(name)), geometry) for scene, name, geometry in rows)
     where = f"{path}, scene {{}}, class {{}}"
     return {key: np.array(polygon_parts(own, where.format(*key))[0], dtype=object) for key, own in found.items()}

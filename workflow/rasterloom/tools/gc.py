@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rasterloom.errors import StoreError
+from rasterloom.grouping import grouped
 from rasterloom.stages import STAGES
 from rasterloom.store.files import TEMPORARY
 from rasterloom.store.folders import Claim, asked_outputs, claim, claims, manifests_of, require_own_store, walk
@@ -115,10 +116,8 @@ def removable(store: Store, found: Collection[Claim], before: float) -> Iterator
     for stage in sorted(store.root.glob("*")):
         if stage.name in skipped or not stage.is_dir():
             continue
-        groups: dict[str, list[Path]] = {}
-        for path in sorted(stage.iterdir(), key=lambda path: (path.suffix != ".json", path.name)):  # the record first
-            groups.setdefault(path.name.split(".")[0] or path.name, []).append(path)
-        for key, group in groups.items():
+        paths = sorted(stage.iterdir(), key=lambda path: (path.suffix != ".json", path.name))  # the record first
+        for key, group in grouped((path.name.split(".")[0] or path.name, path) for path in paths).items():
             if key in named:  # a state beside an artifact was left behind, as the artifact was made after it
                 group = [path for path in group if path.is_dir() and group[0].suffix == ".json"]
             if group and _newest_of(group) < before:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import InputError, MissingInputError
+from rasterloom.grouping import grouped
 from rasterloom.registration import table as registration
 from rasterloom.report import findings
 from rasterloom.stages import export, measure
@@ -58,10 +59,7 @@ def main(args: argparse.Namespace) -> None:
     """
     folders = list(dict.fromkeys(args.results))
     runs = {folder: list(layers_of(folder)) for folder in folders}
-    first: dict[str, Path] = {}
-    for folder, layers in runs.items():
-        for layer in layers:
-            first.setdefault(layer.scene, folder)
+    first = {layer.scene: folder for folder, layers in reversed(runs.items()) for layer in layers}
     own = [layer for folder, layers in runs.items() for layer in layers if first[layer.scene] == folder]
     for name, (columns, stage) in TABLES.items():
         rows: dict[tuple[str, ...], None] = {}
@@ -92,9 +90,7 @@ def common_system(layers: Sequence[Layer]) -> Any:
     import pyogrio
 
     systems = {layer.scene: layer for layer in layers}
-    found: dict[str | None, list[str]] = {}
-    for scene, layer in systems.items():
-        found.setdefault(pyogrio.read_info(layer.path, layer=layer.name)["crs"], []).append(scene)
+    found = grouped((pyogrio.read_info(own.path, layer=own.name)["crs"], scene) for scene, own in systems.items())
     if None in found and len(found) > 1:
         raise InputError(
             f"{few(found[None])}: no coordinate system, but other scenes have one, so that they cannot lie in one "

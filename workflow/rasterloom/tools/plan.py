@@ -16,6 +16,7 @@ from rasterloom.config import read_configuration
 from rasterloom.config.model import PredictionConfig
 from rasterloom.config.recipe import MemberRecipe
 from rasterloom.config.resolve import with_quality
+from rasterloom.grouping import grouped
 from rasterloom.learning.cost import Work
 from rasterloom.learning.networks import parameters
 from rasterloom.planning.disk import Space, room, space
@@ -105,9 +106,7 @@ def data_lines(dag: Dag, sizes: Sizes) -> list[str]:
 def model_lines(dag: Dag, sizes: Sizes) -> list[str]:
     """Members by model, input and scale, with their checkpoints."""
     members = dag.recipe.members.values()
-    groups: dict[tuple[str, ...], list[MemberRecipe]] = {}
-    for member in members:
-        groups.setdefault(tuple(member.name.rsplit("-", 3)[1:]), []).append(member)
+    groups = grouped((tuple(member.name.rsplit("-", 3)[1:]), member) for member in members)
     rows = [("model", "input", "scale", "members", "channels", "parameters", *SETTINGS)]
     for names, found in sorted(groups.items()):
         channels = sizes.channels(found[0].sensors)

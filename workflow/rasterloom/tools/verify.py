@@ -142,9 +142,7 @@ def find_faults(store: Store, manifests: list[Path], progress: Progress = lambda
             if item.path not in checked:
                 checked[item.path] = _damage(store, item)
                 progress(len(checked), total)
-            fault = _fault(store, path, manifest.stage, name, item, checked[item.path])
-            if fault is not None:
-                yield fault
+            yield from _fault(store, path, manifest.stage, name, item, checked[item.path])
 
 
 def _damage(store: Store, item: Item) -> str | None:
@@ -157,19 +155,17 @@ def _damage(store: Store, item: Item) -> str | None:
     return None if file_sha256(path) == record["sha256"] else f"{path} is damaged"
 
 
-def _fault(store: Store, manifest: Path, stage: str, name: str, item: Item, damage: str | None) -> Fault | None:
-    path = store.root / item.path
+def _fault(store: Store, manifest: Path, stage: str, name: str, item: Item, damage: str | None) -> Iterator[Fault]:
+    """The fault of one item of a manifest, if it has one."""
+    path, place, record = store.root / item.path, link_place(manifest, stage, name, item), store.record(item)
     if damage is not None:
-        return Fault(manifest, name, damage, item, damaged=True)
-    record = store.record(item)
-    if record is None or record["digest"] != item.digest:
-        return Fault(manifest, name, f"{path} {REMADE}", item)
-    place = link_place(manifest, stage, name, item)
-    if not place.is_symlink() or not place.exists():
-        return Fault(manifest, name, f"the link {place} is missing", item, link=place)
-    if not place.samefile(path):
-        return Fault(manifest, name, f"{place} leads to {place.resolve()}, not to {path}", item, link=place)
-    return None
+        yield Fault(manifest, name, damage, item, damaged=True)
+    elif record is None or record["digest"] != item.digest:
+        yield Fault(manifest, name, f"{path} {REMADE}", item)
+    elif not place.is_symlink() or not place.exists():
+        yield Fault(manifest, name, f"the link {place} is missing", item, link=place)
+    elif not place.samefile(path):
+        yield Fault(manifest, name, f"{place} leads to {place.resolve()}, not to {path}", item, link=place)
 
 
 def link_place(manifest: Path, stage: str, name: str, item: Item) -> Path:

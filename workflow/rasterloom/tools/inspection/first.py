@@ -130,9 +130,8 @@ def _rows_text(rows: Sequence[Row]) -> str:
     every = dict.fromkeys(column for row in rows for column in row)
     columns = [column for column in every if any(row.get(column) for row in rows)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    cells = ([row.get(column, "") for column in columns] for row in rows)
+    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([columns, *cells])
     return text.getvalue()
 
 

@@ -262,13 +262,11 @@ class Guess:
             own = {name: source(path) for name, path in self.labels[scene].items()}
             labels = {name: LabelFile(own[""], whole=False) for name in named if "" in own}
             labels |= {name: LabelFile(file, whole=True) for name, file in own.items() if name}
+            labels = {name: labels[name] for name in classes if name in labels}
+            sensors = {name: tuple(source(path) for path in files[name]) for name in order if name in files}
+            ground = grounds.get(scene, scene)
             scenes[scene] = Scene(
-                scene,
-                grounds.get(scene, scene),
-                "train" if labels else "predict",
-                {name: tuple(source(path) for path in files[name]) for name in order if name in files},
-                tuple(name for name in classes if name in labels),
-                labels={name: labels[name] for name in classes if name in labels},
+                scene, ground, "train" if labels else "predict", sensors, tuple(labels), labels=labels
             )
         return Dataset("sheet", scenes, reference, classes)
 

@@ -104,10 +104,9 @@ def from_dstl(root: Path) -> Found | str:
         how = f"the layout of the Dstl contest: {signs}; `dataset.predict: {predict}` is assumed"
         found = Found(root, [how], dataset, chosen, _dstl_commands(root, predict, truth))
         left = ", ".join(name for name in sensors if name not in names)
-        if left:
-            found.findings.append(Finding("", "", "", "error", f"without {left}, which not all scenes have: {why}"))
-        elif partial:
-            found.findings.append(Finding("", "", "", "error", why))
+        if left or partial:
+            lacking = f"without {left}, which not all scenes have: " if left else ""
+            found.findings.append(Finding("", "", "", "error", f"{lacking}{why}"))
         return found
     return why
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rasterloom.dataset import Dataset, Scene
 from rasterloom.dataset.contest_ids import SENSORS
+from rasterloom.grouping import grouped
 from rasterloom.raster.georeference import crs_name, ground_distance, orientation
 from rasterloom.report.findings import REMEDIES, STOPS, Finding
 from rasterloom.text import counted, few, number, share, span, table
@@ -84,12 +85,10 @@ def scene_lines(dataset: Dataset, looks: Mapping[str, Look], all_: bool) -> list
     twins = sum(many > 1 for many in grounds.values())
     same = f"; {counted(len(grounds), 'ground')}, {twins} of them in more than one scene" if twins else ""
     counts = ", ".join(f"{roles[role]} {role}" for role in order if role in roles)
-    kinds: dict[tuple[str, ...], list[Scene]] = defaultdict(list)
-    for scene in scenes:
-        kind = (_role(scene), " ".join(scene.sensors), _classes(scene, dataset))
-        kinds[(*kind, scene.id) if all_ else kind].append(scene)
+    said = ((_role(scene), " ".join(scene.sensors), _classes(scene, dataset), scene.id * all_) for scene in scenes)
+    kinds = grouped(zip(said, scenes, strict=True))
     rows = [["", "role", "sensors", "size of the reference", "labels", "", "empty"]]
-    for (role, sensors, classes, *_), group in sorted(kinds.items(), key=lambda entry: order.index(entry[0][0])):
+    for (role, sensors, classes, _), group in sorted(kinds.items(), key=lambda entry: order.index(entry[0][0])):
         seen = [looks[scene.id] for scene in group if scene.id in looks]
         ids = group[0].id if len(group) == 1 else f"{group[0].id} ... {group[-1].id}"
         # how much of a scene is without data, or 0 in every band

@@ -1,12 +1,12 @@
 """What file names say: which images are of one scene, by which sensor, and which are labels of what. Pure functions."""
 
 import re
-from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from rasterloom.dataset.sheet import COLUMNS
+from rasterloom.grouping import grouped
 
 _WORDS: Mapping[str, str] = {
     "pan": "pan panchromatic panchro",
@@ -187,12 +187,10 @@ def place_images(images: Iterable[Named], top: str) -> list[Named]:
 
 def _lonely_letters(images: list[Named]) -> list[Named]:
     """Sensors of one letter stay where the scene has another sensor, else the letter belongs to the scene's name."""
-    sensors: dict[Place, set[str | None]] = defaultdict(set)
-    for image in images:
-        sensors[image.place].add(image.sensor)
+    sensors = grouped((image.place, image.sensor) for image in images)
     return [
         replace(image, place=(image.place[0], image.path.stem), sensor=None)
-        if image.sensor in LETTERS and len(sensors[image.place]) == 1
+        if image.sensor in LETTERS and len({*sensors[image.place]}) == 1
         else image
         for image in images
     ]
@@ -225,10 +223,7 @@ def recurrent(pairs: Iterable[Place]) -> bool:
     >>> recurrent([(("a",), "1"), (("a",), "2"), (("b",), "1"), (("b",), "2")])
     False
     """
-    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for outer, inner in pairs:
-        groups[outer].add(inner)
-    first, *others = groups.values() or [set()]
+    first, *others = map(set, grouped(pairs).values() or [[]])
     same = bool(others) and all(words == first for words in others)
     return same and len(first) > 1 and all(re.fullmatch(r"[A-Za-z]+", word) for word in first)
 

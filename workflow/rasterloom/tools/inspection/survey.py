@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from rasterloom.dataset import Dataset
+from rasterloom.grouping import grouped
 from rasterloom.labels.contest import dstl_labels
 from rasterloom.labels.files import RASTERS, read_vector
 from rasterloom.labels.sheet import sheet_labels
@@ -311,10 +312,8 @@ def same_pixels(looks: Mapping[str, Mapping[str, Look]]) -> Iterator[Finding]:
 
 def _same_grounds(dataset: Dataset, seen: Mapping[str, Look]) -> Iterator[Finding]:
     """Scenes that overlap on the ground, and that nothing keeps on one side of a split."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for scene, first in same_ground({scene: footprint(entry.info) for scene, entry in seen.items()}).items():
-        groups[first].append(scene)
-    for scenes in groups.values():
+    firsts = same_ground({scene: footprint(entry.info) for scene, entry in seen.items()})
+    for scenes in grouped((first, scene) for scene, first in firsts.items()).values():
         if len({dataset.scenes[scene].ground for scene in scenes}) > 1:
             yield Finding("", "", "", "same-ground", " + ".join(scenes))
 

@@ -44,10 +44,8 @@ def waters(scene_id: str) -> tuple[bool, bool]:
     The pattern over four scenes is both, neither, river, pond: the first scene of either part has every class.
     """
     name = ground_of(scene_id)
-    place = int(name[5]) * 5 + int(name[7]) + int(name[:4]) // 10
-    for order in (_TRAIN, _TEST):
-        if name in order:
-            place = order.index(name)
+    listed = (order.index(name) for order in (_TRAIN, _TEST) if name in order)
+    place = next(listed, int(name[5]) * 5 + int(name[7]) + int(name[:4]) // 10)
     return place % 4 in (0, 2), place % 4 in (0, 3)
 
 

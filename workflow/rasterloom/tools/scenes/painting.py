@@ -1,6 +1,5 @@
 """Painting the ground, material by material, from the top down."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from rasterloom.dataset.contest_ids import GSD, ground_of
+from rasterloom.grouping import grouped
 from rasterloom.tools.scenes.ids import generator
 from rasterloom.tools.scenes.model import F32, MARGIN, U8, Box, Crown, Field, Ground
 from rasterloom.tools.scenes.shapes import Window, rectangle, rings, swept, window
@@ -109,10 +109,7 @@ class Painter:
         self, parts: Iterable[tuple[Polygon, str, float]], grain: Grain, others: Mapping[str, Grain] | None = None
     ) -> None:
         """Paint polygons, each with a material and a brightness, material by material."""
-        sheets: dict[str, list[tuple[Polygon, float]]] = defaultdict(list)
-        for outline, material, tone in parts:
-            sheets[material].append((outline, tone))
-        for material, items in sheets.items():
+        for material, items in grouped((material, (outline, tone)) for outline, material, tone in parts).items():
             self._layer(material, items, (others or {}).get(material, grain))
 
     def run(self) -> None:

@@ -13,7 +13,7 @@ import shapely
 import tifffile
 from shapely.geometry import MultiPolygon, Polygon
 
-from rasterloom.dataset.contest_ids import CLASS_NAMES
+from rasterloom.dataset.contest_ids import CLASS_NAMES, SENSORS
 from rasterloom.errors import InputError
 from rasterloom.store import files
 from rasterloom.store.lock import locked
@@ -173,8 +173,7 @@ def _complete(out: Path, names: tuple[list[str], list[str]], recipe: dict[str, A
 
 def image_paths(out: Path, scene_id: str) -> dict[str, Path]:
     """Paths of a scene's four images by sensor."""
-    wide = {name: out / "sixteen_band" / f"{scene_id}_{name.upper()}.tif" for name in ("p", "m", "a")}
-    return {"rgb": out / "three_band" / f"{scene_id}.tif"} | wide
+    return {name: out / own.folder / f"{scene_id}{own.ending}.tif" for name, own in SENSORS.items()}
 
 
 def _existing(out: Path, scene_id: str) -> dict[str, Any] | None:
