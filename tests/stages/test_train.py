@@ -198,6 +198,12 @@ def test_run_resumes_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     stage.run(made.train_job())
     assert started[0] > 0
     assert made.model().digest == whole.digest
+    log = made.store.log_path("train", whole.key).read_text()
+    first, second, third = (part.splitlines() for part in log.split("--- attempt of ")[1:])
+    assert first[1].startswith("train: m fold-0: ")
+    assert second[1] == first[1]
+    assert second[-2:] == ["KeyboardInterrupt", ""]
+    assert third[2] == f"train: m fold-0 goes on at step {started[0]} of 8"
 
 
 def test_run_keeps_the_state_until_the_checkpoint_is_in_the_store(
@@ -295,7 +301,7 @@ def test_run_without_positive_pixels_stops(tmp_path: Path) -> None:
         made.write_mask(name, np.zeros((40, 36), np.uint8))
     with pytest.raises(LabelError, match="t: none of the 2 training scenes"):
         stage.run(made.train_job())
-    assert not list((made.store.root / "train").glob("*"))
+    assert [path.suffix for path in (made.store.root / "train").glob("*")] == [".log"]
 
 
 @pytest.mark.parametrize(

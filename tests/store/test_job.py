@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +18,18 @@ from rasterloom.stages import STAGES
 from rasterloom.store.folders import manifests_of
 from rasterloom.store.job import (
     Job,
+    Wanted,
     asked_path,
     batch_manifests,
     batches_of,
     scene_manifests,
 )
 from rasterloom.store.manifest import Manifest
-from rasterloom.store.store import Item, Store
+from rasterloom.store.store import Item, Store, Writing
 
 SCALE = {"name": "s1024", "size": 1024}
 Put = Callable[..., Item]
+Python = Callable[..., "subprocess.Popen[str]"]
 
 
 def job_of(results: Path, spec: dict[str, Any]) -> Job:
@@ -217,3 +222,136 @@ def test_progress_says_the_first_and_the_last(results: Path, capsys: pytest.Capt
     job.progress(2, 2)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" [")[0] for line in lines] == ["vectorise: 1/1 a", "vectorise: 2/2"]
+
+
+# Logs of artifacts -----------------------------------------------------------------------------------------
+
+
+def obtained(job: Job, *says: str, stops: str = "") -> dict[str, Item]:
+    """Obtain an artifact for each letter: that says as much; the one of `stops` fails."""
+
+    def make(want: Wanted, work: Writing) -> None:
+        if want.name != "silent":
+            job.log(f"making {want.name}")
+        if want.name == stops:
+            raise StoreError(f"{want.name} cannot be made")
+        work.json(want.name)
+
+    return job.obtain([Wanted(name, name[0] * 32, {}, {}) for name in says], ".x.json", make, total=len(says))
+
+
+def log_of(store: Store, name: str) -> list[str]:
+    """Lines of an artifact's log; who wrote them, an attempt, as a dash."""
+    text = store.log_path("vectorise", name[0] * 32).read_text(encoding="utf-8")
+    whose = rf"--- attempt of \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC, [\w.-]+, process {os.getpid()}"
+    return ["-" if re.fullmatch(whose, line) else line for line in text.splitlines()]
+
+
+def test_each_artifact_of_a_job_has_its_own_log(results: Path, store: Store) -> None:
+    obtained(job_of(results, {}), "a", "silent", "b")
+    assert log_of(store, "a") == ["-", "making a"]
+    assert log_of(store, "b") == ["-", "making b"]
+    assert not store.log_path("vectorise", "s" * 32).exists(), "nothing was said"
+
+
+def test_who_finds_an_artifact_leaves_its_log_as_it_is(
+    results: Path, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = obtained(job_of(results, {}), "a")
+    monkeypatch.setenv("RASTERLOOM_STORE", str(store.root))
+    for folder in (results, tmp_path / "other"):
+        job = job_of(folder, {})
+        job.finish(obtained(job, "a"))
+        job.log("nothing of this is about an artifact")
+        assert Manifest.read(job.output).items == made
+        beside = (folder / "polygons/trees/a.x.json").resolve().with_name(f"{'a' * 32}.log")
+        assert beside == store.log_path("vectorise", "a" * 32)
+    assert log_of(store, "a") == ["-", "making a"]
+
+
+def test_an_attempt_adds_to_the_log_of_those_before_that_failed(results: Path, store: Store) -> None:
+    job = job_of(results, {})
+    with pytest.raises(StoreError):
+        obtained(job, "a", "b", stops="b")
+    assert log_of(store, "b") == ["-", "making b", "b cannot be made"]
+    assert store.lookup("vectorise", "b" * 32) is None
+    job.log("between two attempts")
+    obtained(job, "a", "b")
+    assert log_of(store, "a") == ["-", "making a"]
+    assert log_of(store, "b") == ["-", "making b", "b cannot be made", "", "-", "making b"]
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_log_with_its_traceback(results: Path, store: Store) -> None:
+    job = job_of(results, {})
+    with pytest.raises(ZeroDivisionError):
+        job.made(Wanted("a", "a" * 32, {}, {}), ".x.json", lambda want, work: work.json(1 / 0))
+    head, *lines = log_of(store, "a")
+    assert (head, lines[0], lines[-1]) == (
+        "-",
+        "Traceback (most recent call last):",
+        "ZeroDivisionError: division by zero",
+    )
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from rasterloom.stages import job_of
+from rasterloom.store.job import Wanted
+from rasterloom.store.store import Store
+
+def make(want, work):
+    job.log("a step")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+results = Path(sys.argv[1])
+spec = {"stage": "vectorise", "version": 1, "class": "trees", "batch": "b0"}
+job = job_of(spec, {}, results, Store.of(results))
+job.made(Wanted("a", "a" * 32, {}, {}), ".x.json", make)
+"""
+
+
+def test_what_a_killed_attempt_has_said_stays(results: Path, store: Store, python: Python) -> None:
+    for _ in range(2):
+        process = python(KILLED, results)
+        assert process.wait() == -signal.SIGKILL
+    obtained(job_of(results, {}), "a")
+    head, step, blank, *rest = log_of(store, "a")
+    assert head.startswith("--- attempt of ")
+    assert (step, blank) == ("a step", "")
+    assert rest[1:] == ["a step", "", "-", "making a"]
+
+
+def test_an_artifact_made_again_with_another_content_says_so_in_its_log(
+    results: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content in ("one", "two"):
+        job_of(results, {}).made(
+            Wanted("a", "a" * 32, {}, {}), ".x.json", lambda want, work, content=content: work.json(content)
+        )
+    (line,) = log_of(store, "a")[1:]
+    assert line.startswith(f"WARNING: {store.root / 'vectorise'}")
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_an_artifact_whose_log_cannot_be_written_is_made_all_the_same(
+    results: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = store.log_path("vectorise", "a" * 32)
+    path.mkdir(parents=True)
+    job = job_of(results, {})
+
+    def make(want: Wanted, work: Writing) -> None:
+        job.log("one")
+        job.log("two")
+        work.json(want.name)
+
+    item = job.made(Wanted("a", "a" * 32, {}, {}), ".x.json", make)
+    assert store.lookup("vectorise", "a" * 32) == item
+    note = f"note: {path} cannot be written (Is a directory): these lines are in the job's log alone"
+    assert capsys.readouterr().err.splitlines() == ["one", note, "two"]
+
+
+def test_an_artifact_has_not_the_name_of_its_log(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"cannot end in \.log"), store.writing("vectorise", "a" * 32, ".log"):
+        pass

@@ -278,7 +278,7 @@ def record_of(artifact: Path) -> Path:
 def artifacts(store: Store) -> list[Path]:
     """Every artifact of a store, sorted; perhaps without a record."""
     found = [path for stage in artifact_stages() for path in (store.root / stage).glob("[0-9a-f]*")]
-    return sorted(path for path in found if path != record_of(path) and path.is_file())
+    return sorted(p for p in found if p != record_of(p) and p.suffix != ".log" and p.is_file())
 
 
 class Runs:

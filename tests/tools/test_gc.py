@@ -199,6 +199,38 @@ def test_gc_training_state_goes_only_when_nothing_in_it_is_young(results: Path, 
     assert state.exists() == young
 
 
+@pytest.mark.parametrize("case", ["named", "made", "state", "log", "young log"])
+def test_gc_log_goes_with_its_artifact_or_state(results: Path, store: Store, put: Put, case: str) -> None:
+    key = "a" * 32
+    log = store.log_path("train", key)
+    if case in ("named", "made"):
+        item = put("train", key)
+        if case == "named":
+            name_it(results, item, "models/m/fold-0")
+    state = store.root / "train" / key / "state"
+    state.mkdir(parents=True)
+    log.write_text("--- attempt\n", encoding="utf-8")
+    if case not in ("state", "young log"):
+        state.rmdir()
+        state.parent.rmdir()
+    age(store.root)
+    if case == "young log":
+        os.utime(log)
+    collect(results)
+    assert log.exists() == (case in ("named", "young log"))
+    assert state.exists() == (case == "young log"), "it is in use"
+
+
+def test_gc_spares_a_log_of_a_stage_that_the_latest_run_has_not_finished(results: Path, store: Store) -> None:
+    log = store.log_path("train", "a" * 32)
+    log.parent.mkdir(parents=True)
+    log.write_text("--- attempt\n", encoding="utf-8")
+    age(store.root)
+    ask(results, train="models/m/fold-0.json")
+    collect(results)
+    assert log.exists()
+
+
 @pytest.mark.parametrize("made", [True, False])
 def test_gc_state_of_a_named_model_goes_if_the_model_is_there(
     results: Path, store: Store, put: Put, made: bool

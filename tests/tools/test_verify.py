@@ -92,10 +92,13 @@ def test_mend_removes_exactly_what_is_damaged(
     results: Path, store: Store, items: dict[str, Item], accident: Accident, words: str
 ) -> None:
     accident(store, items["b"])
+    log = store.log_path("stack", KEYS["b"])
+    log.write_text("--- attempt\n", encoding="utf-8")
     verify(results, mend=True)
     assert [path.name for path in manifests_of(results)] == ["a.json", "c.json"]
     assert store.find("stack", KEYS["b"]) is None
     assert not (store.root / items["b"].path).exists()
+    assert log.exists(), "the next attempt adds to it"
     for name in "ac":
         assert store.find("stack", KEYS[name]) == items[name]
     verify(results)

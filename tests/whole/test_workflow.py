@@ -229,8 +229,15 @@ def test_deleted_manifest_is_rebuilt_from_the_store(finished: Project) -> None:
     manifest = next((finished.results / "stacks/s128").glob("*.json"))
     text = manifest.read_bytes()
     manifest.unlink()
+    model = next((finished.results / "models").glob("*/*.safetensors"))
+    model.with_suffix(".json").unlink()
+    log = model.resolve().with_suffix(".log")
+    said = log.read_text(encoding="utf-8")
+    assert "\ntrain: " in said
     assert finished.run() == {}
     assert manifest.read_bytes() == text
+    assert model.with_suffix(".json").exists()
+    assert log.read_text(encoding="utf-8") == said, "what was found adds nothing to the log of what was made"
 
 
 def test_damaged_artifact_is_named_mended_and_made_again(finished: Project) -> None:

@@ -163,11 +163,12 @@ def table(rows: Sequence[Sequence[str]], right: Container[int] = (), indent: int
     return [(" " * indent + line).rstrip() for line in lines]
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Say a line on the standard error stream, at once."""
     print(line, file=sys.stderr, flush=True)
 
 
-def now_and_then(seconds: float = 2.0, tell: Callable[[str], None] = _to_stderr) -> Callable[[str], None]:
+def now_and_then(seconds: float = 2.0, tell: Callable[[str], None] = to_stderr) -> Callable[[str], None]:
     """What tells a line of progress if the one before, or this call, is more than `seconds` ago."""
     last = time.monotonic()
 

@@ -1,17 +1,19 @@
 """What a stage is given: its slice of the recipe, its inputs, the store, and the manifest to write."""
 
-import sys
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rasterloom.errors import StoreError
+from rasterloom.errors import RasterloomError, StoreError
 from rasterloom.store.digest import digest
 from rasterloom.store.files import link, read_json, write_text
+from rasterloom.store.logs import ArtifactLog
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Item, Store, Writing, file_sha256
+from rasterloom.text import to_stderr
 
 ASKED = ".asked"
 """Folder, in the results, of what each output was asked with."""
@@ -129,6 +131,7 @@ class Job:
     planned: dict[str, Manifest] | None = None
     places: Mapping[str, str] = field(default_factory=dict)
     _last: float = 0.0
+    _log: ArtifactLog | None = None
 
     @property
     def stage(self) -> str:
@@ -210,10 +213,18 @@ class Job:
         return item
 
     def made(self, want: Wanted, suffix: str, make: Callable[[Wanted, Writing], None]) -> Item:
-        """Make an artifact, whatever the store has; see `obtain`."""
+        """Make an artifact, whatever the store has; see `obtain`. Its log has what is said meanwhile, or stops it."""
         made_of = {"recipe": want.recipe, "inputs": want.inputs, "version": self.spec["version"]}
-        with self.store.writing(self.stage, want.key, suffix, **made_of) as work:
-            make(want, work)
+        self._log = ArtifactLog(self.store.log_path(self.stage, want.key))
+        try:
+            with self.store.writing(self.stage, want.key, suffix, **made_of) as work:
+                work.say = self.log
+                make(want, work)
+        except BaseException as error:
+            self._log.add(str(error) if isinstance(error, RasterloomError) else traceback.format_exc().rstrip())
+            raise
+        finally:
+            self._log = None
         self.computed += 1
         return work.committed()
 
@@ -222,9 +233,11 @@ class Job:
         return size >= 0
 
     def log(self, text: str) -> None:
-        """Say something: a line on the standard error stream, which the workflow keeps as the job's log."""
+        """Say something: on the standard error stream, the job's log, and in that of the artifact that is made."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            to_stderr(text)
+            if self._log is not None:
+                self._log.add(text)
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Say how far the job is, at most once in two seconds and at the end."""

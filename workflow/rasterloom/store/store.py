@@ -2,8 +2,8 @@
 
 An artifact is one file, ``<store>/<stage>/<key><suffix>``, and a record ``<key>.json`` that is written last: an
 artifact without a record does not exist. The key is the digest of everything that decides the content (stage
-version, recipe, digests of the inputs); the digest is that of the content. Nothing here is ever declared to
-Snakemake, which deletes what is declared.
+version, recipe, digests of the inputs); the digest is that of the content. What was said while it was made is in
+``<key>.log``. Nothing here is ever declared to Snakemake, which deletes what is declared.
 """
 
 import contextlib
@@ -11,9 +11,8 @@ import hashlib
 import os
 import platform
 import resource
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from rasterloom.errors import StoreError
 from rasterloom.store.digest import digest
 from rasterloom.store.files import flush, json_text, read_json, sound_json, temporary_path, write_json
 from rasterloom.store.lock import locked
+from rasterloom.text import to_stderr
 
 KEY_DIGITS = 32
 
@@ -67,6 +67,7 @@ class Writing:
     """An artifact in the making: write `path`, set `digest`; `item` is there when the block has ended.
 
     `cost` and `facts` are kept beside the artifact, outside its digest: what it took, and what was noticed on the way.
+    `say` is told if it differs from an earlier one of the same key.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Writing:
     cost: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     item: Item | None = None
+    say: Callable[[str], None] = to_stderr
 
     def json(self, value: Any, parts: Mapping[str, Any] | None = None) -> None:
         """Write a value as JSON; its digest is that of the value, and that of each part the part's."""
@@ -167,6 +169,10 @@ class Store:
         """Where the provenance of an artifact lies."""
         return self.root / stage / f"{key}.json"
 
+    def log_path(self, stage: str, key: str) -> Path:
+        """Where the log of an artifact lies, if anything was said while it was made."""
+        return self.root / stage / f"{key}.log"
+
     def find(self, stage: str, key: str) -> Item | None:
         """The artifact of a key, marked as used, or None if there is none whose file has the recorded size."""
         with self._looking():
@@ -237,8 +243,8 @@ class Store:
         StoreError
             If the block ends without a digest: a fault of the stage.
         """
-        if suffix == ".json":
-            raise StoreError("an artifact cannot end in .json, as its record does: choose another suffix")
+        if suffix in (".json", ".log"):
+            raise StoreError(f"an artifact cannot end in {suffix}, as its record or log does: choose another suffix")
         final = self.root / stage / f"{key}{suffix}"
         started = time.monotonic()
         with temporary_path(final) as temporary:
@@ -264,25 +270,23 @@ class Store:
                 flush(temporary)  # which takes long, so not under the lock
                 flush(told)
                 with self.committing():
-                    self._say_if_different(stage, key, record)
+                    self._say_if_different(stage, key, record, work.say)
                     self.record_path(stage, key).unlink(missing_ok=True)
                     temporary.replace(final)
                     told.replace(self.record_path(stage, key))
                 flush(final.parent)
         work.item = item
 
-    def _say_if_different(self, stage: str, key: str, record: Mapping[str, Any]) -> None:
+    def _say_if_different(self, stage: str, key: str, record: Mapping[str, Any], say: Callable[[str], None]) -> None:
         """Say loudly that an artifact came out differently from the same inputs: keys promise that it does not."""
         earlier = read_record(self.record_path(stage, key))
         if earlier is not None and earlier["digest"] != record["digest"]:
-            print(
+            say(
                 f"WARNING: {self.root / record['path']} was made again from the same inputs, and its content differs "
                 f"(digest {earlier['digest'][:12]} before, {record['digest'][:12]} now; made by "
                 f"{_makers(earlier)} before, {_makers(record)} now). Stage {stage} is not deterministic here, or the "
                 "earlier one is from another processor or other libraries. What was made from it is made again by the "
-                "next run.",
-                file=sys.stderr,
-                flush=True,
+                "next run."
             )
 
     @contextmanager
