@@ -9,6 +9,9 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+container: "rasterloom.sif"  # for `--sdm apptainer` alone: docs/clusters.md
+
+
 sys.path.insert(0, f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}/workflow")
 from rasterloom.planning.guard import guarded
 from rasterloom.planning.rules import Rules

@@ -204,6 +204,19 @@ def test_conda_environments_are_the_dependencies(file: str, without: set[str]) -
     assert listed[2]["pip"] == [d for d in dependencies() if name_of(d) not in without]
 
 
+def test_containerfile_copies_what_is_there_and_nothing_else() -> None:
+    text = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    copied = {path for line in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for path in line.split()}
+    assert {"requirements.lock", "pyproject.toml", "workflow"} <= copied
+    assert [path for path in copied if not (ROOT / path).exists()] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {project["readme"], *project["license-files"]} <= copied, "what building the package reads"
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in ignored and {line[1:] for line in ignored if line.startswith("!")} == copied
+    (python,) = re.findall(r"^ARG BASE=\S+/python:(\d+\.\d+)-", text, re.MULTILINE)
+    assert (project["requires-python"], python) == (f">={python}", "3.11")
+
+
 def test_planning_and_reuse_import_nothing_heavy(python: Callable[..., subprocess.Popen[str]]) -> None:
     """A job whose artifacts are all in the store must not wait for torch, nor must the graph."""
     code = (

@@ -1,8 +1,12 @@
-"""Runs whose files Snakemake has elsewhere: a module with a prefix, shadow folders, a storage. All give the same."""
+"""Runs whose files Snakemake has elsewhere: a module with a prefix, shadow folders, a storage. All give the same.
+
+So do jobs in a container, which have another Python elsewhere.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +52,15 @@ sh "$1" > "$SCRATCH.log" 2>&1 &
 echo $!
 """
 STATUS = "if kill -0 $1 2>/dev/null; then echo running; else echo success; fi\n"
+
+APPTAINER = """#!/bin/sh
+case $1 in --version) echo apptainer version 1.3.0; exit ;; esac
+echo "$@" >> calls
+until [ "$1" = rasterloom.sif ]; do shift; done
+shift
+PATH={inside}:/usr/bin:/bin exec "$@"
+"""
+"""Runs a command in no container, but with its PATH."""
 
 PLUG_INS = ("snakemake_storage_plugin_fs", "snakemake_executor_plugin_cluster_generic")
 
@@ -152,3 +165,21 @@ def test_storage_and_jobs_without_a_shared_results_folder(usual: Path, warm: Pat
     there = {path.name for path in (folder / "results-tiny").iterdir()}
     assert "report" in there and not there & {"stacks", "ensembles", "registration"}, "jobs read copies of the storage"
     assert "Nothing to be done" in snakemake("-n")
+
+
+def test_jobs_in_a_container_run_with_its_python(usual: Path, warm: Path, tmp_path: Path) -> None:
+    folder = project(tmp_path / "project")
+    for name in ("small.yaml", "data"):
+        (folder / name).symlink_to(usual / name)
+    for name, text in (("outside/apptainer", APPTAINER.format(inside=tmp_path / "inside")), ("rasterloom.sif", "")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside/python").symlink_to(warm)
+    target = f"results-tiny/registration/{next((usual / 'results-tiny/registration').glob('*.json')).name}"
+    path = {"PATH": f"{folder / 'outside'}:{os.environ['PATH']}"}
+    run(folder, target, "--cores", "2", "--sdm", "apptainer", *CONFIGURED, python=warm, environment=path)
+    assert (folder / target).read_bytes() == (usual / target).read_bytes()
+    (call,) = (folder / "calls").read_text(encoding="utf-8").splitlines()
+    assert call.startswith(f"exec --home {folder} ") and " -m rasterloom register " in call
