@@ -2,9 +2,10 @@
 
 A plain file is written under a temporary name, synced, renamed, and its folder synced: the least that a file needs to
 survive a crash. An artifact also has a record, a lock that keeps the two together, and folders that are made. Both are
-measured in turn, in folders of their own; rates are medians over rounds.
+measured in turn, in folders of their own; rates are medians over rounds. Last, how many keys a second one process looks
+up, those of artifacts and as many that the store does not have.
 
-    python benchmarks/store.py [--folder .] [--bytes 100000] [--seconds 3] [--rounds 5]
+    python benchmarks/store.py [--folder .] [--bytes 100000] [--seconds 3] [--rounds 5] [--artifacts 5000]
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import random
 import secrets
 import statistics
 import tempfile
@@ -74,12 +76,30 @@ def rate(way: str, processes: int, above: Path, size: int, seconds: float) -> fl
     return float(total)
 
 
+def look_ups(above: Path, artifacts: int) -> tuple[float, float]:
+    """Keys a second that one process looks up in a store of so many artifacts: there, and not there."""
+    with tempfile.TemporaryDirectory(dir=above) as folder:
+        for _ in range(artifacts):
+            committed(Path(folder), b"0")
+        store = Store(Path(folder))
+        known = [path.stem for path in (store.root / "stage").rglob("*.json")]
+        random.Random(1).shuffle(known)
+        rates = []
+        for keys, there in ((known, artifacts), ([secrets.token_hex(16) for _ in known], 0)):
+            started = time.perf_counter()
+            found = sum(store.lookup("stage", key) is not None for key in keys)
+            rates.append(artifacts / (time.perf_counter() - started))
+            assert found == there, (found, there)
+    return rates[0], rates[1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="on the disk to be measured")
     parser.add_argument("--bytes", type=int, default=100_000, help="of an artifact")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--artifacts", type=int, default=5000, help="of the store in which keys are looked up")
     args = parser.parse_args()
     for processes in PROCESSES:
         found: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -92,6 +112,8 @@ def main() -> None:
         )
         ratio = middle["plain files"] / middle["the store"]
         print(f"{processes} process{'es' * (processes > 1)}: {shown}; an artifact costs {ratio:.1f} plain files")
+    there, missing = look_ups(args.folder, args.artifacts)
+    print(f"look-ups in a store of {args.artifacts} artifacts: {there:.0f} a second found, {missing:.0f} not there")
 
 
 if __name__ == "__main__":
