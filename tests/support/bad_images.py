@@ -113,13 +113,13 @@ def image_is_empty(root: Path) -> list[str]:
     return run(root)
 
 
-@case("an error page saved as rgb.tif", *RGB, "opened as an image", "fetch it again")
+@case("an error page saved as rgb.tif", *RGB, "opened as an image", "not recognized", "check what it is", "fetch it again")
 def image_is_text(root: Path) -> list[str]:
     text(root / "rgb.tif", "<html>You need to log in</html>")
     return run(root)
 
 
-@case("the first 8 bytes of a TIFF", *RGB, "opened as an image", "truncated", "fetch it again")
+@case("the first 8 bytes of a TIFF", *RGB, "opened as an image", "read directory", "truncated", "fetch it again")
 def image_ends_after_its_header(root: Path) -> list[str]:
     path = image(root / "rgb.tif")
     path.write_bytes(path.read_bytes()[:8])
