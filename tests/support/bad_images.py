@@ -113,7 +113,9 @@ def image_is_empty(root: Path) -> list[str]:
     return run(root)
 
 
-@case("an error page saved as rgb.tif", *RGB, "opened as an image", "not recognized", "check what it is", "fetch it again")
+@case(
+    "an error page saved as rgb.tif", *RGB, "opened as an image", "not recognized", "check what it is", "fetch it again"
+)
 def image_is_text(root: Path) -> list[str]:
     text(root / "rgb.tif", "<html>You need to log in</html>")
     return run(root)
