@@ -45,8 +45,7 @@ def load(dataset: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]], c
         if given not in (None, bands):
             raise ConfigError(f"`sensors.{sensor}.bands`: {given} was given, but the contest's files have {bands}")
     reference = reference_sensor(sensors)
-    choice = dataset.get("predict")
-    choice = "scored" if choice is None else choice
+    choice = "scored" if dataset.get("predict") is None else dataset["predict"]
     tables = _tables(root, dataset.get("truth"))
     images = find_images(root, sensors)
     found = images.scenes

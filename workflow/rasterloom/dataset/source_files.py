@@ -6,11 +6,11 @@ import stat
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from rasterloom.dataset.archive import Members, list_members, member_folder, member_time, split_member
+from rasterloom.dataset.archive import list_members, member_folder, member_time, split_member
 from rasterloom.errors import InputError, MissingInputError, RasterloomError, concerning
 from rasterloom.grouping import grouped
 
@@ -29,14 +29,8 @@ class Folders:
     """Listings of folders and archives, each read once, to find what lies beside many images."""
 
     def __init__(self) -> None:
-        self._archives: dict[Path, Members] = {}
+        self.members = cache(list_members)
         self._inside: dict[str, Names] = {}
-
-    def members(self, archive: Path) -> Members:
-        """The files of an archive; see `rasterloom.dataset.archive.list_members`."""
-        if archive not in self._archives:
-            self._archives[archive] = list_members(archive)
-        return self._archives[archive]
 
     def sidecars(self, path: Path) -> Sidecars:
         """Name, bytes and time of change (in archives the checksum) of the files that GDAL reads along with an image.

@@ -197,7 +197,6 @@ def read_vector(path: Path, every: bool = False) -> Any:
     import geopandas
     import pyogrio
 
-    suffix = path.suffix.lower()
     if is_table(path):
         return read_wkt_table(path)
     try:
@@ -205,7 +204,7 @@ def read_vector(path: Path, every: bool = False) -> Any:
             # What GDAL warns of (a geometry that it cannot read becomes none) is counted among the findings.
             warnings.simplefilter("ignore", RuntimeWarning)
             warnings.simplefilter("ignore", UserWarning)
-            if suffix in {".parquet", ".geoparquet"}:
+            if path.suffix.lower() in {".parquet", ".geoparquet"}:
                 return geopandas.read_parquet(path)
             layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
             if len(layers) > 1 and not every:

@@ -247,13 +247,10 @@ def polygon_parts(geometries: Iterable[Any], where: str, buffer: Buffer = NO_BUF
     parts = buffer.areas(parts, where)
     broken = ~shapely.is_valid(parts)
     try:
-        if broken.any():
-            parts[broken] = shapely.make_valid(parts[broken], method="structure", keep_collapsed=False)
+        parts[broken] = shapely.make_valid(parts[broken], method="structure", keep_collapsed=False)
     except shapely.errors.GEOSException as error:
         raise LabelError(f"{where}: a polygon that crosses itself cannot be mended ({error}): draw it again") from None
-    polygons, owners = _areal(parts)
-    kept = np.zeros(len(parts), dtype=bool)
-    kept[owners] = True
+    polygons, kept = _areal(parts)
     counts["mended"], counts["no-area"] = int((broken & kept).sum()), int((~kept).sum())
     once = _once(polygons)
     counts["duplicate"] = len(polygons) - len(once)
@@ -283,15 +280,17 @@ def _members(collection: Any) -> list[Any]:
     return [g for g in found if not g.is_empty]
 
 
-def _areal(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The polygons with an area, in order, among the parts of geometries, and of which geometry each is a part."""
+def _areal(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The polygons with an area, in order, among the parts of geometries, and which of the geometries have such."""
     parts, owners = shapely.get_parts(geometries, return_index=True)
     if (shapely.get_type_id(parts) > POLYGON).any():
         parts, inner = shapely.get_parts(parts, return_index=True)
         owners = owners[inner]
     with np.errstate(all="ignore"):  # numbers that are no coordinates overflow
         keep = (shapely.get_type_id(parts) == POLYGON) & (shapely.area(parts) > LEAST_AREA)
-    return parts[keep], owners[keep]
+    having = np.zeros(len(geometries), np.bool_)
+    having[owners[keep]] = True
+    return parts[keep], having
 
 
 def _once(polygons: NDArray[Any]) -> NDArray[Any]:
@@ -321,9 +320,7 @@ def clip(polygons: Sequence[Any], width: int, height: int) -> tuple[Polygons, Co
     bounds = shapely.bounds(array)
     across = (bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2:] > [width, height]).any(axis=1)
     array[across] = shapely.intersection(array[across], shapely.box(0, 0, width, height))
-    found, owners = _areal(array)
-    left = np.zeros(len(array), dtype=bool)
-    left[owners] = True
+    found, left = _areal(array)
     counts["clipped"], counts["outside"] = int((across & left).sum()), int((across & ~left).sum())
     counts["tiny"] = int((shapely.area(found) < TINY_AREA).sum())
     return list(found), +counts
@@ -354,8 +351,7 @@ def mask_polygons(mask: NDArray[np.bool_]) -> Polygons:
     outlines = shapes(mask.astype(np.uint8), mask=mask, connectivity=4)
     polygons = np.array([shape(geometry) for geometry, _ in outlines], dtype=object)
     broken = ~shapely.is_valid(polygons)
-    if broken.any():
-        polygons[broken] = shapely.make_valid(polygons[broken], method="structure", keep_collapsed=False)
+    polygons[broken] = shapely.make_valid(polygons[broken], method="structure", keep_collapsed=False)
     return list(_areal(polygons)[0])
 
 

@@ -137,8 +137,7 @@ def _warp(
     columns, rows = ((a * x + b * y + c - 0.5).astype(np.float32) for a, b, c in matrix)
 
     def remap(plane: NDArray[Any], border: int) -> NDArray[Any]:
-        out = cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
-        return np.asarray(out)
+        return np.asarray(cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, borderMode=border, borderValue=0))
 
     warped = np.stack([remap(plane.astype(np.float32), cv2.BORDER_REFLECT_101) for plane in data])
     seen = np.stack([remap((mask != 0).astype(np.float32), cv2.BORDER_CONSTANT) for mask in valid]) > 0.999

@@ -79,11 +79,9 @@ def statistics_items(job: Job, scenes: Iterable[str]) -> Items:
 
 def _own(job: Job, registration: Item) -> dict[str, OwnStatistics]:
     places = read_registration(job.store.open_path(registration))["sensors"]
-    found = {}
-    for sensor in job.spec["sensors"]:
-        table = statistics_of([Moments(**band) for band in places[sensor]["moments"]] if sensor in places else [])
-        found[sensor] = OwnStatistics(digest(table), table)
-    return found
+    bands = {sensor: places[sensor]["moments"] if sensor in places else [] for sensor in job.spec["sensors"]}
+    tables = {sensor: statistics_of([Moments(**band) for band in own]) for sensor, own in bands.items()}
+    return {sensor: OwnStatistics(digest(table), table) for sensor, table in tables.items()}
 
 
 def read_statistics(job: Job, items: Mapping[str, Item | OwnStatistics], reader: StackReader) -> Statistics:

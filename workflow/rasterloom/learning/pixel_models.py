@@ -199,9 +199,7 @@ def fit_forest(features: Floats, target: Floats, model: ForestConfig, training: 
         random_state=training.seed % 2**32,
     ).fit(features, target)
     trees = [tree.tree_ for tree in forest.estimators_]
-    nodes = [
-        (tree.children_left, tree.children_right, tree.feature, tree.threshold, tree.value[:, 0, 0]) for tree in trees
-    ]
+    nodes = [(t.children_left, t.children_right, t.feature, t.threshold, t.value[:, 0, 0]) for t in trees]
     return _tree_arrays("forest", nodes, [max(tree.max_depth for tree in trees)])
 
 
@@ -352,8 +350,7 @@ def predict_pixels(model: Mapping[str, NDArray[Any]], features: Floats, threads:
             f"a pixel model holds {', '.join(sorted(model)) or 'nothing'}; arrays of one of the kinds "
             f"{', '.join(PIXEL_MODELS)} are needed. Remove it with `rasterloom verify --mend` and run again."
         )
-    starts = range(0, features.shape[1], BLOCK_PIXELS)
-    blocks = [features[:, i : i + BLOCK_PIXELS] for i in starts]
+    blocks = [features[:, i : i + BLOCK_PIXELS] for i in range(0, features.shape[1], BLOCK_PIXELS)]
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(lambda block: predict(model, block), blocks))
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)

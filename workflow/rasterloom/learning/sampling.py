@@ -4,7 +4,7 @@ So a batch can be prepared by any thread, in any order, and a resumed training m
 uninterrupted one would have met.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,21 +112,21 @@ def index_scene(
     Memory: a quarter of a byte a pixel, and one block of rows. Coverage is read twice where nothing reaches
     128.
     """
+
+    def blocks() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+        for start in range(0, height, block):
+            coverage, valid = rows(start, min(start + block, height))
+            yield coverage, valid != 0
+
     largest = 0
     ground: list[PixelSet] = []
     positive: list[PixelSet] = []
-    starts = range(0, height, block)
-    for start in starts:
-        coverage, valid = rows(start, min(start + block, height))
-        seen = valid != 0
+    for coverage, seen in blocks():
         largest = max(largest, int(coverage.max(where=seen, initial=0)))
         ground.append(pixel_set(seen))
         positive.append(pixel_set(seen & (coverage >= POSITIVE)))
     if 0 < largest < POSITIVE:
-        positive = []
-        for start in starts:
-            coverage, valid = rows(start, min(start + block, height))
-            positive.append(pixel_set((valid != 0) & (coverage >= largest)))
+        positive = [pixel_set(seen & (coverage >= largest)) for coverage, seen in blocks()]
     return SceneIndex((_joined(positive),), _joined(ground))
 
 
@@ -286,8 +286,7 @@ def _centre(
     length = np.array([shape[1], shape[0]], dtype=np.float64)
     inner = np.minimum(half, length / 2)
     low = np.maximum(target - reach, inner)
-    high = np.minimum(target + reach, length - inner)
-    high = np.maximum(low, high)
+    high = np.maximum(low, np.minimum(target + reach, length - inner))
     centres = low + rng.random((_TRIES, 2)) * (high - low)
     away = target - centres
     turned = np.column_stack([away[:, 0] * cos + away[:, 1] * sin, away[:, 1] * cos - away[:, 0] * sin])

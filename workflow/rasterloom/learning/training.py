@@ -224,9 +224,8 @@ class Trainer:
                 if (value := state.get(f"optimiser.{key}.{name}")) is not None:
                     tensor = torch.from_numpy(np.array(value))
                     # moments are laid out like the weights, the step count stays where the optimiser keeps it
-                    self.optimiser.state[parameter][key] = (
-                        tensor if key == "step" else torch.empty_like(parameter).copy_(tensor)
-                    ).detach()
+                    laid = tensor if key == "step" else torch.empty_like(parameter).copy_(tensor)
+                    self.optimiser.state[parameter][key] = laid.detach()
         self.step = len(state["history"])
         self.history[: self.step] = torch.from_numpy(np.array(state["history"]))
 

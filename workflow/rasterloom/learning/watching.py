@@ -163,11 +163,8 @@ def _places(scene: int, shape: tuple[int, int], window: int) -> list[Place]:
         ends = [min(length, start + window) for start in starts]
         return list(zip(starts, [0, *ends[:-1]], ends, strict=True))
 
-    return [
-        Place(scene, top, left, (y0, y1, x0, x1), 1.0)
-        for top, y0, y1 in along(shape[0])
-        for left, x0, x1 in along(shape[1])
-    ]
+    rows, columns = map(along, shape)
+    return [Place(scene, top, left, (y0, y1, x0, x1), 1.0) for top, y0, y1 in rows for left, x0, x1 in columns]
 
 
 def _drawn(kinds: tuple[list[Place], list[Place]], count: int, seed: int) -> list[Place]:

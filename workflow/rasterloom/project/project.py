@@ -105,11 +105,10 @@ class Project:
     def statistics_scenes(self) -> list[str]:
         """Scenes whose digital numbers normalise the channels of all scenes; none if each has statistics of its own."""
         choice: Any = self.config.statistics
-        if isinstance(choice, list):
-            for scene in choice:
-                if scene not in self.dataset.scenes:
-                    near = nearest(scene, self.dataset.scenes)
-                    raise ConfigError(f"`statistics`: the data set has no scene {scene!r}; {near}")
+        for scene in choice if isinstance(choice, list) else ():
+            if scene not in self.dataset.scenes:
+                near = nearest(scene, self.dataset.scenes)
+                raise ConfigError(f"`statistics`: the data set has no scene {scene!r}; {near}")
         if self.config.normalise_by != "dataset":
             return []
         return self.training if choice == "train" else sorted(self.dataset.scenes if choice == "all" else choice)

@@ -98,13 +98,9 @@ def axis_weights(inputs: int, outputs: int, step: float, offset: float) -> Axis:
     low = step * np.arange(outputs) + offset + min(step, 0.0)
     rows, columns, area, tilt = _shrinking(inputs, low, size) if size > 1 else _enlarging(inputs, low, size)
     shape = (outputs, inputs)
-    area_matrix = coo_array((area, (rows, columns)), shape=shape).tocsr()
-    if size > 1:
-        data_matrix = area_matrix + coo_array((tilt, (rows, columns)), shape=shape).tocsr() @ _slopes(inputs)
-    else:
-        data_matrix = area_matrix.copy()
+    area_matrix, tilts = (coo_array((own, (rows, columns)), shape=shape).tocsr() for own in (area, tilt))
+    data_matrix = (area_matrix + tilts @ _slopes(inputs)).tocsr()
     total = np.asarray(area_matrix.sum(axis=1)).ravel()
-    data_matrix = data_matrix.tocsr()
     data_matrix.data /= np.repeat(np.where(total > 0, total, 1.0), np.diff(data_matrix.indptr))
     data_matrix.data[np.abs(data_matrix.data) < 1e-9] = 0.0
     data_matrix.eliminate_zeros()

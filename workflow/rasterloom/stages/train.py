@@ -295,11 +295,8 @@ def _scenes(job: Job, scenes: Sequence[str], folders: Sequence[str]) -> Scenes:
     by_target = [job.items(folder, scenes) for folder in folders]
     masks = {scene: [items[scene] for items in by_target] for scene in scenes}
     ordered = sorted(scenes, key=lambda scene: (sensor_parts(stacks[scene], spec), _digest(masks[scene])))
-    return (
-        {scene: stacks[scene] for scene in ordered},
-        {scene: masks[scene] for scene in ordered},
-        norms.statistics_items(job, ordered),
-    )
+    sorted_masks = {scene: masks[scene] for scene in ordered}
+    return {scene: stacks[scene] for scene in ordered}, sorted_masks, norms.statistics_items(job, ordered)
 
 
 def _curve(job: Job) -> Path:

@@ -71,18 +71,21 @@ def normalisation(norm: str, width: int) -> nn.Module:
     return nn.GroupNorm(max(n for n in range(1, max(1, width // GROUP) + 1) if width % n == 0), width)
 
 
+def activated(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: str) -> list[nn.Module]:
+    """A convolution, normalisation and ReLU.
+
+    Normalisation adds a number of its own to each map: a bias before it would be without effect, or nearly so.
+    """
+    return [convolution, normalisation(norm, convolution.out_channels), nn.ReLU(inplace=True)]
+
+
 class Block(nn.Sequential):
     """3 x 3 convolution, normalisation, ReLU, `convs` times; keeps height and width."""
 
     def __init__(self, incoming: int, width: int, convs: int, norm: str) -> None:
         layers: list[nn.Module] = []
         for i in range(convs):
-            # normalisation adds a number of its own to each map: a bias would be without effect, or nearly so
-            layers += [
-                nn.Conv2d(width if i else incoming, width, 3, padding=1, bias=False),
-                normalisation(norm, width),
-                nn.ReLU(inplace=True),
-            ]
+            layers += activated(nn.Conv2d(width if i else incoming, width, 3, padding=1, bias=False), norm)
         super().__init__(*layers)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rasterloom.config.networks import ReSegConfig
-from rasterloom.learning.networks.layers import Block, Segmenter, normalisation
+from rasterloom.learning.networks.layers import Block, Segmenter, activated
 
 
 class Sweep(nn.Module):
@@ -43,14 +43,8 @@ class ReSeg(Segmenter):
         self.down = nn.ModuleList(Block(*pair, table.convs_per_block, norm) for pair in widths)
         self.columns = nn.ModuleList(Sweep(swept if i else width, table.units) for i in range(table.sweeps))
         self.rows = nn.ModuleList(Sweep(swept, table.units) for _ in range(table.sweeps))
-        self.up = nn.ModuleList(
-            nn.Sequential(
-                nn.ConvTranspose2d(width if i else swept, width, 2, stride=2, bias=False),
-                normalisation(norm, width),
-                nn.ReLU(inplace=True),
-            )
-            for i in range(table.depth)
-        )
+        grown = (nn.ConvTranspose2d(width if i else swept, width, 2, stride=2, bias=False) for i in range(table.depth))
+        self.up = nn.ModuleList(nn.Sequential(*activated(convolution, norm)) for convolution in grown)
         self.head = nn.Conv2d(width, outputs, 1)
 
     def logits(self, images: Tensor) -> Tensor:
