@@ -128,6 +128,14 @@ def image_ends_after_its_header(root: Path) -> list[str]:
     return run(root)
 
 
+@case("a width of 352,321,566 in a header", *RGB, "blocks of 20 x 352321566", "tile it", "fetch it again")
+def image_says_it_is_far_larger(root: Path) -> list[str]:
+    tifffile.imwrite(root / "rgb.tif", NUMBERS[:, :20], photometric="rgb", planarconfig="separate", compression="zlib")
+    with tifffile.TiffFile(root / "rgb.tif", mode="r+") as file:
+        file.pages[0].tags["ImageWidth"].overwrite(352_321_566)
+    return run(root)
+
+
 @case("the first half of a compressed GeoTIFF", *RGB, "rows 0..60", "truncated", "fetch it again")
 def image_is_half_there(root: Path) -> list[str]:
     path = image(root / "rgb.tif", compress="deflate")

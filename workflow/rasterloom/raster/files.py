@@ -23,6 +23,9 @@ from rasterloom.raster.grid import Matrix, rows_of
 CACHE_BYTES = 256 * 2**20
 """GDAL's cache of decoded blocks; its own default, a twentieth of the machine's memory, is no bound."""
 
+BLOCK_BYTES = 2**31
+"""Most that a block, which is decoded as a whole, may take: a strip of an image of 20000 x 20000 x 2 bytes is half."""
+
 
 @dataclass(frozen=True)
 class RasterInfo:
@@ -179,7 +182,7 @@ def open_raster(path: str | Path) -> Iterator[Raster]:
 
     Notes
     -----
-    Memory: the rows that are read, and `CACHE_BYTES`.
+    Memory: the rows that are read, a block of at most `BLOCK_BYTES`, and `CACHE_BYTES`.
     """
     with ExitStack() as opened:
         yield _opened(Path(path), opened)
@@ -292,6 +295,7 @@ def _described(path: Path, data: Any) -> RasterInfo:
         )
     alpha = [band for band, kind in enumerate(data.colorinterp) if kind == ColorInterp.alpha]
     _refuse_palette(path, data)
+    _refuse_huge_blocks(path, data)
     nodata = [None if n is None or np.isnan(n) else float(n) for n in data.nodatavals]
     flags = data.mask_flag_enums[0]
     return RasterInfo(
@@ -329,6 +333,20 @@ def _transform(path: Path, data: Any) -> Matrix | None:
             "(gdal_edit -a_ullr), or its world file"
         )
     return matrix
+
+
+def _refuse_huge_blocks(path: Path, data: Any) -> None:
+    """A block is read as a whole, whatever part of it is asked for; a header that lies may ask for any amount."""
+    from rasterio.enums import Interleaving
+
+    rows, columns = data.block_shapes[0]
+    bands = data.count if data.interleaving == Interleaving.pixel else 1
+    needed = rows * columns * bands * np.dtype(data.dtypes[0]).itemsize
+    if needed > BLOCK_BYTES:
+        raise InputError(
+            f"{path} is stored in blocks of {rows} x {columns} pixels, {needed / 2**30:.1f} GB each: tile it "
+            "(gdal_translate -co TILED=YES); if it cannot be that large, it is truncated or damaged; fetch it again"
+        )
 
 
 def _refuse_palette(path: Path, data: Any) -> None:
