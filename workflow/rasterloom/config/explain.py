@@ -125,9 +125,8 @@ class _Mistake:
         self.keys, self.cut, self.branch, self.valid = _followed(error["loc"])
         if self.type.startswith("union_tag"):  # told of the whole table, but meant is its key `kind`
             self._of_kind(error["input"])
-        limits = {
-            key: f"{v:.0f}" if isinstance(v, float) and v % 1 == 0 else v for key, v in error.get("ctx", {}).items()
-        }
+        given = error.get("ctx", {})
+        limits = {key: f"{v:.0f}" if isinstance(v, float) and v % 1 == 0 else v for key, v in given.items()}
         self.needed = _NEEDED[self.type].format(**limits) if self.type in _NEEDED else ""
 
     def _of_kind(self, table: Mapping[str, Any]) -> None:

@@ -128,7 +128,4 @@ def _groups(names: Mapping[str, Iterable[str]], members: Mapping[str, MemberReci
         components = [component for component in components if not component & targets]
         components.append(targets.union(*touching))
     classes = {target: own for member in members.values() for target, own in member.targets.items()}
-    return {
-        "+".join(sorted(component)): {target: classes[target] for target in sorted(component)}
-        for component in components
-    }
+    return {"+".join(targets): {target: classes[target] for target in targets} for targets in map(sorted, components)}

@@ -202,12 +202,8 @@ def _predicted(choice: Any, root: Path, tables: Tables, found: Found, reference:
 def _check_complete(root: Path, sensors: Iterable[str], tables: Tables, scenes: Mapping[str, Scene]) -> None:
     """Every scene that is trained on or predicted has all sensors and a row of grid sizes."""
     used = [scene for scene in scenes.values() if scene.role != "other"]
-    missing = [
-        str(root / SENSORS[name].folder / f"{scene.id}{SENSORS[name].ending}.tif")
-        for scene in used
-        for name in sensors
-        if name not in scene.sensors
-    ]
+    lacking = [(scene.id, SENSORS[name]) for scene in used for name in sensors if name not in scene.sensors]
+    missing = [str(root / sensor.folder / f"{scene}{sensor.ending}.tif") for scene, sensor in lacking]
     if missing:
         shown = few(missing, between="\n  ", most=5)
         raise MissingInputError(

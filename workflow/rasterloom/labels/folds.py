@@ -188,10 +188,8 @@ def _learnable(parts: Members, members: Members, areas: Areas) -> tuple[dict[str
 def _table(order: Sequence[str], members: Members, areas: Areas) -> Table:
     """Shares, (grounds, 1 + targets): of the scenes, then of each target's area; a target without area is left out."""
     targets = _targets(areas)
-    rows = [
-        [float(len(members[name])), *(sum(areas[s].get(t, 0.0) for s in members[name]) for t in targets)]
-        for name in order
-    ]
+    grounds = [members[name] for name in order]
+    rows = [[float(len(own)), *(sum(areas[s].get(t, 0.0) for s in own) for t in targets)] for own in grounds]
     table = np.array(rows, dtype=np.float64).reshape(len(order), 1 + len(targets))
     table = table[:, table.sum(axis=0) > 0]
     return np.asarray(table / table.sum(axis=0))

@@ -104,10 +104,8 @@ def richest(job: Job, classes: Iterable[str], ground: Mapping[str, str], most: i
     most : how many scenes, those of most area first; a scene with none is left out.
     """
     items = [job.manifest(f"labels/{name}").items for name in classes]
-    areas = {
-        scene: sum(polygon_area(job.store.open_path(found[scene])) for found in items if scene in found)
-        for scene in ground
-    }
+    paths = {scene: [job.store.open_path(found[scene]) for found in items if scene in found] for scene in ground}
+    areas = {scene: sum(map(polygon_area, own)) for scene, own in paths.items()}
     ranked = sorted((scene for scene in areas if areas[scene] > 0), key=lambda scene: (-areas[scene], scene))
     first = {ground[scene]: scene for scene in reversed(ranked)}.values()
     return sorted(ranked, key=lambda scene: scene not in first)[:most]

@@ -92,9 +92,8 @@ class Project:
         resolve(config)
         sensors = {name: sensor.model_dump() for name, sensor in config.sensors.items()}
         ids = {name: entry.id for name, entry in config.classes.items()}
-        buffers = {
-            name: entry.buffer.model_dump(exclude_none=True) for name, entry in config.classes.items() if entry.buffer
-        }
+        wide = {name: entry.buffer for name, entry in config.classes.items() if entry.buffer}
+        buffers = {name: buffer.model_dump(exclude_none=True) for name, buffer in wide.items()}
         shift = config.dataset.labels.max_shift if config.dataset.labels.registration == "auto" else None
         dataset = load_dataset(config.dataset.model_dump(), sensors, ids)
         dataset = replace(dataset, buffers=buffers, label_shift=shift)

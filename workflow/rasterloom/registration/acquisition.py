@@ -57,11 +57,8 @@ def settled(own: Tiled, others: Sequence[Tiled], acquisition: str) -> Registrati
 def unplaced(registration: Registration) -> list[str]:
     """Sensors whose shift was to be estimated, and of which no estimate was accepted."""
     reference = registration["reference"]["sensor"]
-    return [
-        name
-        for name, sensor in registration["sensors"].items()
-        if name != reference and not sensor["accepted"] and sensor["method"] in UNPLACED
-    ]
+    others = {name: own for name, own in registration["sensors"].items() if name != reference}
+    return [name for name, own in others.items() if not own["accepted"] and own["method"] in UNPLACED]
 
 
 def place_of(scene: Tiled) -> Tile:
@@ -162,9 +159,8 @@ def _by_group(name: str, own: Tiled, others: Sequence[Tiled], group: str) -> dic
     if x.error > entry["pixel"][0] or y.error > entry["pixel"][1]:
         missing = f"each left out, by {x.error:.1f}, {y.error:.1f} reference pixels; a pixel of the sensor is allowed"
         return _also(entry, f"{len(known)} other scenes {group} miss one another's shifts, {missing}")
-    lines = [
-        f"{axis} by {n.scenes} in its {line}" for axis, n, line in (("x", x, "column"), ("y", y, "row")) if n.scenes
-    ]
+    axes = ("x", x, "column"), ("y", y, "row")
+    lines = [f"{axis} by {found.scenes} in its {line}" for axis, found, line in axes if found.scenes]
     reason = _IN_USE.sub("", entry["fallback"] or "no estimate was accepted")
     motion = centred(np.median(linear, axis=1).reshape(2, 2), (x.shift, y.shift), size)
     return {

@@ -144,6 +144,10 @@ class _Shown:
         """Of every band, (B, H, W)."""
         return detail_signals(self.view, BLUR)
 
+    def signals(self, name: str) -> list["Signal"]:
+        """`edges` as those of the sensor, which is called `name`."""
+        return [Signal(name, index, values, self.view.valid) for index, values in enumerate(self.edges)]
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -314,13 +318,9 @@ class _Search:
 
     def _pair(self, views: Mapping[str, _Shown], own: _Shown) -> Pair:
         """The signals of the references and of the sensor that match best."""
-        ones = [
-            Signal(other, index, values, shown.view.valid)
-            for other, shown in views.items()
-            for index, values in enumerate(shown.edges)
-        ]
+        ones = [signal for other, shown in views.items() for signal in shown.signals(other)]
         i, j = edges.best_pair([one.values for one in ones], own.edges, self.reach)
-        return ones[i], Signal(self.name, j, own.edges[j], own.view.valid)
+        return ones[i], own.signals(self.name)[j]
 
     def _turned(self, views: Mapping[str, _Shown]) -> Matrix:
         """The nominal place turned about the middle of the scene as edges correlate best."""
@@ -462,15 +462,12 @@ def best_window(pair: Pair, coarse: Grid, whole: Grid) -> Grid:
     import cv2
 
     shape = (min(FINE_SIDE, whole.shape[0]), min(FINE_SIDE, whole.shape[1]))
-    rows, columns = (
-        max(1, round(n * fine / rough))
-        for n, fine, rough in zip(shape, whole.pixel[::-1], coarse.pixel[::-1], strict=True)
-    )
+    (width, height), (x, y) = whole.pixel, coarse.pixel
+    rows, columns = max(1, round(shape[0] * height / y)), max(1, round(shape[1] * width / x))
     common = np.minimum(np.abs(pair[0].values), np.abs(pair[1].values))
     means = cv2.boxFilter(common, -1, (columns, rows), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     inner = means[: max(1, common.shape[0] - rows + 1), : max(1, common.shape[1] - columns + 1)]
     top, left = (int(i) for i in np.unravel_index(int(inner.argmax()), inner.shape))
-    (width, height), (x, y) = whole.pixel, coarse.pixel
     left_edge = min(left * x, (whole.shape[1] - shape[1]) * width)
     top_edge = min(top * y, (whole.shape[0] - shape[0]) * height)
     return Grid(*shape, [[width, 0.0, left_edge], [0.0, height, top_edge]])

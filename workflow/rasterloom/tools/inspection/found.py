@@ -16,11 +16,9 @@ from rasterloom.errors import InputError, RasterloomError
 from rasterloom.labels.files import class_text, read_vector
 from rasterloom.report.findings import Finding
 
-DSTL_SIGNS = tuple(
-    f"{name}{ending}"
-    for ending in ("", ".zip")
-    for name in (*dict.fromkeys(sensor.folder for sensor in SENSORS.values()), TABLES["train_wkt"])
-)
+_PARTS = (*dict.fromkeys(sensor.folder for sensor in SENSORS.values()), TABLES["train_wkt"])
+
+DSTL_SIGNS = tuple(f"{part}{ending}" for ending in ("", ".zip") for part in _PARTS)
 """What the folder of the contest's files holds; one of these is enough."""
 
 

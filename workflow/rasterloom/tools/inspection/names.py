@@ -188,12 +188,8 @@ def place_images(images: Iterable[Named], top: str) -> list[Named]:
 def _lonely_letters(images: list[Named]) -> list[Named]:
     """Sensors of one letter stay where the scene has another sensor, else the letter belongs to the scene's name."""
     sensors = grouped((image.place, image.sensor) for image in images)
-    return [
-        replace(image, place=(image.place[0], image.path.stem), sensor=None)
-        if image.sensor in LETTERS and len({*sensors[image.place]}) == 1
-        else image
-        for image in images
-    ]
+    lonely = {image for image in images if image.sensor in LETTERS and len({*sensors[image.place]}) == 1}
+    return [replace(i, place=(i.place[0], i.path.stem), sensor=None) if i in lonely else i for i in images]
 
 
 def _recurring_sensors(images: list[Named]) -> list[Named]:

@@ -164,9 +164,8 @@ def _chosen(results: Path, store: Store, kind: str, name: str) -> dict[str, Any]
 
 def _seen(dag: Dag, store: Store) -> dict[str, Any]:
     """What the training scenes looked like: size and pixel (metres) of the reference, bands and numbers of sensors."""
-    records = [
-        read_registration(store.open_path(_item(dag.results, f"registration/{scene}", scene))) for scene in dag.training
-    ]
+    items = [_item(dag.results, f"registration/{scene}", scene) for scene in dag.training]
+    records = [read_registration(store.open_path(item)) for item in items]
     sizes = sorted(record["reference"]["gsd"] for record in records if record["reference"].get("gsd"))
     sensors: dict[str, Any] = {}
     for name in dag.config.sensors:

@@ -272,9 +272,8 @@ def coverage(outline: BaseGeometry, shape: tuple[int, int], origin: float) -> tu
         return where, np.zeros((0, 0), np.float32)
     side = max(height, width)
     samples = 16 if side <= 64 else 8 if side <= 256 else 4
-    points = [
-        ((ring * samples - 0.5) * (1 << _SHIFT)).round().astype(np.int32) for ring in rings(outline, where, origin)
-    ]
+    lines = rings(outline, where, origin)
+    points = [((line * samples - 0.5) * (1 << _SHIFT)).round().astype(np.int32) for line in lines]
     fine: U8 = np.zeros((height * samples, width * samples), np.uint8)
     cv2.fillPoly(fine, points, 255, cv2.LINE_8, _SHIFT)
     cv2.polylines(fine, points, True, 128, 1, cv2.LINE_8, _SHIFT)
