@@ -21,9 +21,11 @@ from rasterloom.learning.device import (
     GPU_SHARE,
     SCHEDULERS,
     computing,
+    forward_pass,
     hardware_name,
     lease_one,
     pick_device,
+    precision_on,
     scheduled,
     visible_gpus,
 )
@@ -224,3 +226,35 @@ def test_hardware_name_of_cores_says_threads_and_processor() -> None:
 def test_hardware_name_of_a_gpu_is_the_card_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA X {device}")
     assert hardware_name("cuda:1", 2) == "NVIDIA X cuda:1"
+
+
+@pytest.mark.parametrize(
+    ("has", "asked", "computes"),
+    [
+        ({"avx512_bf16": True}, "bfloat16", torch.bfloat16),
+        ({"architecture": "arm64", "bf16": True}, "bfloat16", torch.bfloat16),
+        ({"avx512_bf16": True}, "float32", torch.float32),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False}, "bfloat16", torch.float32),
+    ],
+)
+def test_networks_compute_in_bfloat16_where_the_processor_has_it(
+    has: dict[str, bool], asked: str, computes: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    precision_on.cache_clear()
+    try:
+        with forward_pass("cpu", asked):
+            assert torch.nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 5, 5)).dtype == computes
+    finally:
+        precision_on.cache_clear()
+
+
+def test_networks_compute_in_float32_on_a_gpu_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: asked.append(including_emulation))
+    precision_on.cache_clear()
+    try:
+        assert precision_on("cuda:0", "bfloat16") == "float32"
+    finally:
+        precision_on.cache_clear()
+    assert asked == [False]

@@ -55,7 +55,8 @@ Pixels = Annotated[int, Field(ge=16, le=16_384)]
 Row = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 Precision = Annotated[
-    Literal["bfloat16", "float32"], Field(description="of the forward pass: bfloat16 (faster) or float32")
+    Literal["bfloat16", "float32"],
+    Field(description="of the forward pass: bfloat16 (faster; where the device lacks it float32) or float32"),
 ]
 
 Threads = Annotated[

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rasterloom.config.model import Prediction
 from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.device import forward_pass
 from rasterloom.learning.stack_reader import StackReader
 from rasterloom.learning.windows import Floats, sample_step, window_batches
 
@@ -54,8 +55,7 @@ def adapted(network: Any, images: Iterable[Floats], device: str, precision: str)
     if not layers:
         return network
     hooks = [layer.register_forward_pre_hook(_blend(layer)) for layer in layers]
-    kind, coarse = device.partition(":")[0], precision == "bfloat16"
-    with torch.no_grad(), torch.autocast(kind, dtype=torch.bfloat16, enabled=coarse):
+    with torch.no_grad(), forward_pass(device, precision):
         for batch in images:
             copy(torch.from_numpy(batch).to(device).contiguous(memory_format=torch.channels_last))
     for hook in hooks:

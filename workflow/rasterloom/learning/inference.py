@@ -14,7 +14,7 @@ from rasterloom.errors import StoreError
 from rasterloom.learning import windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.checkpoint import Arrays
-from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+from rasterloom.learning.device import computing, forward_pass, hardware_name, keep_memory, pick_device
 from rasterloom.learning.networks import build
 from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.pixel_features import PixelFeatures
@@ -72,11 +72,9 @@ def mean_forward(networks: Sequence[Any], prediction: Prediction, device: str, o
     """
     import torch
 
-    kind, coarse = device.partition(":")[0], prediction.precision == "bfloat16"
-
     def forward(images: Floats) -> Floats:
         batch = torch.from_numpy(images).to(device)
-        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=coarse):
+        with torch.inference_mode(), forward_pass(device, prediction.precision):
             mean = mean_probability(networks, batch, prediction.symmetries, outputs).cpu().numpy()
         return np.asarray(np.moveaxis(mean, 1, -1) if outputs.planes else mean, dtype=np.float32)
 

@@ -23,6 +23,7 @@ from rasterloom.errors import RasterloomError, TrainingError
 from rasterloom.learning.batches import Batch
 from rasterloom.learning.checkpoint import Arrays
 from rasterloom.learning.curves import NUMBERS, Row, curve_arrays, curve_rows, curve_steps, jaccard
+from rasterloom.learning.device import forward_pass
 from rasterloom.learning.loss import counts, loss_of
 from rasterloom.learning.networks import build
 from rasterloom.learning.networks.layers import initialise, seeded
@@ -143,7 +144,7 @@ class Trainer:
         torch.manual_seed((self.recipe.seed * 1_000_003 + self.step) % 2**63)  # of the dropout in networks of others
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate_of(self.step)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+        with forward_pass(self.device.type, self.recipe.precision):
             logits = self.network(images)
         logits = self.outputs.of_classes(logits)
         loss = loss_of(logits, target, weight, self.recipe.soft_jaccard, self.outputs.exclusive)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rasterloom.config.model import TrainingConfig
 from rasterloom.learning.augment import TrainingScene
+from rasterloom.learning.device import forward_pass
 from rasterloom.learning.outputs import ONE, Outputs
 from rasterloom.learning.prefetch import prefetched
 from rasterloom.learning.sampling import generator
@@ -114,9 +115,8 @@ class Watch:
         training, device = network.training, next(network.parameters()).device
         counts = np.zeros((self.outputs.classes, 2, 256))
         batches = prefetched(self._images, range(0, len(self.places), self.batch), self.workers)
-        coarse = self.precision == "bfloat16"
         network.eval()
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=coarse):
+        with torch.inference_mode(), forward_pass(device.type, self.precision):
             for first, images in zip(range(0, len(self.places), self.batch), batches, strict=True):
                 given = torch.from_numpy(images).to(device).contiguous(memory_format=torch.channels_last)
                 found = self.outputs.probability(network(given)).cpu().numpy()

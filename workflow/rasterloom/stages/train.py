@@ -24,7 +24,7 @@ from rasterloom.learning.batches import make_batch, require_positive
 from rasterloom.learning.checkpoint import Arrays, load_checkpoint, save_checkpoint
 from rasterloom.learning.cost import speed_of
 from rasterloom.learning.curves import Row, add_to_curve, curve_arrays, curve_rows, learning_curve, write_curve
-from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device
+from rasterloom.learning.device import computing, hardware_name, keep_memory, pick_device, precision_on
 from rasterloom.learning.outputs import Outputs
 from rasterloom.learning.pixel_features import pixel_features
 from rasterloom.learning.pixel_models import fit, sample_pixels, threads_matter
@@ -376,7 +376,7 @@ def _train_network(
     recipe = TrainingConfig.model_validate(job.spec["training"])
     with pick_device() as device, computing(recipe.threads):
         workers = min(GPU_WORKERS, max(1, (os.cpu_count() or 2) - 1)) if device != "cpu" else 1
-        outputs = Outputs.of(job.spec)
+        outputs, hardware = Outputs.of(job.spec), hardware_name(device, recipe.threads)
         watch = Watch(watched, recipe, job.spec["window"], workers, outputs) if watched else None
         job.log(f"train: {name}: {watch or 'no validation scenes: nobody watches, and the last weights are kept'}")
         begin = start_of(job, scenes[0].normalisation.planes)
@@ -386,6 +386,7 @@ def _train_network(
         if saved is not None:
             trainer.restore(saved)
             job.log(f"train: {name} goes on at step {trainer.step} of {recipe.steps}")
+        job.log(f"train: {name}: on {hardware}, in {precision_on(device, recipe.precision)}")
         write_curve(_curve(job), trainer.rows)
         first, started = trainer.step, time.monotonic()
         with concerning(name), told_to_stop() as stopping:
@@ -406,7 +407,6 @@ def _train_network(
         seconds, images = time.monotonic() - started, (trainer.step - first) * recipe.batch
         found, weights = trainer.state(), {f"network.{key}": value for key, value in trainer.weights().items()}
         write_state(state / STATE, found)
-        hardware = hardware_name(device, recipe.threads)
     speed = speed_of("training", hardware, recipe.precision, seconds, model, channels, recipe.patch, images)
     work.cost.update(device=device, network_share=round(busy, 3), network=asdict(speed))
     return {**weights, **learning_curve(found["history"]), **curve_arrays(trainer.rows)}
