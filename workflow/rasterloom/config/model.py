@@ -244,7 +244,7 @@ class PredictionConfig(Table):
     batch: int = Field(4, ge=1, le=10_000)
     """windows per forward pass"""
     precision: Precision | Literal["int8"] = "bfloat16"
-    """of the forward pass: bfloat16 (faster; where the device lacks it float32) or float32; int8: by OpenVINO (an
+    """of the forward pass: bfloat16 (faster; float32 on devices without it) or float32; int8: by OpenVINO (an
     extra) on the cores, twice as fast there on large scenes (docs/prediction.md)
     """
     threads: Threads = 2

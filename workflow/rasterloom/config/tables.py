@@ -56,7 +56,7 @@ Row = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 Precision = Annotated[
     Literal["bfloat16", "float32"],
-    Field(description="of the forward pass: bfloat16 (faster; where the device lacks it float32) or float32"),
+    Field(description="of the forward pass: bfloat16 (faster; float32 on devices without it) or float32"),
 ]
 
 Threads = Annotated[
