@@ -253,11 +253,15 @@ def test_run_saves_its_state_on_sigterm_and_the_next_attempt_ends_with_the_same_
 
 
 def test_run_waits_for_a_process_that_trains_the_same_checkpoint_and_takes_its_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two runs that share a store, or jobs of a run that died beside those of the next one."""
     made = small_tree(tmp_path)
-    real, begun, go_on = stage.training_scenes, threading.Event(), threading.Event()
+    real, begun, waits, go_on = stage.training_scenes, threading.Event(), threading.Event(), threading.Event()
+
+    def said(text: str) -> None:
+        if "waiting for process" in text:
+            waits.set()
 
     def slow(*given: Any) -> Any:
         assert not begun.is_set(), "both train"
@@ -266,6 +270,7 @@ def test_run_waits_for_a_process_that_trains_the_same_checkpoint_and_takes_its_r
         return real(*given)
 
     monkeypatch.setattr(stage, "training_scenes", slow)
+    monkeypatch.setattr("rasterloom.store.job.to_stderr", said)
     monkeypatch.setattr("rasterloom.learning.state.LOOK_SECONDS", 0.05)
     # a signal's handler is of the main thread alone
     monkeypatch.setattr(stage, "told_to_stop", lambda: nullcontext(lambda: False))
@@ -273,7 +278,7 @@ def test_run_waits_for_a_process_that_trains_the_same_checkpoint_and_takes_its_r
     one.start()
     begun.wait()
     two.start()
-    while "waiting for process" not in capsys.readouterr().err:
+    while not waits.wait(1.0):
         assert two.is_alive()
     go_on.set()
     one.join()
