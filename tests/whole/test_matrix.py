@@ -16,6 +16,7 @@ from matrix_keys import ELSEWHERE, KEYS, Key, leaves
 from matrix_rows import CHAPTERS, ROWS
 from matrix_table import document
 from rasterloom.config import read_config_files
+from rasterloom.learning.device import precision_on
 from rasterloom.planning.graph import Dag
 from rasterloom.stages import STAGES
 from small_contest import write_labels, write_sample
@@ -77,6 +78,8 @@ def swept(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.mark.workflow
 @pytest.mark.parametrize("key", KEYS, ids=case)
 def test_key_runs_and_computes_what_it_must(key: Key, swept: dict[str, list[dict[str, int]]]) -> None:
+    if key.path.endswith(".precision") and precision_on("cpu", "bfloat16") == "float32":
+        pytest.skip("this processor lacks bfloat16: the network comes out as before, and nothing follows")
     jobs, items = swept[case(key)]
     assert _ordered(Counter(jobs)) == _ordered(jobs_for(key.jobs))
     stages = [key.alone] if key.alone else STAGES
