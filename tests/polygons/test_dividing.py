@@ -71,7 +71,7 @@ def test_divided_outlines_are_valid_and_lose_a_cut_alone(
     matrix = [[pixel, 0.0, 0.0], [0.0, pixel, 0.0]]
     whole = outlines(image, 120.5, matrix, simplify=simplify)
     found = outlines(image, 120.5, matrix, simplify=simplify, divide=depth)
-    assert strictly_valid(found) and found.size >= whole.size
+    assert strictly_valid(found) and found.size >= whole.size and not shapely.is_empty(found).any()
     assert strictly_valid(shapely.transform(found, lambda points: np.round(points, 2)))
     # What is lost are cuts as wide as rounding needs.
     lost = shapely.area(whole).sum() - shapely.area(found).sum()
@@ -94,6 +94,7 @@ def test_divided_has_a_polygon_for_nearly_every_part(seed: int) -> None:
     whole, found = outlines(image, 120.5), outlines(image, 120.5, divide=0.02)
     number = int(parts(image, 120.5, 0.02).max())
     assert whole.size < number / 8 and 0.9 * number <= found.size <= 1.1 * number
+    assert not shapely.is_empty(found).any()
 
 
 def test_divided_leaves_out_cuts_and_not_objects_where_very_many_meet() -> None:
@@ -101,7 +102,7 @@ def test_divided_leaves_out_cuts_and_not_objects_where_very_many_meet() -> None:
     image = np.random.default_rng(1).integers(0, 256, (100, 100)).astype(np.uint8)
     whole, found = outlines(image, 70.5), outlines(image, 70.5, divide=0.02)
     assert whole.size < 10 and found.size > 150
-    assert strictly_valid(found)
+    assert strictly_valid(found) and not shapely.is_empty(found).any()
     assert 0.98 < shapely.area(found).sum() / shapely.area(whole).sum() < 1
 
 

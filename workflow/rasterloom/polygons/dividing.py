@@ -172,7 +172,8 @@ def _divided(polygons: Polygons, found: Cuts, gap: float, grid: float, clearance
     # Corners where a cut meets a vertex or another cut may lie nearer to each other than the clearance.
     snapped = shapely.set_precision(shapely.simplify(loose, clearance), grid)
     pieces, part = shapely.get_parts(shapely.set_precision(snapped, 0.0), return_index=True)
-    source = source[part]
+    some = ~shapely.is_empty(pieces)  # slivers vanish
+    pieces, source = pieces[some], source[part[some]]
     piece, faults = _narrow(pieces, clearance)
     other, close = shapely.STRtree(pieces).query(polygons, predicate="dwithin", distance=clearance)
     close, other = (pair[owners[source[close]] != other] for pair in (close, other))
