@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -146,6 +147,19 @@ def ends_at_sigterm() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+def test_claimed_state_on_a_file_system_that_became_read_only_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(self: Path, target: Path) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self), None, str(target))
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match=str(tmp_path / "work")) as raised, claimed_state(tmp_path / "work"):
+        pass
+    assert raised.value.errno == errno.EROFS
+    assert not list(tmp_path.iterdir())
 
 
 def test_told_to_stop_says_whether_sigterm_came(ends_at_sigterm: None) -> None:

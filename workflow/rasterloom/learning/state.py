@@ -1,5 +1,6 @@
 """The state of a training or of a large scene's prediction: claimed by one process, resumed under its key alone."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -82,9 +83,11 @@ def _claim(folder: Path) -> tuple[Path, Held] | str:
         try:
             unborn.rename(folder)  # which fails if there is anything in it
             return new, Held(new / "lock", lock)
-        except OSError:
+        except OSError as error:
             lock.close()
-            shutil.rmtree(unborn)
+            shutil.rmtree(unborn, ignore_errors=True)
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
     return ""
 
 
