@@ -1,10 +1,10 @@
 """Networks on real imagery at equal time: rasterloom's training beside segmentation_models.pytorch's usual recipe.
 
 Two data sets below RASTERLOOM_TEST_DATA. `rio`: buildings on SpaceNet's chips of Rio, every chip predicted by a model
-that has not seen it (five folds); the figure is the pixel Jaccard pooled over all chips, at the best threshold and at
-one half. `trees`: crowns of five cities, points as discs of 2 m; peaks of the probability are matched one to one
-within 6 m: precision, recall, F at the best threshold. `cities`: the same, each city predicted by a model of the
-four others.
+that has not seen it (five folds); the figures are the pixel Jaccard pooled over all chips, at the best threshold and at
+one half, and the F1 of objects. `trees`: crowns of five cities, points as discs of 2 m; peaks of the probability are
+matched one to one within 6 m: precision, recall, F at the best threshold. `cities`: the same, each city predicted by a
+model of the four others.
 
 Every method trains for as many steps as fit in the given seconds at its own pace, which is measured first, all methods
 in turn in one process, and the quickest of several steps counts: so a busy machine makes a run longer, not worse.
@@ -162,7 +162,8 @@ def predict(
 def table(options: argparse.Namespace) -> Iterator[str]:
     """One row per method: mean and deviation over seeds, and the mean difference from the first method."""
     done = rows(options)
-    shown = ("jaccard", "jaccard_half", "jaccard_all", "jaccard_half_all", "f", "precision", "recall")
+    jaccards = ("jaccard", "jaccard_half", "jaccard_all", "jaccard_half_all")
+    shown = (*jaccards, "f1", "count_error", "f", "precision", "recall")
     shown = tuple(key for key in shown if any(key in row for row in done))
     base: dict[int, Any] = {row["seed"]: row for row in done if row["method"] == options.methods[0]}
     for name in options.methods:
