@@ -206,12 +206,16 @@ def test_prepare_jobs_puts_this_library_and_interpreter_first(monkeypatch: pytes
     monkeypatch.setenv("PATH", "/somewhere")
     monkeypatch.setenv("PYTHONPATH", "/else")
     monkeypatch.setenv("RASTERLOOM_GPU_SHARE", "1")
-    prepare_jobs(gpu_share=3)
+    for _ in range(2):  # as a process may load the workflow again and again
+        prepare_jobs(gpu_share=3)
     assert os.environ["RASTERLOOM_GPU_SHARE"] == "3"
     assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/somewhere"]
     library, other = os.environ["PYTHONPATH"].split(os.pathsep)
     assert (Path(library) / "rasterloom/planning/rules.py").is_file()
     assert other == "/else"
+    monkeypatch.delenv("PYTHONPATH")
+    prepare_jobs(gpu_share=1)
+    assert os.environ["PYTHONPATH"] == library
 
 
 def workflow_with(

@@ -54,9 +54,10 @@ def prepare_jobs(gpu_share: int) -> None:
     A job activates its rule's conda environment, which takes precedence over the interpreter.
     """
     os.environ.update({GPU_SHARE: str(gpu_share), WORKING_FOLDER: str(Path.cwd())})
-    library = str(Path(__file__).resolve().parents[2])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for name, folder in (("PYTHONPATH", Path(__file__).resolve().parents[2]), ("PATH", Path(sys.executable).parent)):
+        first = str(folder)
+        others = (own for own in (os.environ.get(name) or first).split(os.pathsep) if own != first)
+        os.environ[name] = os.pathsep.join([first, *others])
 
 
 class Rules:
