@@ -82,12 +82,13 @@ def _claim(folder: Path) -> tuple[Path, Held] | str:
         living(lock)
         try:
             unborn.rename(folder)  # which fails if there is anything in it
-            return new, Held(new / "lock", lock)
         except OSError as error:
             lock.close()
             shutil.rmtree(unborn, ignore_errors=True)
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+        else:
+            return new, Held(new / "lock", lock)
     return ""
 
 

@@ -74,9 +74,13 @@ class Held(AbstractContextManager["Held"]):
     def __init__(self, path: Path, file: IO[str]) -> None:
         self.path, self.file = path, file
         self._ended = Event()
-        file.truncate(0)
-        file.write(f"{os.getpid()}{_HERE}")
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(f"{os.getpid()}{_HERE}")
+            file.flush()
+        except OSError as error:
+            error.filename = str(path)
+            raise
         self.since = os.fstat(file.fileno()).st_mtime_ns  # by the clock of the file system
         atexit.register(self.close)
         Thread(target=self._beat, daemon=True).start()
