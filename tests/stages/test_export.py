@@ -2,12 +2,15 @@
 
 import errno
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import pyogrio
 import pytest
+import shapely
 from shapely import Polygon, box
 
 from polygon_jobs import UTM, add_polygons, add_registration, make_job
@@ -76,7 +79,7 @@ def test_run_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pyt
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(export, "write_layer", fail)
+    monkeypatch.setattr(export, "layer", fail)
     with pytest.raises(OSError, match="disk full"):
         export.run(job)
     assert (tmp_path / "vectors/s.gpkg").read_bytes() == before
@@ -103,13 +106,45 @@ def test_error_of_sqlite_is_one_of_the_file_system(tmp_path: Path, monkeypatch: 
     assert list((tmp_path / "vectors").iterdir()) == []
 
 
-@pytest.mark.parametrize("lost", [{"features": 1}, {"crs": None}])
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ({"features": 1}, "the file is not whole; layers that lack something: \\['trees'\\]"),
+        ({"crs": None}, "layer trees has no coordinate system"),
+    ],
+)
 def test_layer_that_is_not_whole_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: dict[str, Any], said: str
 ) -> None:
     """GDAL keeps some errors of SQLite to itself."""
     read = pyogrio.read_info
     monkeypatch.setattr(pyogrio, "read_info", lambda *given, **named: {**read(*given, **named), **lost})
-    with pytest.raises(OSError, match="the layer is not whole"):
+    with pytest.raises(OSError, match=said):
         export.run(make(tmp_path, "EPSG:32616"))
     assert list((tmp_path / "vectors").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("DROP TABLE trees", "trees"),
+        ("DROP TRIGGER trigger_insert_feature_count_trees", "not whole.*trees"),
+        ("UPDATE gpkg_contents SET max_y = NULL", "not whole.*road"),
+        ("UPDATE gpkg_contents SET srs_id = -1 WHERE table_name = 'trees'", "the file is not whole"),
+        (None, "file is not a database"),
+    ],
+)
+def test_layer_that_was_lost_after_it_was_written_is_an_error(tmp_path: Path, harm: str | None, said: str) -> None:
+    """As where a single write failed, of which GDAL says nothing."""
+    boxes = geopandas.GeoDataFrame({"number": [1, 2]}, geometry=shapely.box([0, 5], 0, [3, 8], 2), crs="EPSG:32616")
+    with pytest.raises(OSError, match=said) as caught, export.geopackage(tmp_path / "s.gpkg") as add:
+        add("trees", boxes)
+        add("road", boxes)
+        (file,) = tmp_path.iterdir()
+        if harm is None:
+            file.write_bytes(b"no database" * 100)
+        else:
+            with closing(sqlite3.connect(file)) as opened:
+                opened.executescript(harm)
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(tmp_path / "s.gpkg"))
+    assert list(tmp_path.iterdir()) == []

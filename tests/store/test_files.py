@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +56,29 @@ def test_atomic_path_names_the_file_where_an_error_names_none(tmp_path: Path, mo
     with pytest.raises(OSError) as caught:
         write_text(tmp_path / "a", "text")
     assert caught.value.filename == str(tmp_path / "a")
+    assert names(tmp_path) == []
+
+
+def test_atomic_path_zip_file_that_could_only_be_opened_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """zipfile tries again in another mode where a broken disk refuses the first; reading then fails without a word."""
+    real = io.open
+
+    def refuse(file: Any, mode: str = "r") -> Any:
+        if mode == "w+b":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+        return real(file, mode)
+
+    monkeypatch.setattr(io, "open", refuse)
+    with (
+        pytest.raises(OSError) as caught,
+        atomic_path(tmp_path / "a.zip") as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+    ):
+        archive.writestr("one", "1")
+        archive.read("one")
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(tmp_path / "a.zip"))
     assert names(tmp_path) == []
 
 

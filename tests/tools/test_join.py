@@ -27,11 +27,11 @@ def finished(results: Path, scenes: dict[str, int], crs: str | None = UTM, said:
     for scene, count in scenes.items():
         boxes = [shapely.box(500_000 + 10 * n, 0, 500_005 + 10 * n, 5) for n in range(count)]
         path = results / "vectors" / f"{scene}.gpkg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for name, own in (("houses", boxes), ("roads", [])):
-            columns = {"scene": [scene] * len(own), "number": range(1, len(own) + 1)}
-            export.write_layer(path, name, geopandas.GeoDataFrame(columns, geometry=own, crs=crs))
-            rows.append((scene, path.name, name, len(own)))
+        with export.geopackage(path) as add:
+            for name, own in (("houses", boxes), ("roads", [])):
+                columns = {"scene": [scene] * len(own), "number": range(1, len(own) + 1)}
+                add(name, geopandas.GeoDataFrame(columns, geometry=own, crs=crs))
+                rows.append((scene, path.name, name, len(own)))
     write_text(results / "vectors/all.tsv", tsv_text(export.COLUMNS, rows))
     for name, columns in (
         ("summary.tsv", measure.COLUMNS),

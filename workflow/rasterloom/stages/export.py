@@ -1,7 +1,11 @@
 """Vectors for a GIS: one GeoPackage a scene, one layer a class, and a list of them a batch."""
 
 import errno
-from collections.abc import Iterator
+import sqlite3
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,33 +64,61 @@ def layer(polygons: Any, reference: dict[str, Any]) -> Any:
     return geopandas.GeoDataFrame(columns, geometry=mapped, crs=polygons.crs)
 
 
-def write_layer(path: Path, name: str, table: Any) -> None:
-    """Add polygons to a layer of a GeoPackage (both created if need be); an empty table gives an empty layer.
+@contextmanager
+def geopackage(path: Path) -> Iterator[Callable[[str, Any], None]]:
+    """What adds polygons, a GeoDataFrame, to a layer of a GeoPackage that appears when the block ends well.
+
+    An empty table gives an empty layer.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    import warnings
-
     import pyogrio
 
     # A file that nobody else opens, and that has its name when it is whole, needs neither locks nor a journal.
     pyogrio.set_gdal_config_options(dict.fromkeys(("OGR_SQLITE_SYNCHRONOUS", "OGR_SQLITE_JOURNAL"), "OFF"))
     pyogrio.set_gdal_config_options({"OGR_SQLITE_PRAGMA": "locking_mode=EXCLUSIVE"})
-    with warnings.catch_warnings():
-        # A table without CRS is a normal one here: not all imagery has a georeference.
-        warnings.filterwarnings("ignore", message="'crs' was not provided")
+    counts: Counter[str] = Counter()
+    failed = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError, sqlite3.Error)
+    with atomic_path(path) as temporary:
+
+        def add(name: str, table: Any) -> None:
+            with warnings.catch_warnings():
+                # A table without CRS is a normal one here: not all imagery has a georeference.
+                warnings.filterwarnings("ignore", message="'crs' was not provided")
+                pyogrio.write_dataframe(
+                    table, temporary, layer=name, driver="GPKG", geometry_type="Polygon", append=True
+                )
+            counts[name] += len(table)
+            if table.crs is not None and pyogrio.read_info(temporary, layer=name)["crs"] is None:
+                raise pyogrio.errors.DataLayerError(f"layer {name} has no coordinate system")
+
         try:
-            pyogrio.write_dataframe(table, path, layer=name, driver="GPKG", geometry_type="Polygon", append=True)
-            found = pyogrio.read_info(path, layer=name)  # GDAL keeps some errors to itself
-            if found["features"] < len(table) or (found["crs"] is None and table.crs is not None):
-                raise pyogrio.errors.DataLayerError("the layer is not whole")
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
+            yield add
+            _check_whole(temporary, counts)
+        except failed as error:
             with temporary_path(path) as probe:  # SQLite says that something failed, not what
                 probe.write_bytes(bytes(2**20))
             raise OSError(errno.EIO, " ".join(str(error).split())[-200:], str(path)) from None
+
+
+def _check_whole(path: Path, counts: Mapping[str, int]) -> None:
+    """Refuse a GeoPackage that lacks what GDAL could not write, which it does not always say."""
+    import pyogrio
+
+    with closing(sqlite3.connect(path)) as file:
+        (sound,) = file.execute("PRAGMA quick_check").fetchone()
+        found = "SELECT tbl_name, count(*) FROM sqlite_master WHERE type = 'trigger' GROUP BY tbl_name"
+        triggers = dict(file.execute(found))
+        (systems,) = file.execute("SELECT count(DISTINCT srs_id) FROM gpkg_contents").fetchone()
+        bounded = dict(file.execute("SELECT table_name, max_y IS NOT NULL FROM gpkg_contents"))
+    usual = max((triggers.get(name, 0) for name in counts), default=0)  # GDAL gives each layer as many
+    lost = {name for name, count in counts.items() if pyogrio.read_info(path, layer=name)["features"] < count}
+    lost |= {name for name, count in counts.items() if triggers.get(name, 0) < usual or (count and not bounded[name])}
+    if lost or sound != "ok" or systems > 1:
+        raise pyogrio.errors.DataLayerError(f"the file is not whole; layers that lack something: {sorted(lost)}")
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
@@ -109,9 +141,9 @@ def run(job: Job) -> None:
     rows: list[tuple[str, str, str, int]] = []
     for scene in job.each(job.spec["scenes"]):
         items, reference = polygon_items(job, [scene]), references(job, [scene])[scene]
-        with atomic_path(job.output.parent / f"{scene}.gpkg") as path:
+        with geopackage(job.output.parent / f"{scene}.gpkg") as add:
             for name in job.spec["classes"]:
                 polygons = read_polygons(job.store.open_path(items[name][scene]))
-                write_layer(path, name, layer(polygons, reference))
+                add(name, layer(polygons, reference))
                 rows.append((scene, f"{scene}.gpkg", name, len(polygons)))
     write_text(job.output, tsv_text(COLUMNS, rows))

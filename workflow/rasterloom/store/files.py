@@ -1,5 +1,7 @@
 """Atomic files: written under a temporary name, flushed to disk, renamed."""
 
+import errno
+import io
 import json
 import os
 import secrets
@@ -32,6 +34,8 @@ def temporary_path(path: Path) -> Iterator[Path]:
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}-{path.name}"
     try:
         yield temporary
+    except io.UnsupportedOperation as error:  # zipfile tries again, to write alone, what could not be opened for both
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from error
     except OSError as error:
         if error.errno and error.filename is None:
             error.filename = str(path)

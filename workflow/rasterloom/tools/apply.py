@@ -22,9 +22,9 @@ from rasterloom.planning.graph import Dag
 from rasterloom.polygons.record import read_polygons
 from rasterloom.registration.record import read_registration
 from rasterloom.stages import job_of, module_of
-from rasterloom.stages.export import layer, write_layer
+from rasterloom.stages.export import geopackage, layer
 from rasterloom.store.digest import digest
-from rasterloom.store.files import atomic_path, write_text
+from rasterloom.store.files import write_text
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import KEY_DIGITS, Store
 from rasterloom.store.tables import tsv_text
@@ -71,10 +71,10 @@ def main(args: argparse.Namespace) -> None:
             if stage == "register":
                 placed = read_registration(_made(dag, store, "registration"))
                 check_scene(bundle, placed, files)
-        with atomic_path(args.output) as path:
+        with geopackage(args.output) as add:
             for name in bundle["classes"]:
                 polygons = read_polygons(_made(dag, store, f"polygons/{name}"))
-                write_layer(path, name, layer(polygons, placed["reference"]))
+                add(name, layer(polygons, placed["reference"]))
                 print(f"{args.output}: {len(polygons)} objects of class {name}")
 
 

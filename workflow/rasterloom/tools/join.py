@@ -6,7 +6,7 @@ systems, the polygons are in longitude and latitude (EPSG:4326).
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rasterloom.grouping import grouped
 from rasterloom.registration import table as registration
 from rasterloom.report import findings
 from rasterloom.stages import export, measure
-from rasterloom.store.files import atomic_path, write_text
+from rasterloom.store.files import write_text
 from rasterloom.store.folders import asked_outputs
 from rasterloom.store.tables import read_tsv, tsv_text
 from rasterloom.text import counted, few, now_and_then
@@ -67,8 +67,8 @@ def main(args: argparse.Namespace) -> None:
             found = read_tsv(folder / name, columns, stage, "rows", dict)
             rows |= dict.fromkeys(tuple(row.values()) for row in found if first.get(row["scene"], folder) == folder)
         write_text(args.out / name, tsv_text(columns, rows))
-    with atomic_path(args.out / "polygons.gpkg") as path:
-        count = write_layers(path, own)
+    with export.geopackage(args.out / "polygons.gpkg") as add:
+        count = write_layers(add, own)
     print(f"{args.out}: {counted(count, 'polygon')} of {counted(len(first), 'scene')}")
 
 
@@ -99,7 +99,7 @@ def common_system(layers: Sequence[Layer]) -> Any:
     return next(iter(found), None) if len(found) < 2 else "EPSG:4326"
 
 
-def write_layers(path: Path, layers: Sequence[Layer]) -> int:
+def write_layers(add: Callable[[str, Any], None], layers: Sequence[Layer]) -> int:
     """Write layers of one name as one, and return how many polygons there are.
 
     Memory: the polygons of `AT_ONCE` scenes.
@@ -116,7 +116,7 @@ def write_layers(path: Path, layers: Sequence[Layer]) -> int:
                 frames = [frame.to_crs(system) for frame in frames]
             columns = {column: np.concatenate([frame[column] for frame in frames]) for column in frames[0]}
             joined = geopandas.GeoDataFrame(columns, crs=frames[0].crs)
-            export.write_layer(path, name, joined)
+            add(name, joined)
             count, done = count + len(joined), done + len(frames)
             say(f"{done} of {counted(len(layers), 'layer')}")
     return count
