@@ -129,6 +129,8 @@ def test_layer_that_is_not_whole_is_an_error(
     [
         ("DROP TABLE trees", "trees"),
         ("DROP TRIGGER trigger_insert_feature_count_trees", "not whole.*trees"),
+        ("DELETE FROM gpkg_extensions", "the file is not whole"),
+        ("DROP TABLE gpkg_extensions", "no such table"),
         ("UPDATE gpkg_contents SET max_y = NULL", "not whole.*road"),
         ("UPDATE gpkg_contents SET srs_id = -1 WHERE table_name = 'trees'", "the file is not whole"),
         (None, "file is not a database"),

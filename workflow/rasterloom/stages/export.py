@@ -113,11 +113,12 @@ def _check_whole(path: Path, counts: Mapping[str, int]) -> None:
         found = "SELECT tbl_name, count(*) FROM sqlite_master WHERE type = 'trigger' GROUP BY tbl_name"
         triggers = dict(file.execute(found))
         (systems,) = file.execute("SELECT count(DISTINCT srs_id) FROM gpkg_contents").fetchone()
+        (indexed,) = file.execute("SELECT count(*) FROM gpkg_extensions WHERE extension_name LIKE '%rtree%'").fetchone()
         bounded = dict(file.execute("SELECT table_name, max_y IS NOT NULL FROM gpkg_contents"))
     usual = max((triggers.get(name, 0) for name in counts), default=0)  # GDAL gives each layer as many
     lost = {name for name, count in counts.items() if pyogrio.read_info(path, layer=name)["features"] < count}
     lost |= {name for name, count in counts.items() if triggers.get(name, 0) < usual or (count and not bounded[name])}
-    if lost or sound != "ok" or systems > 1:
+    if lost or sound != "ok" or systems > 1 or indexed < len(counts):
         raise pyogrio.errors.DataLayerError(f"the file is not whole; layers that lack something: {sorted(lost)}")
 
 
