@@ -81,45 +81,53 @@ def geopackage(path: Path) -> Iterator[Callable[[str, Any], None]]:
     pyogrio.set_gdal_config_options(dict.fromkeys(("OGR_SQLITE_SYNCHRONOUS", "OGR_SQLITE_JOURNAL"), "OFF"))
     pyogrio.set_gdal_config_options({"OGR_SQLITE_PRAGMA": "locking_mode=EXCLUSIVE"})
     counts: Counter[str] = Counter()
-    failed = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError, sqlite3.Error)
     with atomic_path(path) as temporary:
 
         def add(name: str, table: Any) -> None:
-            with warnings.catch_warnings():
+            counts[name] += len(table)
+            with warnings.catch_warnings(), _explained(path):
                 # A table without CRS is a normal one here: not all imagery has a georeference.
                 warnings.filterwarnings("ignore", message="'crs' was not provided")
                 pyogrio.write_dataframe(
                     table, temporary, layer=name, driver="GPKG", geometry_type="Polygon", append=True
                 )
-            counts[name] += len(table)
-            if table.crs is not None and pyogrio.read_info(temporary, layer=name)["crs"] is None:
-                raise pyogrio.errors.DataLayerError(f"layer {name} has no coordinate system")
+                if table.crs is not None and pyogrio.read_info(temporary, layer=name)["crs"] is None:
+                    raise pyogrio.errors.DataLayerError(f"layer {name} has no coordinate system")
 
-        try:
-            yield add
+        yield add
+        with _explained(path):
             _check_whole(temporary, counts)
-        except failed as error:
-            with temporary_path(path) as probe:  # SQLite says that something failed, not what
-                probe.write_bytes(bytes(2**20))
-            raise OSError(errno.EIO, " ".join(str(error).split())[-200:], str(path)) from None
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Make an error of GDAL or SQLite one of the file system, with the name of the file."""
+    from pyogrio import errors
+
+    try:
+        yield
+    except (errors.DataSourceError, errors.DataLayerError, errors.FeatureError, sqlite3.Error) as error:
+        with temporary_path(path) as probe:  # SQLite says that something failed, not what
+            probe.write_bytes(bytes(2**20))
+        raise OSError(errno.EIO, " ".join(str(error).split())[-200:], str(path)) from None
 
 
 def _check_whole(path: Path, counts: Mapping[str, int]) -> None:
     """Refuse a GeoPackage that lacks what GDAL could not write, which it does not always say."""
-    import pyogrio
-
     with closing(sqlite3.connect(path)) as file:
         (sound,) = file.execute("PRAGMA quick_check").fetchone()
-        found = "SELECT tbl_name, count(*) FROM sqlite_master WHERE type = 'trigger' GROUP BY tbl_name"
-        triggers = dict(file.execute(found))
         (systems,) = file.execute("SELECT count(DISTINCT srs_id) FROM gpkg_contents").fetchone()
         (indexed,) = file.execute("SELECT count(*) FROM gpkg_extensions WHERE extension_name LIKE '%rtree%'").fetchone()
         bounded = dict(file.execute("SELECT table_name, max_y IS NOT NULL FROM gpkg_contents"))
+        found = "SELECT tbl_name, count(*) FROM sqlite_master WHERE type = 'trigger' GROUP BY tbl_name"
+        triggers = dict(file.execute(found))
+        counted = dict(file.execute("SELECT table_name, feature_count FROM gpkg_ogr_contents"))
+        rows = {name: file.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in counts}
     usual = max((triggers.get(name, 0) for name in counts), default=0)  # GDAL gives each layer as many
-    lost = {name for name, count in counts.items() if pyogrio.read_info(path, layer=name)["features"] < count}
+    lost = {name for name, count in counts.items() if (rows[name], counted.get(name)) != (count, count)}
     lost |= {name for name, count in counts.items() if triggers.get(name, 0) < usual or (count and not bounded[name])}
     if lost or sound != "ok" or systems > 1 or indexed < len(counts):
-        raise pyogrio.errors.DataLayerError(f"the file is not whole; layers that lack something: {sorted(lost)}")
+        raise sqlite3.DatabaseError(f"the file is not whole; layers that lack something: {sorted(lost)}")
 
 
 def jobs(project: Project) -> Iterator[dict[str, str]]:
