@@ -121,6 +121,7 @@ def test_layer_without_its_coordinate_system_is_an_error(tmp_path: Path, monkeyp
         ("DELETE FROM trees WHERE number = 2", "not whole.*trees"),
         ("UPDATE gpkg_ogr_contents SET feature_count = NULL", "not whole.*road.*trees"),
         ("DROP TRIGGER trigger_insert_feature_count_trees", "not whole.*trees"),
+        ("DELETE FROM gpkg_contents WHERE table_name = 'trees'", "not whole.*trees"),
         ("DELETE FROM gpkg_extensions", "the file is not whole"),
         ("DROP TABLE gpkg_extensions", "no such table"),
         ("UPDATE gpkg_contents SET max_y = NULL", "not whole.*road"),

@@ -125,7 +125,9 @@ def _check_whole(path: Path, counts: Mapping[str, int]) -> None:
         rows = {name: file.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in counts}
     usual = max((triggers.get(name, 0) for name in counts), default=0)  # GDAL gives each layer as many
     lost = {name for name, count in counts.items() if (rows[name], counted.get(name)) != (count, count)}
-    lost |= {name for name, count in counts.items() if triggers.get(name, 0) < usual or (count and not bounded[name])}
+    lost |= {
+        name for name, count in counts.items() if triggers.get(name, 0) < usual or (count and not bounded.get(name))
+    }
     if lost or sound != "ok" or systems > 1 or indexed < len(counts):
         raise sqlite3.DatabaseError(f"the file is not whole; layers that lack something: {sorted(lost)}")
 
