@@ -21,14 +21,16 @@ from rasterloom.store.tables import tsv_text
 UTM = "EPSG:32617"
 
 
-def finished(results: Path, scenes: dict[str, int], crs: str | None = UTM, said: str = "") -> Path:
+def finished(
+    results: Path, scenes: dict[str, int], crs: str | None = UTM, said: str = "", houses: str = "houses"
+) -> Path:
     """A results folder of a run whose scenes have so many houses each, and one empty layer of roads."""
     rows = []
     for scene, count in scenes.items():
         boxes = [shapely.box(500_000 + 10 * n, 0, 500_005 + 10 * n, 5) for n in range(count)]
         path = results / "vectors" / f"{scene}.gpkg"
         with export.geopackage(path) as add:
-            for name, own in (("houses", boxes), ("roads", [])):
+            for name, own in ((houses, boxes), ("roads", [])):
                 columns = {"scene": [scene] * len(own), "number": range(1, len(own) + 1)}
                 add(name, geopandas.GeoDataFrame(columns, geometry=own, crs=crs))
                 rows.append((scene, path.name, name, len(own)))
@@ -91,6 +93,15 @@ def test_some_without_a_system_are_refused(tmp_path: Path) -> None:
     layers = [layer for folder in folders for layer in join.layers_of(folder)]
     with pytest.raises(RasterloomError, match=r"b: no coordinate system, .* georeference"):
         join.common_system(layers)
+
+
+def test_names_that_differ_in_case_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = finished(tmp_path / "a", {"a": 1}), finished(tmp_path / "b", {"b": 1}, houses="Houses")
+    with pytest.raises(SystemExit) as end:
+        main(["join", *map(str, folders), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert end.value.code == 1 and "classes houses, Houses: the names differ in case only" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

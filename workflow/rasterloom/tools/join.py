@@ -55,12 +55,18 @@ def main(args: argparse.Namespace) -> None:
     Raises
     ------
     RasterloomError
-        If a folder has no results, or only some of the scenes have a coordinate system.
+        If a folder has no results, classes differ in case only, or only some scenes have a coordinate system.
     """
     folders = list(dict.fromkeys(args.results))
     runs = {folder: list(layers_of(folder)) for folder in folders}
     first = {layer.scene: folder for folder, layers in reversed(runs.items()) for layer in layers}
     own = [layer for folder, layers in runs.items() for layer in layers if first[layer.scene] == folder]
+    for names in grouped((name.lower(), name) for name in {layer.name: None for layer in own}).values():
+        if len(names) > 1:
+            raise InputError(
+                f"classes {few(names)}: the names differ in case only, so that one file cannot hold them as layers: "
+                "rename one in its configuration, and run that again"
+            )
     for name, (columns, stage) in TABLES.items():
         rows: dict[tuple[str, ...], None] = {}
         for folder in folders:
