@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,6 +144,28 @@ def test_tune_takes_a_step_that_all_grounds_agree_on() -> None:
     assert all(own["jaccard"] > 0.97 for own in found["scenes"].values())
     assert settings_of(found, "elsewhere") == {key: found[key] for key in SETTINGS}
     json.dumps(found, allow_nan=False)
+
+
+def test_tune_reads_and_counts_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many grounds, each left out once: else the time grows with the square of their number."""
+    scenes, reads, tables = {}, Counter[str](), Counter[tuple[float, ...]]()
+    for seed in range(5):
+        own = scene(*specks(seed), ground=str(seed))
+
+        def labels(name: str = str(seed), read: Any = own.labels) -> Any:
+            reads[name] += 1
+            return read()
+
+        scenes[str(seed)] = replace(own, labels=labels)
+    made = Trial._sums
+
+    def sums(self: Trial, *settings: float) -> Any:
+        tables[settings] += 1
+        return made(self, *settings)
+
+    monkeypatch.setattr(Trial, "_sums", sums)
+    tune(scenes, {}, {}, DRAWN)
+    assert max(tables.values()) == 1 < len(tables) and max(reads.values()) == 2, "by the search, and by the division"
 
 
 def test_tune_takes_no_step_for_luck() -> None:

@@ -60,6 +60,13 @@ def test_run_without_crs(tmp_path: Path) -> None:
     assert "longitude" not in trees and "area_m2" not in trees
 
 
+def test_run_in_a_system_that_is_tied_to_no_place(tmp_path: Path) -> None:
+    export.run(make(tmp_path, 'LOCAL_CS["site grid",UNIT["metre",1]]'))
+    trees = geopandas.read_file(tmp_path / "vectors/s.gpkg", layer="trees")
+    assert trees["area_m2"].tolist() == [3.0, 1.0] and "longitude" not in trees
+    assert len(geopandas.read_file(tmp_path / "vectors/s.gpkg", layer="roads")) == 0
+
+
 def test_run_replaces_an_earlier_file_whole(tmp_path: Path) -> None:
     job = make(tmp_path, None)
     export.run(job)

@@ -11,6 +11,7 @@ import pytest
 from rasterloom.errors import InputError, StoreError
 from rasterloom.learning.checkpoint import load_checkpoint
 from rasterloom.learning.normalisation import read_statistics, statistics_items, training_normalisation
+from rasterloom.learning.sanity import SANITY
 from rasterloom.raster.planes import read_plane
 from rasterloom.raster.scan import Moments
 from rasterloom.stages import job_of, normalisation, predict, train
@@ -242,6 +243,19 @@ def test_a_training_scene_may_lack_a_sensor_but_not_all(tmp_path: Path) -> None:
     made.own_statistics("b", a=True)
     with pytest.raises(InputError, match="sensor a: none of the 2 training scenes has a valid pixel"):
         train.run(made.train_job(training=SHORT, **OWN))
+
+
+def test_what_learns_by_heart_may_lack_a_sensor_in_all_of_its_few_scenes(tmp_path: Path) -> None:
+    made = own_tree(tmp_path)
+    made.own_statistics("a", a=True)
+    made.own_statistics("b", a=True)
+    job = made.train_job(**OWN)
+    reader: Any = SimpleNamespace(counts=[2, 2], planes=[0, 0, 1, 1])
+    readers, items = {"a": reader, "b": reader}, statistics_items(job, ["a", "b"])
+    with pytest.raises(InputError, match="none of the 2 training scenes"):
+        training_normalisation(job, items, readers)
+    job.spec["fold"] = SANITY
+    assert training_normalisation(job, items, readers).mean[2:].tolist() == [0, 0]
 
 
 def test_training_scenes_must_have_the_same_bands(tmp_path: Path) -> None:

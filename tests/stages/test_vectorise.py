@@ -175,6 +175,9 @@ def test_run_gives_bodies_of_water_to_the_class_of_their_shape(
     assert table(job, "t")["pixel"].iloc[0].bounds == pytest.approx((0, 5, 12, 5.25), abs=0.03)
     second = Manifest.read(job.output).items
     assert second["s"] == first["s"] and second["t"].key != first["t"].key
+    swapped = job_of({**job.spec, "water": ["lake", "house"]}, {}, job.results, job.store)
+    keys, others = ({want.name: want.key for want in vectorise.wanted(own)} for own in (job, swapped))
+    assert keys["t"] == second["t"].key and not {*keys.values()} & {*others.values()}, "which one flows decides"
 
 
 def table(job: Job, scene: str) -> Any:

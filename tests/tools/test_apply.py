@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,7 +13,7 @@ import pytest
 
 from rasterloom.cli import main
 from rasterloom.errors import InputError
-from rasterloom.tools.apply import check_scene
+from rasterloom.tools.apply import _files, _project, check_scene
 
 BUNDLE: dict[str, Any] = {
     "format": 1,
@@ -92,6 +93,28 @@ def test_output_that_cannot_be_written_is_refused_before_any_work(
     assert words in said(capsys, bundle, "a.tif", "-o", file / "a.gpkg")
     words = f"cannot write in {file} (File exists): give --work another folder"
     assert words in said(capsys, bundle, "a.tif", "-o", tmp_path / "a.gpkg", "--work", file)
+
+
+@pytest.mark.parametrize(
+    ("name", "scene"),
+    [("_rio.tif", "scene_rio"), ("сцена.tif", "scene_____"), ("all.tif", "sceneall"), ("a b.tif", "a_b")],
+)
+def test_any_name_of_an_image_becomes_a_scene(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, scene: str
+) -> None:
+    monkeypatch.setattr("rasterloom.tools.apply.Dag.load", lambda table: SimpleNamespace())
+    _project({"config": {}, "folds": []}, {"rgb": str(tmp_path / name)}, tmp_path)
+    assert (tmp_path / "scenes.tsv").read_text().splitlines()[1].split("\t")[0] == scene
+
+
+def test_a_sensor_of_several_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle, out = packed(tmp_path), tmp_path / "a.gpkg"
+    for name in ("r.tif", "g.tif"):
+        (tmp_path / name).touch()
+    given = f"{tmp_path}/r.tif;{tmp_path}/b.tif[2]"
+    assert "b.tif[2] is not there" in said(capsys, bundle, given, "--sensor", f"p={tmp_path}/r.tif", "-o", out)
+    args = SimpleNamespace(scene=f"{tmp_path}/r.tif; {tmp_path}/g.tif[1]", sensor=[f"p={tmp_path}/g.tif"])
+    assert _files(args, BUNDLE) == {"rgb": f"{tmp_path}/r.tif;{tmp_path}/g.tif[1]", "p": f"{tmp_path}/g.tif"}
 
 
 @pytest.mark.parametrize("kept", [True, False])

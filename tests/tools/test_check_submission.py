@@ -113,6 +113,7 @@ BAD = {
     "latin.csv": f"{HEADER}\n\u00e9,1,{EMPTY}\n".encode("cp1252"),
     "open.csv": f'{HEADER}\ns,1,"{GOOD}\n'.encode(),
     "columns.csv": b"a,b\n1,2\n",
+    "semicolons.csv": b"ImageId;ClassType;MultipolygonWKT\ns;1;MULTIPOLYGON EMPTY\n",
     "empty.csv": b"",
     "not.zip": b"no archive",
 }
@@ -120,7 +121,8 @@ SAYS = {
     "cut.csv.gz": "cut off",
     "latin.csv": "row 2: byte 0xe9 is not UTF-8",
     "open.csv": "row 2: a quote does not end",
-    "columns.csv": "begins with 'a,b': ImageId,ClassType,MultipolygonWKT is needed",
+    "columns.csv": "begins with 'a,b': ImageId,ClassType,MultipolygonWKT, separated by commas, is needed",
+    "semicolons.csv": "begins with 'ImageId;ClassType;MultipolygonWKT': ImageId,ClassType,Mu.*, separated by commas",
     "empty.csv": "has no header",
     "not.zip": "not a zip archive",
     "missing.csv": "is not there: correct the path",
@@ -157,6 +159,21 @@ def test_command_has_code_1_and_mends(tmp_path: Path, capsys: Capture) -> None:
         main(["check-submission", str(mended), "--sample", str(sample)])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"{mended}: 0 findings, 0 of them would have it rejected\n"
+
+
+def test_command_mends_into_tables_alone(tmp_path: Path, capsys: Capture) -> None:
+    path, out = str(table(tmp_path / "s.csv", f's,1,"{BOW}"')), tmp_path / "mended.zip"
+    with pytest.raises(SystemExit) as ended:
+        main(["check-submission", path, "--mend", str(out)])
+    assert ended.value.code == 1 and "name a file that ends in .csv or .csv.gz" in capsys.readouterr().err
+    (folder := tmp_path / "mended.csv").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        main(["check-submission", path, "--mend", str(folder)])
+    assert ended.value.code == 1 and "mended.csv: Is a directory; name a file, not a folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["check-submission", path, "--mend", f"{path}/mended.csv"])
+    assert ended.value.code == 1 and "a file stands where a folder is needed" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_command_without_mend_says_how_to(tmp_path: Path, capsys: Capture) -> None:

@@ -124,6 +124,21 @@ def test_grounds_are_those_of_the_truth_or_of_the_contest(tmp_path: Path) -> Non
     assert evaluated(tmp_path / "twins.csv", tmp_path / "twins.csv")[2][7:9] == [None, None]
 
 
+def test_empty_cells_of_grounds_say_nothing_and_scenes_may_be_numbers(tmp_path: Path) -> None:
+    truth, one = tmp_path / "truth.gpkg", tmp_path / "one.gpkg"
+    frame(squares(0)).assign(scene=[1] * 5 + [2] * 5, ground=None).to_file(truth)
+    frame(squares(0)).assign(scene=[1] * 5 + [2] * 5, ground="one").to_file(one)
+    assert evaluated(truth, one)[2][7:9] == pytest.approx([1, 1])
+    assert evaluated(one, truth)[2][7:9] == [None, None]
+
+
+def test_columns_of_the_contest_count_in_any_file(tmp_path: Path) -> None:
+    named = frame(squares(0)).rename(columns={"scene": "ImageId", "class": "ClassType"})
+    named.to_file(tmp_path / "truth.gpkg")
+    rows = evaluated(tmp_path / "truth.gpkg", tmp_path / "truth.gpkg")
+    assert [row[1:3] for row in rows] == [["houses", "a"], ["houses", "b"], ["houses", "all"], ["mean", "all"]]
+
+
 def test_command_prints_the_pooled_rows_and_writes_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth, found = contest(tmp_path / "truth.csv", squares(0)), contest(tmp_path / "found.csv", squares(2))
     for name in ("out.json", "out.tsv"):
@@ -149,6 +164,7 @@ BAD = {
     "latin.csv": "row 2: byte 0xe9 is not UTF-8",
     "other.csv": r"class that truth.gpkg has no row of \(roads\), and none of its own \(houses\)",
     "two.zip": "holds 2 .csv files",
+    "local.gpkg": "no way leads between the coordinate systems of truth.gpkg and local.gpkg",
 }
 
 
@@ -157,6 +173,8 @@ def test_bad_files_are_explained_in_one_line(name: str, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     frame(squares(0)).to_file("truth.gpkg")
     frame(squares(0)).set_crs(None, allow_override=True).to_parquet("none.parquet")
+    local = 'LOCAL_CS["site grid",UNIT["metre",1]]'
+    frame(squares(0)).set_crs(local, allow_override=True).to_file("local.gpkg")
     Path("cut.csv.gz").write_bytes(contest(tmp_path / "whole.csv.gz", squares(0)).read_bytes()[:-20])
     Path("line.csv").write_text('scene,class,WKT\na,houses,"LINESTRING (0 0, 1 0)"\n')
     Path("nan.csv").write_text('scene,class,WKT\na,houses,"POLYGON ((0 0, nan 0, 1 1, 0 0))"\n')

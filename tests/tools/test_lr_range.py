@@ -139,3 +139,20 @@ def test_each_network_and_one_line_for_the_configuration(
     printed = capsys.readouterr().out
     assert "trees-unet64-all20-s1024, fold fold-0" in printed and "learning_rate: 1.0e-04\n" in printed
     assert printed.splitlines()[-1] == "classes: {trees: {training: {learning_rate: 1.0e-05}}}"
+
+
+@pytest.mark.usefixtures("contest")
+def test_the_line_names_all_classes_that_share_a_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    job = small_tree(tmp_path).train_job()
+    monkeypatch.setattr(lr_range, "job_of_member", lambda dag, member, over: job)
+    monkeypatch.setattr(lr_range, "range_test", lambda *_: [0.7] * 5 + [0.3] * 5)
+    parser = argparse.ArgumentParser()
+    lr_range.configure(parser)
+    lr_range.main(
+        parser.parse_args(["--class", "small_vehicle", "--steps", "10", "--lowest", "1e-9", "--highest", "1"])
+    )
+    rate = "{training: {learning_rate: 1.0e-04}}"
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"classes: {{large_vehicle: {rate}, small_vehicle: {rate}}}"

@@ -71,7 +71,7 @@ def read_wkt_table(path: Path) -> Any:
         if srid:
             systems.setdefault(srid, where)
         geometries.append(parse_wkt(wkt, where) if wkt.strip() else None)
-    others = _columns(path, [name for i, name in enumerate(names) if i != column])
+    others = columns_of(path, [name for i, name in enumerate(names) if i != column])
     table = {name: [row[i].strip() for _, row in records[1:]] for i, name in enumerate(others)}
     return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(geometries, crs=None), crs=_crs(systems))
 
@@ -83,8 +83,10 @@ def is_table(path: Path) -> bool:
     return packed or suffix in TABLES or suffix == ".gz"
 
 
-def table_records(path: Path) -> list[tuple[int, list[str]]]:
+def table_records(path: Path, separators: Sequence[str] = SEPARATORS) -> list[tuple[int, list[str]]]:
     """Number of the first line, from 1, and cells of each record of a table that is not blank, the header included.
+
+    Of the separators the one counts that the header has most of.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def table_records(path: Path) -> list[tuple[int, list[str]]]:
         data = table_bytes(path)
         data.decode("utf-8-sig")  # whole, so that an error tells where; a StringIO of it would take 4 bytes a character
         with io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="") as file:
-            return list(_records(path, file))
+            return list(_records(path, file, separators))
     except UnicodeDecodeError as error:
         row, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise LabelError(f"{path}, row {row}: byte {byte:#04x} is not UTF-8: save the table as UTF-8 text") from None
@@ -104,7 +106,7 @@ def table_records(path: Path) -> list[tuple[int, list[str]]]:
         csv.field_size_limit(limit)
 
 
-def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, file: TextIO, separators: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Number of the first line, from 1, and cells of each record that is not blank; the header is the first."""
     header = file.readline()
     if not header.strip():
@@ -112,7 +114,7 @@ def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
             f"{path} has no header: a table of labels begins with a row such as class,WKT (that row alone, where "
             "nothing is to be found)"
         )
-    best = max(SEPARATORS, key=header.count)
+    best = max(separators, key=header.count)
     file.seek(0)
     reader = csv.reader(file, delimiter=best if best in header else _NOTHING, strict=True)
     line = 1
@@ -129,8 +131,8 @@ def _records(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
         raise LabelError(f"{path}, row {line}: text follows a closing quote: double the quotes within a cell") from None
 
 
-def _columns(path: Path, names: Sequence[str]) -> list[str]:
-    """Names of the columns beside the geometry; those of the contest's tables become ours."""
+def columns_of(path: Path, names: Sequence[str]) -> list[str]:
+    """Names of the columns; those of the contest's tables become ours."""
     renamed = [CONTEST.get(name.lower(), name) for name in names]
     ours = [new if new not in names else name for new, name in zip(renamed, names, strict=True)]
     for name in ours:

@@ -71,9 +71,10 @@ HUGE = 1e4
 """A normalised value from which the images are to blame for a loss that is not finite."""
 
 NOTHING_LEARNED = (
-    "the network has learned nothing: in the last third of the training it called no pixel of the class so, and on "
-    "validation scenes no threshold is better than calling everything so; train longer (`steps`), with more of the "
-    "class (`positive_fraction`, 1 at most) or another `learning_rate`, and see whether the labels lie on the images"
+    "the network has learned nothing: in the last third of the training it called no pixel of the class so, and, if "
+    "validation scenes show it, no threshold there is better than calling everything so; train longer (`steps`), with "
+    "more of the class (`positive_fraction`, 1 at most) or another `learning_rate`, and see whether the labels lie on "
+    "the images"
 )
 
 
@@ -187,7 +188,7 @@ class Trainer:
             "loss": float(counted[:, 0].mean()),
             "jaccard": jaccard(counted),
             "validation": look and look.jaccard,
-            "threshold": look and look.threshold,
+            "threshold": look.threshold if look and look.jaccard is not None else None,
             "learning_rate": self.rate_of(self.step - 1),
             "seconds": seconds,
         }

@@ -7,6 +7,7 @@ and least peaks are worth is then a sum over bins, for all grounds and for all b
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -227,20 +228,22 @@ class Trial:
         self.areas = np.unique([*AREAS, fixed.get("min_area", 0.0), fixed.get("max_area", 0.0)])
         self.holes = np.unique([*AREAS, fixed.get("min_hole", 0.0)])
         self.peaks = np.unique([fixed_threshold(value) for value in (*PEAKS, fixed.get("min_peak", 0.0))])
-        self.tables: dict[tuple[float, float, float], Floats] = {}
+        self.table, self.sums = cache(self._table), cache(self._sums)
+        self.true_areas = cache(lambda place: shapely.area(scenes[place].labels()))
 
     def found(self, settings: Settings) -> Floats:
         """(3, grounds): predicted area, how much of it is true, and all that is true."""
-        key = (settings["open"], settings["close"], settings["threshold"])
-        if key not in self.tables:
-            self.tables[key] = self._table(*key)
-        area, hole, peak = (settings[name] for name in ("min_area", "min_hole", "min_peak"))
+        return self.sums(*(settings[name] for name in STEPS))
+
+    def _sums(
+        self, close: float, opening: float, area: float, peak: float, most: float, hole: float, level: float
+    ) -> Floats:
+        table = self.table(opening, close, level)
         first = np.searchsorted(self.areas, area, "right") if area else 0
-        last = np.searchsorted(self.areas, settings["max_area"]) + 1 if settings["max_area"] else None
+        last = np.searchsorted(self.areas, most) + 1 if most else None
         least = np.searchsorted(self.peaks, fixed_threshold(peak), "right") if peak else 0
         filled = np.searchsorted(self.holes, hole) + 2 if hole else 1
-        found = self.tables[key][:, :, first:last, least:, :filled].sum(axis=(2, 3, 4))
-        return np.stack([*found, self.truth])
+        return np.stack([*table[:, :, first:last, least:, :filled].sum(axis=(2, 3, 4)), self.truth])
 
     def _table(self, opening: float, closing: float, level: float) -> Floats:
         """(2, grounds, areas + 1, peaks + 1, holes + 2): the sums of `counted`, as areas on the ground."""
@@ -269,8 +272,8 @@ class Trial:
         One setting after the other takes the value whose gain of Jaccard exceeds luck most, if one does.
         """
         best, steps = start, []
-        known = [scene.labels() for scene in self.scenes if use[self.grounds.index(scene.ground)]]
-        most = float(np.quantile(shapely.area(np.concatenate(known)), SMALL))
+        known = [self.true_areas(i) for i, own in enumerate(self.scenes) if use[self.grounds.index(own.ground)]]
+        most = float(np.quantile(np.concatenate(known), SMALL))
         for _ in range(ROUNDS):
             before = best
             for key in STEPS:
@@ -309,11 +312,17 @@ def gained(old: Floats, new: Floats) -> tuple[float, float, float]:
         divided by the square of the number of grounds with truth.
     """
     count = old.shape[1]
-    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
+    draws = _draws(count)
     gains = _jaccard(new @ draws.T) - _jaccard(old @ draws.T)
     spread = float(gains.std() * np.sqrt(count / max(1, count - 1)))
     gain = float(_jaccard(new.sum(axis=1)) - _jaccard(old.sum(axis=1)))
     return gain, spread + DOUBT / max(1, int(np.count_nonzero(old[2]))) ** 2, spread
+
+
+@lru_cache(2)
+def _draws(count: int) -> NDArray[np.int64]:
+    """(DRAWS, count): how often each ground is drawn."""
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
 
 
 class Division:

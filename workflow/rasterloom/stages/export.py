@@ -5,7 +5,7 @@ import sqlite3
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,11 @@ def layer(polygons: Any, reference: dict[str, Any]) -> Any:
     -------
     GeoDataFrame
         scene, class, number (from 1), area_px, confidence, area_m2 (if known), x and y (a point within the object,
-        map coordinates), longitude and latitude (of that point, if there is a CRS), geometry.
+        map coordinates), longitude and latitude (of that point, if there is a CRS of the Earth), geometry.
     """
     import geopandas
     import shapely
+    from pyproj.exceptions import ProjError
 
     pixel, mapped = polygons["pixel"].to_numpy(), polygons.geometry.to_numpy()
     points = shapely.point_on_surface(mapped)
@@ -59,8 +60,9 @@ def layer(polygons: Any, reference: dict[str, Any]) -> Any:
         columns["area_m2"] = square
     columns |= {"x": shapely.get_x(points), "y": shapely.get_y(points)}
     if polygons.crs is not None and reference.get("transform") is not None:
-        places = geopandas.GeoSeries(points, crs=polygons.crs).to_crs("EPSG:4326")
-        columns |= {"longitude": shapely.get_x(places.to_numpy()), "latitude": shapely.get_y(places.to_numpy())}
+        with suppress(ProjError):  # a system that is tied to no place on the Earth
+            places = geopandas.GeoSeries(points, crs=polygons.crs).to_crs("EPSG:4326").to_numpy()
+            columns |= {"longitude": shapely.get_x(places), "latitude": shapely.get_y(places)}
     return geopandas.GeoDataFrame(columns, geometry=mapped, crs=polygons.crs)
 
 

@@ -69,7 +69,7 @@ def run(job: Job) -> None:
 def _of_its_shape(job: Job, want: Wanted, images: Mapping[str, Any]) -> Any:
     """The probability of the job's class after each body of water went to the class of its shape."""
     flowing, standing = job.spec["water"]
-    levels = want.recipe["water"]
+    levels = dict(want.recipe["water"])
     *found, lines = by_shape(images[flowing], images[standing], (levels[flowing], levels[standing]))
     for line in lines:
         job.log(f"vectorise: scene {want.name}: {line}")
@@ -90,6 +90,6 @@ def wanted(job: Job) -> Iterator[Wanted]:
         images = {own: items[scene] for own, items in ensembles.items()}
         given: dict[str, Any] = {"ensemble": images[name].digest, "reference": reference}
         if len(classes) > 1:
-            recipe["water"] = {own: threshold_of(tunings[own], scene) for own in classes}
+            recipe["water"] = [[own, threshold_of(tunings[own], scene)] for own in classes]  # a key heeds the order
             given["water"] = {own: item.digest for own, item in images.items()}
         yield Wanted(scene, job.key(recipe, given), recipe, given, images)

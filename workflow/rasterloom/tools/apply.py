@@ -140,17 +140,21 @@ def _files(args: argparse.Namespace, bundle: Mapping[str, Any]) -> dict[str, str
             raise InputError(f"--sensor {text}: NAME=FILE is needed; {nearest(name, sensors)}")
         found[name] = path
     for name, path in found.items():
-        if not Path(re.sub(r"\[[^\[\]]*\]$", "", path)).is_file():
-            raise MissingInputError(f"{path} is not there: correct the path of the image of sensor {name}")
+        parts = [path] if Path(path).is_file() else [part.strip() for part in path.split(";")]
+        for part in parts:
+            if not Path(re.sub(r"\[[^\[\]]*\]$", "", part)).is_file():
+                raise MissingInputError(f"{part} is not there: correct the path of the image of sensor {name}")
+        found[name] = ";".join(str(Path(part).resolve()) for part in parts)
     for name in sensors:
         if name not in found:
             raise InputError(f"the models see {', '.join(sensors)}: give --sensor {name}=FILE as well")
-    return {name: str(Path(found[name]).resolve()) for name in found}
+    return found
 
 
 def _project(bundle: Mapping[str, Any], files: Mapping[str, str], work: Path) -> Dag:
     """The jobs of a sheet of one scene, which is called as its reference image is."""
-    table, name = work / "scenes.tsv", re.sub(r"[^A-Za-z0-9._-]|^[._-]", "_", Path(next(iter(files.values()))).stem)
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(next(iter(files.values()))).stem)
+    table, name = work / "scenes.tsv", re.sub(r"^(?=[._-]|all$)", "scene", stem)
     write_text(table, tsv_text(["scene", "split", *files], [[name[:ID_LENGTH], "predict", *files.values()]]))
     dataset = {"layout": "sheet", "table": str(table)}
     dag = Dag.load({**bundle["config"], "dataset": dataset, "results": str(work / "results")})

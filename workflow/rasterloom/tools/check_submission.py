@@ -55,6 +55,8 @@ def main(args: argparse.Namespace) -> None:
     RasterloomError
         If the file would be rejected, or cannot be read.
     """
+    if args.mend is not None and args.mend.suffix.lower() not in {".csv", ".gz"}:
+        raise InputError(f"--mend {args.mend}: a table is written; name a file that ends in .csv or .csv.gz")
     sample, tiles = None, {}
     if args.sample is not None:
         sample = read_sample(args.sample)
@@ -103,9 +105,10 @@ def check(
     Measured: 4,290 rows of 96 MB take 5.9 s and 240 MB of memory, a single geometry of 104 MB 12 s and 2.7 GB.
     """
     rows, wanted, findings = dict[Key, str](), dict.fromkeys(asked or ()), list[Finding]()
-    records = table_records(path)
+    records = table_records(path, ",")
     if [name.strip().lower() for name in records[0][1]] != [name.lower() for name in HEADER]:
-        raise InputError(f"{path} begins with {','.join(records[0][1])[:80]!r}: {','.join(HEADER)} is needed")
+        shown = ",".join(records[0][1])[:80]
+        raise InputError(f"{path} begins with {shown!r}: {','.join(HEADER)}, separated by commas, is needed")
     for line, cells in records[1:]:
         scene, number = ([cell.strip() for cell in cells] + [""])[:2]
         where, key = f"{brief(scene)}, class {brief(number)}", (scene, int(number) if is_number(number) else -1)

@@ -22,7 +22,7 @@ from rasterloom.errors import InputError
 from rasterloom.grouping import grouped
 from rasterloom.labels.files import class_text, read_vector
 from rasterloom.labels.geometry import polygon_parts
-from rasterloom.labels.wkt_tables import is_table
+from rasterloom.labels.wkt_tables import columns_of, is_table
 from rasterloom.polygons.areas import equal_area
 from rasterloom.polygons.jaccard import areas
 from rasterloom.polygons.objects import objects
@@ -70,6 +70,8 @@ def evaluated(truth: Path, predicted: Path) -> list[list[Cell]]:
     """Rows as in `COLUMNS`, with neither a part nor thresholds."""
     paths = truth, predicted
     frames = [read_vector(path, every=True) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        frame.columns = columns_of(path, list(frame.columns))
     if not len(frames[0]):
         raise InputError(f"{truth} has no rows: give the file with the truth first")
     geometries, unit = _on_one_plane(paths, frames)
@@ -82,8 +84,10 @@ def evaluated(truth: Path, predicted: Path) -> list[list[Cell]]:
             if len(left_out) == len(others):
                 raise InputError(f"{said}, and none of its own ({few(known, most=5)}): give both the same names")
             print(f"rasterloom: {said}: not scored; where nothing is true, give an empty geometry", file=sys.stderr)
-    named = dict(zip(frames[0].get("scene", []), frames[0].get("ground", []), strict=False))
-    ground = {scene: str(named.get(scene, ground_of(scene))) for scene in scenes}
+    named = zip(frames[0].get("scene", []), frames[0].get("ground", []), strict=False)
+    ground = {scene: ground_of(scene) for scene in scenes} | {
+        str(scene): str(own) for scene, own in named if own == own and own not in (None, "")
+    }
     scored, nothing = [], np.empty(0, dtype=object)
     for name in classes:
         pairs = {scene: [side.get((scene, name), nothing) for side in (true, found)] for scene in scenes}
@@ -98,6 +102,7 @@ def _on_one_plane(paths: Sequence[Path], frames: Sequence[Any]) -> tuple[list[An
     With a coordinate system, square metres on the ellipsoid; without, the files' own units.
     """
     import shapely
+    from pyproj.exceptions import ProjError
 
     systems = [(path, frame.crs) for path, frame in zip(paths, frames, strict=True) if frame.crs is not None]
     for path, frame in zip(paths, frames, strict=True):
@@ -107,7 +112,12 @@ def _on_one_plane(paths: Sequence[Path], frames: Sequence[Any]) -> tuple[list[An
                 "CRS, then export)"
             )
     system = systems[0][1] if systems else None
-    found = [(own if own.crs is None else own.to_crs(system)).geometry.to_numpy() for own in frames]
+    try:
+        found = [(own if own.crs is None else own.to_crs(system)).geometry.to_numpy() for own in frames]
+    except ProjError:  # one of them is tied to no place on the Earth
+        raise InputError(
+            f"no way leads between the coordinate systems of {paths[0]} and {paths[1]}: check both"
+        ) from None
     west, south, east, north = shapely.total_bounds(np.concatenate(found)).tolist()
     if system is not None:
         return [equal_area(own, system, ((west + east) / 2, (south + north) / 2)) for own in found], 1.0

@@ -86,7 +86,10 @@ def main(args: argparse.Namespace) -> None:
             print(f"  suggested, where the loss falls fastest:  learning_rate: {rate:.1e}")
             found.append(rate)
     if found:
-        print(f"for the configuration:\nclasses: {{{name}: {{training: {{learning_rate: {min(found):.1e}}}}}}}")
+        classes = dag.recipe.classes
+        sharing = [other for other, own in classes.items() if {*own.members} & {*classes[name].members}]
+        entries = ", ".join(f"{other}: {{training: {{learning_rate: {min(found):.1e}}}}}" for other in sharing)
+        print(f"for the configuration:\nclasses: {{{entries}}}")
 
 
 def networks(dag: Dag, class_name: str, member: str | None) -> list[str]:

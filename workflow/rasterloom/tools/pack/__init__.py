@@ -33,6 +33,9 @@ FORMAT = 1
 
 DESCRIPTION = "bundle.json"
 
+UNUSED = frozenset({"dataset", "results", "execution", "sanity", "statistics"})
+"""Keys of the configuration that say nothing of another scene."""
+
 FIXED = (1980, 1, 1, 0, 0, 0)
 """Time of all that is packed, so that equal content is equal bytes."""
 
@@ -145,7 +148,7 @@ def _config(dag: Dag, merged: Mapping[str, Any], classes: list[str], members: li
         found[kind] = {name: value for name, value in found[kind].items() if name in names}
     if not set(found["water"] or []) <= set(classes):
         found["water"] = None
-    return {key: value for key, value in found.items() if key not in ("dataset", "results", "execution", "sanity")}
+    return {key: value for key, value in found.items() if key not in UNUSED}
 
 
 def _item(results: Path, path: str, name: str) -> Item:
