@@ -29,10 +29,9 @@ import torch
 from ratios import record
 
 from rasterloom.config.model import Prediction, on_cores
-from rasterloom.learning.adaptation import sample_windows
 from rasterloom.learning.augment import Normalisation
 from rasterloom.learning.device import keep_memory
-from rasterloom.learning.inference import encoded, mean_forward, network_rows
+from rasterloom.learning.inference import encoded, mean_forward, network_rows, sample_windows
 from rasterloom.learning.networks import build
 from rasterloom.learning.networks.layers import folded
 from rasterloom.learning.openvino_engine import compiled, converted

@@ -37,7 +37,6 @@ from real_figures import figures
 from real_methods import METHODS, Method
 
 from rasterloom.config.model import Prediction
-from rasterloom.learning.adaptation import adapted, sample_windows
 from rasterloom.learning.device import computing, keep_memory
 from rasterloom.learning.inference import mean_forward, network_rows
 
@@ -150,9 +149,7 @@ def predict(
     for scene in scenes:
         normalisation = method.normalisation(scene, known)
         reader: Any = Reader(scene.blinded(normalisation.mean[-1]) if method.blind else scene)
-        images = sample_windows(reader, normalisation, PREDICTION)
-        own = adapted(network, images, "cpu", PREDICTION.precision) if method.adapt else network
-        forward = mean_forward([own], PREDICTION, "cpu")
+        forward = mean_forward([network], PREDICTION, "cpu")
         blocks = network_rows(reader, normalisation, forward, PREDICTION, lambda _: None)
         found[scene.name] = np.concatenate(list(blocks))
     network.train()

@@ -36,7 +36,6 @@ class Method:
     hard : labels without fractions, pixels whose centre is covered.
     first_bias : logit that the head begins with.
     rate : learning rate of a step, given the step, all steps and the peak.
-    adapt : whether batch normalisation is adapted to each scene that is predicted.
     blind : whether scenes are predicted without their last channel (near infrared, of the trees).
     """
 
@@ -46,7 +45,6 @@ class Method:
     hard: bool = False
     first_bias: float | None = None
     rate: Callable[[int, int, float], float] = learning_rate
-    adapt: bool = False
     blind: bool = False
 
     def begin(self, network: Any) -> None:
@@ -164,7 +162,6 @@ METHODS: Mapping[str, Method] = {
     "clip": _training(gradient_clip=1.0),
     "rate-3e-3": _training(learning_rate=3e-3),
     "constant-rate": Method(rate=constant_rate),
-    "adapt": Method(adapt=True),
     "blind": Method(blind=True),
     "channel-dropout": _training(augment={"channel_dropout": 0.1}),
     "channel-dropout-blind": Method(training={"augment": {"channel_dropout": 0.1}}, blind=True),

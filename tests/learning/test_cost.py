@@ -27,7 +27,6 @@ def test_forward_passes_equals_the_windows_that_are_predicted() -> None:
     assert forward_passes(prediction, 37, 50) == windows
     assert forward_passes({**prediction, "symmetries": True}, 37, 50) == 8 * windows
     assert forward_passes({**prediction, "symmetries": "alternate"}, 37, 50) == windows
-    assert forward_passes({**prediction, "adapt": True}, 37, 50) == windows + 3 * 4  # 0, 16, 21 and 0, 16, 32, 34
 
 
 def test_speed_of_counts_the_pixels() -> None:

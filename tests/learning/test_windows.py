@@ -6,6 +6,7 @@ import itertools
 import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rasterloom.config.model import Prediction
+from rasterloom.learning.augment import Normalisation
+from rasterloom.learning.inference import sample_windows
 from rasterloom.learning.windows import (
     MOST_SAMPLED,
     SYMMETRIES,
@@ -275,6 +279,18 @@ def test_alternate_takes_all_turns_around_a_point_and_all_symmetries_in_a_scene(
 )
 def test_reflected(length: int, target: int, expected: list[int]) -> None:
     assert reflected(np.arange(target), length).tolist() == expected
+
+
+def test_sample_windows_leaves_out_what_has_no_data() -> None:
+    data = np.random.default_rng(0).normal(size=(2, 100, 60)).astype(np.float32)
+    valid = np.zeros((1, 100, 60), np.uint8)
+    valid[:, :16] = 1
+    reader: Any = SimpleNamespace(shape=(100, 60), rows=lambda a, b: (data[:, a:b], valid[:, a:b]))
+    plain = Normalisation(np.zeros(2, np.float32), np.ones(2, np.float32), np.array([0, 0]))
+    settings = Prediction(window=16, stride=8, symmetries=True, batch=3)
+    images = np.concatenate(list(sample_windows(reader, plain, settings)))
+    assert np.array_equal(images[0], data[:, :16, :16])
+    assert len(images) == len(window_starts(60, 16, 16))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (256, 256), (1000, 1000), (3400, 3400), (64, 40_000), (20_000, 30_000)])

@@ -103,8 +103,7 @@ def test_stacked_members_train_and_predict(tmp_path: Path, model: Any, by: str) 
     if model is not None:
         assert abs(weights["linear.coefficients"][3]) > 0
     asked = {name: changes[name] for name in ("member", "stacked", "model") if name in changes}
-    prediction = {**PREDICTION, "adapt": True}
-    job = tree.predict_job(list("abcd"), labelled=["a", "b", "c"], prediction=prediction, **asked, **own)
+    job = tree.predict_job(list("abcd"), labelled=["a", "b", "c"], prediction=PREDICTION, **asked, **own)
     assert "predictions/m/b.json" in predict.inputs(job.spec)
     predict.run(job)
     assert probability(tree, "d", "s").max() > 0

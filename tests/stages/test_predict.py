@@ -121,21 +121,6 @@ def test_run_key_depends_on_what_can_change_the_output(tree: Tree) -> None:
     assert key(prediction=cheap) == keys[0]
 
 
-def test_run_adapted_to_the_scene(tree: Tree) -> None:
-    """Each scene for itself, whatever was predicted before it; off, the key is as if there were no such setting."""
-    adapt = {**PREDICTION, "adapt": True}
-    together = run(tree, "abd", prediction=adapt)
-    keys = {name: tree.prediction(name).key for name in "abd"}
-    (tree.store.root / "predict").rename(tree.store.root / "adapted")
-    alone = run(tree, "d", prediction=adapt)
-    assert np.array_equal(alone["d"], together["d"])
-    plain = run(tree, "d", prediction=PREDICTION)["d"]
-    without = tree.prediction("d")
-    assert not np.array_equal(plain, together["d"]) and without.key != keys["d"]
-    run(tree, "d", prediction={**PREDICTION, "adapt": False})
-    assert tree.prediction("d") == without
-
-
 def test_run_alternating_symmetries_are_the_same_in_any_batch(tree: Tree) -> None:
     """A turned network's mistakes are turned, so neighbours differ; the batch of windows changes nothing."""
     alternate = {**PREDICTION, "symmetries": "alternate", "precision": "float32"}

@@ -74,7 +74,6 @@ PREDICTION: dict[str, Any] = {
     "window": 24,
     "stride": 8,
     "symmetries": True,
-    "adapt": True,
     "batch": 3,
     "precision": "bfloat16",
     "threads": 2,

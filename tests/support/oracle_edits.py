@@ -39,7 +39,6 @@ SETTINGS: dict[str, list[Any]] = {
     "classes.trees.training.rounds": [None, 2],
     "defaults.prediction.window": [16, 32],
     "defaults.prediction.quality": ["preview", "fast"],
-    "defaults.prediction.adapt": [None, True, False],
     "classes.trees.prediction": [None, {"batch": 2}, {"batch": 4}],
     "models.forest.trees": [4, 5],
     "models.forest.neighbourhood": [None, [], [3]],

@@ -16,7 +16,7 @@ from rasterloom.errors import InputError
 from rasterloom.tools.apply import _files, _project, check_scene
 
 BUNDLE: dict[str, Any] = {
-    "format": 1,
+    "format": 2,
     "rasterloom": "0.1.0",
     "classes": ["trees"],
     "folds": ["fold-0"],
@@ -65,7 +65,7 @@ def test_file_that_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 2}, "bundle of format 2, of rasterloom 0.1.0; format 1 is needed"),
+        ({"format": 1}, "bundle of format 1, of rasterloom 0.1.0; format 2 is needed"),
         ({"folds": ["../../fold"]}, "names of folds and classes are letters"),
         ({"classes": ["/etc/trees"]}, "names of folds and classes are letters"),
         ({"tuning": {"..": {}}}, "names of folds and classes are letters"),

@@ -44,7 +44,6 @@ def dag_of(**changes: Any) -> Any:
             "pair": {"id": 1, "members": [member(), member(model="wide", prediction={"stride": 4})]},
             "crops": {"id": 6, "members": [member(), member(scale="half")]},
             "road": {"id": 3, "members": [member(model="forest")]},
-            "track": {"id": 4, "members": [member(prediction={"adapt": True})]},
         },
         "defaults": {"prediction": {"window": 32, "stride": 8, "symmetries": False}},
         "validation": {"folds": 2},
@@ -91,7 +90,6 @@ def checkpoints(folder: Path, model: dict[str, Any] = NET, name: str = "trees-ne
         (["trees", "crops"], "trees, crops as ONNX: Deepness has one threshold for all; write an ONNX file for each"),
         (["crops"], "crops-net-some-native and crops-net-some-half differ in channels, scale or window, and a graph"),
         (["road"], "road-forest-some-native must be a network that sees sensors alone"),
-        (["track"], "track-net-some-native must be a network that sees sensors alone, without `adapt`"),
     ],
 )
 def test_class_that_a_graph_cannot_hold(bundle: dict[str, Any], classes: list[str], words: str) -> None:

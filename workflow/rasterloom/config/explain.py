@@ -56,7 +56,11 @@ _CLOSINGS = (
     "remove it: equal `dilate` and `erode` were a closing, which is `close` now, in reference pixels, and tuned unless "
     "given"
 )
-_GONE: Mapping[str, str] = {"dilate": _CLOSINGS, "erode": _CLOSINGS}
+_GONE: Mapping[str, str] = {
+    "dilate": _CLOSINGS,
+    "erode": _CLOSINGS,
+    "adapt": "remove it: networks adapted to a scene found less on real imagery",
+}
 """Keys that are no more, and what to do."""
 
 

@@ -239,8 +239,6 @@ class PredictionConfig(Table):
     """true: each window is averaged over its 8 flips and rotations; alternate: it is predicted in one of them, its
     neighbours in others; false: as it is. null: authors true, fast alternate, preview false
     """
-    adapt: bool = False
-    """blend the statistics of batch normalisation with those of the scene (docs/learning.md)"""
     batch: int = Field(4, ge=1, le=10_000)
     """windows per forward pass"""
     precision: Precision | Literal["int8"] = "bfloat16"

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rasterloom.learning.networks import parameters
-from rasterloom.learning.windows import sample_step, sampled
+from rasterloom.learning.windows import sampled
 
 Work = Literal["training", "prediction"]
 
 
 def forward_passes(prediction: Mapping[str, Any], height: int, width: int) -> int:
-    """Windows that go through one network to predict a scene: all positions in all symmetries, and a sample before."""
-    shape, window, stride = (height, width), int(prediction["window"]), int(prediction["stride"])
-    sample = sampled(shape, window, sample_step(shape, window)) if prediction.get("adapt") else 0
-    return sampled(shape, window, stride) * (8 if prediction["symmetries"] is True else 1) + sample
+    """Windows that go through one network to predict a scene: all positions in all symmetries."""
+    positions = sampled((height, width), int(prediction["window"]), int(prediction["stride"]))
+    return positions * (8 if prediction["symmetries"] is True else 1)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,19 @@ def network_rows(
     return windows.sliding_rows(answers(), shape, window, stride, outputs.planes, first)
 
 
+def sample_windows(reader: StackReader, normalisation: Normalisation, prediction: Prediction) -> Iterator[Floats]:
+    """Windows spread evenly over a scene, in batches (N, C, window, window) float32; those without data are left out.
+
+    Notes
+    -----
+    Memory: a strip of rows, and a batch.
+    """
+    shape, window = reader.shape, prediction.window
+    step = windows.sample_step(shape, window)
+    batches = windows.window_batches(reader.rows, normalisation.apply, shape, window, step, prediction.batch)
+    return (batch.images for batch in batches)
+
+
 def pixel_rows(
     reader: StackReader, normalisation: Normalisation, checkpoints: Sequence[Arrays], threads: int
 ) -> Iterator[Floats]:
@@ -203,7 +216,6 @@ def predictor(
             reader, normalisation, [checkpoints[fold] for fold in chosen], threads
         ), None
     prediction = Prediction.model_validate(spec["prediction"])
-    from rasterloom.learning.adaptation import adapted, sample_windows
     from rasterloom.learning.networks.layers import folded
     from rasterloom.learning.openvino_engine import compiled, converted
 
@@ -218,12 +230,10 @@ def predictor(
         reader: StackReader, normalisation: Normalisation, chosen: Sequence[str], say: Callable[[str], None], first: int
     ) -> Iterator[Floats]:
         own = [networks[fold] for fold in chosen]
-        sample = partial(sample_windows, reader, normalisation, prediction)
-        if prediction.adapt:
-            own = [adapted(network, sample(), device, prediction.precision) for network in own]
         own = [fold(network) for network in own]
         if on_cores(spec["prediction"]):
             models = [convert(network, len(reader.planes), prediction.window) for network in own]
+            sample = partial(sample_windows, reader, normalisation, prediction)
             own = [compiled(model, sample(), prediction.threads) for model in models]
         forward = mean_forward(own, prediction, device, outputs)
         return network_rows(reader, normalisation, forward, prediction, say, outputs, first)

@@ -118,9 +118,8 @@ def wanted(job: Job) -> Iterator[Wanted]:
     models = {fold: job.manifest(f"models/{spec['member']}/{fold}").items[fold] for fold in spec["folds"]}
     folds = job.read("folds", spec["group"])["folds"] if spec["labelled"] else {}
     stacks = job.items(f"stacks/{spec['scale']['name']}", spec["scenes"])
-    # a pixel model's result does not depend on how it is computed; `adapt` came later, and keys hold it only if true
-    settings = spec["prediction"] if is_network(spec["model"]) else {}
-    prediction = {name: value for name, value in settings.items() if (name, value) != ("adapt", False)}
+    # a pixel model's result does not depend on how it is computed
+    prediction = spec["prediction"] if is_network(spec["model"]) else {}
     outputs = Outputs.of(spec).settings
     told = [name for name in ("sensors", "reference", "normalise_by") if name in spec]
     # the code of a user's network decides, besides its weights, what it predicts

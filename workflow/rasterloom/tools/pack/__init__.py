@@ -28,7 +28,7 @@ from rasterloom.text import nearest
 
 HELP = "pack the models of a class into one file, for `rasterloom apply` or (.onnx) for QGIS"
 
-FORMAT = 1
+FORMAT = 2
 """Of the description; another one cannot be read."""
 
 DESCRIPTION = "bundle.json"

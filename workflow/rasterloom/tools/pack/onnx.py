@@ -102,8 +102,8 @@ def members_of(dag: Dag, bundle: Mapping[str, Any]) -> tuple[list[MemberRecipe],
     if len(classes) > 1:
         problem = "Deepness has one threshold for all; write an ONNX file for each class"
     for member in members:
-        if not member.is_network or member.stacked or member.prediction["adapt"]:
-            problem = problem or f"{member.name} must be a network that sees sensors alone, without `adapt`; change it"
+        if not member.is_network or member.stacked:
+            problem = problem or f"{member.name} must be a network that sees sensors alone; change it"
         kinds = [(own.sensors, own.scale, own.prediction.get("window")) for own in (members[0], member)]
         if kinds[0] != kinds[1]:
             problem = problem or (
