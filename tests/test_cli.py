@@ -81,7 +81,7 @@ def test_missing_names_are_said_before_the_data_are_looked_for(
 
 
 @pytest.mark.parametrize("names", [("results/x",), ("results/.tmp-1-x", None, "results/x")])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOTDIR])
 def test_failing_file_system_is_one_line_with_the_remedy(
     number: int, names: tuple[str | None, ...], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

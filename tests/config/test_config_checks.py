@@ -60,6 +60,8 @@ MEMBER = ["classes", "trees", "members", 0]
         (["classes", "trees", "polygons", "erode"], 2, "`classes.trees.polygons.erode`; remove it: ... `close`"),
         (["validation", "final"], "refit_all", "`validation.final` ... called `predict_with` now"),
         (["models", "spare"], {"kidn": "unet"}, "`models.spare.kidn` ... did you mean `kind`"),
+        (["models", "spare"], {"indices": True, "trees": 10}, "`models.spare.kind` is missing"),
+        (["defaults", "prediction", "adapt"], True, "`defaults.prediction.adapt`; remove it"),
         (
             ["models", "unet64", "samples"],
             800,
@@ -301,6 +303,10 @@ def test_data_checks_names_that_stand_for_something_else(settings_table: Table) 
         assert f"a fold is called `{name}`" in told
     (told,) = data_checks(stand_in(settings_table, predict="all").dataset)
     assert "a scene is called `all`" in told
+    dataset = stand_in(settings_table, predict="x").dataset
+    dataset.scenes["bucket-00"] = dataset.scenes["x"]
+    (told,) = data_checks(dataset)
+    assert "a scene is called `bucket-00`, as are batches of scenes" in told
 
 
 def test_data_checks_stop_the_graph(settings_table: Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def test_chosen_by_name_number_and_scene() -> None:
     assert len(chosen(_frame(1, 2, 2), SPEC, "a", "here")[0]) == 1
     assert len(chosen(_frame(1.0, 2.0), SPEC, "a", "here")[0]) == 1
     assert len(chosen(_frame("houses", "houses", scene=["a", "b"]), SPEC, "a", "here")[0]) == 1
+    assert len(chosen(_frame("houses", "houses", scene=[61.0, np.nan]), SPEC, "61", "here")[0]) == 1
     assert len(chosen(_frame("houses", "x"), None, "a", "here")[0]) == 2
     assert chosen(_frame("houses", np.array([1, 2])), SPEC, "a", "here")[1] == ["[1 2]"]
     assert chosen(_frame("houses", "lake", None, 7.0, np.nan), SPEC, "a", "here")[1] == ["", "7", "lake"]
@@ -109,6 +110,13 @@ def test_chosen_unknown_class(frame: Any, words: str) -> None:
         chosen(frame, SPEC, "a", "here")
 
 
+def test_chosen_where_a_scene_has_foreign_classes_only() -> None:
+    frame = _frame("houses", "lake", scene=["a", "b"])
+    assert [len(found) for found in chosen(frame, SPEC, "b", "here")] == [0, 1]
+    with pytest.raises(LabelError, match="'pond' is not a class"):
+        chosen(_frame("lake", "pond", scene=["a", "b"]), SPEC, "b", "here")
+
+
 def test_misspelt_tells_errors_from_other_classes() -> None:
     classes = ["large_vehicle", "small_vehicle", "buildings"]
     assert all(misspelt(name, classes) for name in ("Large Vehicle", "large-vehicle", "building", "smal_vehicle"))
@@ -121,6 +129,19 @@ def test_placed_vector_without_crs_over_a_georeferenced_image() -> None:
         placed(frame, REFERENCE, "here")
     (geometry,) = placed(frame, REFERENCE, "here", plain=True).geometries
     assert geometry.bounds == (1, 1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("crs", "shape", "system"),
+    [
+        ("EPSG:4326", box(3, 36, 3.1, 36.1), 'LOCAL_CS["site grid",UNIT["metre",1]]'),
+        ("EPSG:4326", box(-180, -90, 180, -60), "EPSG:2154"),
+    ],
+)
+def test_placed_what_no_way_leads_to_the_image(crs: str, shape: Any, system: str) -> None:
+    reference = replace(REFERENCE, crs=rasterio.CRS.from_string(system).to_wkt())
+    with pytest.raises(LabelError, match=r"here: not all of it can be brought to the image's coordinate system: check"):
+        placed(geopandas.GeoDataFrame(geometry=[shape], crs=crs), reference, "here")
 
 
 def test_placed_world_file_without_crs() -> None:

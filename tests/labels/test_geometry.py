@@ -136,6 +136,13 @@ def test_write_polygons_is_geoparquet(tmp_path: Path, polygons: Sequence[Any]) -
     assert set(frame["class"]) == ({"trees"} if polygons else set())
 
 
+@pytest.mark.parametrize("kind", ["POLYGON Z", "POLYGONZ", "PolygonZ", "Polygon ZM", "PolygonZM"])
+def test_parse_wkt_with_heights_however_they_are_written(kind: str) -> None:
+    end = " 7" if kind.endswith("M") else ""
+    text = ", ".join(f"{x} {y} 5{end}" for x, y in ((0, 0), (1, 0), (1, 1), (0, 0)))
+    assert parse_wkt(f"{kind} (({text}))", "here").area == 0.5
+
+
 def test_parse_wkt_broken_shows_place_and_beginning() -> None:
     with pytest.raises(LabelError, match=r"t.csv, row 7 .*'MULTIPOLYGON \(\(\(0 0, 1.*mend the row"):
         parse_wkt("MULTIPOLYGON (((0 0, 1", "t.csv, row 7 (scene a, class trees)")

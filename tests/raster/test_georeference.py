@@ -68,6 +68,14 @@ def test_systems_that_bend_are_refused() -> None:
         nominal_matrix(reference, sensor, "scene s, sensor m")
 
 
+def test_systems_without_a_way_are_refused() -> None:
+    local = info(10, 10, north_up(0, 0, 1), 'LOCAL_CS["site grid",UNIT["metre",1]]')
+    world = info(10, 10, north_up(500_000, 4_000_000, 1))
+    for pair in ((local, world), (world, local)):
+        with pytest.raises(InputError, match=r"s, p: no way leads from the reference's coordinate system to its own"):
+            nominal_matrix(*pair, "s, p")
+
+
 def test_different_ground_is_refused() -> None:
     with pytest.raises(InputError, match=r"scene s: .* different ground"):
         nominal_matrix(info(10, 10, north_up(0, 0, 1)), info(10, 10, north_up(50, 0, 1)), "scene s")

@@ -186,6 +186,24 @@ def test_errors_of_a_sensor_begin_with_its_label(tmp_path: Path) -> None:
         sensor.read(0, 90)
 
 
+def test_complex_integers_are_refused(tmp_path: Path) -> None:
+    place = Affine(2, 0, 0, 0, -2, 0)
+    with rasterio.open(tmp_path / "g.tif", "w", "GTiff", 7, 5, 1, "EPSG:32616", place, "complex_int16"):
+        pass
+    with pytest.raises(InputError, match=r"g\.tif holds values of type complex_int16"), open_raster(tmp_path / "g.tif"):
+        pass
+
+
+@pytest.mark.parametrize("number", ["-3.40282347e+38", "-3.4028234663852886e+38"])
+def test_least_number_is_no_data_however_it_is_written(tmp_path: Path, number: str) -> None:
+    values = DATA.astype(np.float32)
+    values[:, 2, 3] = np.finfo(np.float32).min
+    path = write_geotiff(tmp_path / "f.tif", values)
+    with SensorReader([{"path": path}], None, float(number), "s") as sensor:
+        valid = sensor.read(0, 5)[1]
+        assert valid is not None and np.argwhere(~valid).tolist() == [[2, 3]]
+
+
 def test_valid_pixels_by_nodata_nan_and_mask(tmp_path: Path) -> None:
     whole = write_geotiff(tmp_path / "n.tif", DATA, nodata=8)
     with SensorReader([{"path": whole}], None, None, "s") as sensor:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -214,6 +215,19 @@ def test_run_sheet_file_that_lies_elsewhere_is_an_error_unless_scenes_share_it(t
     rows = [HEAD, "a|train|a.tif|b.gpkg|", "b|train|b.tif|b.gpkg|"]
     assert [len(f) for f in run_labels(sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [0, 1]
     with pytest.raises(LabelError, match=r"b\.gpkg \(scene a, class houses\): none of its 1 features .*own file"):
+        run_labels(sheet(tmp_path, *rows[:2]), "houses", tmp_path / "r")
+
+
+def test_run_sheet_file_that_names_other_scenes_is_an_error_unless_scenes_share_it(tmp_path: Path) -> None:
+    for name in "ab":
+        image(tmp_path / f"{name}.tif")
+    frame = geopandas.GeoDataFrame(
+        {"scene": ["tile_a", "b"]}, geometry=on_map(box(2, 2, 3, 4), box(5, 2, 7, 4)), crs=UTM
+    )
+    frame.to_file(tmp_path / "l.gpkg")
+    rows = [HEAD, "a|train|a.tif|l.gpkg|", "b|train|b.tif|l.gpkg|"]
+    assert [len(f) for f in run_labels(sheet(tmp_path, *rows), "houses", tmp_path / "r").values()] == [0, 1]
+    with pytest.raises(LabelError, match=r"class houses\): no feature names the scene in its property `scene`, and no"):
         run_labels(sheet(tmp_path, *rows[:2]), "houses", tmp_path / "r")
 
 

@@ -117,6 +117,13 @@ def test_items_scene_of_no_batch_is_named(results: Path) -> None:
         job_of(results, {"batch": "b0", "scenes": ["a"]}).items("predictions/m", ["stranger"])
 
 
+def test_table_that_is_damaged_is_named_with_its_remedy(results: Path, put: Put) -> None:
+    item = put("tune", "a" * 32, content=b"x" * 40, suffix=".tuning.json")
+    Manifest("tune", {"trees": item}).write(results / "tuning/trees.json")
+    with pytest.raises(StoreError, match=r"tuning\.json was damaged .*run `rasterloom verify --mend`"):
+        job_of(results, {}).read("tuning", "trees")
+
+
 def test_manifest_missing_is_a_user_error(results: Path) -> None:
     with pytest.raises(MissingInputError, match=r"labels/trees\.json"):
         job_of(results, {}).manifest("labels/trees")

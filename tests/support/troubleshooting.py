@@ -25,13 +25,14 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
 
 HEAD = """# Troubleshooting
 
-<!-- `make docs` makes each case and prints what is said of it; edit the cases, tests/bad_*.py. -->
+<!-- `make docs` makes each case and prints what is said of it; edit the cases, tests/support/bad_*.py. -->
 
 What is said of {total} bad inputs. The tests make each and read whether the message says what a user needs. In {stops}
 of them work cannot go on: one line says what was given, what is needed, where, and how to mend it, and the command ends
 with a code other than 0. In the other {goes} it can: the run goes on, and a row of `quality/inputs.tsv`, which the
 report shows, says what was odd (its finding and detail stand below) or a note is printed when the run starts.
-`rasterloom inspect` says most of it before a run.
+`rasterloom inspect` says most of it before a run. Of a configuration that is no YAML, Snakemake says only that;
+`rasterloom plan` with the same `--configfile` names the line.
 
 `DATA` stands for the folder that the files are in. What is said in brackets of a damaged file comes from a library and
 changes with its version.

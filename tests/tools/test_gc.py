@@ -54,6 +54,20 @@ def test_gc_spares_the_young(results: Path, store: Store, put: Put) -> None:
     assert store.find("stack", old.key) is None
 
 
+def test_gc_leaves_files_that_are_not_ours(results: Path, store: Store, put: Put) -> None:
+    """RASTERLOOM_STORE may name a folder that holds other things, and a user may keep files among the results."""
+    ask(results)
+    put("stack", "a" * 32)
+    own = [store.root / "train/s0.tif", store.root / "train/deep/x.json", results / "bundles/houses.json"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"type": "Feature"}')
+    age(store.root)
+    collect(results)
+    assert not (store.root / "stack").exists() or not list((store.root / "stack").iterdir())
+    assert all(path.exists() for path in own)
+
+
 def test_gc_dry_run_removes_nothing(results: Path, store: Store, put: Put, capsys: pytest.CaptureFixture[str]) -> None:
     stale = name_it(results, put("stack", "a" * 32))
     ask(results)
@@ -138,13 +152,13 @@ def test_finders_do_not_wait_for_each_other(store: Store, put: Put, python: Pyth
 
 def test_gc_forgets_scans_that_nobody_has_asked_for_in_a_month(results: Path, store: Store) -> None:
     (store.root / "sources").mkdir(parents=True)
-    for name, days in (("old", 31), ("used", 29)):
+    for name, days in (("a" * 32, 31), ("b" * 32, 29), ("mine", 31)):
         path = store.root / f"sources/{name}.json"
         path.write_text("{}")
         then = time.time() - days * gc.DAY
         os.utime(path, (then, then))
     collect(results)
-    assert [path.name for path in (store.root / "sources").iterdir()] == ["used.json"]
+    assert sorted(path.stem for path in (store.root / "sources").iterdir()) == ["b" * 32, "mine"]
 
 
 def test_gc_removes_arguments_of_earlier_runs(results: Path, store: Store) -> None:

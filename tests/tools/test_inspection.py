@@ -269,6 +269,15 @@ def test_inspect_sheet_takes_sensors_and_classes_from_its_header(tmp_path: Path,
     assert "missing-sensor, ms: t2" in text
 
 
+def test_inspect_table_of_labels_of_any_spreadsheet(tmp_path: Path, capsys: Capture) -> None:
+    town(tmp_path)
+    for old in tmp_path.glob("*.geojson"):
+        old.unlink()
+    square = "POLYGON ((500020 4999960, 500040 4999960, 500040 4999980, 500020 4999960))"
+    (tmp_path / "t0_houses.csv").write_text(f"class;geometry\nhouses;{square}\n")
+    assert "houses 1 1 1" in printed(capsys, tmp_path)
+
+
 def test_inspect_configuration_checks_bands_and_alpha(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,16 @@ def test_names_that_differ_in_case_only(tmp_path: Path, capsys: pytest.CaptureFi
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["a", "file"])
+def test_out_is_no_file_and_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    folder, before = finished(tmp_path / "a", {"a": 1}), b"mine"
+    (tmp_path / "file").write_bytes(before)
+    with pytest.raises(SystemExit) as end:
+        main(["join", str(folder), "--out", str(tmp_path / name)])
+    assert end.value.code == 1 and "name a folder of its own" in capsys.readouterr().err
+    assert (tmp_path / "file").read_bytes() == before and not (tmp_path / "a/polygons.gpkg").exists()
+
+
 def test_a_folder_without_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["join", str(tmp_path), "--out", str(tmp_path / "out")])

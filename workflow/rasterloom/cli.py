@@ -32,7 +32,7 @@ _NO_ROOM = {
     errno.EDQUOT: _MAKE_ROOM,
     errno.EROFS: "name another folder: for results with the key `results`, for the store with RASTERLOOM_STORE",
     errno.EISDIR: "name a file, not a folder",
-    errno.EEXIST: "a file stands where a folder is needed: name another path",
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file stands where a folder is needed: name another path"),
     errno.EIO: "check the disk (`dmesg` says what is wrong with it), then run the same command again",
     errno.EACCES: "make it accessible, or name another results folder with the key `results`",
 }

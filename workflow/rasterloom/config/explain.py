@@ -56,11 +56,7 @@ _CLOSINGS = (
     "remove it: equal `dilate` and `erode` were a closing, which is `close` now, in reference pixels, and tuned unless "
     "given"
 )
-_GONE: Mapping[str, str] = {
-    "dilate": _CLOSINGS,
-    "erode": _CLOSINGS,
-    "adapt": "remove it: networks adapted to a scene found less on real imagery",
-}
+_GONE: Mapping[str, str] = {"dilate": _CLOSINGS, "erode": _CLOSINGS, "adapt": "remove it: it found less, not more"}
 """Keys that are no more, and what to do."""
 
 
@@ -135,7 +131,8 @@ class _Mistake:
 
     def _of_kind(self, table: Mapping[str, Any]) -> None:
         """Make it a mistake of the key that says which kind of model a table is: missing, misspelt, or invalid."""
-        misspelt = difflib.get_close_matches("kind", map(str, table), n=1, cutoff=0.5)
+        unknown = [str(key) for key in table if not any(key in own.model_fields for own in MODELS.values())]
+        misspelt = difflib.get_close_matches("kind", unknown, n=1, cutoff=0.5)
         self.type = "union_tag_invalid" if "kind" in table else "extra_forbidden" if misspelt else "missing"
         self.keys, self.input, self.valid = (*self.keys, *(misspelt or ["kind"])), table.get("kind"), ["kind"]
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import stat
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
+from html import unescape
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,14 +38,15 @@ class Folders:
         """Name, bytes and time of change (in archives the checksum) of the files that GDAL reads along with an image.
 
         World files (``.tfw``, ``.tifw``, ``.wld``, and those of other formats), ``.aux.xml`` and ``.aux``, ``.tab``,
-        ``.msk``, and the parts of a Shapefile, sorted; not overviews, which hold nothing new.
+        ``.msk``, ``.hdr`` and the parts of a Shapefile, sorted; not overviews, which hold nothing new. Then the images
+        that a VRT is made of.
         """
         named = split_member(path)
         if named is None:
             folder, found, names = path.parent, [], Names()
             with suppress(OSError):  # no folder, or one that may be entered but not listed
                 names = _entries(folder, folder.stat().st_mtime_ns)
-            for name in _beside(path.name, names):
+            for name in [*_beside(path.name, names), *_parts(path)]:
                 with suppress(FileNotFoundError):
                     status = (folder / name).stat()
                     found.append((name, status.st_size, status.st_mtime_ns))
@@ -131,11 +134,20 @@ def _sidecar_names(name: str) -> list[str]:
     lower = name.lower()
     stem, dot, ending = lower.rpartition(".")
     if not dot or not ending:
-        return [f"{lower}.aux.xml", f"{lower}.msk", f"{lower}.wld"]
+        return [f"{lower}.{other}" for other in ("aux.xml", "hdr", "msk", "wld")]
     if ending == "shp":
         return [f"{stem}.{part}" for part in ("cpg", "dbf", "prj", "shx")]
-    beside = (f"{ending[0]}{ending[-1]}w", f"{ending}w", "wld", "aux", "tab")
-    return [*(f"{stem}.{other}" for other in beside), *(f"{lower}.{other}" for other in ("aux.xml", "aux", "msk"))]
+    beside = (f"{ending[0]}{ending[-1]}w", f"{ending}w", "wld", "aux", "hdr", "tab")
+    after = ("aux.xml", "aux", "hdr", "msk")
+    return [*(f"{stem}.{other}" for other in beside), *(f"{lower}.{other}" for other in after)]
+
+
+def _parts(path: Path) -> list[str]:
+    """The images that a VRT is made of, as it names them."""
+    if path.suffix.lower() != ".vrt" or not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [unescape(name) for name in re.findall(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<", text)]
 
 
 def existing(

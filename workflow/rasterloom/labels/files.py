@@ -268,28 +268,30 @@ def chosen(frame: Any, spec: Mapping[str, Any] | None, scene: str, where: str) -
     Raises
     ------
     LabelError
-        If there is no column ``class``, or it holds a value that looks like a misspelt class, or no class at
-        all.
+        If there is no column ``class``, or it holds a value that looks like a misspelt class, or no class of ours in
+        the whole file.
     """
-    if "scene" in frame.columns:
-        frame = frame[frame["scene"].astype(str) == scene]
-    if spec is None or len(frame) == 0:
-        return frame, []
+    own = frame[frame["scene"].map(class_text) == scene] if "scene" in frame.columns else frame
+    if spec is None or len(own) == 0:
+        return own, []
     if "class" not in frame.columns:
         raise LabelError(f"{where}: no property `class` says which class a feature is of {_instead(frame, spec)}")
-    column = frame["class"]
-    values = ["" if absent else class_text(value) for value, absent in zip(column, column.isna(), strict=True)]
+    values, every = _classes_of(own["class"]), {*_classes_of(frame["class"].drop_duplicates())}
     classes = spec["classes"]
     names = {str(number): name for name, number in classes.items()} | {name: name for name in classes}
     unknown = sorted({value for value in values if value not in names})
     for value in unknown:
         # Another class of a richer file is left alone; a misspelt one would silently vanish.
-        if len(unknown) == len(set(values)) or misspelt(value, classes):
+        if not every & names.keys() or misspelt(value, classes):
             raise LabelError(
                 f"{where}: class {value!r} is not a class of the configuration; {nearest(value, classes)}:"
                 " correct the property `class`, or add the class"
             )
-    return frame[[names.get(value) == spec["class"] for value in values]], unknown
+    return own[[names.get(value) == spec["class"] for value in values]], unknown
+
+
+def _classes_of(column: Any) -> list[str]:
+    return ["" if absent else class_text(value) for value, absent in zip(column, column.isna(), strict=True)]
 
 
 def _instead(frame: Any, spec: Mapping[str, Any]) -> str:
@@ -349,6 +351,8 @@ def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False, b
         If the scene has a CRS and the file none; if there are features but no geometry; if a scene without
         georeference holds none of the features.
     """
+    from pyproj.exceptions import ProjError
+
     absent = frame.geometry.isna()
     given = frame.geometry[~(absent | frame.geometry.is_empty)]
     empty = len(frame) - len(given)
@@ -357,20 +361,26 @@ def placed(frame: Any, reference: RasterInfo, where: str, plain: bool = False, b
             f"{where}: none of its {len(frame)} features has a geometry that can be read: the file may be damaged; "
             "open it in QGIS to check, or give a file of no features where nothing is to be found"
         )
-    if reference.transform is not None and reference.crs is not None:
-        if frame.crs is not None:
+    on_map = reference.transform is not None and reference.crs is not None
+    if on_map and frame.crs is None and len(frame) and not plain:
+        raise LabelError(
+            f"{where}: the file names no coordinate system and the image has one: set it, for example in QGIS (Layer > "
+            "Set CRS, then export)"
+        )
+    try:
+        if on_map and frame.crs is not None:
             with np.errstate(all="ignore"):
                 given = given.to_crs(reference.crs)
-        elif len(frame) and not plain:
-            raise LabelError(
-                f"{where}: the file names no coordinate system and the image has one: set it, for example in "
-                "QGIS (Layer > Set CRS, then export)"
-            )
-    found = np.asarray(given, dtype=object)
-    found = found[~shapely.is_empty(found)]
-    solid = shapely.has_z(found)
-    if reference.transform is not None:
-        found = transformed(found, invert(reference.transform))
+        found = np.asarray(given, dtype=object)
+        found = found[~shapely.is_empty(found)]
+        solid = shapely.has_z(found)
+        if reference.transform is not None:
+            found = transformed(found, invert(reference.transform))
+    except (ProjError, shapely.errors.GEOSException):
+        raise LabelError(
+            f"{where}: not all of it can be brought to the image's coordinate system: check the two systems, or cut "
+            "the file to the surroundings of the image"
+        ) from None
     if not len(found):
         return Placed([], empty)
     bounds = shapely.bounds(found)

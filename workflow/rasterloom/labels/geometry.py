@@ -187,9 +187,10 @@ def parse_wkt(text: str, where: str) -> Any:
         match = _KIND.match(wkt)
         if match is None:
             raise ValueError("it names no type")
-        if match[1].upper() not in KINDS:
+        kind = re.sub("Z?M?$", "", match[1].upper())  # POLYGONZ, as some write it
+        if kind not in KINDS:
             raise ValueError(f"{match[1]!r} is no type of geometry with straight edges")
-        if match[1].upper() == "GEOMETRYCOLLECTION" and _depth(wkt) > DEEPEST:
+        if kind == "GEOMETRYCOLLECTION" and _depth(wkt) > DEEPEST:
             raise ValueError(f"nested more than {DEEPEST} levels deep")
         with np.errstate(all="ignore"):  # NaN and infinite coordinates are looked for later
             return shapely.from_wkt(wkt)

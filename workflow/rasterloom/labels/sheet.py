@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rasterloom.errors import LabelError
-from rasterloom.labels.files import RASTERS, Mask, chosen, placed, read_mask, read_vector
+from rasterloom.labels.files import RASTERS, Mask, chosen, class_text, placed, read_mask, read_vector
 from rasterloom.labels.geometry import (
     Buffer,
     Counts,
@@ -92,9 +92,11 @@ def _vector_label(job: Job, scene: str, frame: Any, reference: RasterInfo, where
     own = not _shared(job, scene) or "scene" in frame.columns
     noted = {"shared": not own, "unknown": unknown, "empty": features.empty, "third-coordinate": features.heights}
     facts: dict[str, Any] = {name: value for name, value in noted.items() if value}
-    if features.outside and not features.geometries:
-        nothing = f"{where}: none of its {len(picked)} features lies in the scene"
-        facts |= {"nowhere": True} if shift is not None else _nothing_there(job, scene, nothing)
+    nothing = f"none of its {len(picked)} features lies in the scene" if features.outside else ""
+    if len(frame) and "scene" in frame.columns and scene not in {*frame["scene"].map(class_text)}:
+        nothing = "no feature names the scene in its property `scene`"
+    if nothing and not features.geometries:
+        facts |= {"nowhere": True} if shift is not None else _nothing_there(job, scene, f"{where}: {nothing}")
     elif features.outside and own:
         facts["elsewhere"] = features.outside
     decided = {

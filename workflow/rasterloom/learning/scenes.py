@@ -1,5 +1,6 @@
 """Opening the scenes that a member trains on: with labels, or with what another member is sure of."""
 
+import resource
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from rasterloom.store.store import Item
 CACHE_BYTES = 1_500_000_000
 """Decoded scenes that are kept in memory while a model trains; the others are read window by window."""
 
+FILES = 2**16
+"""Open files that a training may have, if the system allows: two and more for each scene."""
 
 SURE = 0.1
 """Farthest from 0 or 1 that a mean probability over folds and symmetries may be to count as a label."""
@@ -78,6 +81,8 @@ def open_training_scenes(
     Memory: `cache`, and for each class and the ground an eighth of a byte a pixel of every scene.
     """
     scenes: list[TrainingScene] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
     classes = Outputs.of(job.spec).classes
     for name, reader in readers.items():
         arrays = probability_arrays(classes if classes > 1 else 0) if name in unlabelled else ["coverage"]

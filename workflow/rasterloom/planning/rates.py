@@ -20,7 +20,7 @@ from rasterloom.learning.networks import parameters
 from rasterloom.planning.graph import Dag
 from rasterloom.planning.sizes import Sizes
 from rasterloom.store.digest import digest
-from rasterloom.store.files import read_json, write_json
+from rasterloom.store.files import sound_json, write_json
 from rasterloom.store.store import Store, read_record
 
 RECORDS = 300
@@ -43,7 +43,7 @@ def known_rates(store: Store) -> dict[str, dict[Kind, float]]:
     -----
     Reads at most `RECORDS` records per stage.
     """
-    benchmarks = [read_json(path)["speeds"] for path in (store.root / "rates").glob("*.json")]
+    benchmarks = [(sound_json(path) or {}).get("speeds", []) for path in (store.root / "rates").glob("*.json")]
     rates: dict[str, dict[Kind, float]] = {}
     for entries in ([entry for found in benchmarks for entry in found], _recorded(store)):
         sums: dict[tuple[str, Kind], tuple[float, float]] = {}

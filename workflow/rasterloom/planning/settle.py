@@ -91,7 +91,7 @@ class Settled:
         path, note = results / output, asked_path(results, output)
         folder = folder_of(stage, path)
         job = _SettlingJob(spec, sources, results, self.store, path, folder, True, planned=self._planned, settled=self)
-        noted = note.read_text(encoding="utf-8").split()[:1] if path.exists() and note.exists() else []
+        noted = note.read_text("utf-8", errors="replace").split()[:1] if path.exists() and note.exists() else []
         if noted == [job.asked(inputs, self._content)]:
             self.fresh.add(output)
         elif self.looks and output in self.outputs and hasattr(module, "wanted") and (self.store.root / stage).is_dir():

@@ -1,5 +1,6 @@
 """Checks of a configuration that need the data set: are there scenes, labels and classes to learn from?"""
 
+import re
 from collections.abc import Iterable
 
 from rasterloom.config import Config, Recipe
@@ -15,6 +16,8 @@ def data_checks(dataset: Dataset) -> Iterable[str]:
         yield "a fold is called `sanity`, as is the model that learns by heart: rename it in the column `fold`"
     if "all" in dataset.scenes:
         yield "a scene is called `all`, as are the sums over scenes in score.tsv: rename it"
+    for name in filter(re.compile(r"bucket-\d+").fullmatch, dataset.scenes):
+        yield f"a scene is called `{name}`, as are batches of scenes: rename it"
 
 
 def learning_checks(config: Config, recipe: Recipe, dataset: Dataset, group: str) -> Iterable[str]:

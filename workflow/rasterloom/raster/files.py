@@ -271,7 +271,7 @@ def _first_byte(path: Path) -> bytes:
 
 
 def _read_dtype(dtype: Any, path: Path) -> str:
-    kind: np.dtype[Any] = np.dtype(dtype)
+    kind: np.dtype[Any] = np.dtype("complex64" if dtype == "complex_int16" else dtype)  # which numpy does not know
     if kind.kind == "b" or kind == np.uint8:
         return "uint16"
     if kind.kind == "f":
@@ -279,7 +279,7 @@ def _read_dtype(dtype: Any, path: Path) -> str:
     if kind.kind in "iu":
         return kind.name
     raise InputError(
-        f"{path} holds values of type {kind}: integers or real numbers are needed; convert it, or take a part of it"
+        f"{path} holds values of type {dtype}: integers or real numbers are needed; convert it, or take a part of it"
     )
 
 
@@ -293,6 +293,7 @@ def _described(path: Path, data: Any) -> RasterInfo:
             f"{path} has bands of types {kinds}: at least one band, all of one type, are needed; "
             "convert them to one (gdal_translate -ot)"
         )
+    dtype = _read_dtype(kinds[0], path)
     alpha = [band for band, kind in enumerate(data.colorinterp) if kind == ColorInterp.alpha]
     _refuse_palette(path, data)
     _refuse_huge_blocks(path, data)
@@ -302,7 +303,7 @@ def _described(path: Path, data: Any) -> RasterInfo:
         width=data.width,
         height=data.height,
         bands=data.count,
-        dtype=_read_dtype(kinds[0], path),
+        dtype=dtype,
         crs=data.crs.to_wkt() if data.crs else None,
         transform=_transform(path, data),
         nodata=nodata[0],

@@ -85,13 +85,20 @@ def nominal_matrix(reference: RasterInfo, sensor: RasterInfo, label: str) -> Mat
 
 
 def _through_systems(reference: RasterInfo, sensor: RasterInfo, label: str) -> Matrix:
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import CRSError
     from rasterio.warp import transform
 
     assert reference.transform is not None and sensor.transform is not None
     columns, rows = np.meshgrid(np.linspace(0, reference.width, 5), np.linspace(0, reference.height, 5))
     pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(columns.size)])
     x, y = np.array(reference.transform) @ pixels
-    there = transform(reference.crs, sensor.crs, x.tolist(), y.tolist())
+    try:
+        there = transform(reference.crs, sensor.crs, x.tolist(), y.tolist())
+    except (CPLE_BaseError, CRSError):  # one of them is tied to no place on the Earth
+        raise InputError(
+            f"{label}: no way leads from the reference's coordinate system to its own: correct it (gdal_edit -a_srs)"
+        ) from None
     target = np.array(invert(sensor.transform)) @ np.stack([*np.asarray(there[:2]), np.ones(columns.size)])
     solution = np.linalg.lstsq(pixels.T, target.T, rcond=None)[0].T
     scale = sqrt(abs(float(np.linalg.det(solution[:, :2]))))

@@ -234,5 +234,7 @@ def _as_stored(nodata: float | None, dtype: np.dtype[Any]) -> Any:
     if nodata is None or not np.isfinite(nodata):
         return None
     if dtype.kind == "f":
-        return dtype.type(nodata) if abs(nodata) <= float(np.finfo(dtype).max) else None
+        with np.errstate(over="ignore"):
+            value = dtype.type(nodata)  # -3.40282347e+38 is a little less than the least number
+        return value if np.isfinite(value) else None
     return int(nodata) if nodata == int(nodata) else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rasterloom.errors import StoreError
-from rasterloom.store.files import read_json
+from rasterloom.store.files import read_json, sound_json
 from rasterloom.store.lock import holder
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import COMMIT_LOCK, Store, User
@@ -80,7 +80,9 @@ def manifests_of(results: Path) -> Iterator[Path]:
     """
     for path in _artifact_tree(results):
         if path.suffix == ".json" and not path.is_symlink() and not path.name.startswith("."):
-            yield path
+            value = sound_json(path)
+            if value is None or (isinstance(value, dict) and {"stage", "items"} <= value.keys()):  # else a user's own
+                yield path
 
 
 def asked_outputs(results: Path) -> dict[str, list[str]] | None:

@@ -147,7 +147,11 @@ class Job:
 
     def read(self, folder: str, name: str) -> dict[str, Any]:
         """The table in the JSON artifact of a name, of the manifest of that name in a folder such as ``tuning``."""
-        found: dict[str, Any] = read_json(self.store.open_path(self.manifest(f"{folder}/{name}").items[name]))
+        path = self.store.open_path(self.manifest(f"{folder}/{name}").items[name])
+        try:
+            found: dict[str, Any] = read_json(path)
+        except ValueError as error:
+            raise StoreError(f"{path} was damaged ({error}): run `rasterloom verify --mend`") from None
         return found
 
     def path(self, name: str) -> Path:

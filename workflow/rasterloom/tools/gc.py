@@ -6,6 +6,7 @@ latest run of any of them has not finished, or that an active run may want.
 
 import argparse
 import os
+import re
 import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ from rasterloom.stages import STAGES
 from rasterloom.store.files import TEMPORARY
 from rasterloom.store.folders import Claim, asked_outputs, claim, claims, manifests_of, require_own_store, walk
 from rasterloom.store.lock import hold
-from rasterloom.store.store import Store
+from rasterloom.store.store import KEY_DIGITS, Store
 
 HELP = "remove artifacts that no results folder uses"
 
@@ -28,6 +29,9 @@ REMEMBERED = 30 * DAY
 
 _NO_ARTIFACTS = {"results", "sources", "rates"}
 """Folders of a store that hold no artifacts."""
+
+_OURS = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}(\.|$)|{re.escape(TEMPORARY)}")
+"""How names in a store begin."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +120,8 @@ def removable(store: Store, found: Collection[Claim], before: float) -> Iterator
     for stage in sorted(store.root.glob("*")):
         if stage.name in skipped or not stage.is_dir():
             continue
-        paths = sorted(stage.iterdir(), key=lambda path: (path.suffix != ".json", path.name))  # the record first
+        ours = [path for path in stage.iterdir() if _OURS.match(path.name)]  # others may keep files in such a folder
+        paths = sorted(ours, key=lambda path: (path.suffix != ".json", path.name))  # the record first
         for key, group in grouped((path.name.split(".")[0] or path.name, path) for path in paths).items():
             if key in named:  # a state beside an artifact was left behind, as the artifact was made after it
                 group = [path for path in group if path.is_dir() and group[0].suffix == ".json"]
@@ -134,7 +139,8 @@ def leftovers(results: Path, before: float) -> Iterator[Path]:
 
 def forgotten(store: Store, before: float) -> list[Path]:
     """Scans of source files that were last used before a time, in seconds since 1970."""
-    return [path for path in sorted((store.root / "sources").glob("*.json")) if _newest(path) < before]
+    found = sorted((store.root / "sources").glob("*.json"))
+    return [path for path in found if _OURS.match(path.name) and _newest(path) < before]
 
 
 def _newest_of(group: Iterable[Path]) -> float:

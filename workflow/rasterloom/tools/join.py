@@ -57,6 +57,8 @@ def main(args: argparse.Namespace) -> None:
     RasterloomError
         If a folder has no results, classes differ in case only, or only some scenes have a coordinate system.
     """
+    if args.out.is_file() or (args.out.is_dir() and asked_outputs(args.out) is not None):
+        raise InputError(f"--out {args.out}: it is a file, or the results of a run: name a folder of its own")
     folders = list(dict.fromkeys(args.results))
     runs = {folder: list(layers_of(folder)) for folder in folders}
     first = {layer.scene: folder for folder, layers in reversed(runs.items()) for layer in layers}

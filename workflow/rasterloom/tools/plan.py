@@ -25,7 +25,7 @@ from rasterloom.planning.rates import Kind, Task, benchmark, known_rates, tasks
 from rasterloom.planning.sizes import Sizes, read_sizes
 from rasterloom.planning.stale import main_stale
 from rasterloom.stages import recomputed
-from rasterloom.store.files import read_json
+from rasterloom.store.files import sound_json
 from rasterloom.store.manifest import Manifest
 from rasterloom.store.store import Store
 from rasterloom.text import counted, duration, gigabytes, span, table
@@ -208,7 +208,7 @@ def split_lines(dag: Dag, store: Store) -> list[str]:
     """What an earlier run noted about the division of labelled scenes, such as a class that is not validated."""
     paths = {group: dag.results / f"folds/{group}.json" for group in dag.recipe.groups}
     items = {group: Manifest.read(path).items[group] for group, path in paths.items() if path.exists()}
-    notes = {group: read_json(store.open_path(item))["note"] for group, item in items.items()}
+    notes = {group: (sound_json(store.open_path(item)) or {}).get("note") for group, item in items.items()}
     lines = [f"  {group}: {note}" for group, note in notes.items() if note]
     return ["Splits, as the latest run made them:", *lines] if lines else []
 

@@ -1,6 +1,7 @@
 """A folder of images of any layout: scenes, sensors and labels guessed from names and headers."""
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -11,6 +12,7 @@ from rasterloom.dataset.index import Dataset, LabelFile, Scene
 from rasterloom.dataset.source_files import Folders, SourceFile, existing
 from rasterloom.errors import InputError
 from rasterloom.labels.files import RASTERS, read_vector
+from rasterloom.labels.wkt_tables import GEOMETRY
 from rasterloom.raster.files import RasterInfo, open_raster
 from rasterloom.raster.georeference import LONGITUDE_LATITUDE, footprint, ground_distance, system_name
 from rasterloom.report.findings import Finding
@@ -280,10 +282,10 @@ class Guess:
 
 
 def _has_wkt(path: Path) -> bool:
-    """Whether a table has a column WKT."""
+    """Whether a table has a column of geometries as WKT."""
     with path.open("rb") as file:
         header = file.readline(2000).decode("utf-8-sig", "replace").lower()
-    return "wkt" in [cell.strip().strip('"') for cell in header.split(",")]
+    return any(cell.strip().strip('"') in GEOMETRY for cell in re.split("[,;\t|]", header))
 
 
 def _grid(info: RasterInfo) -> tuple[float, str]:

@@ -138,7 +138,7 @@ def from_sheet(table: Path) -> Found:
     for file in dict.fromkeys(row.get("labels", "") for row in rows):
         if file:
             with refusing(findings, "labels"):
-                classes += class_values(table.parent / file)
+                classes += class_values(table.parent / Path(file).expanduser())
     ids = numbered(name for name in classes if name)
     full = [name for name in names if all(row.get(name) for row in rows)]
     reference = (full or names)[0]
