@@ -21,6 +21,7 @@ from rasterloom.learning.checkpoint import load_checkpoint, save_checkpoint
 from rasterloom.learning.inference import load_network, mean_forward
 from rasterloom.learning.windows import quantised
 from rasterloom.raster.means import mean_strips
+from rasterloom.tools.pack import _config
 from rasterloom.tools.pack.onnx import detector_of, members_of, metadata, stac_item, write_onnx
 
 SCHEMAS = ROOT / "tests" / "support" / "stac"
@@ -96,6 +97,12 @@ def test_class_that_a_graph_cannot_hold(bundle: dict[str, Any], classes: list[st
     with pytest.raises(InputError) as found:
         members_of(dag_of(), {**bundle, "classes": classes})
     assert words in str(found.value)
+
+
+def test_recipe_of_a_bundle_names_no_scenes() -> None:
+    dag = dag_of(statistics=["a_0_0"], normalise_by="dataset")
+    found = _config(dag, {}, ["trees"], dag.recipe.classes["trees"].members)
+    assert list(found["classes"]) == ["trees"] and "a_0_0" not in json.dumps(found)
 
 
 def test_metadata_is_what_deepness_reads(bundle: dict[str, Any]) -> None:
