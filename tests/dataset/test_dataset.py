@@ -234,6 +234,9 @@ def test_parts_of_a_vrt_and_the_header_of_envi_are_seen(tmp_path: Path) -> None:
     before = Folders().sidecars(tmp_path / "a.vrt")
     assert [name for name, *_ in before] == ["deep/b&w.tif"]
     assert [name for name, *_ in Folders().sidecars(tmp_path / "c.img")] == ["c.hdr"]
+    no_files = "<SourceDataset>/vsizip/no.zip/x.tif</SourceDataset>\n<SourceFilename>" + "x" * 9999 + "<"
+    _touch(tmp_path / "d.vrt", no_files)
+    assert Folders().sidecars(tmp_path / "d.vrt") == ()
     _touch(tmp_path / "deep/b&w.tif", "22")
     assert Folders().sidecars(tmp_path / "a.vrt") != before
 

@@ -130,6 +130,8 @@ def test_empty_cells_of_grounds_say_nothing_and_scenes_may_be_numbers(tmp_path: 
     frame(squares(0)).assign(scene=[1] * 5 + [2] * 5, ground="one").to_file(one)
     assert evaluated(truth, one)[2][7:9] == pytest.approx([1, 1])
     assert evaluated(one, truth)[2][7:9] == [None, None]
+    frame(squares(0)).assign(scene=[1.0] * 5 + [2.0] * 5, ground=["one"] * 5 + [None] * 5).to_file(truth)
+    assert evaluated(truth, one)[2][7:9] == pytest.approx([1, 1]), "1.0 is scene 1"
 
 
 def test_columns_of_the_contest_count_in_any_file(tmp_path: Path) -> None:

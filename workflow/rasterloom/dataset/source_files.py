@@ -47,7 +47,7 @@ class Folders:
             with suppress(OSError):  # no folder, or one that may be entered but not listed
                 names = _entries(folder, folder.stat().st_mtime_ns)
             for name in [*_beside(path.name, names), *_parts(path)]:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # a VRT may name what is no file
                     status = (folder / name).stat()
                     found.append((name, status.st_size, status.st_mtime_ns))
             return tuple(found)

@@ -84,10 +84,10 @@ def evaluated(truth: Path, predicted: Path) -> list[list[Cell]]:
             if len(left_out) == len(others):
                 raise InputError(f"{said}, and none of its own ({few(known, most=5)}): give both the same names")
             print(f"rasterloom: {said}: not scored; where nothing is true, give an empty geometry", file=sys.stderr)
-    named = zip(frames[0].get("scene", []), frames[0].get("ground", []), strict=False)
-    ground = {scene: ground_of(scene) for scene in scenes} | {
-        str(scene): str(own) for scene, own in named if own == own and own not in (None, "")
-    }
+    ground = {scene: ground_of(scene) for scene in scenes}
+    if {"scene", "ground"} <= {*frames[0].columns}:
+        named = frames[0][["scene", "ground"]].dropna().to_numpy().tolist()
+        ground |= {class_text(scene): str(own) for scene, own in named if own != ""}
     scored, nothing = [], np.empty(0, dtype=object)
     for name in classes:
         pairs = {scene: [side.get((scene, name), nothing) for side in (true, found)] for scene in scenes}
@@ -130,6 +130,6 @@ def _parts(path: Path, frame: Any, geometries: Any) -> dict[tuple[str, str], NDA
     """Valid polygons by scene and class; an empty array where a row says that there is nothing."""
     names = (frame.get(column, [WHOLE] * len(frame)) for column in ("scene", "class"))
     rows = zip(*names, geometries, strict=True)
-    found = grouped(((str(scene), class_text(name)), geometry) for scene, name, geometry in rows)
+    found = grouped(((class_text(scene), class_text(name)), geometry) for scene, name, geometry in rows)
     where = f"{path}, scene {{}}, class {{}}"
     return {key: np.array(polygon_parts(own, where.format(*key))[0], dtype=object) for key, own in found.items()}
