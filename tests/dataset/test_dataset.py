@@ -226,21 +226,6 @@ def test_sidecars_are_seen_that_came_after_others_were_looked_for(tmp_path: Path
     assert [name for name, *_ in folders.sidecars(tmp_path / "a.tif")] == ["a.tfw"]
 
 
-def test_parts_of_a_vrt_and_the_header_of_envi_are_seen(tmp_path: Path) -> None:
-    _touch(tmp_path / "deep/b&w.tif", "1")
-    _touch(tmp_path / "a.vrt", '<SourceFilename relativeToVRT="1">deep/b&amp;w.tif</SourceFilename>')
-    _touch(tmp_path / "c.img", "1")
-    _touch(tmp_path / "c.hdr", "1")
-    before = Folders().sidecars(tmp_path / "a.vrt")
-    assert [name for name, *_ in before] == ["deep/b&w.tif"]
-    assert [name for name, *_ in Folders().sidecars(tmp_path / "c.img")] == ["c.hdr"]
-    no_files = "<SourceDataset>/vsizip/no.zip/x.tif</SourceDataset>\n<SourceFilename>" + "x" * 9999 + "<"
-    _touch(tmp_path / "d.vrt", no_files)
-    assert Folders().sidecars(tmp_path / "d.vrt") == ()
-    _touch(tmp_path / "deep/b&w.tif", "22")
-    assert Folders().sidecars(tmp_path / "a.vrt") != before
-
-
 def test_dstl_unknown_sensor(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"`sensors.rgbb`.*did you mean `rgb`"):
         _load(tmp_path, sensors={"rgbb": {}})
